@@ -1,0 +1,165 @@
+//! The names of the files in which floor-2 crates meet: what `lake` writes and `learn` reads, and the way back.
+//!
+//! A feature file is plain Parquet, written from `sql/features/<name>.sql` at one version of the lake. Times are
+//! `timestamp(us, UTC)`, counts 64-bit integers, the rest doubles unless said otherwise.
+
+/// The columns of `staging.events` that every event has, in order; the typed payload columns follow (see [`crate::fields`]).
+pub const EVENT_OUTER: &[&str] = &[
+    "event_id",
+    "ts",
+    "event_date",
+    "type",
+    "repo",
+    "branch",
+    "pr_id",
+    "developer",
+    "env",
+    "resource",
+    "session",
+    "context",
+    "payload",
+];
+
+/// `features.runs`: one row per finished run, ordered by `started_at`, `run_id`. What is known only after the run:
+/// `ended_at`, `duration_ms`, `failed`; everything else is known when it is created.
+pub mod runs {
+    /// Text, unique.
+    pub const RUN_ID: &str = "run_id";
+    /// Text: runs of one key repeat the same work (repository and workflow, job or command).
+    pub const JOB_KEY: &str = "job_key";
+    /// Text, may be null.
+    pub const REPO: &str = "repo";
+    /// Timestamp.
+    pub const STARTED_AT: &str = "started_at";
+    /// Timestamp.
+    pub const ENDED_AT: &str = "ended_at";
+    /// Integer, milliseconds.
+    pub const DURATION_MS: &str = "duration_ms";
+    /// Boolean: the run did not succeed.
+    pub const FAILED: &str = "failed";
+    /// Text: success, failure, error, timeout, cancellation, skip.
+    pub const RESULT: &str = "result";
+    /// Text, may be null.
+    pub const LANGUAGE: &str = "language";
+    /// Numbers known when the run is created, any of them null.
+    pub const KNOWN: &[&str] = &[
+        "is_pr",
+        "from_fork",
+        "jobs",
+        "commits",
+        "team_size",
+        "src_churn",
+        "test_churn",
+        "files_changed",
+        "files_added",
+        "files_deleted",
+        "files_modified",
+        "src_files",
+        "doc_files",
+        "other_files",
+        "tests_added",
+        "tests_deleted",
+        "commits_on_files_touched",
+        "sloc",
+        "test_lines_per_kloc",
+        "cpu_limit_cores",
+        "memory_limit_bytes",
+    ];
+}
+
+/// `features.contention`: one row per piece of work whose outcome is known, ordered by `starts_at`, `unit_id`.
+/// A unit is a run, or an hour of a resource. Every column not named here is a numeric feature, known at `starts_at`.
+pub mod contention {
+    /// Text: `run` or `hour`.
+    pub const UNIT: &str = "unit";
+    /// Text, unique.
+    pub const UNIT_ID: &str = "unit_id";
+    /// Text: the resource, or the job key of a run.
+    pub const KEY: &str = "key";
+    /// Timestamp.
+    pub const STARTS_AT: &str = "starts_at";
+    /// Timestamp from which the label may be used.
+    pub const KNOWN_AT: &str = "known_at";
+    /// Boolean: slowed or killed by its limits or neighbours. Null: not yet known, to be predicted.
+    pub const LABEL: &str = "label";
+    /// Text: `measured` or `feedback`.
+    pub const LABEL_SOURCE: &str = "label_source";
+    /// The columns that are no features.
+    pub const NOT_FEATURES: &[&str] = &[UNIT, UNIT_ID, KEY, STARTS_AT, KNOWN_AT, LABEL, LABEL_SOURCE];
+}
+
+/// `features.usage`: one row per resource and sample, ordered by `resource`, `ts`.
+pub mod usage {
+    /// Text, `env/service`.
+    pub const RESOURCE: &str = "resource";
+    /// Timestamp: the end of the interval.
+    pub const TS: &str = "ts";
+    /// Seconds the sample stands for.
+    pub const INTERVAL_S: &str = "interval_s";
+    /// Mean cores used in the interval.
+    pub const CPU_CORES: &str = "cpu_cores";
+    /// Cores allowed, may be null.
+    pub const CPU_LIMIT_CORES: &str = "cpu_limit_cores";
+    /// Working set or peak of the interval, bytes (double).
+    pub const MEMORY_BYTES: &str = "memory_bytes";
+    /// Bytes allowed (double), may be null.
+    pub const MEMORY_LIMIT_BYTES: &str = "memory_limit_bytes";
+    /// Kills in the interval (integer, null as 0).
+    pub const OOM_KILLS: &str = "oom_kills";
+    /// Share of the interval's CFS periods that were throttled, may be null.
+    pub const THROTTLED_RATIO: &str = "throttled_ratio";
+}
+
+/// `features.resource_hours`: one row per resource and hour with data, ordered by `resource`, `hour`.
+pub mod hours {
+    /// Text, `env/service`.
+    pub const RESOURCE: &str = "resource";
+    /// Timestamp: the start of the hour.
+    pub const HOUR: &str = "hour";
+    /// Mean cores used over the hour.
+    pub const CPU_CORES: &str = "cpu_cores";
+    /// Largest sample of the hour, bytes (double).
+    pub const MEMORY_BYTES: &str = "memory_bytes";
+}
+
+/// `features.schedule`: one row per known future or past scheduled event, ordered by `start_time`.
+pub mod schedule {
+    /// Text, the organisation's own identifier.
+    pub const ID: &str = "schedule_event_id";
+    /// Text: the resource or environment it touches; null: all.
+    pub const RESOURCE: &str = "resource";
+    /// Text: deployment, maintenance, load.
+    pub const EVENT_TYPE: &str = "event_type";
+    /// Timestamp.
+    pub const START_TIME: &str = "start_time";
+    /// Timestamp.
+    pub const END_TIME: &str = "end_time";
+    /// Expected load as a multiple of the usual one, from `details.scale`, may be null.
+    pub const SCALE: &str = "scale";
+}
+
+/// What `learn` writes for `predictions.shadow_inventory`: one row per resource and future hour.
+pub mod shadow {
+    /// Text, `env/service`.
+    pub const RESOURCE_ID: &str = "resource_id";
+    /// Timestamp: the start of the future hour.
+    pub const AT: &str = "at";
+    /// Mean cores over the hour: centre, then the bounds of the interval.
+    pub const CPU_CORES: [&str; 3] = ["cpu_cores", "cpu_cores_lower", "cpu_cores_upper"];
+    /// Largest memory of the hour in bytes: centre, then the bounds of the interval.
+    pub const MEMORY_BYTES: [&str; 3] = ["memory_bytes", "memory_bytes_lower", "memory_bytes_upper"];
+    /// The coverage that the bounds aim at, 0 to 1.
+    pub const COVERAGE: &str = "coverage";
+    /// Measured, 0 to 1.
+    pub const CONFIDENCE: &str = "confidence_score";
+    /// Text: which model won, per figure.
+    pub const MODEL_CPU: &str = "model_cpu";
+    /// Text: which model won, per figure.
+    pub const MODEL_MEMORY: &str = "model_memory";
+    /// Timestamp of the newest sample used.
+    pub const DATA_WATERMARK: &str = "data_watermark";
+    /// Timestamp of the forecast itself.
+    pub const LAST_UPDATED: &str = "last_updated";
+    /// Text, null where no scheduled event touches the hour.
+    pub const SCHEDULE_EVENT_ID: &str = "schedule_event_id";
+}

@@ -1,0 +1,262 @@
+//! The payload fields of the contract: their names, JSON types, and which are required.
+//!
+//! One table serves the decoder (what to refuse), the lake (typed columns) and the docs.
+
+/// What JSON a field holds and which column it becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A string or a whole number, kept as text: identifiers that systems write either way.
+    Id,
+    /// A whole number of either sign.
+    Int,
+    /// A whole number, not negative: counts, bytes, durations.
+    Count,
+    /// Any number.
+    Float,
+    /// A number, not negative: cores, seconds, shares.
+    Amount,
+    /// `true` or `false`.
+    Bool,
+    /// An RFC 3339 time, as a string.
+    Time,
+    /// An array, kept as JSON text.
+    List,
+    /// Anything, kept as JSON text.
+    Json,
+}
+
+/// A payload field of the contract.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name in the payload.
+    pub name: &'static str,
+    /// Its column in `staging.events`.
+    pub column: &'static str,
+    /// Its JSON type.
+    pub kind: Kind,
+    /// Whether an event of this type without it is refused.
+    pub required: bool,
+}
+
+const fn opt(name: &'static str, kind: Kind) -> Field {
+    Field { name, column: name, kind, required: false }
+}
+
+const fn req(name: &'static str, kind: Kind) -> Field {
+    Field { name, column: name, kind, required: true }
+}
+
+use Kind::{Amount, Bool, Count, Float, Id, Int, Json, List, Text, Time};
+
+/// What a run used, beside what it was allowed.
+const USED: &[Field] = &[
+    opt("cpu_ms", Count),
+    opt("memory_peak_bytes", Count),
+    opt("io_read_bytes", Count),
+    opt("io_write_bytes", Count),
+    opt("cpu_limit_cores", Amount),
+    opt("memory_limit_bytes", Count),
+    opt("throttled_ratio", Amount),
+    opt("oom_killed", Bool),
+    opt("psi_cpu_some", Amount),
+    opt("psi_memory_some", Amount),
+    opt("psi_io_some", Amount),
+];
+
+const COMMAND: &[Field] = &[
+    req("command", Text),
+    req("exit_code", Int),
+    req("duration_ms", Count),
+    opt("kind", Text),
+    opt("passed", Count),
+    opt("failed", Count),
+    opt("skipped", Count),
+    opt("stdout_sample", Text),
+];
+
+/// What a change touched, as far as it is known when a run is created.
+const CHURN: &[Field] = &[
+    opt("language", Text),
+    opt("jobs", Count),
+    opt("commits", Count),
+    opt("team_size", Count),
+    opt("src_churn", Count),
+    opt("test_churn", Count),
+    opt("files_changed", Count),
+    opt("files_added", Count),
+    opt("files_deleted", Count),
+    opt("files_modified", Count),
+    opt("src_files", Count),
+    opt("doc_files", Count),
+    opt("other_files", Count),
+    opt("tests_added", Count),
+    opt("tests_deleted", Count),
+    opt("commits_on_files_touched", Count),
+    opt("sloc", Count),
+    opt("test_lines_per_kloc", Amount),
+];
+
+const CI_RUN: &[Field] = &[
+    req("run_id", Id),
+    req("duration_ms", Count),
+    opt("workflow", Text),
+    opt("job", Text),
+    opt("result", Text),
+    opt("queued_ms", Count),
+    opt("runner", Text),
+    opt("from_fork", Bool),
+    opt("author_association", Text),
+];
+
+const USAGE: &[Field] = &[
+    req("interval_s", Amount),
+    opt("cpu_cores", Amount),
+    opt("cpu_limit_cores", Amount),
+    opt("throttled_ratio", Amount),
+    opt("memory_bytes", Count),
+    opt("memory_peak_bytes", Count),
+    opt("memory_limit_bytes", Count),
+    opt("oom_kills", Count),
+    opt("io_read_bytes", Count),
+    opt("io_write_bytes", Count),
+    opt("net_rx_bytes", Count),
+    opt("net_tx_bytes", Count),
+    opt("psi_cpu_some", Amount),
+    opt("psi_cpu_full", Amount),
+    opt("psi_memory_some", Amount),
+    opt("psi_memory_full", Amount),
+    opt("psi_io_some", Amount),
+    opt("psi_io_full", Amount),
+    opt("top_process", Json),
+];
+
+const EDIT: &[Field] = &[
+    req("file", Text),
+    opt("lines_added", Count),
+    opt("lines_removed", Count),
+    opt("change_summary", Text),
+    opt("diff_snippet", Text),
+];
+
+const COMMIT: &[Field] = &[
+    req("sha", Text),
+    opt("message", Text),
+    opt("files_changed", Count),
+    opt("insertions", Count),
+    opt("deletions", Count),
+    opt("files", List),
+];
+
+const PR: &[Field] = &[
+    req("action", Text),
+    opt("title", Text),
+    opt("labels", List),
+    opt("from_fork", Bool),
+    opt("author_association", Text),
+];
+
+const SCHEDULE: &[Field] = &[
+    Field { name: "event_id", column: "schedule_event_id", kind: Id, required: true },
+    req("event_type", Text),
+    req("start_time", Time),
+    req("end_time", Time),
+    opt("details", Json),
+];
+
+const CHANGE: &[Field] = &[
+    opt("plan_id", Text),
+    opt("item_id", Text),
+    opt("action", Text),
+    opt("before", Json),
+    opt("after", Json),
+    opt("result", Text),
+];
+
+const DEBUG: &[Field] = &[opt("breakpoints", List), opt("duration_ms", Count)];
+
+const API_CALL: &[Field] = &[req("service", Text), opt("endpoint", Text), opt("status", Id), opt("duration_ms", Count)];
+
+const ANNOTATION: &[Field] = &[req("note", Text)];
+
+const KPI: &[Field] = &[req("metric", Text), req("value", Float), opt("unit", Text)];
+
+const FEEDBACK: &[Field] = &[req("item_id", Text), req("verdict", Text), opt("note", Text)];
+
+/// The fields of an event type, in groups; none for a type the contract does not know.
+pub fn of(event_type: &str) -> &'static [&'static [Field]] {
+    match event_type {
+        "edit" => &[EDIT],
+        "command" | "test" => &[COMMAND, USED, CHURN],
+        "commit" | "push" => &[COMMIT],
+        "pr" => &[PR],
+        "ci_run" => &[CI_RUN, CHURN, USED],
+        "usage" => &[USAGE],
+        "debug" => &[DEBUG],
+        "api_call" => &[API_CALL],
+        "annotation" => &[ANNOTATION],
+        "kpi" => &[KPI],
+        "schedule" => &[SCHEDULE],
+        "feedback" => &[FEEDBACK],
+        "adjustment" | "outcome" => &[CHANGE],
+        _ => &[],
+    }
+}
+
+/// The event types of the contract, in the order that breaks ties of `ts` inside a trace: what causes comes before what follows.
+pub const TYPES: &[&str] = &[
+    "schedule",
+    "pr",
+    "annotation",
+    "edit",
+    "debug",
+    "api_call",
+    "commit",
+    "push",
+    "command",
+    "test",
+    "ci_run",
+    "usage",
+    "kpi",
+    "adjustment",
+    "outcome",
+    "feedback",
+];
+
+/// The rank of an event type inside one microsecond of a trace; unknown types come last.
+pub fn rank(event_type: &str) -> usize {
+    TYPES.iter().position(|t| *t == event_type).unwrap_or(TYPES.len())
+}
+
+/// Every typed column of `staging.events`, once, in table order.
+pub fn columns() -> Vec<(&'static str, Kind)> {
+    let mut seen: Vec<(&'static str, Kind)> = Vec::new();
+    for field in TYPES.iter().flat_map(|t| of(t)).copied().flatten() {
+        if !seen.iter().any(|(column, _)| *column == field.column) {
+            seen.push((field.column, field.kind));
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_has_one_kind_whatever_type_fills_it() {
+        let columns = columns();
+        for field in TYPES.iter().flat_map(|t| of(t)).copied().flatten() {
+            let (_, kind) = columns.iter().find(|(c, _)| *c == field.column).unwrap();
+            assert_eq!(*kind, field.kind, "{}", field.column);
+        }
+    }
+
+    #[test]
+    fn no_column_hides_an_outer_field() {
+        for (column, _) in columns() {
+            assert!(!crate::columns::EVENT_OUTER.contains(&column), "{column}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! When two events are the same: a 128-bit hash of their normalised content.
+
+use crate::Event;
+use serde_json::{Map, Number, Value};
+
+/// Writes a value so that equal meaning gives equal bytes: keys sorted, nulls in objects left out, `1.0` as `1`.
+pub fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => canonical_object(map, out),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Number(number) => canonical_number(number, out),
+        Value::String(text) => push_string(text, out),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// [`canonical`] for an object that is not wrapped in a value.
+pub fn canonical_object(map: &Map<String, Value>, out: &mut String) {
+    let mut entries: Vec<_> = map.iter().filter(|(_, v)| !v.is_null()).collect();
+    entries.sort_unstable_by_key(|(k, _)| k.as_str());
+    out.push('{');
+    for (i, (key, value)) in entries.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_string(key, out);
+        out.push(':');
+        canonical(value, out);
+    }
+    out.push('}');
+}
+
+/// Below 2^53 a float that is whole has exactly one integer; above, floats stay as they are written.
+fn canonical_number(number: &Number, out: &mut String) {
+    use std::fmt::Write;
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(f) if !number.is_i64() && !number.is_u64() && f.fract() == 0.0 && f.abs() < EXACT => {
+            let _ = write!(out, "{}", f as i64);
+        }
+        _ => {
+            let _ = write!(out, "{number}");
+        }
+    }
+}
+
+fn push_string(text: &str, out: &mut String) {
+    out.push_str(&Value::String(text.to_owned()).to_string());
+}
+
+/// The identity of a normalised event: 128 bits of BLAKE3 over its canonical form, as 32 hex digits.
+///
+/// Cryptographic on purpose: a hostile line must not be able to pass for somebody else's event and so keep it out.
+pub fn event_id(event: &Event) -> String {
+    let mut text = String::with_capacity(256);
+    for part in [
+        Some(event.kind.as_str()),
+        event.repo.as_deref(),
+        event.branch.as_deref(),
+        event.pr_id.as_deref(),
+        event.developer.as_deref(),
+        event.env.as_deref(),
+        event.resource.as_deref(),
+        event.session.as_deref(),
+    ] {
+        match part {
+            Some(part) => push_string(part, &mut text),
+            None => text.push('-'),
+        }
+        text.push(',');
+    }
+    text.push_str(&event.ts.0.to_string());
+    text.push(',');
+    canonical_object(&event.context, &mut text);
+    text.push(',');
+    canonical_object(&event.payload, &mut text);
+    hash128(text.as_bytes())
+}
+
+/// 128 bits of BLAKE3, as 32 hex digits.
+pub fn hash128(bytes: &[u8]) -> String {
+    let hash = blake3::hash(bytes);
+    hash.to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn canonical_form_forgets_what_does_not_matter() {
+        let text = |v: Value| {
+            let mut out = String::new();
+            canonical(&v, &mut out);
+            out
+        };
+        assert_eq!(text(json!({"b": 1.0, "a": null, "c": [null, 2]})), r#"{"b":1,"c":[null,2]}"#);
+        assert_eq!(text(json!(-0.0)), "0");
+        assert_ne!(text(json!("1")), text(json!(1)));
+        assert_eq!(text(json!(18446744073709551615u64)), "18446744073709551615");
+    }
+}

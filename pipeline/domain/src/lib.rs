@@ -1,0 +1,20 @@
+//! Events, traces, predictions and plans, and the rules over them.
+//!
+//! Owns what things mean: what an event is and when two are the same, what may be stored about a
+//! person, what a plan promises. Refuses everything that touches the world: no files, no network,
+//! no clock, no Arrow. Time is always an argument.
+
+pub mod columns;
+pub mod event;
+pub mod fields;
+pub mod identity;
+pub mod ledger;
+pub mod model;
+pub mod overrides;
+pub mod plan;
+pub mod privacy;
+pub mod time;
+pub mod units;
+
+pub use event::{Event, Reason};
+pub use time::Timestamp;

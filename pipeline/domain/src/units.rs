@@ -1,0 +1,89 @@
+//! Sizes and cores, and how people write them.
+
+/// One mebibyte.
+pub const MIB: u64 = 1 << 20;
+/// One gibibyte.
+pub const GIB: u64 = 1 << 30;
+
+/// Reads `512MiB`, `4GiB`, `512m`, `1.5g`, `250000k`, or plain bytes. A bare letter is binary, as in Docker; `MB` is decimal.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let amount: f64 = text[..split].parse().ok()?;
+    let factor = match text[split..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" | "ki" => 1024.0,
+        "m" | "mib" | "mi" => MIB as f64,
+        "g" | "gib" | "gi" => GIB as f64,
+        "t" | "tib" | "ti" => GIB as f64 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => return None,
+    };
+    let bytes = amount * factor;
+    (bytes.is_finite() && bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+/// Writes bytes for people: `512 MiB`, `1.5 GiB`.
+pub fn format_bytes(bytes: f64) -> String {
+    if bytes >= GIB as f64 {
+        let gib = bytes / GIB as f64;
+        if gib >= 10.0 { format!("{gib:.0} GiB") } else { format!("{gib:.1} GiB") }
+    } else {
+        format!("{:.0} MiB", bytes / MIB as f64)
+    }
+}
+
+/// Reads `1.5` cores or `1500m`.
+pub fn parse_cores(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let cores = match text.strip_suffix('m') {
+        Some(milli) => milli.parse::<f64>().ok()? / 1000.0,
+        None => text.parse::<f64>().ok()?,
+    };
+    (cores.is_finite() && cores > 0.0).then_some(cores)
+}
+
+/// Rounds cores up to a hundredth: what Compose and Docker take without loss.
+pub fn round_cores(cores: f64) -> f64 {
+    (cores * 100.0 - 1e-9).ceil() / 100.0
+}
+
+/// Rounds bytes up to a whole mebibyte.
+pub fn round_bytes(bytes: f64) -> u64 {
+    (bytes / MIB as f64 - 1e-9).ceil().max(0.0) as u64 * MIB
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_docker_and_people_write_them() {
+        assert_eq!(parse_bytes("512MiB"), Some(512 * MIB));
+        assert_eq!(parse_bytes("512m"), Some(512 * MIB));
+        assert_eq!(parse_bytes("1.5g"), Some(3 * GIB / 2));
+        assert_eq!(parse_bytes("500MB"), Some(500_000_000));
+        assert_eq!(parse_bytes("1024"), Some(1024));
+        for bad in ["", "m", "-5m", "5 parsecs", "1..2g"] {
+            assert_eq!(parse_bytes(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn cores_read_in_cores_or_millicores() {
+        assert_eq!(parse_cores("1500m"), Some(1.5));
+        assert_eq!(parse_cores("0.25"), Some(0.25));
+        assert_eq!(parse_cores("-1"), None);
+        assert_eq!(parse_cores("NaN"), None);
+    }
+
+    #[test]
+    fn rounding_never_takes_away() {
+        assert_eq!(round_cores(0.301), 0.31);
+        assert_eq!(round_cores(0.3), 0.3);
+        assert_eq!(round_bytes(1.0), MIB);
+        assert_eq!(round_bytes((3 * MIB) as f64), 3 * MIB);
+    }
+}
