@@ -280,9 +280,12 @@ fn strip_nulls(map: Map<String, Value>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::event_id;
     use proptest::prelude::*;
     use serde_json::json;
+
+    fn event_id(event: &Event) -> String {
+        crate::identity::normal_form(event).event_id
+    }
 
     fn privacy() -> Privacy {
         Privacy::new(b"test key of the domain")

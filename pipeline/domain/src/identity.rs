@@ -57,11 +57,25 @@ fn push_string(text: &str, out: &mut String) {
     out.push_str(&Value::String(text.to_owned()).to_string());
 }
 
-/// The identity of a normalised event: 128 bits of BLAKE3 over its canonical form, as 32 hex digits.
+/// An event's identity and the two texts it is computed from, which the lake keeps.
+pub struct NormalForm {
+    /// 128 bits of BLAKE3 over the canonical form, as 32 hex digits.
+    pub event_id: String,
+    /// The payload, canonical.
+    pub payload: String,
+    /// The unknown outer fields, canonical; `{}` when there are none.
+    pub context: String,
+}
+
+/// The normal form of an event.
 ///
-/// Cryptographic on purpose: a hostile line must not be able to pass for somebody else's event and so keep it out.
-pub fn event_id(event: &Event) -> String {
-    let mut text = String::with_capacity(256);
+/// The hash is cryptographic on purpose: a hostile line must not be able to pass for somebody else's event and so
+/// keep it out.
+pub fn normal_form(event: &Event) -> NormalForm {
+    let (mut payload, mut context) = (String::with_capacity(256), String::new());
+    canonical_object(&event.payload, &mut payload);
+    canonical_object(&event.context, &mut context);
+    let mut text = String::with_capacity(128 + payload.len());
     for part in [
         Some(event.kind.as_str()),
         event.repo.as_deref(),
@@ -80,10 +94,10 @@ pub fn event_id(event: &Event) -> String {
     }
     text.push_str(&event.ts.0.to_string());
     text.push(',');
-    canonical_object(&event.context, &mut text);
+    text.push_str(&context);
     text.push(',');
-    canonical_object(&event.payload, &mut text);
-    hash128(text.as_bytes())
+    text.push_str(&payload);
+    NormalForm { event_id: hash128(text.as_bytes()), payload, context }
 }
 
 /// 128 bits of BLAKE3, as 32 hex digits.

@@ -322,6 +322,8 @@ pub struct PlanInputs {
     pub rates: Rates,
     /// How long it may be applied, in microseconds.
     pub valid_for: i64,
+    /// Tells two plans from the same data apart: the last entry of the ledger.
+    pub salt: String,
 }
 
 /// Replays fixed limits over a resource's past: resource, limits → what would have happened.
@@ -329,7 +331,7 @@ pub type ReplayLimits<'a> = &'a dyn Fn(&str, State) -> Option<Replay>;
 
 /// Makes the plan: one item per candidate, changes first, then by resource.
 pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Plan {
-    let seed = format!("{now}{}{:?}", inputs.prior_state_digest, inputs.candidates);
+    let seed = format!("{now}{}{}{:?}", inputs.salt, inputs.prior_state_digest, inputs.candidates);
     let short = &sha256_hex(seed.as_bytes())[..8];
     let mut items: Vec<Item> = inputs.candidates.iter().map(|c| item(c, inputs, replay, now)).collect();
     items.sort_by(|a, b| (a.action == Action::None, &a.resource).cmp(&(b.action == Action::None, &b.resource)));
@@ -651,6 +653,7 @@ mod tests {
             prior_state_digest: "x".into(),
             rates: Rates::default(),
             valid_for: DAY,
+            salt: String::new(),
         }
     }
 

@@ -38,7 +38,7 @@ macro_rules! pattern {
 }
 
 pattern!(EMAIL, r"[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.[A-Za-z]{2,}");
-pattern!(MENTION, r"(^|[^\w@/.`-])@([A-Za-z0-9](?:[A-Za-z0-9\-]{0,38}))(/?)");
+pattern!(MENTION, r"(^|[^\w@/.\]`-])@([A-Za-z0-9](?:[A-Za-z0-9\-]{0,38}))(/?)");
 pattern!(HOME, r"((?:/home/|/Users/|[A-Za-z]:\\+Users\\+))([^/\\\s:\x22']+)");
 pattern!(
     SECRET,

@@ -1,1 +1,35 @@
+//! NDJSON in, Delta tables on a folder or an object store, SQL over them.
+//!
+//! Owns every byte of the lake: how dumps become columns, how commits stay atomic, how tables are rebuilt and
+//! queried. The only crate that knows Arrow. Knows no models and no targets.
 
+mod check;
+mod columns;
+mod decode;
+mod error;
+mod export;
+mod formats;
+mod ingest;
+#[allow(clippy::module_inception)] // the crate is about the lake, and this is it
+mod lake;
+mod materialize;
+mod model;
+mod query;
+mod session;
+mod source;
+mod store;
+mod table;
+mod trace;
+
+pub use check::Finding;
+pub use error::LakeError;
+pub use export::PlanItemRow;
+pub use formats::{FORMATS, Format};
+pub use ingest::{IngestReport, IngestSpec, RejectLimit};
+pub use lake::Lake;
+pub use materialize::Built;
+pub use model::{MATERIALIZED, SqlFile, files as sql_files};
+pub use query::{OutputFormat, Rows};
+pub use session::Session;
+pub use source::Source;
+pub use table::TableName;

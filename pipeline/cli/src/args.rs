@@ -1,0 +1,97 @@
+//! The command line: what people type (CONTRACT, "Calling it").
+
+use crate::commands;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::Timestamp;
+
+/// Right-size developer environments and CI runners: measured, reviewed, reversible.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Exit codes: 0 done · 1 could not be done · 2 wrong arguments · 3 findings (a check failed, the plan has changes)
+            4 refused (stale, not approved, locked, tampered with, overridden) · 5 too little evidence")]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The lake: a folder, or an s3://, gs://, az:// or file:// URI
+    #[arg(long, global = true, env = "PIPELINE_LAKE", default_value = "./lake", value_name = "URI")]
+    pub lake: String,
+    /// Print exactly one JSON object on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Progress on a terminal as bars, in a log as lines
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    /// Take this as the present: fixes the clock and bounds the data [RFC 3339]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_now)]
+    pub now: Option<Timestamp>,
+}
+
+fn parse_now(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "write it as 2026-10-01T00:00:00Z".to_owned())
+}
+
+/// Whether progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// Bars on a terminal, lines in a log.
+    Auto,
+    /// Not at all.
+    Never,
+}
+
+/// The commands, in the order in which a night uses them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command unchanged and append one event with what it used
+    Record(commands::record::RecordArgs),
+    /// Take event dumps into the lake
+    Ingest(commands::ingest::IngestArgs),
+    /// Bring the SQL tables up to date
+    Materialize(commands::materialize::MaterializeArgs),
+    /// Check the data and the lake's integrity
+    Check,
+    /// Ad-hoc SQL over the lake
+    Sql(commands::sql::SqlArgs),
+    /// One pull request's trace as JSON, or all of them as files
+    Trace(commands::trace::TraceArgs),
+    /// Train models and compare them with naive baselines on held-out time
+    Train(commands::train::TrainArgs),
+    /// Metrics of the kept models on later data, beside the baselines
+    Evaluate(commands::evaluate::EvaluateArgs),
+    /// Replay sizing policies over the past
+    Backtest(commands::backtest::BacktestArgs),
+    /// Write the shadow inventory: the predicted state of every resource
+    Shadow(commands::shadow::ShadowArgs),
+    /// Write a plan of adjustments and print it as a diff
+    Plan(commands::plan::PlanArgs),
+    /// A person's yes, bound to the plan's digest
+    Approve(commands::approve::ApproveArgs),
+    /// Carry out an approved plan
+    Apply(commands::apply::ApplyArgs),
+    /// Restore exactly what was there before a plan
+    Rollback(commands::rollback::RollbackArgs),
+    /// Read the ledger of all plans, or verify that nobody changed it
+    Log(commands::log::LogArgs),
+    /// A verdict on an item of a plan, used as a label at the next training
+    Feedback(commands::feedback::FeedbackArgs),
+    /// Run a job: the commands above in order, with a run record
+    Run(commands::run::RunArgs),
+    /// Print the JSON Schema of an artifact
+    Schema(commands::schema::SchemaArgs),
+}

@@ -1,0 +1,47 @@
+//! `feedback`: a person's verdict on an item, as an event like any other.
+
+use crate::context::{Answer, Context, person, privacy};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use lake::{IngestSpec, Lake, Source};
+use serde_json::json;
+
+/// What `feedback` takes.
+#[derive(Debug, Args)]
+pub struct FeedbackArgs {
+    /// The item, as the plan names it
+    item: String,
+    /// Did it help?
+    #[arg(value_parser = ["helpful", "slowed-down", "neutral"])]
+    verdict: String,
+    /// In your own words
+    #[arg(long)]
+    note: Option<String>,
+}
+
+/// Records the verdict; it becomes a label at the next training.
+pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failure> {
+    let lake = context.lake().await?;
+    let session = lake.session(context.now).await?;
+    let literal = args.item.replace('\'', "''");
+    let known = session
+        .query(&format!(
+            "select resource from plans.items where item_id = '{literal}'
+             union all
+             select resource from staging.events where type = 'adjustment' and item_id = '{literal}' limit 1"
+        ))
+        .await?
+        .to_json()?;
+    let Some(resource) = known.first().map(|row| row["resource"].clone()) else {
+        return Err(Failure::new(Exit::Failed, format!("no plan has an item {}", args.item))
+            .hint("`pipeline sql \"select item_id, resource from plans.items\"` lists them"));
+    };
+    let event = json!({
+        "ts": context.now, "type": "feedback", "developer": person(), "resource": resource,
+        "payload": {"item_id": args.item, "verdict": args.verdict, "note": args.note},
+    });
+    let source = Source::Lines { name: "feedback".into(), text: event.to_string() };
+    Lake::ingest(&context.global.lake, &privacy()?, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
+    context.say(format!("noted: {} was {}", args.item, args.verdict));
+    Ok(Answer::done(json!({"item_id": args.item, "verdict": args.verdict})))
+}

@@ -1,0 +1,66 @@
+//! `ingest`: dumps into the lake.
+
+use crate::context::{Answer, Context, privacy};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use lake::{Format, IngestSpec, Lake, RejectLimit, Source};
+
+/// What `ingest` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A dump is NDJSON, plain or packed with gzip or zstd: `-`, files, folders (searched), or quoted patterns.
+Everything is committed at once or not at all; the same events again are duplicates, whatever file they come in.")]
+pub struct IngestArgs {
+    /// Dumps
+    #[arg(required = true, value_name = "SRC")]
+    sources: Vec<String>,
+    /// What the dumps look like; auto tells them apart file by file
+    #[arg(long, default_value = "auto", value_parser = ["auto", "native", "github"])]
+    format: String,
+    /// Refuse everything when more is rejected: `5%` of the events, or a count
+    #[arg(long, value_name = "LIMIT", value_parser = parse_limit)]
+    reject_limit: Option<RejectLimit>,
+    /// Name the accepted events in the JSON answer
+    #[arg(long)]
+    list_accepted: bool,
+}
+
+fn parse_limit(text: &str) -> Result<RejectLimit, String> {
+    let refuse = || "write a share such as 5% or a count such as 100".to_owned();
+    match text.strip_suffix('%') {
+        Some(share) => {
+            let share: f64 = share.trim().parse().map_err(|_| refuse())?;
+            if (0.0..=100.0).contains(&share) { Ok(RejectLimit::Share(share / 100.0)) } else { Err(refuse()) }
+        }
+        None => text.parse().map(RejectLimit::Count).map_err(|_| refuse()),
+    }
+}
+
+/// Takes the dumps.
+pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure> {
+    let mut sources = Vec::new();
+    for argument in &args.sources {
+        sources.extend(Source::find(argument)?);
+    }
+    let spec = IngestSpec {
+        format: Format::named(&args.format),
+        reject_limit: args.reject_limit,
+        list_accepted: args.list_accepted,
+    };
+    let mut task = context.progress.task("ingest");
+    let (_, report) = Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |read, name| {
+        task.at(&format!("{read} events, {name}"));
+    })
+    .await?;
+    drop(task);
+    context.say(format!(
+        "{} events read = {} accepted + {} duplicates + {} rejected",
+        report.read, report.accepted, report.duplicates, report.rejected
+    ));
+    if report.rejected > 0 {
+        let reasons: Vec<String> = report.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        context.say(format!("rejected: {} (kept in staging.rejects)", reasons.join(", ")));
+    }
+    let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    Ok(Answer::done(json))
+}

@@ -1,0 +1,39 @@
+//! `materialize`: the SQL tables, up to date.
+
+use crate::context::{Answer, Context};
+use crate::failure::Failure;
+use clap::Args;
+use serde_json::json;
+
+/// What `materialize` takes.
+#[derive(Debug, Args)]
+pub struct MaterializeArgs {
+    /// Only these tables and what they read, such as marts.runs
+    #[arg(value_name = "TABLE")]
+    select: Vec<String>,
+    /// Rebuild everything, also what is up to date
+    #[arg(long)]
+    full_refresh: bool,
+    /// Say what would be rebuilt and why, and change nothing
+    #[arg(long)]
+    explain: bool,
+}
+
+/// Rebuilds what has changed.
+pub async fn run(context: &Context, args: MaterializeArgs) -> Result<Answer, Failure> {
+    let lake = context.lake().await?;
+    let mut task = context.progress.task("materialize");
+    let built = lake
+        .materialize(context.now, &args.select, args.full_refresh, args.explain, &mut |table| task.at(table))
+        .await?;
+    drop(task);
+    for table in &built {
+        let what = match (table.rebuilt, table.rows) {
+            (true, Some(rows)) => format!("{rows} rows ({})", table.why),
+            (true, None) => format!("would be rebuilt: {}", table.why),
+            (false, _) => table.why.clone(),
+        };
+        context.say(format!("{:<20} {what}", table.table));
+    }
+    Ok(Answer::done(json!({"tables": built})))
+}

@@ -1,0 +1,52 @@
+//! One file per command.
+
+pub mod apply;
+pub mod approve;
+pub mod backtest;
+pub mod check;
+pub mod evaluate;
+pub mod feedback;
+pub mod ingest;
+pub mod log;
+pub mod materialize;
+pub mod plan;
+pub mod record;
+pub mod rollback;
+pub mod run;
+pub mod schema;
+pub mod shadow;
+pub mod sql;
+pub mod trace;
+pub mod train;
+
+use crate::args::Command;
+use crate::context::{Answer, Context};
+use crate::failure::Failure;
+use std::future::Future;
+use std::pin::Pin;
+
+/// Carries out a command. Boxed, because `run` comes back here for each of its steps.
+pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + '_>> {
+    Box::pin(async move {
+        match command {
+            Command::Record(args) => record::inside(&args),
+            Command::Ingest(args) => ingest::run(context, args).await,
+            Command::Materialize(args) => materialize::run(context, args).await,
+            Command::Check => check::run(context).await,
+            Command::Sql(args) => sql::run(context, args).await,
+            Command::Trace(args) => trace::run(context, args).await,
+            Command::Train(args) => train::run(context, args).await,
+            Command::Evaluate(args) => evaluate::run(context, args).await,
+            Command::Backtest(args) => backtest::run(context, args).await,
+            Command::Shadow(args) => shadow::run(context, args).await,
+            Command::Plan(args) => plan::run(context, args).await,
+            Command::Approve(args) => approve::run(context, args).await,
+            Command::Apply(args) => apply::run(context, args).await,
+            Command::Rollback(args) => rollback::run(context, args).await,
+            Command::Log(args) => log::run(context, args).await,
+            Command::Feedback(args) => feedback::run(context, args).await,
+            Command::Run(args) => run::run(context, args).await,
+            Command::Schema(args) => schema::run(context, args),
+        }
+    })
+}

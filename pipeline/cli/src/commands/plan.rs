@@ -1,0 +1,266 @@
+//! `plan`: predictions, live limits and overrides become a plan that a person can read.
+
+use crate::artifacts::{champion, enter, ledger};
+use crate::commands::backtest::{parse_policy, show as show_backtest};
+use crate::commands::train::scratch;
+use crate::context::{Answer, Context, privacy};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use domain::Timestamp;
+use domain::overrides::Overrides;
+use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, State, TargetRef, plan};
+use domain::time::{HOUR, parse_span};
+use domain::units::format_bytes;
+use lake::Session;
+use learn::contention;
+use learn::sizing::Policy;
+use learn::usage::Usage;
+use serde_json::Value;
+use stack::Target;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What `plan` takes.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Where the plan is written
+    #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
+    output: PathBuf,
+    /// What is to be changed: compose:FILE, or a .yaml file. Without it, the limits last observed are taken as live
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Pins, floors, ceilings and freezes, in TOML
+    #[arg(long = "override", value_name = "FILE")]
+    override_: Option<PathBuf>,
+    /// The policy that sizes
+    #[arg(long, default_value = "ours", value_parser = parse_policy)]
+    policy: Policy,
+    /// Days that the policies are compared on
+    #[arg(long, default_value = "30d", value_name = "SPAN")]
+    since: String,
+    /// How long the plan may be applied
+    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
+    valid_for: i64,
+    /// Exit with 3 when the plan has changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+fn parse_valid(text: &str) -> Result<i64, String> {
+    parse_span(text).filter(|span| *span > 0).ok_or_else(|| "write it as 7d".to_owned())
+}
+
+/// Makes, writes and shows a plan.
+pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
+    let since = context.since(Some(&args.since))?;
+    let overrides = read_overrides(args.override_.as_deref())?;
+    let target = args.target.as_deref().map(Target::parse).transpose()?;
+    let lake = context.lake().await?;
+    let session = lake.session(context.now).await?;
+    let folder = scratch()?;
+    let path = folder.path().join("usage.parquet");
+    let mut task = context.progress.task("plan");
+    task.at("usage");
+    if session.export("usage", &path).await? == 0 {
+        return Err(Failure::new(Exit::Inconclusive, "there is no usage to plan from")
+            .hint("ingest `usage` events, then `pipeline materialize`"));
+    }
+    let usage = Usage::load(&path, context.now)?;
+    task.at("backtest");
+    let mut policies = vec![args.policy, Policy::Vpa, Policy::Krr, Policy::Static];
+    policies.dedup();
+    let backtest = usage.backtest(&policies, since).map(|b| b.policies).unwrap_or_default();
+    task.at("recommendations");
+    let recommendations = usage.recommend(args.policy);
+    let expected = expected(&session, context.now).await?;
+    let contention = contention_now(context, &lake, &session, folder.path()).await?;
+    let watermark = usage.newest().unwrap_or(context.now);
+    let (target_ref, live, prior) = live(target.as_ref(), &usage)?;
+    let names: BTreeSet<String> =
+        live.keys().cloned().chain(target.is_none().then(|| usage.resources().map(str::to_owned)).into_iter().flatten()).collect();
+    if names.is_empty() {
+        return Err(Failure::new(Exit::Inconclusive, "the target has no services to plan for"));
+    }
+    let candidates = names.iter().map(|name| {
+        let limits = live.get(name).copied().unwrap_or_default();
+        Candidate {
+            resource: name.clone(),
+            live: limits,
+            recommendation: recommendations.iter().find(|r| r.resource == *name).cloned(),
+            expected: expected.get(name).cloned(),
+            contention: contention.get(name).copied(),
+            replay_before: usage.replay(name, limits),
+        }
+    });
+    let inputs = PlanInputs {
+        candidates: candidates.collect(),
+        overrides,
+        backtest,
+        policy: args.policy.name().to_owned(),
+        data_watermark: watermark,
+        model: ModelRef {
+            name: format!("{} + shadow inventory", args.policy.name()),
+            version: session.versions.get("predictions.shadow_inventory").map_or_else(|| "none".into(), |v| v.to_string()),
+        },
+        target: target_ref,
+        prior_state_digest: prior,
+        rates: Rates::default(),
+        valid_for: args.valid_for,
+        salt: ledger(&lake).await?.last().map(|entry| entry.hash.clone()).unwrap_or_default(),
+    };
+    let plan = plan(&inputs, &|resource, limits| usage.replay(resource, limits), context.now);
+    drop(task);
+    let text = serde_json::to_string_pretty(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))? + "\n";
+    fs::write(&args.output, &text).map_err(|error| Failure::file("write", &args.output, &error))?;
+    lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), &plan).await?;
+    lake.write_plan_items(&plan).await?;
+    let changed: Vec<String> = plan.changes().map(|item| item.id.clone()).collect();
+    enter(context, &lake, &privacy()?, &plan, "plan", changed.clone(), "made").await?;
+    show(context, &plan, &args.output);
+    let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
+    let json: Value = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    Ok(Answer { exit, json })
+}
+
+fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
+    let Some(path) = path else { return Ok(Overrides::default()) };
+    let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
+    let wrong = |what: String| {
+        Failure::new(Exit::Failed, format!("{}: {what}", path.display()))
+            .hint("an override is a [[override]] table with resource and freeze, pin, floor or ceiling")
+    };
+    let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+    overrides.validate().map_err(wrong)?;
+    Ok(overrides)
+}
+
+type Limits = BTreeMap<String, State>;
+
+/// What is live: of the target, or, without one, what was last observed.
+fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Limits, String), Failure> {
+    if let Some(target) = target {
+        let live = target.read()?;
+        return Ok((target.reference(), live.resources, live.digest));
+    }
+    let limits: Limits = usage.resources().map(|name| (name.to_owned(), usage.live_limits(name))).collect();
+    let text = serde_json::to_string(&limits).unwrap_or_default();
+    let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
+    Ok((TargetRef { kind: "observed".into(), location: "marts.usage".into() }, limits, digest))
+}
+
+/// What the shadow inventory expects of each resource from now on.
+async fn expected(session: &Session, now: Timestamp) -> Result<BTreeMap<String, Expected>, Failure> {
+    if !session.versions.contains_key("predictions.shadow_inventory") {
+        return Ok(BTreeMap::new());
+    }
+    let rows = session
+        .query(&format!(
+            "select resource_id, max(upper['cpu_cores']) as cpu, max(upper['memory_bytes']) as memory,
+                avg(confidence_score) as confidence, max(model) as model,
+                array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule
+             from predictions.shadow_inventory
+             where last_updated >= arrow_cast('{}', 'Timestamp(Microsecond, Some(\"UTC\"))')
+             group by resource_id",
+            now.plus(-24 * HOUR)
+        ))
+        .await?
+        .to_json()?;
+    let expected = rows.into_iter().filter_map(|row| {
+        let schedule = row["schedule"].as_str().unwrap_or_default();
+        Some((
+            row["resource_id"].as_str()?.to_owned(),
+            Expected {
+                upper: State {
+                    cpu_cores: row["cpu"].as_f64(),
+                    memory_bytes: row["memory"].as_f64().map(|bytes| bytes as u64),
+                },
+                confidence: row["confidence"].as_f64().unwrap_or_default(),
+                model: row["model"].as_str().unwrap_or_default().to_owned(),
+                schedule: schedule.split(", ").filter(|s| !s.is_empty()).map(str::to_owned).collect(),
+            },
+        ))
+    });
+    Ok(expected.collect())
+}
+
+/// The chance that the next hour of each resource is contended, when a model was trained.
+async fn contention_now(
+    context: &Context,
+    lake: &lake::Lake,
+    session: &Session,
+    folder: &Path,
+) -> Result<BTreeMap<String, f64>, Failure> {
+    let Some(kept) = champion(lake, contention::NAME).await? else { return Ok(BTreeMap::new()) };
+    let rows = folder.join("contention.parquet");
+    session.export("contention", &rows).await?;
+    Ok(contention::predict(&kept.model, &rows, context.now)?.into_iter().collect())
+}
+
+fn show(context: &Context, plan: &Plan, path: &Path) {
+    let changes = plan.changes().count();
+    context.say(format!(
+        "Plan {} for {} {}\n{changes} of {} resources change; data up to {}\n",
+        plan.plan_id, plan.target.kind, plan.target.location, plan.items.len(), plan.data_watermark.minute()
+    ));
+    for item in plan.changes() {
+        show_item(context, item);
+    }
+    let kept: Vec<&Item> = plan.items.iter().filter(|item| item.action == Action::None).collect();
+    if !kept.is_empty() {
+        context.say("unchanged:");
+        for item in kept.iter().take(20) {
+            context.say(format!("    {:<24} {}", item.resource, item.reason));
+        }
+        if kept.len() > 20 {
+            context.say(format!("    … and {} more", kept.len() - 20));
+        }
+        context.say("");
+    }
+    if !plan.backtest.is_empty() {
+        context.say("What each policy would have done on the same days:");
+        show_backtest(context, &plan.backtest);
+        context.say("");
+    }
+    for check in plan.checks.iter().filter(|check| !check.passed) {
+        let kind = if check.blocking { "blocked" } else { "note" };
+        context.say(format!("{kind}: {}: {}", check.name, check.detail));
+    }
+    let month = |of: fn(&Item) -> Option<f64>| plan.items.iter().filter_map(of).sum::<f64>();
+    let (before, after) = (month(|i| i.projected.cost_before), month(|i| i.projected.cost));
+    context.say(format!("Limits at list price: {before:.2} a month now, {after:.2} after ({:+.2}).", after - before));
+    if plan.applyable {
+        let path = path.display();
+        context.say(format!("Next: pipeline approve {path}; pipeline apply {path}; undo with pipeline rollback {path}"));
+    } else {
+        context.say("This plan cannot be applied.");
+    }
+}
+
+fn show_item(context: &Context, item: &Item) {
+    context.say(format!("  ~ {}  [{}]", item.resource, item.id));
+    let cores = |c: Option<f64>| c.map_or_else(|| "unlimited".to_owned(), |c| format!("{c:.2} cores"));
+    let bytes = |b: Option<u64>| b.map_or_else(|| "unlimited".to_owned(), |b| format_bytes(b as f64));
+    if item.before.cpu_cores != item.after.cpu_cores {
+        context.say(format!("      cpu     {:>12} -> {}", cores(item.before.cpu_cores), cores(item.after.cpu_cores)));
+    }
+    if item.before.memory_bytes != item.after.memory_bytes {
+        context.say(format!("      memory  {:>12} -> {}", bytes(item.before.memory_bytes), bytes(item.after.memory_bytes)));
+    }
+    context.say(format!("      why     {}", item.reason));
+    let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));
+    context.say(format!(
+        "      would   throttle {} of samples, exceed memory in {}; slack CPU {}, memory {}",
+        percent(item.projected.throttled_rate),
+        percent(item.projected.oom_rate),
+        percent(item.projected.slack),
+        percent(item.projected.memory_slack)
+    ));
+    if let Some(confidence) = item.confidence {
+        context.say(format!("      sure    {:.0} %, measured by cross-validation", confidence * 100.0));
+    }
+    if let Some(applied) = item.override_.as_ref().filter(|o| o.rule != "none") {
+        context.say(format!("      rule    {} from {}", applied.rule, applied.pattern));
+    }
+    context.say("");
+}

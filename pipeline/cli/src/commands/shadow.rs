@@ -1,0 +1,64 @@
+//! `shadow`: the predicted state of every resource.
+
+use crate::commands::train::scratch;
+use crate::context::{Answer, Context, privacy};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use domain::time::{HOUR, parse_span};
+use lake::{IngestSpec, Lake, Source};
+use learn::shadow::{ShadowSpec, forecast};
+use serde_json::json;
+
+/// What `shadow` takes.
+#[derive(Debug, Args)]
+pub struct ShadowArgs {
+    /// How far ahead, in whole hours
+    #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
+    horizon: usize,
+    /// A dump of `schedule` events to take in first
+    #[arg(long, value_name = "FILE")]
+    schedule: Option<String>,
+}
+
+fn parse_horizon(text: &str) -> Result<usize, String> {
+    let hours = parse_span(text).map(|span| span / HOUR).filter(|hours| (1..=24 * 14).contains(hours));
+    hours.map(|hours| hours as usize).ok_or_else(|| "write 1h to 14d, such as 24h".to_owned())
+}
+
+/// Forecasts and replaces `predictions.shadow_inventory`.
+pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure> {
+    let lake = context.lake().await?;
+    if let Some(schedule) = &args.schedule {
+        let sources = Source::find(schedule)?;
+        Lake::ingest(&context.global.lake, &privacy()?, &sources, &IngestSpec::default(), &mut |_, _| {}).await?;
+    }
+    let session = lake.session(context.now).await?;
+    let folder = scratch()?;
+    let (hours, schedule) = (folder.path().join("hours.parquet"), folder.path().join("schedule.parquet"));
+    let out = folder.path().join("shadow.parquet");
+    let mut task = context.progress.task("shadow");
+    task.at("features");
+    if session.export("resource_hours", &hours).await? == 0 {
+        return Err(Failure::new(Exit::Inconclusive, "there is no usage to forecast")
+            .hint("ingest `usage` events, then `pipeline materialize`"));
+    }
+    session.export("schedule", &schedule).await?;
+    task.at("cross-validation");
+    let summary = forecast(&hours, Some(&schedule), &ShadowSpec::new(context.now, args.horizon), &out)?;
+    lake.write_predictions("shadow_inventory", &out, context.now).await?;
+    drop(task);
+    let wins: Vec<String> = summary.wins.iter().map(|(model, n)| format!("{model} {n}")).collect();
+    context.say(format!(
+        "{} resources, {} h ahead from data up to {}: {} rows in predictions.shadow_inventory",
+        summary.resources, args.horizon, summary.data_watermark, summary.rows
+    ));
+    context.say(format!("series won: {}", wins.join(", ")));
+    if let (Some(ours), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
+        context.say(format!(
+            "by cross-validation: MASE {ours:.3} (seasonal-naive {naive:.3}), {:.1} % of later hours inside the 90 % interval, mean confidence {:.2}",
+            coverage * 100.0,
+            summary.confidence
+        ));
+    }
+    Ok(Answer::done(json!(summary)))
+}

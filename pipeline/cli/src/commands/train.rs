@@ -1,0 +1,177 @@
+//! `train`: models from the lake, compared with what is simpler, kept when better.
+
+use crate::artifacts::{champion, keep_model};
+use crate::context::{Answer, Context};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use domain::Timestamp;
+use domain::model::{Card, Champion};
+use lake::Session;
+use learn::LearnError;
+use learn::card::{TrainSpec, Trained, better};
+use learn::{build_time, contention};
+use serde_json::json;
+use std::path::Path;
+
+/// The models there are.
+pub const MODELS: [&str; 2] = [build_time::NAME, contention::NAME];
+
+/// What `train` takes.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Only these models
+    #[arg(value_name = "MODEL", value_parser = MODELS)]
+    models: Vec<String>,
+    /// Take what began since: 30d, 8w, a date [default: all history]
+    #[arg(long, value_name = "SPAN")]
+    since: Option<String>,
+    /// Read nothing known later than this [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// Same data, same seed: same model
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "write it as 2026-10-01T00:00:00Z".to_owned())
+}
+
+/// The feature file of a model.
+pub fn view(model: &str) -> &'static str {
+    if model == contention::NAME { "contention" } else { "runs" }
+}
+
+/// A training spec over one session: its table versions go into the card.
+pub fn spec(session: &Session, since: Option<Timestamp>, until: Timestamp, seed: u64) -> TrainSpec {
+    TrainSpec { since, until, seed, tables: session.versions.clone() }
+}
+
+/// A scratch folder, gone when dropped.
+pub fn scratch() -> Result<tempfile::TempDir, Failure> {
+    tempfile::tempdir().map_err(|e| Failure::file("make a folder in", &std::env::temp_dir(), &e))
+}
+
+/// Trains what was asked. A model without enough data is told and left; when none has enough, that is the answer.
+pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> {
+    let since = context.since(args.since.as_deref())?;
+    let until = args.until.unwrap_or(context.now).min(context.now);
+    let lake = context.lake().await?;
+    let session = lake.session(context.now).await?;
+    let folder = scratch()?;
+    let names: Vec<&str> =
+        if args.models.is_empty() { MODELS.to_vec() } else { args.models.iter().map(String::as_str).collect() };
+    let (mut cards, mut skipped) = (Vec::new(), Vec::new());
+    for name in names {
+        let mut task = context.progress.task(&format!("train {name}"));
+        task.at("features");
+        let rows = folder.path().join(format!("{name}.parquet"));
+        session.export(view(name), &rows).await?;
+        task.at("fitting");
+        match fit(name, &rows, &spec(&session, since, until, args.seed)) {
+            Ok(mut trained) => {
+                let previous = champion(&lake, name).await?;
+                trained.card.champion = contest(name, &trained, previous.as_ref().map(|k| (&k.card, &k.model)), &rows)?;
+                keep_model(&lake, &trained).await?;
+                drop(task);
+                show(context, &trained.card);
+                cards.push(trained.card);
+            }
+            Err(LearnError::TooLittleData(why)) => {
+                drop(task);
+                context.say(format!("{name}: not trained, too little data: {why}"));
+                skipped.push(json!({"model": name, "why": why}));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if cards.is_empty() {
+        let why: Vec<String> = skipped.iter().map(|s| format!("{}: {}", s["model"], s["why"])).collect();
+        return Err(Failure::new(Exit::Inconclusive, format!("too little data to train on ({})", why.join("; ").replace('"', "")))
+            .hint("ingest more events, or widen the window with a longer --since"));
+    }
+    Ok(Answer::done(json!({"models": cards, "skipped": skipped})))
+}
+
+fn fit(name: &str, rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+    if name == contention::NAME { contention::train(rows, spec) } else { build_time::train(rows, spec) }
+}
+
+/// Champion against challenger, on the rows that neither was trained on.
+fn contest(
+    name: &str,
+    trained: &Trained,
+    previous: Option<(&Card, &Vec<u8>)>,
+    rows: &Path,
+) -> Result<Champion, Failure> {
+    let Some((old, model)) = previous else {
+        return Ok(Champion { is_champion: true, previous: None, why: "the first of its kind".into() });
+    };
+    // An old model has seen what came before its watermark: only later rows are fair to both.
+    let after = trained.card.train_until.max(old.data_watermark);
+    let spec = TrainSpec {
+        since: None,
+        until: trained.card.data_watermark,
+        seed: trained.card.seed,
+        tables: trained.card.tables.clone(),
+    };
+    let scored = if after > trained.card.train_until {
+        None // the new model's held-out rows are partly known to the old one: nothing fair to compare on
+    } else if name == contention::NAME {
+        contention::evaluate(model, rows, &spec, after).ok()
+    } else {
+        build_time::evaluate(model, rows, &spec, after).ok()
+    };
+    let previous = Some(old.version.clone());
+    Ok(match scored {
+        Some(old) => {
+            let (is_champion, why) = better(&trained.card, &old.metrics);
+            Champion { is_champion, previous, why }
+        }
+        None => Champion { is_champion: true, previous, why: "trained on newer data; no later rows to compare on".into() },
+    })
+}
+
+/// A card for people: the model beside its baselines.
+pub fn show(context: &Context, card: &Card) {
+    context.say(format!("{} · {} rows trained, {} later rows held out", card.model, card.rows_train, card.rows_test));
+    table(context, &card.metrics, &card.baselines);
+    for (stated, measured) in &card.coverage {
+        context.say(format!("  {stated}: {:.1} % of later values lie at or below it", measured * 100.0));
+    }
+    let verdict = &card.verdict;
+    let sign = if verdict.beats_baselines { "beats" } else { "DOES NOT beat" };
+    context.say(format!(
+        "  {} {:.4} {sign} the best baseline ({}, {:.4}); {}",
+        verdict.figure,
+        verdict.ours,
+        verdict.baseline,
+        verdict.best_baseline,
+        if card.champion.is_champion { "serves from now on" } else { "the champion stays" }
+    ));
+    if card.labels.feedback > 0 {
+        context.say(format!("  labels: {} measured, {} from people's verdicts", card.labels.measured, card.labels.feedback));
+    }
+}
+
+/// Figures of a model and its baselines, one row each.
+pub fn table(
+    context: &Context,
+    metrics: &domain::model::Metrics,
+    baselines: &std::collections::BTreeMap<String, domain::model::Metrics>,
+) {
+    let names: Vec<&String> = metrics.keys().collect();
+    let head: Vec<String> = names.iter().map(|n| format!("{n:>13}")).collect();
+    context.say(format!("  {:<18}{}", "", head.concat()));
+    let row = |name: &str, metrics: &domain::model::Metrics| {
+        let cells: Vec<String> = names
+            .iter()
+            .map(|n| metrics.get(*n).map_or_else(|| format!("{:>13}", "-"), |v| format!("{v:>13.4}")))
+            .collect();
+        context.say(format!("  {name:<18}{}", cells.concat()));
+    };
+    row("model", metrics);
+    for (name, metrics) in baselines {
+        row(name, metrics);
+    }
+}

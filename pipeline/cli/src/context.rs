@@ -1,0 +1,140 @@
+//! What every command has at hand: the lake, the clock, the key, the way to speak.
+
+use crate::args::Global;
+use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
+use domain::privacy::Privacy;
+use domain::{Timestamp, time};
+use lake::Lake;
+use serde_json::Value;
+use std::fs;
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+/// The answer of a command: its exit code, and what `--json` prints.
+pub struct Answer {
+    /// For scripts.
+    pub exit: Exit,
+    /// For programs.
+    pub json: Value,
+}
+
+impl Answer {
+    /// Done.
+    pub fn done(json: Value) -> Self {
+        Self { exit: Exit::Done, json }
+    }
+}
+
+/// What a command works with.
+pub struct Context {
+    /// As typed.
+    pub global: Global,
+    /// The present, or `--now`.
+    pub now: Timestamp,
+    /// How to show progress.
+    pub progress: Progress,
+}
+
+impl Context {
+    /// From the global flags.
+    pub fn new(global: Global) -> Self {
+        let now = global.now.unwrap_or_else(|| Timestamp(chrono::Utc::now().timestamp_micros()));
+        let progress = Progress::new(global.progress, global.quiet);
+        Self { global, now, progress }
+    }
+
+    /// The lake, which must be there.
+    pub async fn lake(&self) -> Result<Lake, Failure> {
+        Ok(Lake::open(&self.global.lake).await?)
+    }
+
+    /// The start of `--since`; none: all history.
+    pub fn since(&self, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
+        let Some(text) = text else { return Ok(None) };
+        match time::parse_since(text, self.now) {
+            Some(since) => Ok(Some(since)),
+            None => Err(Failure::new(Exit::Usage, format!("--since {text} is no time in the past"))
+                .hint(format!("write 30d, 8w, a date or an RFC 3339 time not after {}", self.now))),
+        }
+    }
+
+    /// Writes for people, on stdout; nothing under `--json`. A closed pipe is silent.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.global.json {
+            emit(text.as_ref());
+        }
+    }
+
+    /// Columns of the terminal; 80 where there is none.
+    pub fn width(&self) -> usize {
+        if !std::io::stdout().is_terminal() {
+            return 0;
+        }
+        usize::from(console::Term::stdout().size().1).max(40)
+    }
+}
+
+/// One line on stdout. A reader that has gone away is no error.
+pub fn emit(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// The lake owner's key: `PIPELINE_PSEUDONYM_KEY`, else `pseudonym.key` in the user's configuration folder, made on first use.
+pub fn privacy() -> Result<Privacy, Failure> {
+    if let Ok(key) = std::env::var("PIPELINE_PSEUDONYM_KEY")
+        && !key.trim().is_empty()
+    {
+        return Ok(Privacy::new(key.trim().as_bytes()));
+    }
+    let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let folder = folder.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
+    let folder = folder.ok_or_else(|| {
+        Failure::new(Exit::Failed, "there is no place for the pseudonym key")
+            .hint("set PIPELINE_PSEUDONYM_KEY, or HOME")
+    })?;
+    let path = folder.join("pipeline").join("pseudonym.key");
+    match fs::read_to_string(&path) {
+        Ok(key) if !key.trim().is_empty() => return Ok(Privacy::new(key.trim().as_bytes())),
+        Ok(_) => {
+            return Err(Failure::new(Exit::Failed, format!("{} is empty", path.display()))
+                .hint("restore the key; a new one would not fit the lakes made with it"));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::file("read", &path, &error)),
+    }
+    let key = make_key(&path).map_err(|error| Failure::file("make", &path, &error))?;
+    Ok(Privacy::new(key.trim().as_bytes()))
+}
+
+/// Makes the key whole or not at all, readable by its owner alone; of two that try, the first one's is used by both.
+fn make_key(path: &std::path::Path) -> std::io::Result<String> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut random = [0u8; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    let draft = folder.join(format!(".pseudonym.key.{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(key.as_bytes())?;
+    file.sync_all()?;
+    let made = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match made {
+        Ok(()) => Ok(key),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => fs::read_to_string(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// A person as the system names them, for approvals and the ledger.
+pub fn person() -> String {
+    ["PIPELINE_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| "unknown".to_owned())
+}

@@ -1,0 +1,131 @@
+//! Errors as people see them: what, why, what to do; and the exit code that scripts see.
+
+use agent::AgentError;
+use lake::LakeError;
+use learn::LearnError;
+use stack::StackError;
+use std::error::Error;
+
+/// How a command ended (CONTRACT, "exit").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Could not be done.
+    Failed = 1,
+    /// Wrong arguments.
+    Usage = 2,
+    /// A check failed, or the plan has changes and `--detailed-exitcode` asked.
+    Findings = 3,
+    /// Stale, not approved, locked, tampered with, or blocked.
+    Refused = 4,
+    /// Too little evidence.
+    Inconclusive = 5,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// For scripts.
+    pub exit: Exit,
+    /// What could not be done.
+    pub what: String,
+    /// The chain of causes, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a cause below it.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), causes: Vec::new(), hint: None }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A failure to read or write a local file.
+    pub fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::of(Exit::Failed, &format!("cannot {doing} {}", path.display()), Some(error))
+    }
+
+    fn of(exit: Exit, what: &str, cause: Option<&dyn Error>) -> Self {
+        let mut failure = Self::new(exit, what);
+        let mut next = cause;
+        while let Some(cause) = next {
+            // DataFusion and Delta repeat the inner text in the outer one: say each thing once.
+            let text = cause.to_string();
+            let text = text.split("\n\nbacktrace:").next().unwrap_or_default().trim().to_owned();
+            if failure.causes.last().is_none_or(|last| !last.ends_with(&text)) && text != failure.what {
+                failure.causes.push(text);
+            }
+            next = cause.source();
+        }
+        failure
+    }
+}
+
+impl From<LakeError> for Failure {
+    fn from(error: LakeError) -> Self {
+        let exit = match &error {
+            LakeError::OtherKey | LakeError::Contended(..) | LakeError::Exists(_) => Exit::Refused,
+            LakeError::NotAQuery(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let hint = match &error {
+            LakeError::NoSource(_) => "check the path; `-` reads standard input, quotes keep a pattern from the shell",
+            LakeError::NoDumps(_) => "dumps end in .ndjson, .jsonl or .json, also with .gz or .zst behind it",
+            LakeError::Read { .. } => "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed",
+            LakeError::NotALake(_) => "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake",
+            LakeError::OtherKey => "set PIPELINE_PSEUDONYM_KEY to the lake's own key, or use another lake",
+            LakeError::RejectLimit { .. } => "see what is wrong without the limit: `pipeline sql \"select reason, count(*) from staging.rejects group by reason\"`. Nothing was committed",
+            LakeError::NoTable(_) => "`pipeline materialize` builds the tables; `pipeline sql \"show tables\"` lists them",
+            LakeError::NoTrace(_) => "write it as owner/name#number; `pipeline sql \"select pr_id from traces.traces\"` lists them",
+            LakeError::Contended(..) => "other processes write to the same table; try again",
+            LakeError::Table { .. } | LakeError::Document { .. } => "check that the lake can be reached, read and written; what was committed before is intact",
+            LakeError::NotAQuery(_) => "the lake is changed only by the commands that own its tables; `pipeline sql` reads",
+            LakeError::Sql { what, .. } if what == "the query" => "`pipeline sql \"show tables\"` and `\"describe schema.table\"` show what there is",
+            LakeError::Sql { .. } => "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`",
+            LakeError::Write { .. } => "check the path, its permissions and the free space",
+            LakeError::Location(..) => "a lake is a folder or an s3://, gs://, az:// or file:// URI; credentials come from the cloud's standard variables",
+            LakeError::Damaged { .. } => "restore the file from a backup, or remove it when it can be made anew",
+            _ => "",
+        };
+        let failure = Self::of(exit, &error.to_string(), error.source());
+        if hint.is_empty() { failure } else { failure.hint(hint) }
+    }
+}
+
+impl From<LearnError> for Failure {
+    fn from(error: LearnError) -> Self {
+        match &error {
+            LearnError::TooLittleData(_) => Self::new(Exit::Inconclusive, error.to_string())
+                .hint("ingest more events, or widen the window with a longer --since"),
+            LearnError::Model { .. } => Self::of(Exit::Failed, &error.to_string(), error.source())
+                .hint("train it anew: `pipeline train`"),
+            _ => Self::of(Exit::Failed, &error.to_string(), error.source()),
+        }
+    }
+}
+
+impl From<StackError> for Failure {
+    fn from(error: StackError) -> Self {
+        let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
+        let failure = Self::of(exit, &error.to_string(), error.source());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Self {
+        Self::of(Exit::Failed, &error.to_string(), error.source())
+    }
+}

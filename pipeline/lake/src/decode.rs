@@ -1,0 +1,204 @@
+//! From lines to columns and rejects, in parallel, chunk by chunk.
+
+use crate::columns::Rows;
+use crate::error::LakeError;
+use crate::formats::Format;
+use crate::source::{Line, Lines, Source};
+use domain::event::LINE_LIMIT;
+use domain::identity::hash128;
+use domain::privacy::Privacy;
+use domain::{Event, Reason};
+use rayon::prelude::*;
+use serde_json::Value;
+
+/// Lines handed to one worker at a time.
+const CHUNK_LINES: usize = 4_096;
+
+/// Chunks decoded side by side before the next are read: bounds memory.
+const CHUNKS: usize = 8;
+
+/// Something that could not be taken as an event.
+#[derive(Clone, Debug)]
+pub struct Reject {
+    /// Hash of the raw text and the reason: the same reject again is the same row.
+    pub reject_id: String,
+    /// The dump.
+    pub source: String,
+    /// From 1.
+    pub line: i64,
+    /// Why.
+    pub reason: Reason,
+    /// Scrubbed, at most 64 KiB.
+    pub text: String,
+    /// Of the raw text, in bytes.
+    pub length: i64,
+    /// Hash of the raw text.
+    pub hash: String,
+}
+
+/// What a chunk of lines gave.
+#[derive(Default)]
+pub struct Decoded {
+    /// The events, as columns.
+    pub rows: Rows,
+    /// The rest.
+    pub rejects: Vec<Reject>,
+}
+
+/// Reads one dump to its end, handing over what each chunk gave. Nothing is written anywhere.
+pub fn decode(
+    source: &Source,
+    format: Option<Format>,
+    privacy: &Privacy,
+    mut take: impl FnMut(Decoded) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    let mut lines = source.open()?;
+    let Some(first) = lines.next_line()? else { return Ok(()) };
+    let name = lines.name.clone();
+    let (values, first) = match serde_json::from_slice::<Value>(&first.bytes) {
+        Ok(value) => (vec![value], first),
+        // A pretty-printed batch spans lines: taken whole when it is the only thing in the dump.
+        Err(error) if error.is_eof() => match whole(&first, &mut lines)? {
+            Whole::Json(values) => (values, first),
+            Whole::Lines(lines) => {
+                return lines.chunks(CHUNK_LINES).try_for_each(|chunk| {
+                    let detected = format.or_else(|| detect(chunk)).unwrap_or(Format::Native);
+                    take(decode_chunk(&name, chunk, detected, privacy))
+                });
+            }
+            Whole::TooLong(rest) => {
+                let mut pending = rest;
+                return stream(&name, &mut lines, &mut pending, format, privacy, &mut take);
+            }
+        },
+        Err(_) => {
+            return stream(&name, &mut lines, &mut vec![first], format, privacy, &mut take);
+        }
+    };
+    let format = format.unwrap_or_else(|| values.first().map_or(Format::Native, Format::detect));
+    let mut decoded = Decoded::default();
+    for value in values {
+        decode_value(&name, &first, value, format, privacy, &mut decoded);
+    }
+    take(decoded)?;
+    stream(&name, &mut lines, &mut Vec::new(), Some(format), privacy, &mut take)
+}
+
+fn detect(lines: &[Line]) -> Option<Format> {
+    lines.iter().find_map(|line| serde_json::from_slice::<Value>(&line.bytes).ok()).map(|value| Format::detect(&value))
+}
+
+fn stream(
+    name: &str,
+    lines: &mut Lines,
+    pending: &mut Vec<Line>,
+    format: Option<Format>,
+    privacy: &Privacy,
+    take: &mut impl FnMut(Decoded) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    let mut format = format;
+    loop {
+        let mut bytes: usize = pending.iter().map(|line| line.bytes.len()).sum();
+        while pending.len() < CHUNK_LINES * CHUNKS && bytes < 4 * LINE_LIMIT {
+            let Some(line) = lines.next_line()? else { break };
+            bytes += line.bytes.len();
+            pending.push(line);
+        }
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let chosen = *format.get_or_insert_with(|| detect(pending).unwrap_or(Format::Native));
+        let decoded: Vec<Decoded> =
+            pending.par_chunks(CHUNK_LINES).map(|chunk| decode_chunk(name, chunk, chosen, privacy)).collect();
+        decoded.into_iter().try_for_each(&mut *take)?;
+        pending.clear();
+    }
+}
+
+enum Whole {
+    Json(Vec<Value>),
+    Lines(Vec<Line>),
+    TooLong(Vec<Line>),
+}
+
+/// Tries the rest of a dump as one JSON value; gives its lines back when it is none.
+fn whole(first: &Line, lines: &mut Lines) -> Result<Whole, LakeError> {
+    let Some(rest) = lines.rest()? else { return Ok(Whole::TooLong(vec![first.clone()])) };
+    let text = [&first.bytes, b"\n".as_slice(), &rest].concat();
+    match serde_json::from_slice::<Value>(&text) {
+        Ok(Value::Array(values)) => Ok(Whole::Json(values)),
+        Ok(value) => Ok(Whole::Json(vec![value])),
+        Err(_) => {
+            let lines = rest.split(|b| *b == b'\n').zip(first.number + 1..).map(|(bytes, number)| Line {
+                number,
+                bytes: bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec(),
+                length: bytes.len() as u64,
+                long_hash: None,
+            });
+            let lines = lines.filter(|line| !line.bytes.iter().all(u8::is_ascii_whitespace));
+            Ok(Whole::Lines(std::iter::once(first.clone()).chain(lines).collect()))
+        }
+    }
+}
+
+fn decode_chunk(name: &str, lines: &[Line], format: Format, privacy: &Privacy) -> Decoded {
+    let mut decoded = Decoded::default();
+    for line in lines {
+        if line.length > LINE_LIMIT as u64 {
+            let text = String::from_utf8_lossy(&line.bytes[..domain::privacy::REJECT_TEXT_LIMIT]).into_owned();
+            decoded.reject(name, line, Reason::TooLong, &text, line.long_hash.clone(), line.length, privacy);
+            continue;
+        }
+        match serde_json::from_slice::<Value>(&line.bytes) {
+            Ok(value) => decode_value(name, line, value, format, privacy, &mut decoded),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&line.bytes).into_owned();
+                let hash = hash128(&line.bytes);
+                decoded.reject(name, line, Reason::NotJson, &text, Some(hash), line.length, privacy);
+            }
+        }
+    }
+    decoded
+}
+
+fn decode_value(name: &str, line: &Line, value: Value, format: Format, privacy: &Privacy, decoded: &mut Decoded) {
+    for result in format.read(value, privacy) {
+        match result {
+            Ok(event) => decoded.event(&event),
+            Err((value, reason)) => {
+                let text = value.to_string();
+                let length = text.len() as u64;
+                decoded.reject(name, line, reason, &text, None, length, privacy);
+            }
+        }
+    }
+}
+
+impl Decoded {
+    fn event(&mut self, event: &Event) {
+        self.rows.push(event);
+    }
+
+    #[allow(clippy::too_many_arguments)] // one place, all of it needed for the row
+    fn reject(
+        &mut self,
+        name: &str,
+        line: &Line,
+        reason: Reason,
+        text: &str,
+        hash: Option<String>,
+        length: u64,
+        privacy: &Privacy,
+    ) {
+        let hash = hash.unwrap_or_else(|| hash128(text.as_bytes()));
+        self.rejects.push(Reject {
+            reject_id: hash128(format!("{hash}\n{reason}").as_bytes()),
+            source: name.to_owned(),
+            line: line.number as i64,
+            text: privacy.scrub_reject(text),
+            length: length as i64,
+            reason,
+            hash,
+        });
+    }
+}

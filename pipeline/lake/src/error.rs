@@ -1,0 +1,129 @@
+//! What can go wrong in the lake, naming what was being done to which thing.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// An error of the lake. Nothing was committed unless the variant says so.
+#[derive(Debug, Error)]
+pub enum LakeError {
+    /// There is no such dump.
+    #[error("no such dump: {0}")]
+    NoSource(String),
+    /// A folder or pattern without dumps.
+    #[error("no dumps in {0}")]
+    NoDumps(String),
+    /// A dump could not be read to its end.
+    #[error("cannot read {source_name} after line {line}")]
+    Read {
+        /// The dump.
+        source_name: String,
+        /// The last whole line.
+        line: u64,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The location is not a lake.
+    #[error("{0} is no lake")]
+    NotALake(String),
+    /// The location cannot be understood.
+    #[error("cannot use {0} as a lake")]
+    Location(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another pseudonym key than the lake's.
+    #[error("the pseudonym key is not the one this lake was made with")]
+    OtherKey,
+    /// Too much of a dump was rejected.
+    #[error("{rejected} of {read} events were rejected, more than the limit of {limit}")]
+    RejectLimit {
+        /// Rejected events.
+        rejected: u64,
+        /// All events.
+        read: u64,
+        /// The limit as given.
+        limit: String,
+    },
+    /// A table that must be there is not.
+    #[error("the lake has no table {0}")]
+    NoTable(String),
+    /// No such pull request.
+    #[error("no trace of pull request {0}")]
+    NoTrace(String),
+    /// Other writers kept winning.
+    #[error("gave up committing to {0} after {1} lost races with other writers")]
+    Contended(String, u32),
+    /// A SQL file or query failed.
+    #[error("cannot run {what}")]
+    Sql {
+        /// The file or query.
+        what: String,
+        /// Why.
+        source: Box<datafusion::error::DataFusionError>,
+    },
+    /// A Delta table could not be read or written.
+    #[error("cannot {doing} {table}")]
+    Table {
+        /// `read`, `write`, `create`, …
+        doing: &'static str,
+        /// `schema.table`.
+        table: String,
+        /// Why.
+        source: Box<deltalake_core::DeltaTableError>,
+    },
+    /// Columns could not be built.
+    #[error("cannot build the columns of {0}")]
+    Columns(String, #[source] arrow::error::ArrowError),
+    /// A document of the lake could not be read or written.
+    #[error("cannot {doing} {path} in the lake")]
+    Document {
+        /// `read`, `write`, `list`.
+        doing: &'static str,
+        /// Below the lake.
+        path: String,
+        /// Why.
+        source: Box<object_store::Error>,
+    },
+    /// A document exists already and must not be replaced.
+    #[error("{0} is in the lake already")]
+    Exists(String),
+    /// A document is not what it should be.
+    #[error("{path} in the lake is damaged")]
+    Damaged {
+        /// Below the lake.
+        path: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A local file could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A result could not be written in the chosen format.
+    #[error("cannot write the result as {0}")]
+    Format(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A query that would change something.
+    #[error("only queries are allowed: {0}")]
+    NotAQuery(String),
+}
+
+impl LakeError {
+    pub(crate) fn sql(what: impl Into<String>) -> impl FnOnce(datafusion::error::DataFusionError) -> Self {
+        let what = what.into();
+        move |source| Self::Sql { what, source: Box::new(source) }
+    }
+
+    pub(crate) fn table(
+        doing: &'static str,
+        table: impl Into<String>,
+    ) -> impl FnOnce(deltalake_core::DeltaTableError) -> Self {
+        let table = table.into();
+        move |source| Self::Table { doing, table, source: Box::new(source) }
+    }
+
+    pub(crate) fn columns(table: &str) -> impl FnOnce(arrow::error::ArrowError) -> Self {
+        let table = table.to_owned();
+        move |source| Self::Columns(table, source)
+    }
+}

@@ -1,0 +1,121 @@
+//! Where the lake meets the other crates: feature files out, predictions and plan items in, always as plain Parquet or rows.
+
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::materialize::Built;
+use crate::model;
+use crate::session::{Session, plan_items_schema};
+use crate::table::{Mode, TableName};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::ParquetReadOptions;
+use domain::Timestamp;
+use domain::plan::Plan;
+use futures::StreamExt;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+
+const TRIES: u32 = 20;
+
+/// One item of a plan as a row of `plans.items`.
+pub type PlanItemRow = domain::plan::Item;
+
+impl Session {
+    /// Writes a feature view, ordered as its SQL says, as one Parquet file; gives its rows.
+    pub async fn export(&self, view: &str, to: &Path) -> Result<u64, LakeError> {
+        let name = format!("features.{view}");
+        let file = model::files("features").into_iter().find(|file| file.name.table == view);
+        let file = file.ok_or_else(|| LakeError::NoTable(name.clone()))?;
+        let mut stream = self.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
+        let write = |source: std::io::Error| LakeError::Write { path: to.to_owned(), source };
+        let schema = crate::table::delta_schema(&stream.schema());
+        let out = std::fs::File::create(to).map_err(write)?;
+        let failed = |e: parquet::errors::ParquetError| LakeError::Format("Parquet", e.into());
+        let mut writer = parquet::arrow::ArrowWriter::try_new(out, schema.clone(), None).map_err(failed)?;
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(LakeError::sql(file.path()))?;
+            rows += batch.num_rows() as u64;
+            let batch = crate::table::conform(&batch, &schema).map_err(LakeError::columns(&name))?;
+            writer.write(&batch).map_err(failed)?;
+        }
+        writer.close().map_err(failed)?;
+        Ok(rows)
+    }
+}
+
+impl Lake {
+    /// Replaces `predictions.<table>` with what a Parquet file says, shaped by `sql/predictions/<table>.sql`.
+    pub async fn write_predictions(&self, table: &str, from: &Path, now: Timestamp) -> Result<Built, LakeError> {
+        let name = TableName { schema: "predictions".into(), table: table.to_owned() };
+        let file = model::files("predictions").into_iter().find(|file| file.name == name);
+        let file = file.ok_or_else(|| LakeError::NoTable(name.to_string()))?;
+        let session = self.session(now).await?;
+        let scratch = session
+            .context
+            .read_parquet(from.display().to_string(), ParquetReadOptions::default())
+            .await
+            .map_err(LakeError::sql(from.display().to_string()))?;
+        let source = file.name.table.trim_end_matches("_inventory").to_owned();
+        session.put(&TableName { schema: "scratch".into(), table: source }, scratch.into_view())?;
+        for _ in 0..TRIES {
+            let stream = session.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
+            if let Some(rows) = self.write(&name, stream, Mode::Replace, json!({"at": now})).await? {
+                return Ok(Built { table: name.to_string(), rebuilt: true, why: "forecast".into(), rows: Some(rows) });
+            }
+        }
+        Err(LakeError::Contended(name.to_string(), TRIES))
+    }
+
+    /// Adds the items of a plan to `plans.items`.
+    pub async fn write_plan_items(&self, plan: &Plan) -> Result<(), LakeError> {
+        let name = TableName { schema: "plans".into(), table: "items".into() };
+        let failed = || LakeError::sql(name.to_string());
+        let session = self.session(plan.created_at).await?;
+        for _ in 0..TRIES {
+            let batch = plan_items(plan).map_err(LakeError::columns("plans.items"))?;
+            let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(failed())?;
+            let frame = session.context.read_table(Arc::new(table)).map_err(failed())?;
+            let stream = frame.execute_stream().await.map_err(failed())?;
+            if self.write(&name, stream, Mode::Append, json!({"plan": plan.plan_id})).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(LakeError::Contended(name.to_string(), TRIES))
+    }
+}
+
+fn plan_items(plan: &Plan) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let items = &plan.items;
+    let text = |of: &dyn Fn(&PlanItemRow) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(items.iter().map(of))) };
+    let number =
+        |of: &dyn Fn(&PlanItemRow) -> Option<f64>| -> ArrayRef { Arc::new(Float64Array::from_iter(items.iter().map(of))) };
+    let bytes = |of: &dyn Fn(&PlanItemRow) -> Option<u64>| -> ArrayRef {
+        Arc::new(Int64Array::from_iter(items.iter().map(|item| of(item).map(|b| b as i64))))
+    };
+    let created = TimestampMicrosecondArray::from(vec![plan.created_at.0; items.len()]).with_timezone("UTC");
+    let action = |item: &PlanItemRow| {
+        serde_json::to_value(item.action).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    RecordBatch::try_new(
+        plan_items_schema(),
+        vec![
+            text(&|i| i.id.clone()),
+            text(&|_| plan.plan_id.clone()),
+            text(&|i| i.resource.clone()),
+            text(&action),
+            Arc::new(created),
+            number(&|i| i.before.cpu_cores),
+            bytes(&|i| i.before.memory_bytes),
+            number(&|i| i.after.cpu_cores),
+            bytes(&|i| i.after.memory_bytes),
+            text(&|i| i.reason.clone()),
+            number(&|i| i.confidence),
+            number(&|i| i.projected.slack),
+            number(&|i| i.projected.oom_rate),
+            number(&|i| i.projected.throttled_rate),
+            number(&|i| i.projected.cost),
+        ],
+    )
+}

@@ -1,0 +1,94 @@
+//! The lake itself: what makes a folder one, and the documents beside its tables.
+
+use crate::error::LakeError;
+use crate::store::{MARKER, Store};
+use domain::privacy::Privacy;
+use object_store::PutMode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A lake at a location, open for reading and writing.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    pub(crate) store: Store,
+}
+
+/// `lake.json`: what makes a folder a lake.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    format_version: u32,
+    /// Of the pseudonym key; the key itself never enters the lake.
+    pseudonym_key_fingerprint: String,
+}
+
+impl Lake {
+    /// Opens a lake that is there. A folder without `lake.json` is none.
+    pub async fn open(location: &str) -> Result<Self, LakeError> {
+        let store = Store::open(location)?;
+        match store.get_json::<Marker>(MARKER).await? {
+            Some(_) => Ok(Self { store }),
+            None => Err(LakeError::NotALake(location.to_owned())),
+        }
+    }
+
+    /// Opens a lake for new events, making it when the location is new or empty. Refuses another key than the lake's.
+    pub async fn open_or_create(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
+        let store = Store::open(location)?;
+        let lake = Self { store };
+        let marker = Marker { format_version: 1, pseudonym_key_fingerprint: privacy.fingerprint() };
+        let found = match lake.store.get_json::<Marker>(MARKER).await? {
+            Some(found) => found,
+            None if !lake.store.names("").await?.is_empty() => {
+                return Err(LakeError::NotALake(location.to_owned()));
+            }
+            None => match lake.store.put_json(MARKER, &marker, PutMode::Create).await {
+                Ok(()) => marker,
+                // Somebody else made it at the same moment.
+                Err(LakeError::Exists(_)) => match lake.store.get_json(MARKER).await? {
+                    Some(found) => found,
+                    None => return Err(LakeError::NotALake(location.to_owned())),
+                },
+                Err(error) => return Err(error),
+            },
+        };
+        if found.pseudonym_key_fingerprint != privacy.fingerprint() {
+            return Err(LakeError::OtherKey);
+        }
+        Ok(lake)
+    }
+
+    /// The location as the user gave it.
+    pub fn location(&self) -> &str {
+        &self.store.shown
+    }
+
+    /// A JSON document of the lake, such as `plans/<id>/plan.json`; none when it is not there.
+    pub async fn document<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, LakeError> {
+        self.store.get_json(path).await
+    }
+
+    /// Writes a JSON document whole, replacing what was there.
+    pub async fn write_document<T: Serialize>(&self, path: &str, value: &T) -> Result<(), LakeError> {
+        self.store.put_json(path, value, PutMode::Overwrite).await
+    }
+
+    /// Writes a JSON document that must not be there yet; [`LakeError::Exists`] when it is. Atomic also on object stores.
+    pub async fn create_document<T: Serialize>(&self, path: &str, value: &T) -> Result<(), LakeError> {
+        self.store.put_json(path, value, PutMode::Create).await
+    }
+
+    /// The bytes of a document, such as a model; none when it is not there.
+    pub async fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, LakeError> {
+        self.store.get(path).await
+    }
+
+    /// Writes bytes whole.
+    pub async fn write_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<(), LakeError> {
+        self.store.put(path, bytes, PutMode::Overwrite).await
+    }
+
+    /// The names directly below a folder of the lake, sorted.
+    pub async fn names(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        self.store.names(folder).await
+    }
+}

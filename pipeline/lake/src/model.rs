@@ -1,0 +1,90 @@
+//! The SQL model: `sql/<schema>/<table>.sql` is the table `<schema>.<table>`, built into the program, in the order of its references.
+
+use crate::error::LakeError;
+use crate::table::TableName;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::resolve::resolve_table_references;
+use include_dir::{Dir, include_dir};
+use std::collections::BTreeSet;
+
+static SQL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sql");
+
+/// The schemas whose files `materialize` turns into Delta tables.
+pub const MATERIALIZED: &[&str] = &["traces", "marts", "plans"];
+
+/// One file under `sql/`.
+#[derive(Clone, Debug)]
+pub struct SqlFile {
+    /// The table it makes.
+    pub name: TableName,
+    /// One query.
+    pub text: String,
+}
+
+impl SqlFile {
+    /// Where people find it.
+    pub fn path(&self) -> String {
+        format!("sql/{}/{}.sql", self.name.schema, self.name.table)
+    }
+
+    /// Its opening comment: the grain, what it reads, its key.
+    pub fn head(&self) -> String {
+        let lines = self.text.lines().take_while(|line| line.starts_with("--"));
+        lines.map(|line| line.trim_start_matches('-').trim()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The files of a schema, by name.
+pub fn files(schema: &str) -> Vec<SqlFile> {
+    let Some(folder) = SQL.get_dir(schema) else { return Vec::new() };
+    let files = folder.files().filter_map(|file| {
+        let table = file.path().file_stem()?.to_str()?.to_owned();
+        file.path().extension().filter(|e| *e == "sql")?;
+        let name = TableName { schema: schema.to_owned(), table };
+        Some(SqlFile { name, text: file.contents_utf8()?.to_owned() })
+    });
+    let mut files: Vec<SqlFile> = files.collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    files
+}
+
+/// Everything that `materialize` makes, each after what it reads.
+pub(crate) fn materialized(context: &SessionContext) -> Result<Vec<SqlFile>, LakeError> {
+    ordered(MATERIALIZED.iter().flat_map(|schema| files(schema)).collect(), context)
+}
+
+/// The tables a file reads, as `schema.table`.
+pub(crate) fn references(file: &SqlFile, context: &SessionContext) -> Result<BTreeSet<String>, LakeError> {
+    let failed = || LakeError::sql(file.path());
+    let statement: Statement =
+        context.state().sql_to_statement(&file.text, &datafusion::config::Dialect::Generic).map_err(failed())?;
+    let (tables, _) = resolve_table_references(&statement, true).map_err(failed())?;
+    Ok(tables.into_iter().filter_map(|t| Some(format!("{}.{}", t.schema()?, t.table()))).collect())
+}
+
+/// Sorts files so that each comes after those it reads.
+pub(crate) fn ordered(files: Vec<SqlFile>, context: &SessionContext) -> Result<Vec<SqlFile>, LakeError> {
+    let names: BTreeSet<String> = files.iter().map(|f| f.name.to_string()).collect();
+    let mut waiting = Vec::new();
+    for file in files {
+        let reads: BTreeSet<String> = references(&file, context)?.intersection(&names).cloned().collect();
+        waiting.push((file, reads));
+    }
+    let (mut done, mut order) = (BTreeSet::new(), Vec::new());
+    while !waiting.is_empty() {
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, reads)| reads.is_subset(&done));
+        if ready.is_empty() {
+            let names: Vec<String> = rest.iter().map(|(file, _)| file.path()).collect();
+            let circle = DataFusionError::Plan("these files read each other in a circle".into());
+            return Err(LakeError::sql(names.join(", "))(circle));
+        }
+        for (file, _) in ready {
+            done.insert(file.name.to_string());
+            order.push(file);
+        }
+        waiting = rest;
+    }
+    Ok(order)
+}

@@ -1,0 +1,162 @@
+//! Where a lake is: a folder or an object store, and the small documents beside its tables.
+
+use crate::error::LakeError;
+use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
+use deltalake_core::{DeltaResult, DeltaTableError, Path};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::{Arc, Once};
+use url::Url;
+
+/// The file that makes a folder a lake.
+pub(crate) const MARKER: &str = "lake.json";
+
+/// The root of a lake on some object store.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) url: Url,
+    pub(crate) shown: String,
+    objects: Arc<dyn ObjectStore>,
+    root: Path,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("url", &self.shown).finish()
+    }
+}
+
+/// Options of a cloud store from its standard environment variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
+fn options() -> impl Iterator<Item = (String, String)> {
+    std::env::vars()
+        .filter(|(key, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| key.starts_with(prefix)))
+        .map(|(key, value)| (key.to_ascii_lowercase(), value))
+}
+
+/// Lets the Delta library open cloud locations through the same object stores.
+#[derive(Debug)]
+struct Cloud;
+
+impl ObjectStoreFactory for Cloud {
+    fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(Arc<dyn ObjectStore>, Path)> {
+        let (store, path) = object_store::parse_url_opts(url, options()).map_err(DeltaTableError::from)?;
+        Ok((Arc::new(store), path))
+    }
+}
+
+fn register_clouds() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Whatever schemes object_store knows, the in-process defaults of the Delta library stay for `file://`.
+        let plain = Url::parse("file://").expect("a constant URL");
+        let log_stores = logstore_factories();
+        let default = log_stores.get(&plain).map(|entry| entry.value().clone());
+        for scheme in ["s3", "s3a", "gs", "az", "abfs", "abfss"] {
+            let url = Url::parse(&format!("{scheme}://")).expect("a constant URL");
+            object_store_factories().insert(url.clone(), Arc::new(Cloud));
+            if let Some(default) = &default {
+                log_stores.insert(url, default.clone());
+            }
+        }
+    });
+}
+
+impl Store {
+    /// Opens the location of a lake; a folder need not exist yet.
+    pub(crate) fn open(location: &str) -> Result<Self, LakeError> {
+        register_clouds();
+        let unusable = |e: Box<dyn std::error::Error + Send + Sync>| LakeError::Location(location.to_owned(), e);
+        let mut url = if location.contains("://") {
+            Url::parse(location).map_err(|e| unusable(e.into()))?
+        } else {
+            let path = std::path::absolute(location).map_err(|e| unusable(e.into()))?;
+            if path.exists() && !path.is_dir() {
+                return Err(LakeError::NotALake(location.to_owned()));
+            }
+            Url::from_directory_path(&path).map_err(|()| unusable("not a path".into()))?
+        };
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let (objects, root) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
+        Ok(Self { url, shown: location.to_owned(), objects: Arc::from(objects), root })
+    }
+
+    /// The URL of a table's folder.
+    pub(crate) fn table_url(&self, schema: &str, table: &str) -> Result<Url, LakeError> {
+        if let Ok(path) = self.url.to_file_path() {
+            let folder = path.join(schema).join(table);
+            // The Delta library insists on an existing folder.
+            std::fs::create_dir_all(&folder).map_err(|source| LakeError::Write { path: folder, source })?;
+        }
+        self.url.join(&format!("{schema}/{table}/")).map_err(|e| LakeError::Location(self.shown.clone(), e.into()))
+    }
+
+    pub(crate) fn path(&self, below: &str) -> Path {
+        below.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), |path, part| path.join(part))
+    }
+
+    /// The names directly below a folder of the lake; none when it is not there.
+    pub(crate) async fn names(&self, below: &str) -> Result<Vec<String>, LakeError> {
+        let listed = self.objects.list_with_delimiter(Some(&self.path(below))).await;
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
+            Err(source) => return Err(document("list", below)(source)),
+        };
+        let folders = listed.common_prefixes.iter().filter_map(|path| path.filename());
+        let files = listed.objects.iter().filter_map(|meta| meta.location.filename());
+        let mut names: Vec<String> = folders.chain(files).map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Every file below a folder of the lake, with its size in bytes.
+    pub(crate) async fn files(&self, below: &str) -> Result<Vec<(String, u64)>, LakeError> {
+        let all: Vec<_> =
+            self.objects.list(Some(&self.path(below))).try_collect().await.map_err(document("list", below))?;
+        Ok(all.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect())
+    }
+
+    /// The bytes of a document; none when it is not there.
+    pub(crate) async fn get(&self, below: &str) -> Result<Option<Vec<u8>>, LakeError> {
+        match self.objects.get(&self.path(below)).await {
+            Ok(found) => Ok(Some(found.bytes().await.map_err(document("read", below))?.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(document("read", below)(source)),
+        }
+    }
+
+    /// Writes a document whole. With `PutMode::Create`, refuses when it is there already.
+    pub(crate) async fn put(&self, below: &str, bytes: Vec<u8>, mode: PutMode) -> Result<(), LakeError> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        match self.objects.put_opts(&self.path(below), PutPayload::from(bytes), options).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Err(LakeError::Exists(below.to_owned()))
+            }
+            Err(source) => Err(document("write", below)(source)),
+        }
+    }
+
+    pub(crate) async fn get_json<T: DeserializeOwned>(&self, below: &str) -> Result<Option<T>, LakeError> {
+        let Some(bytes) = self.get(below).await? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| LakeError::Damaged { path: below.to_owned(), source })
+    }
+
+    pub(crate) async fn put_json<T: Serialize>(&self, below: &str, value: &T, mode: PutMode) -> Result<(), LakeError> {
+        let mut bytes = serde_json::to_vec_pretty(value)
+            .map_err(|source| LakeError::Damaged { path: below.to_owned(), source })?;
+        bytes.push(b'\n');
+        self.put(below, bytes, mode).await
+    }
+}
+
+fn document(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> LakeError {
+    let path = path.to_owned();
+    move |source| LakeError::Document { doing, path, source: Box::new(source) }
+}

@@ -1,0 +1,250 @@
+//! Delta tables: open, append, replace. Every change is one atomic commit, and a lost race is told to the caller.
+
+use crate::error::LakeError;
+use crate::store::Store;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake_core::kernel::{Action, Add, MetadataExt, StructField, StructType};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A table of the lake by its two names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableName {
+    /// The folder below the lake.
+    pub schema: String,
+    /// The folder below the schema.
+    pub table: String,
+}
+
+impl TableName {
+    /// Splits `schema.table`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (schema, table) = text.split_once('.')?;
+        Some(Self { schema: schema.to_owned(), table: table.to_owned() })
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// How a commit ended.
+pub(crate) enum Outcome {
+    /// In the table, at this version.
+    Committed(i64),
+    /// Another writer was first: read what it wrote, then try again.
+    Lost,
+}
+
+/// Where the commit info of this program keeps what a table was made from.
+const ORIGIN: &str = "pipeline";
+
+/// The table as it is now; none when nothing was ever committed.
+pub(crate) async fn open(store: &Store, name: &TableName) -> Result<Option<DeltaTable>, LakeError> {
+    let log = store.names(&format!("{}/{}/_delta_log", name.schema, name.table)).await?;
+    if !log.iter().any(|file| file.ends_with(".json") || file.ends_with(".parquet")) {
+        return Ok(None);
+    }
+    let failed = LakeError::table("open", name.to_string());
+    let builder = DeltaTableBuilder::from_url(store.table_url(&name.schema, &name.table)?);
+    match builder {
+        Ok(builder) => builder.load().await.map(Some).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The version of a loaded table.
+pub(crate) fn version(table: &DeltaTable) -> i64 {
+    table.version().map_or(-1, |v| v as i64)
+}
+
+/// What the newest commit of this program says the table was made from.
+pub(crate) async fn origin(table: &DeltaTable) -> Option<Value> {
+    use futures::TryStreamExt;
+    let commit = table.history(Some(1)).try_next().await.ok().flatten()?;
+    commit.info.get(ORIGIN).cloned()
+}
+
+/// Columns as Delta can hold them: no unsigned integers, no views, no dictionaries, microseconds in UTC.
+fn delta_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
+        DataType::Dictionary(_, value) => delta_type(value),
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) => {
+            DataType::List(Arc::new(Field::new("element", delta_type(item.data_type()), true)))
+        }
+        DataType::Struct(fields) => DataType::Struct(
+            fields.iter().map(|f| Field::new(f.name(), delta_type(f.data_type()), true)).collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// A query's schema as a table's.
+pub(crate) fn delta_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|f| Field::new(f.name(), delta_type(f.data_type()), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A query's batch as a table's.
+pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns: Vec<ArrayRef> = columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<_, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// Writes Parquet files for a table that nothing refers to yet.
+pub(crate) struct Files {
+    writer: RecordBatchWriter,
+    name: TableName,
+    adds: Vec<Add>,
+}
+
+impl Files {
+    pub(crate) fn new(
+        store: &Store,
+        name: &TableName,
+        schema: SchemaRef,
+        partition: Option<&str>,
+    ) -> Result<Self, LakeError> {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(128 * 1024));
+        if schema.column_with_name("event_id").is_some() {
+            properties = properties.set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
+        }
+        let url = store.table_url(&name.schema, &name.table)?;
+        let partition = partition.map(|column| vec![column.to_owned()]);
+        let writer = RecordBatchWriter::try_new(url.as_str(), schema, partition, None)
+            .map_err(LakeError::table("write", name.to_string()))?
+            .with_writer_properties(properties.build());
+        Ok(Self { writer, name: name.clone(), adds: Vec::new() })
+    }
+
+    pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
+        self.writer.write(batch).await.map_err(LakeError::table("write", self.name.to_string()))
+    }
+
+    /// Closes the open files, so that memory holds one partition at a time.
+    pub(crate) async fn close_partition(&mut self) -> Result<(), LakeError> {
+        let adds = self.writer.flush().await.map_err(LakeError::table("write", self.name.to_string()))?;
+        self.adds.extend(adds);
+        Ok(())
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<Vec<Add>, LakeError> {
+        self.close_partition().await?;
+        Ok(self.adds)
+    }
+}
+
+/// What a commit does to the rows that were there.
+pub(crate) enum Mode {
+    Append,
+    Replace,
+}
+
+/// Commits files to a table in one step, on top of the version the caller has read. Creates the table when it is new.
+pub(crate) async fn commit(
+    store: &Store,
+    name: &TableName,
+    read: Option<&DeltaTable>,
+    schema: &SchemaRef,
+    partition: Option<&str>,
+    adds: Vec<Add>,
+    mode: Mode,
+    origin: Value,
+) -> Result<Outcome, LakeError> {
+    let failed = |doing| LakeError::table(doing, name.to_string());
+    let partition_by: Vec<String> = partition.map(str::to_owned).into_iter().collect();
+    let metadata = HashMap::from([(ORIGIN.to_owned(), origin)]);
+    let adds = adds.into_iter().map(Action::Add);
+    let Some(table) = read else {
+        let struct_type = struct_type(schema).map_err(failed("create"))?;
+        let created = CreateBuilder::new()
+            .with_location(store.table_url(&name.schema, &name.table)?.as_str())
+            .with_table_name(name.to_string())
+            .with_columns(struct_type.fields().cloned())
+            .with_partition_columns(partition_by)
+            .with_actions(adds)
+            .with_commit_properties(CommitProperties::default().with_metadata(metadata).with_max_retries(0))
+            .with_save_mode(SaveMode::ErrorIfExists)
+            .await;
+        return match created {
+            Ok(table) => Ok(Outcome::Committed(version(&table))),
+            Err(error) if lost(&error) => Ok(Outcome::Lost),
+            Err(error) => Err(failed("create")(error)),
+        };
+    };
+    let snapshot = table.snapshot().map_err(failed("read"))?;
+    let mut actions: Vec<Action> = Vec::new();
+    if matches!(mode, Mode::Replace) {
+        let now = chrono::Utc::now().timestamp_millis();
+        let files = snapshot.log_data();
+        actions.extend(files.iter().map(|file| {
+            let mut remove = file.remove_action(true);
+            remove.deletion_timestamp = Some(now);
+            Action::Remove(remove)
+        }));
+        let wanted = struct_type(schema).map_err(failed("write"))?;
+        if *snapshot.schema() != wanted {
+            let metadata = MetadataExt::with_schema(snapshot.metadata().clone(), &wanted)
+                .map_err(|error| failed("write")(error.into()))?;
+            actions.push(Action::Metadata(metadata));
+        }
+    }
+    actions.extend(adds);
+    let operation = DeltaOperation::Write {
+        mode: if matches!(mode, Mode::Replace) { SaveMode::Overwrite } else { SaveMode::Append },
+        partition_by: Some(partition_by).filter(|p| !p.is_empty()),
+        predicate: None,
+    };
+    let commit = CommitBuilder::default()
+        .with_actions(actions)
+        .with_app_metadata(metadata)
+        .with_max_retries(0)
+        .build(Some(snapshot), table.log_store(), operation)
+        .await;
+    match commit {
+        Ok(done) => Ok(Outcome::Committed(done.version() as i64)),
+        Err(error) if lost(&error) => Ok(Outcome::Lost),
+        Err(error) => Err(failed("commit to")(error)),
+    }
+}
+
+/// Whether a commit failed only because somebody else was first.
+fn lost(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::VersionAlreadyExists(_) => true,
+        DeltaTableError::Transaction { source } => matches!(
+            source,
+            TransactionError::VersionAlreadyExists(_)
+                | TransactionError::MaxCommitAttempts(_)
+                | TransactionError::CommitConflict(_)
+        ),
+        other => other.to_string().contains("already exists"),
+    }
+}
+
+fn struct_type(schema: &SchemaRef) -> Result<StructType, DeltaTableError> {
+    use deltalake_core::kernel::engine::arrow_conversion::TryFromArrow;
+    let fields = schema.fields().iter().map(|f| StructField::try_from_arrow(f.as_ref()));
+    let fields = fields.collect::<Result<Vec<_>, _>>().map_err(DeltaTableError::from)?;
+    Ok(StructType::try_new(fields)?)
+}

@@ -1,0 +1,68 @@
+//! A feature file in memory, column by column. Owns the reading of Parquet; refuses to know what a column means.
+
+use crate::LearnError;
+use domain::Timestamp;
+use polars::prelude::{Column, DataFrame, DataType, ParquetReader, SerReader, TimeUnit};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The rows of one Parquet file, in file order.
+pub(crate) struct Frame {
+    data: DataFrame,
+    path: PathBuf,
+}
+
+impl Frame {
+    /// Reads every column of the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, LearnError> {
+        let file = File::open(path).map_err(|e| LearnError::read(path, e))?;
+        let data = ParquetReader::new(file).finish().map_err(|e| LearnError::read(path, e))?;
+        Ok(Self { data, path: path.to_owned() })
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.data.height()
+    }
+
+    /// The columns that hold numbers or booleans, in file order.
+    pub(crate) fn numeric_columns(&self) -> Vec<String> {
+        let numeric = self.data.columns().iter().filter(|c| c.dtype().is_primitive_numeric() || c.dtype().is_bool());
+        numeric.map(|c| c.name().to_string()).collect()
+    }
+
+    fn fault(&self, column: &str) -> LearnError {
+        LearnError::Column { column: column.to_owned(), path: self.path.clone() }
+    }
+
+    fn cast(&self, column: &str, to: &DataType) -> Result<Column, LearnError> {
+        let fault = |_| self.fault(column);
+        self.data.column(column).map_err(fault)?.cast(to).map_err(fault)
+    }
+
+    /// A column as numbers: null and what is not finite is NaN, true is 1.
+    pub(crate) fn numbers(&self, column: &str) -> Result<Vec<f64>, LearnError> {
+        let cast = self.cast(column, &DataType::Float64)?;
+        let values = cast.f64().map_err(|_| self.fault(column))?;
+        Ok(values.iter().map(|v| v.filter(|v| v.is_finite()).unwrap_or(f64::NAN)).collect())
+    }
+
+    /// A column of moments, of any resolution and zone.
+    pub(crate) fn times(&self, column: &str) -> Result<Vec<Option<Timestamp>>, LearnError> {
+        let fault = |_| self.fault(column);
+        let zone = match self.data.column(column).map_err(fault)?.dtype() {
+            DataType::Datetime(_, zone) => zone.clone(),
+            _ => return Err(self.fault(column)),
+        };
+        let micros = self.cast(column, &DataType::Datetime(TimeUnit::Microseconds, zone))?;
+        let micros = micros.cast(&DataType::Int64).map_err(fault)?;
+        Ok(micros.i64().map_err(fault)?.iter().map(|v| v.map(Timestamp)).collect())
+    }
+
+    /// A column of text.
+    pub(crate) fn texts(&self, column: &str) -> Result<Vec<Option<String>>, LearnError> {
+        let cast = self.cast(column, &DataType::String)?;
+        let values = cast.str().map_err(|_| self.fault(column))?;
+        Ok(values.iter().map(|v| v.map(str::to_owned)).collect())
+    }
+}

@@ -1,0 +1,237 @@
+//! Policies that size a resource: from what it used up to a moment to limits. One policy, one file, its source on top.
+//!
+//! Owns the rule that a decision stands on the past alone. Refuses to judge: how well a policy does is
+//! [`crate::backtest`]'s to say, and whether to change anything is the plan's.
+
+mod cast;
+mod ci_sizer;
+mod krr;
+mod ours;
+mod static_limits;
+mod vpa;
+
+use crate::LearnError;
+use crate::usage::{Day, Usage, highest};
+use domain::Timestamp;
+use domain::plan::{Recommendation, State};
+use domain::time::DAY;
+use domain::units::MIB;
+use std::path::Path;
+
+/// Which rule sizes a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Policy {
+    /// The candidate that would have cost least on the resource's own past days.
+    Ours,
+    /// The Kubernetes Vertical Pod Autoscaler's recommender.
+    Vpa,
+    /// Robusta KRR, strategy `simple`.
+    Krr,
+    /// CAST AI's defaults.
+    CastLike,
+    /// EDP CI Sizer.
+    CiSizerLike,
+    /// The limits as observed.
+    Static,
+}
+
+impl Policy {
+    /// All of them, ours first.
+    pub const ALL: [Self; 6] = [Self::Ours, Self::Vpa, Self::Krr, Self::CastLike, Self::CiSizerLike, Self::Static];
+
+    /// Reads a name as [`Policy::name`] writes it; `cast` and `ci-sizer` are taken too.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().replace('_', "-").as_str() {
+            "ours" => Some(Self::Ours),
+            "vpa" => Some(Self::Vpa),
+            "krr" => Some(Self::Krr),
+            "cast" | "cast-like" => Some(Self::CastLike),
+            "ci-sizer" | "ci-sizer-like" => Some(Self::CiSizerLike),
+            "static" => Some(Self::Static),
+            _ => None,
+        }
+    }
+
+    /// Its name on the command line and in plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Vpa => "vpa",
+            Self::Krr => "krr",
+            Self::CastLike => "cast-like",
+            Self::CiSizerLike => "ci-sizer-like",
+            Self::Static => "static",
+        }
+    }
+}
+
+/// What a policy decides.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Decision {
+    pub lower: State,
+    pub target: State,
+    pub upper: State,
+}
+
+/// A policy on its way through the days of one resource.
+pub(crate) enum Sizer {
+    Ours(Box<ours::Ours>),
+    Vpa(Box<vpa::Vpa>),
+    Krr,
+    CastLike,
+    CiSizerLike,
+    Static,
+}
+
+impl Sizer {
+    pub(crate) fn new(policy: Policy) -> Self {
+        match policy {
+            Policy::Ours => Self::Ours(Box::default()),
+            Policy::Vpa => Self::Vpa(Box::default()),
+            Policy::Krr => Self::Krr,
+            Policy::CastLike => Self::CastLike,
+            Policy::CiSizerLike => Self::CiSizerLike,
+            Policy::Static => Self::Static,
+        }
+    }
+
+    /// Takes in the last of `days`; those before it have been taken in already.
+    pub(crate) fn learn(&mut self, days: &[Day]) {
+        match self {
+            Self::Ours(ours) => ours.learn(days),
+            Self::Vpa(vpa) => vpa.learn(days),
+            Self::Krr | Self::CastLike | Self::CiSizerLike | Self::Static => {}
+        }
+    }
+
+    /// Sizes for what comes after `days`, all of which have been taken in.
+    pub(crate) fn decide(&self, days: &[Day]) -> Decision {
+        match self {
+            Self::Ours(ours) => ours.decide(days),
+            Self::Vpa(vpa) => vpa.decide(days),
+            Self::Krr => krr::decide(days),
+            Self::CastLike => cast::decide(days),
+            Self::CiSizerLike => ci_sizer::decide(days),
+            Self::Static => static_limits::decide(days),
+        }
+    }
+
+    fn basis(&self, days: &[Day]) -> String {
+        match self {
+            Self::Ours(ours) => ours.basis(days),
+            Self::Vpa(_) => vpa::BASIS.into(),
+            Self::Krr => krr::BASIS.into(),
+            Self::CastLike => cast::BASIS.into(),
+            Self::CiSizerLike => ci_sizer::BASIS.into(),
+            Self::Static => static_limits::BASIS.into(),
+        }
+    }
+}
+
+/// What a policy says every resource needs after `now`, from the samples of `features.usage` up to it, by resource.
+///
+/// # Errors
+/// The file cannot be read, or lacks a column.
+pub fn recommend(usage: &Path, now: Timestamp, policy: Policy) -> Result<Vec<Recommendation>, LearnError> {
+    Ok(Usage::load(usage, now)?.recommend(policy))
+}
+
+impl Usage {
+    /// What a policy says every resource needs, from all that was loaded, by resource. KRR says nothing below its own
+    /// 100 points and 3 hours; the others say what they can and leave the doubt to the sample count.
+    pub fn recommend(&self, policy: Policy) -> Vec<Recommendation> {
+        let enough = |days: &[Day]| policy != Policy::Krr || krr::enough(days);
+        let known = self.resources.iter().filter(|(_, days)| enough(days));
+        known.map(|(resource, days)| recommendation(resource, days, policy)).collect()
+    }
+}
+
+fn recommendation(resource: &str, days: &[Day], policy: Policy) -> Recommendation {
+    let mut sizer = Sizer::new(policy);
+    for n in 1..=days.len() {
+        sizer.learn(&days[..n]);
+    }
+    let Decision { lower, target, upper } = sizer.decide(days);
+    let newest = days.last().map_or(Timestamp(0), |d| d.last);
+    let oldest = days.first().map_or(newest, |d| d.first);
+    Recommendation {
+        resource: resource.to_owned(),
+        lower,
+        target,
+        upper,
+        samples: days.iter().map(|d| d.samples).sum(),
+        days: (newest.0 - oldest.0) as f64 / DAY as f64,
+        newest,
+        peak: state(highest_of(days, |d| d.cpu.max()), highest_of(days, |d| d.memory.max())),
+        oom_kills: days.iter().map(|d| d.oom_kills).sum(),
+        basis: sizer.basis(days),
+    }
+}
+
+/// The last `n` days with data.
+fn last(days: &[Day], n: usize) -> &[Day] {
+    &days[days.len().saturating_sub(n)..]
+}
+
+/// The highest of a figure over days, leaving out the days without it.
+fn highest_of(days: &[Day], figure: impl Fn(&Day) -> Option<f64>) -> Option<f64> {
+    days.iter().filter_map(figure).max_by(f64::total_cmp)
+}
+
+/// Cores and bytes as limits; bytes are rounded up so that a limit is never below its figure.
+fn state(cpu_cores: Option<f64>, memory_bytes: Option<f64>) -> State {
+    State { cpu_cores, memory_bytes: memory_bytes.map(|bytes| bytes.ceil() as u64) }
+}
+
+/// Whichever is larger of a figure and a floor.
+fn at_least(floor: f64, figure: Option<f64>) -> Option<f64> {
+    figure.map(|x| x.max(floor))
+}
+
+/// The day's memory peak as the VPA raises it after a kill: `max(used × 1.2, used + 100 MiB)`
+/// (`oom-bump-up-ratio`, `oom-min-bump-up-bytes`; kubernetes/autoscaler, pkg/recommender/model/container.go, RecordOOM).
+fn bumped_peak(day: &Day) -> Option<f64> {
+    let bump = day.oom_at.map(|used| (used * 1.2).max(used + 100.0 * MIB as f64));
+    highest(day.memory.max(), bump)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::tests::{Row, load};
+    use domain::time::MINUTE;
+
+    #[test]
+    fn names_read_as_written() {
+        for policy in Policy::ALL {
+            assert_eq!(Policy::parse(policy.name()), Some(policy));
+        }
+        assert_eq!(Policy::parse("goldilocks"), None);
+    }
+
+    #[test]
+    fn every_policy_orders_its_bounds_and_counts_its_evidence() {
+        let rows: Vec<Row> = (0..2000)
+            .map(|i| Row::new("a/b", i * 5 * MINUTE, 0.5 + 0.4 * (i as f64 / 7.0).sin(), 3e8 + 1e5 * (i % 50) as f64))
+            .collect();
+        let usage = load(&rows);
+        for policy in Policy::ALL {
+            let all = usage.recommend(policy);
+            assert_eq!(all.len(), 1, "{}", policy.name());
+            let r = &all[0];
+            assert_eq!(r.samples, 2000);
+            assert!((r.days - 1999.0 / 288.0).abs() < 1e-6);
+            assert!(r.lower.cpu_cores <= r.target.cpu_cores && r.target.cpu_cores <= r.upper.cpu_cores, "{r:?}");
+            assert!(r.lower.memory_bytes <= r.target.memory_bytes && r.target.memory_bytes <= r.upper.memory_bytes);
+            assert!(!r.basis.is_empty());
+        }
+    }
+
+    #[test]
+    fn krr_is_silent_on_too_few_points() {
+        let rows: Vec<Row> = (0..99).map(|i| Row::new("a/b", i * 5 * MINUTE, 1.0, 1e8)).collect();
+        let usage = load(&rows);
+        assert!(usage.recommend(Policy::Krr).is_empty());
+        assert_eq!(usage.recommend(Policy::Vpa).len(), 1);
+    }
+}

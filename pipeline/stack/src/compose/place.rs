@@ -1,0 +1,200 @@
+//! Where in the text an amount goes: in the place of the old one, or as a new key in the file's own layout.
+//!
+//! Proposes whole texts, best first; which of them says what it should is for `edit` to prove.
+
+use super::figure::Figure;
+use super::read::Parsed;
+use super::tree::{Id, Kind, column};
+use super::value::{Value, is_null_text};
+use saphyr_parser::ScalarStyle;
+
+/// Why there is no place for it, and what a person can do.
+pub(super) struct Blocked {
+    pub(super) what: String,
+    pub(super) hint: &'static str,
+}
+
+const WRITE_OUT: &str = "write the limits out under the service itself, or change the shared part by hand";
+const PLAIN: &str = "write the limit as a plain amount, then make a new plan";
+
+/// An amount on its way into a file.
+pub(super) struct Amount {
+    pub(super) figure: Figure,
+    pub(super) amount: u64,
+    /// Whether the key is one of format 2.
+    pub(super) legacy: bool,
+}
+
+/// The texts in which `path`, from the root, holds the amount.
+pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<Vec<String>, Blocked> {
+    let Parsed { text, document, .. } = parsed;
+    let blocked = |what: String, hint| Err(Blocked { what, hint });
+    let Some(mut map) = document.root else { return blocked("the file is empty".to_owned(), PLAIN) };
+    let mut layout = Layout { text, json: is_json(parsed, map), step: 2 };
+    let mut above = None;
+    for (depth, key) in path.iter().enumerate() {
+        let (dotted, rest) = (path[..=depth].join("."), &path[depth + 1..]);
+        let Kind::Map { entries, flow } = &document.node(map).kind else {
+            return blocked(format!("`{dotted}` is not in a mapping"), WRITE_OUT);
+        };
+        if let Some((first, _)) = entries.first().filter(|_| !flow) {
+            let here = column(text, document.node(*first).start);
+            layout.step =
+                above.and_then(|above| here.checked_sub(above)).filter(|step| *step > 0).unwrap_or(layout.step);
+        }
+        let Some((key, value)) = document.entry(map, key) else {
+            if !rest.is_empty() && reaches(&parsed.value, &path[..=depth]) {
+                return blocked(format!("its `{dotted}` comes through a merge key `<<`"), WRITE_OUT);
+            }
+            return Ok(layout.insert(parsed, map, &path[depth..], amount));
+        };
+        let node = document.node(value);
+        above = Some(column(text, document.node(key).start));
+        match &node.kind {
+            _ if node.tag.is_some() => return blocked(format!("its `{dotted}` carries a tag"), PLAIN),
+            Kind::Alias(_) => return blocked(format!("its `{dotted}` comes through an alias `*`"), WRITE_OUT),
+            Kind::Scalar { text, style: ScalarStyle::Plain } if is_null_text(text) => {
+                if node.anchored {
+                    return blocked(format!("its `{dotted}` is an empty anchor"), WRITE_OUT);
+                }
+                return Ok(vec![layout.fill(parsed, key, value, *flow, rest, amount)]);
+            }
+            Kind::Scalar { text: old, style } if rest.is_empty() => {
+                let new = amount.figure.write(amount.amount, old, amount.legacy);
+                let new = match style {
+                    ScalarStyle::Plain => new,
+                    ScalarStyle::SingleQuoted => format!("'{new}'"),
+                    ScalarStyle::DoubleQuoted => format!("\"{new}\""),
+                    _ => return blocked(format!("its `{dotted}` is a block of text"), PLAIN),
+                };
+                return Ok(vec![spliced(text, node.start, node.end, &new)]);
+            }
+            Kind::Map { .. } if !rest.is_empty() => map = value,
+            _ => return blocked(format!("its `{dotted}` is not what Compose expects there"), PLAIN),
+        }
+    }
+    blocked("its path leads nowhere".to_owned(), PLAIN)
+}
+
+/// How the file is laid out where something is to be inserted.
+struct Layout<'a> {
+    text: &'a str,
+    /// Keys and values in double quotes.
+    json: bool,
+    /// Columns from a key to the keys below it.
+    step: usize,
+}
+
+impl Layout<'_> {
+    /// Into a mapping that lacks the first of `keys`.
+    fn insert(&self, parsed: &Parsed, map: Id, keys: &[&str], amount: &Amount) -> Vec<String> {
+        let (text, node) = (self.text, parsed.document.node(map));
+        let Kind::Map { entries, flow } = &node.kind else { return Vec::new() };
+        let (Some((first, _)), Some((_, last))) = (entries.first(), entries.last()) else {
+            return vec![spliced(text, node.start + 1, node.start + 1, &self.inline(keys, amount))];
+        };
+        let (first, last) = (parsed.document.node(*first).start, parsed.document.node(*last).end);
+        if *flow {
+            let pair = self.inline(keys, amount);
+            return vec![
+                spliced(text, last, last, &format!(", {pair}")),
+                spliced(text, first, first, &format!("{pair}, ")),
+            ];
+        }
+        let indent = column(text, first);
+        // A block scalar's end lies behind the blank lines that follow it; they belong to what comes next, except
+        // where the scalar keeps them (`|+`): hence the second place. The third is before the first key.
+        let written = text[..last].trim_end().len();
+        let line_start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
+        let places = [written, last, line_start].map(|at| {
+            let before = text[..at].trim_end_matches(' ');
+            if before.is_empty() || before.ends_with('\n') { before.len() } else { line_end(text, at) }
+        });
+        // A block scalar cut off by the end of the file ends without a newline; going on below would give it one.
+        let cut = !text.ends_with('\n') && parsed.document.ends_in_block_scalar(map);
+        let open = |at: &usize| !cut || *at < text.len();
+        places.into_iter().filter(open).map(|at| self.lines(at, indent, keys, amount)).collect()
+    }
+
+    /// Below a key that has nothing yet.
+    fn fill(&self, parsed: &Parsed, key: Id, value: Id, flow: bool, rest: &[&str], amount: &Amount) -> String {
+        let text = self.text;
+        let (key, value) = (parsed.document.node(key), parsed.document.node(value));
+        let inline = match rest {
+            [] => self.scalar(amount),
+            keys => format!("{{{}}}", self.inline(keys, amount)),
+        };
+        if value.end > value.start {
+            return spliced(text, value.start, value.end, &inline);
+        }
+        if !flow && !rest.is_empty() {
+            let at = line_end(text, key.end);
+            return self.lines(at, column(text, key.start) + self.step, rest, amount);
+        }
+        let gap = text[key.end..].len() - text[key.end..].trim_start_matches(' ').len();
+        match text[key.end + gap..].starts_with(':') {
+            true => spliced(text, key.end + gap + 1, key.end + gap + 1, &format!(" {inline}")),
+            false => spliced(text, key.end, key.end, &format!(": {inline}")),
+        }
+    }
+
+    /// One key a line, each deeper than the one before, put in at the beginning of a line or the end of the file.
+    fn lines(&self, at: usize, indent: usize, keys: &[&str], amount: &Amount) -> String {
+        let before = &self.text[..at];
+        let newline = match before.rfind('\n').or_else(|| self.text.find('\n')) {
+            Some(at) if self.text[..at].ends_with('\r') => "\r\n",
+            _ => "\n",
+        };
+        let lines: Vec<String> = keys
+            .iter()
+            .enumerate()
+            .map(|(depth, key)| {
+                let value = if depth + 1 == keys.len() { format!(" {}", self.scalar(amount)) } else { String::new() };
+                format!("{}{key}:{value}", " ".repeat(indent + depth * self.step))
+            })
+            .collect();
+        let block = lines.join(newline);
+        let block = match before.is_empty() || before.ends_with('\n') {
+            true => format!("{block}{newline}"),
+            false => format!("{newline}{block}"),
+        };
+        spliced(self.text, at, at, &block)
+    }
+
+    /// `a: {b: {c: 1}}`
+    fn inline(&self, keys: &[&str], amount: &Amount) -> String {
+        let quote = if self.json { "\"" } else { "" };
+        let opening: Vec<String> = keys.iter().map(|key| format!("{quote}{key}{quote}: ")).collect();
+        format!("{}{}{}", opening.join("{"), self.scalar(amount), "}".repeat(keys.len().saturating_sub(1)))
+    }
+
+    fn scalar(&self, amount: &Amount) -> String {
+        let text = amount.figure.write(amount.amount, "", amount.legacy);
+        match amount.figure {
+            _ if self.json => format!("\"{text}\""),
+            // Written as text: format 3 of the Compose file refused a number here.
+            Figure::Cpu if !amount.legacy => format!("'{text}'"),
+            _ => text,
+        }
+    }
+}
+
+fn is_json(parsed: &Parsed, root: Id) -> bool {
+    let Kind::Map { entries, flow: true } = &parsed.document.node(root).kind else { return false };
+    entries.first().is_some_and(|(key, _)| {
+        matches!(parsed.document.node(*key).kind, Kind::Scalar { style: ScalarStyle::DoubleQuoted, .. })
+    })
+}
+
+fn reaches(value: &Value, path: &[&str]) -> bool {
+    path.iter().try_fold(value, |value, key| value.get(key)).is_some()
+}
+
+/// The beginning of the line after, or the end of the file.
+fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
+}
+
+fn spliced(text: &str, from: usize, to: usize, new: &str) -> String {
+    [&text[..from], new, &text[to..]].concat()
+}

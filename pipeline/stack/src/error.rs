@@ -1,0 +1,159 @@
+//! What can go wrong with a target, and what a person can do about it.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error as ThisError;
+
+/// Why a target could not be read, changed or restored.
+#[derive(Debug, ThisError)]
+pub enum StackError {
+    /// The `--target` argument names no kind this program knows.
+    #[error("cannot tell what kind of target {spec:?} is")]
+    UnknownTarget {
+        /// As it was given.
+        spec: String,
+    },
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written; the old one is still in place.
+    #[error("cannot {doing} {path}")]
+    Write {
+        /// Which step of writing.
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What went wrong inside a file.
+    #[error("cannot use {path}")]
+    In {
+        /// Which file.
+        path: PathBuf,
+        /// What.
+        source: Box<StackError>,
+    },
+    /// Its bytes are not UTF-8.
+    #[error("the file is not UTF-8 text")]
+    NotText,
+    /// It is not well-formed.
+    #[error("line {line}, column {column}: {what}")]
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// In words.
+        what: String,
+    },
+    /// It is well-formed, but cannot be understood without guessing.
+    #[error("{what}")]
+    Unclear {
+        /// What.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The change cannot be made without touching or guessing something else. Nothing was written.
+    #[error("cannot change {service}: {what}")]
+    Refused {
+        /// Which service.
+        service: String,
+        /// Why.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The resource of a change is not in the target.
+    #[error("{target} has no resource {resource}")]
+    NoResource {
+        /// Where it was looked for.
+        target: String,
+        /// What was looked for.
+        resource: String,
+    },
+    /// Somebody else is applying or rolling back.
+    #[error("{path} is being changed by another run")]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The target is not what it was when the plan was made or applied.
+    #[error("{target} changed since {since}: {}", differs.join("; "))]
+    Drifted {
+        /// Which.
+        target: String,
+        /// `the plan was made`, `the plan was applied`, …
+        since: &'static str,
+        /// Which resources differ and how.
+        differs: Vec<String>,
+    },
+    /// The plan was rolled back; applying it again would undo a person's decision.
+    #[error("plan {plan_id} was rolled back")]
+    RolledBack {
+        /// Which.
+        plan_id: String,
+    },
+    /// There is nothing to roll back.
+    #[error("plan {plan_id} was never applied")]
+    NotApplied {
+        /// Which.
+        plan_id: String,
+    },
+    /// The journal belongs to another target, or its texts do not match their digests.
+    #[error("the journal of plan {plan_id} cannot be trusted: {what}")]
+    JournalDamaged {
+        /// Which.
+        plan_id: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// The journal could not be kept, so nothing more was done.
+    #[error("cannot save the journal of plan {plan_id}")]
+    Save {
+        /// Which.
+        plan_id: String,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl StackError {
+    /// Whether it was refused (exit code 4) rather than failed (exit code 1).
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::In { source, .. } => source.is_refusal(),
+            Self::Refused { .. }
+            | Self::Locked { .. }
+            | Self::Drifted { .. }
+            | Self::RolledBack { .. }
+            | Self::NotApplied { .. }
+            | Self::JournalDamaged { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What a person can do.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::In { source, .. } => return source.hint(),
+            Self::Unclear { hint, .. } | Self::Refused { hint, .. } => hint.as_str(),
+            Self::UnknownTarget { .. } => "write `compose:PATH`, or the path of a .yml or .yaml file",
+            Self::NoResource { .. } => "resources are named PROJECT/SERVICE; make a new plan against this target",
+            Self::Locked { .. } => "wait for the other run to end, then try again",
+            Self::Drifted { since: "the plan was made", .. } => "make a new plan",
+            Self::Drifted { .. } => "compare it with the journal, undo the later edits by hand, then try again",
+            Self::RolledBack { .. } => "make a new plan",
+            Self::JournalDamaged { .. } => "restore the file from version control",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,176 @@
+//! A locked text file that is replaced wholly or not at all.
+//!
+//! The lock is on the file itself, so no lock file is left lying about. The successor is locked before it takes the
+//! name, so there is no moment at which the name is free for another run.
+
+use crate::StackError;
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// A run that locks the old file just as its successor takes the name tries again; more often than this is a fight.
+const TRIES: usize = 5;
+
+/// A file nobody else changes while this lives.
+#[derive(Debug)]
+pub(crate) struct LockedFile {
+    path: PathBuf,
+    held: File,
+}
+
+impl LockedFile {
+    /// Locks the file a path leads to, through symbolic links, and clears what a killed run left beside it.
+    pub(crate) fn lock(path: &Path) -> Result<Self, StackError> {
+        let path = fs::canonicalize(path).map_err(|source| StackError::Read { path: path.to_owned(), source })?;
+        let failed = |source| StackError::Write { doing: "lock", path: path.clone(), source };
+        for _ in 0..TRIES {
+            // Opened for writing: network file systems grant an exclusive lock on nothing less, and a file that is
+            // write-protected is not ours to replace.
+            let held = File::options().read(true).write(true).open(&path).map_err(failed)?;
+            match held.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(StackError::Locked { path }),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            if is_named(&held, &path).map_err(failed)? {
+                let file = Self { path, held };
+                file.clear()?;
+                return Ok(file);
+            }
+        }
+        Err(StackError::Locked { path })
+    }
+
+    /// Where it really is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> Result<String, StackError> {
+        read_text(&self.path)
+    }
+
+    /// Replaces the text, keeping owner and permissions; false, with nothing done, where it is no longer `from`:
+    /// editors do not ask for our lock.
+    pub(crate) fn replace(&mut self, from: &str, to: &str) -> Result<bool, StackError> {
+        let draft = self.draft();
+        let written = self.write_draft(&draft, to);
+        let ready = written.and_then(|file| Ok((file, self.text()? == from)));
+        let (file, same) = match ready {
+            Ok((file, true)) => (file, true),
+            other => {
+                self.clear()?;
+                return other.map(|_| false);
+            }
+        };
+        fs::rename(&draft, &self.path).map_err(|source| self.failed("replace", source))?;
+        self.held = file;
+        // The rename itself is lost in a power cut unless the folder is on disk too.
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|source| self.failed("sync the folder of", source))?;
+        Ok(same)
+    }
+
+    fn write_draft(&self, draft: &Path, text: &str) -> Result<File, StackError> {
+        let failed = |source| StackError::Write { doing: "write", path: draft.to_owned(), source };
+        let old = self.held.metadata().map_err(failed)?;
+        let mut file = File::options().write(true).create_new(true).open(draft).map_err(failed)?;
+        file.try_lock().map_err(|error| failed(io::Error::other(error)))?;
+        let new = file.metadata().map_err(failed)?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            std::os::unix::fs::chown(draft, Some(old.uid()), Some(old.gid()))
+                .map_err(|source| self.failed("keep the owner of", source))?;
+        }
+        file.set_permissions(old.permissions()).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        Ok(file)
+    }
+
+    fn clear(&self) -> Result<(), StackError> {
+        let draft = self.draft();
+        match fs::remove_file(&draft) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StackError::Write { doing: "remove", path: draft, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One fixed name: the lock allows one writer, and a killed one's draft is found again.
+    fn draft(&self) -> PathBuf {
+        let mut name = OsString::from(".");
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(".pipeline-draft");
+        self.path.with_file_name(name)
+    }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> StackError {
+        StackError::Write { doing, path: self.path.clone(), source }
+    }
+}
+
+/// Whether the path still leads to this open file, and not to a successor that took the name before we had the lock.
+fn is_named(held: &File, path: &Path) -> io::Result<bool> {
+    let (ours, named) = (held.metadata()?, fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
+}
+
+/// A file's text; an error where it is not UTF-8, because it could not be kept to the byte.
+pub(crate) fn read_text(path: &Path) -> Result<String, StackError> {
+    let bytes = fs::read(path).map_err(|source| StackError::Read { path: path.to_owned(), source })?;
+    String::from_utf8(bytes)
+        .map_err(|_| StackError::In { path: path.to_owned(), source: Box::new(StackError::NotText) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_its_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.yml"), folder.path().join("link.yml"));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("real.yml", &link).unwrap();
+        assert!(LockedFile::lock(&link).unwrap().replace("old", "new").unwrap());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_second_holder_is_refused_also_after_the_first_has_replaced_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yml");
+        fs::write(&path, "old").unwrap();
+        let mut first = LockedFile::lock(&path).unwrap();
+        assert!(matches!(LockedFile::lock(&path), Err(StackError::Locked { .. })));
+        let late = File::open(&path).unwrap();
+        assert!(is_named(&late, &path).unwrap());
+        assert!(first.replace("old", "new").unwrap());
+        assert!(!is_named(&late, &path).unwrap());
+        assert!(matches!(LockedFile::lock(&path), Err(StackError::Locked { .. })));
+        drop(first);
+        assert_eq!(LockedFile::lock(&path).unwrap().text().unwrap(), "new");
+    }
+
+    #[test]
+    fn an_edit_that_ignored_the_lock_is_not_overwritten_and_leftovers_are_cleared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yml");
+        fs::write(&path, "edited").unwrap();
+        fs::write(folder.path().join(".c.yml.pipeline-draft"), "half a fi").unwrap();
+        let mut file = LockedFile::lock(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(!file.replace("old", "new").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "edited");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

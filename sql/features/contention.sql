@@ -1,0 +1,145 @@
+-- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
+-- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
+-- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs that had ended.
+-- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
+-- A person's verdict on an adjustment replaces the measured label of the day before the verdict, from the adjustment on.
+with hours as (
+    select resource, hour, cpu_cores, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, throttled_ratio, contended
+    from features.resource_hours
+
+    union all
+
+    select
+        resource, max(hour) + interval '1 hour' as hour, null as cpu_cores, null as cpu_cores_max,
+        null as cpu_limit_cores, null as memory_bytes, null as memory_limit_bytes, null as throttled_ratio,
+        null as contended
+    from features.resource_hours
+    group by resource
+),
+
+seen as (
+    select
+        resource,
+        hour,
+        contended,
+        lag(cpu_cores / nullif(cpu_limit_cores, 0)) over w as cpu_share_1h,
+        lag(cpu_cores_max / nullif(cpu_limit_cores, 0)) over w as cpu_peak_share_1h,
+        lag(memory_bytes / nullif(memory_limit_bytes, 0)) over w as memory_share_1h,
+        lag(throttled_ratio) over w as throttled_1h,
+        lag(case when contended then 1.0 else 0.0 end) over w as contended_1h,
+        lag(case when contended then 1.0 else 0.0 end, 24) over w as contended_24h_ago,
+        avg(case when contended then 1.0 else 0.0 end) over before as contended_rate_24h,
+        max(cpu_cores_max / nullif(cpu_limit_cores, 0)) over before as cpu_peak_share_24h,
+        max(memory_bytes / nullif(memory_limit_bytes, 0)) over before as memory_share_24h,
+        avg(case when contended then 1.0 else 0.0 end) over week as contended_rate_168h,
+        lag(cpu_limit_cores) over w as cpu_limit_cores,
+        lag(memory_limit_bytes) over w as memory_limit_bytes
+    from hours
+    window
+        w as (partition by resource order by hour),
+        before as (partition by resource order by hour rows between 24 preceding and 1 preceding),
+        week as (partition by resource order by hour rows between 168 preceding and 1 preceding)
+),
+
+runs as (
+    select
+        run_id,
+        repo,
+        job_key,
+        resource,
+        started_at,
+        ended_at,
+        known_at,
+        label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') as contended,
+        cpu_limit_cores,
+        memory_limit_bytes,
+        coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
+        case
+            when lag(ended_at) over job <= started_at
+                then case when lag(label) over job in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') then 1.0 else 0.0 end
+        end as job_contended_last
+    from marts.runs
+    where label is not null and label <> 'timeout' and ended_at <= (select now from session.clock)
+    window job as (partition by job_key order by started_at, run_id)
+),
+
+units as (
+    select
+        'hour' as unit,
+        concat(s.resource, ' ', cast(s.hour as varchar)) as unit_id,
+        s.resource as key,
+        s.resource,
+        s.hour as starts_at,
+        s.hour + interval '1 hour' as known_at,
+        s.contended as label,
+        cast(null as double) as churn,
+        cast(null as double) as job_contended_last,
+        s.cpu_limit_cores,
+        s.memory_limit_bytes,
+        s.cpu_share_1h, s.cpu_peak_share_1h, s.memory_share_1h, s.throttled_1h, s.contended_1h, s.contended_24h_ago,
+        s.contended_rate_24h, s.cpu_peak_share_24h, s.memory_share_24h, s.contended_rate_168h
+    from seen s
+
+    union all
+
+    select
+        'run' as unit,
+        concat_ws(' ', r.repo, r.run_id) as unit_id,
+        r.job_key as key,
+        r.resource,
+        r.started_at as starts_at,
+        r.known_at,
+        r.contended as label,
+        cast(r.churn as double) as churn,
+        r.job_contended_last,
+        r.cpu_limit_cores,
+        cast(r.memory_limit_bytes as double) as memory_limit_bytes,
+        s.cpu_share_1h, s.cpu_peak_share_1h, s.memory_share_1h, s.throttled_1h, s.contended_1h, s.contended_24h_ago,
+        s.contended_rate_24h, s.cpu_peak_share_24h, s.memory_share_24h, s.contended_rate_168h
+    from runs r
+    left join seen s on r.resource = s.resource and date_trunc('hour', r.started_at) = s.hour
+),
+
+judged as (
+    select
+        u.unit_id,
+        max(v.verdict) as verdict,
+        max(v.given_at) as given_at
+    from units u
+    join plans.verdicts v
+        on u.resource = v.resource
+        and u.starts_at >= v.applied_at
+        and u.starts_at >= v.given_at - interval '1 day'
+        and u.starts_at < v.given_at
+    where v.verdict in ('helpful', 'slowed-down') and v.given_at <= (select now from session.clock)
+    group by u.unit_id
+)
+
+select
+    u.unit,
+    u.unit_id,
+    u.key,
+    u.starts_at,
+    coalesce(j.given_at, u.known_at) as known_at,
+    case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label,
+    case when j.verdict is null then 'measured' else 'feedback' end as label_source,
+    case u.unit when 'run' then 1.0 else 0.0 end as is_run,
+    cast(date_part('hour', u.starts_at) as double) as hour_of_day,
+    cast(date_part('dow', u.starts_at) as double) as day_of_week,
+    u.churn,
+    u.job_contended_last,
+    u.cpu_limit_cores,
+    u.memory_limit_bytes,
+    u.cpu_share_1h,
+    u.cpu_peak_share_1h,
+    u.memory_share_1h,
+    u.throttled_1h,
+    u.contended_1h,
+    u.contended_24h_ago,
+    u.contended_rate_24h,
+    u.cpu_peak_share_24h,
+    u.memory_share_24h,
+    u.contended_rate_168h
+from units u
+left join judged j on u.unit_id = j.unit_id
+order by u.starts_at, u.unit_id

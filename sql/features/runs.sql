@@ -1,0 +1,39 @@
+-- One row per run that had ended by session.clock: what was known when it was created, and how long it took.
+-- Reads marts.runs, session.clock. Key: repo, run_id. ended_at, duration_ms, failed and result are known only at its end.
+select
+    run_id,
+    coalesce(job_key, repo, '') as job_key,
+    repo,
+    branch,
+    pr_id,
+    language,
+    kind,
+    started_at,
+    ended_at,
+    duration_ms,
+    failed,
+    result,
+    pr_id is not null as is_pr,
+    from_fork,
+    jobs,
+    commits,
+    team_size,
+    src_churn,
+    test_churn,
+    files_changed,
+    files_added,
+    files_deleted,
+    files_modified,
+    src_files,
+    doc_files,
+    other_files,
+    tests_added,
+    tests_deleted,
+    commits_on_files_touched,
+    sloc,
+    test_lines_per_kloc,
+    cpu_limit_cores,
+    memory_limit_bytes
+from marts.runs
+where ended_at <= (select now from session.clock)
+order by started_at, run_id

@@ -1,0 +1,19 @@
+-- One row per scheduled event, past or to come, as it was last announced by session.clock.
+-- Reads staging.events, session.clock. Key: schedule_event_id.
+with announced as (
+    select
+        schedule_event_id,
+        coalesce(resource, env) as resource,
+        event_type,
+        start_time,
+        end_time,
+        json_get_float(details, 'scale') as scale,
+        row_number() over (partition by schedule_event_id order by ts desc, event_id) as newest
+    from staging.events
+    where type = 'schedule' and ts <= (select now from session.clock)
+)
+
+select schedule_event_id, resource, event_type, start_time, end_time, scale
+from announced
+where newest = 1
+order by start_time, schedule_event_id

@@ -1,0 +1,15 @@
+-- One row per resource and sample up to session.clock, as the sizing policies and their replay read it.
+-- Reads marts.usage, session.clock. Key: resource, ts.
+select
+    resource,
+    ts,
+    interval_s,
+    cpu_cores,
+    cpu_limit_cores,
+    cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes) as double) as memory_bytes,
+    cast(memory_limit_bytes as double) as memory_limit_bytes,
+    coalesce(oom_kills, 0) as oom_kills,
+    throttled_ratio
+from marts.usage
+where ts <= (select now from session.clock)
+order by resource, ts

@@ -1,0 +1,17 @@
+-- One row per adjustment or outcome of an item: what was done, when, and what came of it.
+-- Reads staging.events. Key: event_id.
+select
+    event_id,
+    ts,
+    type,
+    plan_id,
+    item_id,
+    resource,
+    action,
+    before,
+    after,
+    result,
+    developer
+from staging.events
+where type in ('adjustment', 'outcome')
+order by ts, event_id

@@ -1,0 +1,23 @@
+-- One row per verdict a person gave on an item of a plan.
+-- Reads staging.events. Key: event_id. applied_at and resource come from the item's own adjustment, null when it is unknown here.
+with adjustments as (
+    select item_id, max(plan_id) as plan_id, max(resource) as resource, min(ts) as applied_at
+    from staging.events
+    where type = 'adjustment' and item_id is not null and coalesce(action, 'apply') <> 'rollback'
+    group by item_id
+)
+
+select
+    f.event_id,
+    f.item_id,
+    a.plan_id,
+    coalesce(a.resource, f.resource) as resource,
+    f.verdict,
+    f.note,
+    f.developer,
+    a.applied_at,
+    f.ts as given_at
+from staging.events f
+left join adjustments a on f.item_id = a.item_id
+where f.type = 'feedback'
+order by f.ts, f.event_id

@@ -1,0 +1,134 @@
+-- One row per pull request: what it is, where it stands, how complete its trace is.
+-- Reads traces.events, staging.events. Key: pr_id (and trace_id, its hash).
+--
+-- A source may state the final figures in a `snapshot` event. Where the timeline itself says the same, the timeline
+-- counts; the snapshot wins for merged_at and closed_at (GitHub's own record is up to a second earlier than its
+-- timeline entry) and for commits beyond the 250 that GitHub lists.
+with facts as (
+    select
+        t.pr_id,
+        t.ts,
+        t.seq,
+        t.type,
+        t.repo,
+        t.branch,
+        t.developer,
+        t.payload,
+        t.context,
+        e.action,
+        e.title,
+        e.sha,
+        e.language,
+        e.file
+    from traces.events t
+    join staging.events e on t.event_id = e.event_id
+),
+
+snapshots as (
+    select
+        pr_id,
+        ts as taken_at,
+        title,
+        arrow_cast(json_get_str(payload, 'merged_at'), 'Timestamp(Microsecond, Some("UTC"))') as merged_at,
+        arrow_cast(json_get_str(payload, 'closed_at'), 'Timestamp(Microsecond, Some("UTC"))') as closed_at,
+        json_get_int(payload, 'commits') as commits,
+        row_number() over (partition by pr_id order by seq desc) as newest
+    from facts
+    where type = 'pr' and action = 'snapshot'
+),
+
+totals as (
+    select
+        pr_id,
+        max(repo) as repo,
+        max(case when type = 'pr' then branch end) as pr_branch,
+        max(branch) as any_branch,
+        min(ts) as started_at,
+        max(case when action is distinct from 'snapshot' then ts end) as ended_at,
+        min(case when action = 'opened' then ts end) as opened_at,
+        min(case when type = 'pr' then ts end) as first_pr_event_at,
+        max(case when action = 'merged' then ts end) as merged_at,
+        max(case when action = 'closed' then ts end) as closed_at,
+        max(case when action = 'reopened' then ts end) as reopened_at,
+        count(distinct case when type = 'commit' then sha end) as commits,
+        count(case when type = 'push' then 1 end) as pushes,
+        count(case when action = 'commented' then 1 end) as comments,
+        count(case when action = 'review_commented' then 1 end) as review_comments,
+        count(case when action in ('reviewed', 'approved') then 1 end) as reviews,
+        count(case when type in ('command', 'test', 'ci_run') then 1 end) as runs,
+        count(case when type = 'edit' then 1 end) as edits,
+        count(case when action is distinct from 'snapshot' then 1 end) as events,
+        first_value(developer order by case when action = 'opened' then 0 else 1 end, seq)
+            filter (where developer is not null) as developer,
+        array_distinct(array_agg(
+            coalesce(language, case
+                when file like '%.rs' then 'rust'
+                when file like '%.py' then 'python'
+                when file like '%.ts' or file like '%.tsx' then 'typescript'
+                when file like '%.js' then 'javascript'
+                when file like '%.go' then 'go'
+                when file like '%.java' then 'java'
+                when file like '%.rb' then 'ruby'
+            end)
+        ) filter (where language is not null or file is not null)) as languages,
+        first_value(json_get_str(payload, 'rename', 'to') order by seq desc)
+            filter (where action = 'renamed') as renamed_to,
+        first_value(title order by seq desc) filter (where title is not null) as last_title,
+        first_value(context order by seq desc) filter (where context is not null) as context
+    from facts
+    group by pr_id
+)
+
+select
+    md5(t.pr_id) as trace_id,
+    t.pr_id,
+    t.repo,
+    coalesce(t.pr_branch, t.any_branch) as branch,
+    coalesce(s.title, t.renamed_to, t.last_title) as title,
+    case
+        when coalesce(s.merged_at, t.merged_at) is not null then 'merged'
+        when t.closed_at is not null and (t.reopened_at is null or t.reopened_at < t.closed_at) then 'closed'
+        else 'open'
+    end as status,
+    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at,
+    coalesce(s.merged_at, t.merged_at) as merged_at,
+    case
+        when t.reopened_at > t.closed_at then null
+        when s.taken_at >= t.closed_at then coalesce(s.closed_at, t.closed_at)
+        else t.closed_at
+    end as closed_at,
+    t.started_at,
+    t.ended_at,
+    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds,
+    t.developer,
+    t.languages,
+    greatest(t.commits, coalesce(s.commits, 0)) as commits,
+    t.pushes,
+    t.comments,
+    t.review_comments,
+    t.reviews,
+    t.runs,
+    t.edits,
+    t.events,
+    -- A whole trace has an opening, commits, runs, a review, and an end unless it is open.
+    (case when t.opened_at is not null then 1 else 0 end
+        + case when t.commits > 0 then 1 else 0 end
+        + case when t.runs > 0 then 1 else 0 end
+        + case when t.reviews + t.review_comments > 0 then 1 else 0 end) / 4.0 as completeness,
+    concat_ws(
+        ',',
+        case when t.opened_at is null then 'opened' end,
+        case when t.commits = 0 then 'commits' end,
+        case when t.runs = 0 then 'runs' end,
+        case when t.reviews + t.review_comments = 0 then 'reviews' end
+    ) as gaps,
+    -- How far the sources' clocks disagree at least: what happened to the pull request before it was opened.
+    case
+        when t.opened_at > t.first_pr_event_at
+            then (to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at)) * 1000
+        else 0
+    end as clock_skew_ms,
+    t.context
+from totals t
+left join snapshots s on t.pr_id = s.pr_id and s.newest = 1
+order by t.pr_id

@@ -1,0 +1,9 @@
+//! The program as users and scripts meet it: every test runs the real binary on a lake of its own.
+
+mod bad_input;
+mod guide;
+mod job;
+mod plan;
+mod program;
+mod readme;
+mod tables;
