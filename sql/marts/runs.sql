@@ -36,7 +36,7 @@ runs as (
         r.developer,
         r.env,
         r.resource,
-        concat_ws(' ', r.repo, coalesce(concat_ws('/', r.workflow, r.job), ''), left(coalesce(r.command, ''), 80)) as job_key,
+        concat_ws(' ', r.repo, nullif(concat_ws('/', r.workflow, r.job), ''), left(r.command, 80)) as job_key,
         r.command,
         r.workflow,
         r.job,

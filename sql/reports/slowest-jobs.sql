@@ -4,7 +4,7 @@ select
     job_key,
     count(*) as runs,
     round(median(duration_ms) / 1000.0, 1) as p50_s,
-    round(approx_percentile_cont(0.9) within group (order by duration_ms) / 1000.0, 1) as p90_s,
+    round(percentile_cont(0.9) within group (order by duration_ms) / 1000.0, 1) as p90_s,
     round(100.0 * avg(case when failed then 1.0 else 0.0 end), 1) as failed_pct,
     round(100.0 * avg(case when label not in ('none', 'timeout') then 1.0 else 0.0 end), 1) as held_up_pct
 from marts.runs

@@ -84,7 +84,7 @@ select
     t.pr_id,
     t.repo,
     coalesce(t.pr_branch, t.any_branch) as branch,
-    coalesce(s.title, t.renamed_to, t.last_title) as title,
+    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title,
     case
         when coalesce(s.merged_at, t.merged_at) is not null then 'merged'
         when t.closed_at is not null and (t.reopened_at is null or t.reopened_at < t.closed_at) then 'closed'

@@ -13,9 +13,10 @@ fn refused(prepare: impl Fn(&Place) -> Vec<String>, code: i32, says: &str) {
     let arguments = prepare(&place);
     let ended = place.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(ended.code, code, "{arguments:?}: {}{}", ended.out, ended.err);
-    assert_eq!(ended.err.matches("error:").count(), 1, "{}", ended.err);
+    assert_eq!(ended.err.lines().filter(|line| line.starts_with("error:")).count(), 1, "{}", ended.err);
     assert!(ended.err.contains("hint:") || code == 2, "{}", ended.err);
     assert!(ended.err.contains(says), "{says:?} is not in {}", ended.err);
+    assert!(ended.err.len() < 1000, "too long to read: {}", ended.err);
     assert_eq!(before.len(), place.lake_files().len());
     assert_eq!(before, place.lake_files());
 }
@@ -110,11 +111,7 @@ fn no_data_to_train_or_plan_on() {
 
 #[test]
 fn a_statement_that_would_change_something() {
-    refused(
-        |_| vec!["sql".into(), "create table t as select 1".into()],
-        2,
-        "only queries are allowed",
-    );
+    refused(|_| vec!["sql".into(), "create table t as select 1".into()], 2, "only queries are allowed");
     refused(|_| vec!["sql".into(), "select nope from staging.events".into()], 1, "nope");
     refused(|_| vec!["sql".into(), "copy staging.events to 'out.csv'".into()], 2, "only queries");
 }

@@ -34,7 +34,9 @@ fn plain_packed_piped_and_single_events_are_the_same_events() {
         .iter()
         .map(|event| {
             let mut event = event.clone();
-            for (key, value) in [("repo", "acme/api"), ("branch", "fix/login"), ("developer", "u-81"), ("pr", "acme/api#123")] {
+            for (key, value) in
+                [("repo", "acme/api"), ("branch", "fix/login"), ("developer", "u-81"), ("pr", "acme/api#123")]
+            {
                 event[key] = value.into();
             }
             event.to_string()
@@ -48,7 +50,8 @@ fn plain_packed_piped_and_single_events_are_the_same_events() {
     place.write("dumps/deep/b.ndjson.zst", zstd::encode_all(text.as_bytes(), 3).unwrap());
     place.write("dumps/c.jsonl", &text);
     assert_eq!(place.ingest(&[&place.path("dumps").display().to_string()]), [15, 0, 15, 0]);
-    let mut child = place.command(&["--json", "ingest", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        place.command(&["--json", "ingest", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&out.stdout).unwrap();
@@ -132,7 +135,9 @@ fn another_key_is_refused() {
 #[test]
 fn eight_writers_at_once_take_every_event_exactly_once() {
     let place = Place::new();
-    let line = |i: usize| format!(r#"{{"ts":"2026-10-{:02}T00:00:00Z","type":"annotation","payload":{{"note":"n{i}"}}}}"#, 1 + i % 3);
+    let line = |i: usize| {
+        format!(r#"{{"ts":"2026-10-{:02}T00:00:00Z","type":"annotation","payload":{{"note":"n{i}"}}}}"#, 1 + i % 3)
+    };
     let shared: Vec<String> = (0..200).map(line).collect();
     let children: Vec<_> = (0..8)
         .map(|writer| {

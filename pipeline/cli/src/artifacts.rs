@@ -76,9 +76,8 @@ pub fn journal_path(plan: &Plan) -> String {
 
 /// Reads a plan file and refuses one that was edited since it was made.
 pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        Failure::file("read", path, &error).hint("a plan is made by `pipeline plan -o plan.json`")
-    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::file("read", path, &error).hint("a plan is made by `pipeline plan -o plan.json`"))?;
     let tampered = |what: String| {
         Failure::new(Exit::Refused, format!("{} {what}", path.display()))
             .hint("make a new plan; to change what it does use `pipeline plan --override`")
@@ -90,7 +89,10 @@ pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
         if looks { failure } else { Failure { exit: Exit::Failed, ..failure } }
     })?;
     if plan.format_version != FORMAT_VERSION {
-        return Err(tampered(format!("has format version {}, this program knows {FORMAT_VERSION}", plan.format_version)));
+        return Err(tampered(format!(
+            "has format version {}, this program knows {FORMAT_VERSION}",
+            plan.format_version
+        )));
     }
     if plan.compute_digest() != plan.digest {
         return Err(tampered("was changed after it was made: its digest does not match".to_owned()));

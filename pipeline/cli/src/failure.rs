@@ -60,7 +60,8 @@ impl Failure {
         while let Some(cause) = next {
             // DataFusion and Delta repeat the inner text in the outer one: say each thing once.
             let text = cause.to_string();
-            let text = text.split("\n\nbacktrace:").next().unwrap_or_default().trim().to_owned();
+            let text = text.split("\n\nbacktrace:").next().unwrap_or_default();
+            let text = text.split("\nValid fields are").next().unwrap_or_default().trim().to_owned();
             if failure.causes.last().is_none_or(|last| !last.ends_with(&text)) && text != failure.what {
                 failure.causes.push(text);
             }
@@ -80,19 +81,39 @@ impl From<LakeError> for Failure {
         let hint = match &error {
             LakeError::NoSource(_) => "check the path; `-` reads standard input, quotes keep a pattern from the shell",
             LakeError::NoDumps(_) => "dumps end in .ndjson, .jsonl or .json, also with .gz or .zst behind it",
-            LakeError::Read { .. } => "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed",
-            LakeError::NotALake(_) => "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake",
+            LakeError::Read { .. } => {
+                "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed"
+            }
+            LakeError::NotALake(_) => {
+                "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake"
+            }
             LakeError::OtherKey => "set PIPELINE_PSEUDONYM_KEY to the lake's own key, or use another lake",
-            LakeError::RejectLimit { .. } => "see what is wrong without the limit: `pipeline sql \"select reason, count(*) from staging.rejects group by reason\"`. Nothing was committed",
-            LakeError::NoTable(_) => "`pipeline materialize` builds the tables; `pipeline sql \"show tables\"` lists them",
-            LakeError::NoTrace(_) => "write it as owner/name#number; `pipeline sql \"select pr_id from traces.traces\"` lists them",
+            LakeError::RejectLimit { .. } => {
+                "see what is wrong without the limit: `pipeline sql \"select reason, count(*) from staging.rejects group by reason\"`. Nothing was committed"
+            }
+            LakeError::NoTable(_) => {
+                "`pipeline materialize` builds the tables; `pipeline sql \"show tables\"` lists them"
+            }
+            LakeError::NoTrace(_) => {
+                "write it as owner/name#number; `pipeline sql \"select pr_id from traces.traces\"` lists them"
+            }
             LakeError::Contended(..) => "other processes write to the same table; try again",
-            LakeError::Table { .. } | LakeError::Document { .. } => "check that the lake can be reached, read and written; what was committed before is intact",
-            LakeError::NotAQuery(_) => "the lake is changed only by the commands that own its tables; `pipeline sql` reads",
-            LakeError::Sql { what, .. } if what == "the query" => "`pipeline sql \"show tables\"` and `\"describe schema.table\"` show what there is",
-            LakeError::Sql { .. } => "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`",
+            LakeError::Table { .. } | LakeError::Document { .. } => {
+                "check that the lake can be reached, read and written; what was committed before is intact"
+            }
+            LakeError::NotAQuery(_) => {
+                "the lake is changed only by the commands that own its tables; `pipeline sql` reads"
+            }
+            LakeError::Sql { what, .. } if what == "the query" => {
+                "`pipeline sql \"show tables\"` and `\"describe schema.table\"` show what there is"
+            }
+            LakeError::Sql { .. } => {
+                "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`"
+            }
             LakeError::Write { .. } => "check the path, its permissions and the free space",
-            LakeError::Location(..) => "a lake is a folder or an s3://, gs://, az:// or file:// URI; credentials come from the cloud's standard variables",
+            LakeError::Location(..) => {
+                "a lake is a folder or an s3://, gs://, az:// or file:// URI; credentials come from the cloud's standard variables"
+            }
             LakeError::Damaged { .. } => "restore the file from a backup, or remove it when it can be made anew",
             _ => "",
         };
@@ -106,8 +127,9 @@ impl From<LearnError> for Failure {
         match &error {
             LearnError::TooLittleData(_) => Self::new(Exit::Inconclusive, error.to_string())
                 .hint("ingest more events, or widen the window with a longer --since"),
-            LearnError::Model { .. } => Self::of(Exit::Failed, &error.to_string(), error.source())
-                .hint("train it anew: `pipeline train`"),
+            LearnError::Model { .. } => {
+                Self::of(Exit::Failed, &error.to_string(), error.source()).hint("train it anew: `pipeline train`")
+            }
             _ => Self::of(Exit::Failed, &error.to_string(), error.source()),
         }
     }

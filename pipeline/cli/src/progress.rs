@@ -43,7 +43,8 @@ impl Progress {
     /// Begins something.
     pub fn task(&self, what: &str) -> Task {
         let bar = matches!(self.mode, Mode::Bars).then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar

@@ -201,9 +201,14 @@ fn build(mut object: Map<String, Value>, ts: Timestamp, kind: String, privacy: &
     let resource = take(&mut object, "resource", &["name"], &mut context);
     let session = take(&mut object, "session", &["id"], &mut context);
     let (repo, pr_id) = resolve_pr(repo, pr, &mut context);
+    let mut profile = context.remove("developer");
+    if let Some(Value::Object(profile)) = &mut profile {
+        privacy.scrub_profile(profile);
+    }
     context.extend(object);
     privacy.scrub_object(&mut payload);
     privacy.scrub_object(&mut context);
+    context.extend(profile.map(|profile| ("developer".to_owned(), profile)));
     Ok(Event {
         ts,
         kind,

@@ -17,6 +17,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Changes below this share are not worth a restart: `pod-update-threshold` of the Kubernetes VPA.
 const WORTHWHILE: f64 = 0.1;
 
+/// Share of samples above the CPU limit that a cut may lead to on the replayed month.
+const THROTTLED: f64 = 0.02;
+
 /// The smallest limits ever proposed: below them a shell does not start reliably. KRR uses 10m / 100 MiB.
 const FLOOR: State = State { cpu_cores: Some(0.05), memory_bytes: Some(64 * MIB) };
 
@@ -297,6 +300,8 @@ pub struct Candidate {
     pub contention: Option<f64>,
     /// The present limits on past days.
     pub replay_before: Option<Replay>,
+    /// Why the target would refuse to change it; none where it would not.
+    pub refused: Option<String>,
 }
 
 /// What a plan is made from.
@@ -365,7 +370,9 @@ fn item(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>, no
     let before = candidate.live;
     let bounds = candidate.recommendation.as_ref();
     let enough = bounds.is_some_and(|r| r.samples >= 100 && r.days >= 1.0);
-    let target = bounds.filter(|_| enough).map_or(before, |r| wanted(r, candidate.expected.as_ref()));
+    let target = bounds
+        .filter(|_| enough)
+        .map_or(before, |r| careful(candidate, r, wanted(r, candidate.expected.as_ref()), replay));
     let rule = inputs.overrides.find(&candidate.resource, now);
     let (after, override_) = match rule {
         Some(rule) => {
@@ -374,6 +381,7 @@ fn item(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>, no
         }
         None => (target, None),
     };
+    let after = if candidate.refused.is_some() { before } else { after };
     let pinned = override_.as_ref().is_some_and(|o| o.rule == "pin" || o.rule == "floor" || o.rule == "ceiling");
     let after = if pinned { after } else { keep_small_changes(before, after) };
     let action = if after == before { Action::None } else { Action::Resize };
@@ -419,6 +427,33 @@ fn wanted(recommendation: &Recommendation, expected: Option<&Expected>) -> State
     State { cpu_cores: cpu, memory_bytes: memory }
 }
 
+/// A cut that the past month speaks against is not proposed, whatever the policy says: memory is never cut below a peak
+/// that was seen, and CPU never so far that more than [`THROTTLED`] of the samples, or more than today, would have been
+/// throttled.
+fn careful(candidate: &Candidate, seen: &Recommendation, target: State, replay: ReplayLimits<'_>) -> State {
+    let before = candidate.live;
+    let memory_bytes = target.memory_bytes.map(|memory| {
+        let peak = seen.peak.memory_bytes.unwrap_or(0);
+        let keep = before.memory_bytes.map_or(peak, |limit| peak.min(limit));
+        units::round_bytes(memory.max(keep) as f64)
+    });
+    let today =
+        candidate.replay_before.as_ref().filter(|_| before.cpu_cores.is_some()).map_or(0.0, |r| r.throttled_rate);
+    let allowed = today.max(THROTTLED);
+    let most = before.cpu_cores.unwrap_or(f64::INFINITY);
+    let cpu_cores = target.cpu_cores.map(|mut cpu| {
+        let rate = |cpu: f64| {
+            let limits = State { cpu_cores: Some(cpu), memory_bytes: None };
+            replay(&candidate.resource, limits).map_or(0.0, |r| r.throttled_rate)
+        };
+        while cpu < most && rate(cpu) > allowed {
+            cpu = units::round_cores((cpu * 1.1).min(most));
+        }
+        cpu
+    });
+    State { cpu_cores, memory_bytes }
+}
+
 /// A figure that would move by less than [`WORTHWHILE`] stays as it is.
 fn keep_small_changes(before: State, after: State) -> State {
     let small = |old: f64, new: f64| old > 0.0 && ((new - old) / old).abs() < WORTHWHILE;
@@ -444,17 +479,12 @@ fn reason(
     after: State,
     applied: Option<&Applied>,
 ) -> String {
-    if let Some(applied) = applied.filter(|a| a.rule != "none") {
-        let why = applied.reason.as_deref().map_or(String::new(), |r| format!(" ({r})"));
-        return format!(
-            "{} by an override{why}",
-            match applied.rule.as_str() {
-                "freeze" => "frozen",
-                "pin" => "pinned",
-                "floor" => "held up",
-                _ => "held down",
-            }
-        );
+    if let Some(refused) = &candidate.refused {
+        return format!("the target would refuse: {refused}");
+    }
+    let ruled = applied.and_then(in_words);
+    if let (Some(ruled), Some("freeze" | "pin")) = (&ruled, applied.map(|a| a.rule.as_str())) {
+        return ruled.clone();
     }
     let Some(seen) = candidate.recommendation.as_ref() else { return "no usage recorded".into() };
     if !enough {
@@ -490,7 +520,20 @@ fn reason(
     if let Some(expected) = candidate.expected.as_ref().filter(|e| !e.schedule.is_empty()) {
         parts.push(format!("ahead of {}", expected.schedule.join(", ")));
     }
+    parts.extend(ruled);
     parts.join("; ")
+}
+
+fn in_words(applied: &Applied) -> Option<String> {
+    let why = applied.reason.as_deref().map_or(String::new(), |r| format!(" ({r})"));
+    let what = match applied.rule.as_str() {
+        "freeze" => "frozen",
+        "pin" => "pinned",
+        "floor" => "held up",
+        "ceiling" => "held down",
+        _ => return None,
+    };
+    Some(format!("{what} by an override{why}"))
 }
 
 fn evidence(candidate: &Candidate) -> Vec<Evidence> {
@@ -641,6 +684,7 @@ mod tests {
             expected: None,
             contention: None,
             replay_before: None,
+            refused: None,
         };
         PlanInputs {
             candidates: vec![candidate],

@@ -102,6 +102,17 @@ impl Privacy {
         }
     }
 
+    /// What is known about a person beside their name, such as an operating system: names become hashes, the rest stays.
+    pub fn scrub_profile(&self, profile: &mut Map<String, Value>) {
+        for (key, value) in profile.iter_mut() {
+            if PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail") {
+                self.scrub_person(value);
+            } else {
+                self.scrub_value(value);
+            }
+        }
+    }
+
     /// [`Self::scrub_object`] for any value.
     pub fn scrub_value(&self, value: &mut Value) {
         match value {

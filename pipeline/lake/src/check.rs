@@ -35,7 +35,11 @@ impl Lake {
             }
             for row in session.query(&file.text).await?.to_json()? {
                 let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-                findings.push(Finding { check: file.name.table.clone(), subject: text("subject"), finding: text("finding") });
+                findings.push(Finding {
+                    check: file.name.table.clone(),
+                    subject: text("subject"),
+                    finding: text("finding"),
+                });
             }
             names.push(file.name.table);
         }

@@ -61,8 +61,10 @@ pub(crate) fn rejects_schema() -> SchemaRef {
 }
 
 pub(crate) fn rejects_batch(rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
-    let text = |of: fn(&Reject) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(rejects.iter().map(of))) };
-    let number = |of: fn(&Reject) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rejects.iter().map(of))) };
+    let text =
+        |of: fn(&Reject) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(rejects.iter().map(of))) };
+    let number =
+        |of: fn(&Reject) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rejects.iter().map(of))) };
     RecordBatch::try_new(
         rejects_schema(),
         vec![
@@ -184,13 +186,8 @@ const TYPE: usize = 3;
 
 impl Rows {
     /// How many events.
-    pub fn len(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     fn column(&mut self, index: usize) -> &mut Builder {
@@ -242,7 +239,8 @@ impl Rows {
 
     /// `change_summary` "+25/-10" says the same as the two counts.
     fn push_summary(&mut self, row: usize, event: &Event) {
-        let Some((added, removed)) = event.payload.get("change_summary").and_then(Value::as_str).and_then(parse_summary)
+        let Some((added, removed)) =
+            event.payload.get("change_summary").and_then(Value::as_str).and_then(parse_summary)
         else {
             return;
         };

@@ -88,9 +88,12 @@ impl Lake {
 
 fn plan_items(plan: &Plan) -> Result<RecordBatch, arrow::error::ArrowError> {
     let items = &plan.items;
-    let text = |of: &dyn Fn(&PlanItemRow) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(items.iter().map(of))) };
-    let number =
-        |of: &dyn Fn(&PlanItemRow) -> Option<f64>| -> ArrayRef { Arc::new(Float64Array::from_iter(items.iter().map(of))) };
+    let text = |of: &dyn Fn(&PlanItemRow) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(items.iter().map(of)))
+    };
+    let number = |of: &dyn Fn(&PlanItemRow) -> Option<f64>| -> ArrayRef {
+        Arc::new(Float64Array::from_iter(items.iter().map(of)))
+    };
     let bytes = |of: &dyn Fn(&PlanItemRow) -> Option<u64>| -> ArrayRef {
         Arc::new(Int64Array::from_iter(items.iter().map(|item| of(item).map(|b| b as i64))))
     };

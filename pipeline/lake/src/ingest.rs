@@ -126,7 +126,9 @@ impl Lake {
             let origin = json!({"events": accepted});
             let schema = events_schema();
             let partition = Some("event_date");
-            match table::commit(&self.store, &name, current.as_ref(), &schema, partition, adds, Mode::Append, origin).await? {
+            match table::commit(&self.store, &name, current.as_ref(), &schema, partition, adds, Mode::Append, origin)
+                .await?
+            {
                 Outcome::Committed(version) => {
                     report.version = Some(version);
                     return Ok(report);
@@ -146,8 +148,7 @@ impl Lake {
                 Some(table) if !rejects.is_empty() => known_ids(table, "reject_id", None).await?,
                 _ => HashSet::new(),
             };
-            let fresh: Vec<Reject> =
-                rejects.iter().filter(|r| known.insert(identity(&r.reject_id))).cloned().collect();
+            let fresh: Vec<Reject> = rejects.iter().filter(|r| known.insert(identity(&r.reject_id))).cloned().collect();
             if fresh.is_empty() {
                 return Ok(());
             }
@@ -156,7 +157,8 @@ impl Lake {
             let adds = files.finish().await?;
             let origin = json!({"rejects": fresh.len()});
             let schema = rejects_schema();
-            match table::commit(&self.store, &name, current.as_ref(), &schema, None, adds, Mode::Append, origin).await? {
+            match table::commit(&self.store, &name, current.as_ref(), &schema, None, adds, Mode::Append, origin).await?
+            {
                 Outcome::Committed(_) => return Ok(()),
                 Outcome::Lost => {}
             }
@@ -178,7 +180,7 @@ fn stage(
         let name = source.name();
         decode(source, spec.format, privacy, |decoded| {
             let report = &mut staged.report;
-            report.read += decoded.rows.len() as u64 + decoded.rejects.len() as u64;
+            report.read += decoded.rows.count() as u64 + decoded.rejects.len() as u64;
             report.rejected += decoded.rejects.len() as u64;
             for reject in &decoded.rejects {
                 *report.reasons.entry(reject.reason.code().to_owned()).or_default() += 1;
@@ -186,7 +188,9 @@ fn stage(
             staged.rejects.extend(decoded.rejects);
             let chunk = decoded.rows.finish();
             let fresh: Vec<u32> = match chunk.event_ids() {
-                Some(ids) => (0..).zip(ids.iter()).filter_map(|(i, id)| seen.insert(identity(id?)).then_some(i)).collect(),
+                Some(ids) => {
+                    (0..).zip(ids.iter()).filter_map(|(i, id)| seen.insert(identity(id?)).then_some(i)).collect()
+                }
                 None => Vec::new(),
             };
             if fresh.len() == chunk.rows {
@@ -230,7 +234,11 @@ fn by_day(chunks: &[Compact]) -> Result<Days, LakeError> {
 }
 
 /// The events of one day that the lake does not know, sorted by (repo, pr, ts) so that traces read little.
-fn fresh_rows(chunks: &[Compact], parts: &[(usize, Vec<u32>)], known: &HashSet<u128>) -> Result<RecordBatch, LakeError> {
+fn fresh_rows(
+    chunks: &[Compact],
+    parts: &[(usize, Vec<u32>)],
+    known: &HashSet<u128>,
+) -> Result<RecordBatch, LakeError> {
     let failed = || LakeError::columns("staging.events");
     let mut batches = Vec::new();
     for (index, rows) in parts {

@@ -38,23 +38,26 @@ impl Lake {
         let marker = Marker { format_version: 1, pseudonym_key_fingerprint: privacy.fingerprint() };
         let found = match lake.store.get_json::<Marker>(MARKER).await? {
             Some(found) => found,
-            None if !lake.store.names("").await?.is_empty() => {
-                return Err(LakeError::NotALake(location.to_owned()));
-            }
-            None => match lake.store.put_json(MARKER, &marker, PutMode::Create).await {
-                Ok(()) => marker,
-                // Somebody else made it at the same moment.
-                Err(LakeError::Exists(_)) => match lake.store.get_json(MARKER).await? {
-                    Some(found) => found,
-                    None => return Err(LakeError::NotALake(location.to_owned())),
-                },
-                Err(error) => return Err(error),
-            },
+            None => lake.found(marker).await?,
         };
         if found.pseudonym_key_fingerprint != privacy.fingerprint() {
             return Err(LakeError::OtherKey);
         }
         Ok(lake)
+    }
+
+    /// Makes a new or empty location a lake. Of several processes at once, one makes it and the others find it made.
+    async fn found(&self, marker: Marker) -> Result<Marker, LakeError> {
+        // A marker in the making is no foreign file, and neither is what its maker wrote since.
+        let foreign = self.store.names("").await?.iter().any(|name| !name.starts_with(MARKER));
+        if !foreign {
+            match self.store.put_json(MARKER, &marker, PutMode::Create).await {
+                Err(LakeError::Exists(_)) => {}
+                made => return made.map(|()| marker),
+            }
+        }
+        let made = self.store.get_json(MARKER).await?;
+        made.ok_or_else(|| LakeError::NotALake(self.store.shown.clone()))
     }
 
     /// The location as the user gave it.

@@ -57,7 +57,12 @@ impl Lake {
                 _ => self.stale(&file.name, &origin).await?,
             };
             let Some(why) = why else {
-                built.push(Built { table: file.name.to_string(), rebuilt: false, why: "up to date".into(), rows: None });
+                built.push(Built {
+                    table: file.name.to_string(),
+                    rebuilt: false,
+                    why: "up to date".into(),
+                    rows: None,
+                });
                 continue;
             };
             let rows = if explain {
@@ -81,12 +86,20 @@ impl Lake {
             return Ok(Some("its SQL changed".into()));
         }
         let changed = origin["inputs"].as_object().into_iter().flatten();
-        let changed: Vec<&str> =
-            changed.filter(|(input, version)| last["inputs"][input.as_str()] != **version).map(|(i, _)| i.as_str()).collect();
+        let changed: Vec<&str> = changed
+            .filter(|(input, version)| last["inputs"][input.as_str()] != **version)
+            .map(|(i, _)| i.as_str())
+            .collect();
         Ok((!changed.is_empty()).then(|| format!("{} changed", changed.join(", "))))
     }
 
-    async fn replace(&self, session: &Session, name: &TableName, file: &SqlFile, origin: Value) -> Result<u64, LakeError> {
+    async fn replace(
+        &self,
+        session: &Session,
+        name: &TableName,
+        file: &SqlFile,
+        origin: Value,
+    ) -> Result<u64, LakeError> {
         for _ in 0..TRIES {
             let frame = session.plan(file).await?;
             let stream = frame.execute_stream().await.map_err(LakeError::sql(file.path()))?;

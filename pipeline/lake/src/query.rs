@@ -70,7 +70,10 @@ impl Rows {
             OutputFormat::Json => self.write_json(out).map_err(|e| LakeError::Format("JSON", e.into())),
             OutputFormat::Ndjson => {
                 let mut writer = arrow::json::LineDelimitedWriter::new(out);
-                self.batches.iter().try_for_each(|batch| writer.write(batch)).and_then(|()| writer.finish())
+                self.batches
+                    .iter()
+                    .try_for_each(|batch| writer.write(batch))
+                    .and_then(|()| writer.finish())
                     .map_err(|e| LakeError::Format("NDJSON", e.into()))
             }
             OutputFormat::Csv => self.write_csv(out).map_err(|e| LakeError::Format("CSV", e.into())),
@@ -140,7 +143,9 @@ impl Rows {
             }
         }
         let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
-        let mut widths: Vec<usize> = columns.iter().zip(&names)
+        let mut widths: Vec<usize> = columns
+            .iter()
+            .zip(&names)
             .map(|(cells, name)| cells.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(name.chars().count()))
             .collect();
         fit(&mut widths, width);
@@ -153,7 +158,11 @@ impl Rows {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         writeln!(out, "{}", line(names.iter().map(String::as_str).collect()))?;
-        writeln!(out, "{}", line(widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str).collect()))?;
+        writeln!(
+            out,
+            "{}",
+            line(widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str).collect())
+        )?;
         for row in 0..self.len() {
             writeln!(out, "{}", line(columns.iter().map(|cells| cells[row].as_str()).collect()))?;
         }

@@ -25,7 +25,8 @@ pub struct Session {
 impl Lake {
     /// Opens a session. `now` is what `session.clock` says, the bound of everything that learns.
     pub async fn session(&self, now: Timestamp) -> Result<Session, LakeError> {
-        let mut config = SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
+        let mut config =
+            SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
         config.options_mut().execution.time_zone = Some("UTC".into());
         let mut context = SessionContext::new_with_config(config);
         datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
@@ -75,12 +76,17 @@ impl Session {
     pub(crate) fn put(&self, name: &TableName, provider: Arc<dyn TableProvider>) -> Result<(), LakeError> {
         let failed = LakeError::sql(name.to_string());
         let put = || {
-            let catalog = self.context.catalog("lake").ok_or_else(|| datafusion::error::DataFusionError::Internal("the session has no catalog".into()))?;
+            let catalog = self
+                .context
+                .catalog("lake")
+                .ok_or_else(|| datafusion::error::DataFusionError::Internal("the session has no catalog".into()))?;
             let schema = match catalog.schema(&name.schema) {
                 Some(schema) => schema,
                 None => {
                     catalog.register_schema(&name.schema, Arc::new(MemorySchemaProvider::new()))?;
-                    catalog.schema(&name.schema).ok_or_else(|| datafusion::error::DataFusionError::Internal("the schema did not register".into()))?
+                    catalog.schema(&name.schema).ok_or_else(|| {
+                        datafusion::error::DataFusionError::Internal("the schema did not register".into())
+                    })?
                 }
             };
             if schema.table_exist(&name.table) {
@@ -110,7 +116,8 @@ impl Session {
 fn clock(now: Timestamp) -> Result<MemTable, LakeError> {
     let schema = Arc::new(Schema::new(vec![Field::new("now", timestamp_type(), false)]));
     let column = TimestampMicrosecondArray::from(vec![now.0]).with_timezone("UTC");
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(column)]).map_err(LakeError::columns("session.clock"))?;
+    let batch =
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(column)]).map_err(LakeError::columns("session.clock"))?;
     MemTable::try_new(schema, vec![vec![batch]]).map_err(LakeError::sql("session.clock"))
 }
 

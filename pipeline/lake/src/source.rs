@@ -33,8 +33,11 @@ impl Source {
         let path = Path::new(argument.strip_prefix("file://").unwrap_or(argument));
         if path.is_dir() {
             let mut found = Vec::new();
-            walk(path, &mut found)
-                .map_err(|source| LakeError::Read { source_name: argument.to_owned(), line: 0, source })?;
+            walk(path, &mut found).map_err(|source| LakeError::Read {
+                source_name: argument.to_owned(),
+                line: 0,
+                source,
+            })?;
             found.sort();
             return if found.is_empty() {
                 Err(LakeError::NoDumps(argument.to_owned()))
@@ -54,7 +57,11 @@ impl Source {
             .filter(|path| path.is_file())
             .collect();
         found.sort();
-        if found.is_empty() { Err(LakeError::NoDumps(argument.to_owned())) } else { Ok(found.into_iter().map(Self::File).collect()) }
+        if found.is_empty() {
+            Err(LakeError::NoDumps(argument.to_owned()))
+        } else {
+            Ok(found.into_iter().map(Self::File).collect())
+        }
     }
 
     /// How it is named to people and in rejects.

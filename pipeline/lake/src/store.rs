@@ -143,14 +143,12 @@ impl Store {
 
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, below: &str) -> Result<Option<T>, LakeError> {
         let Some(bytes) = self.get(below).await? else { return Ok(None) };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| LakeError::Damaged { path: below.to_owned(), source })
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| LakeError::Damaged { path: below.to_owned(), source })
     }
 
     pub(crate) async fn put_json<T: Serialize>(&self, below: &str, value: &T, mode: PutMode) -> Result<(), LakeError> {
-        let mut bytes = serde_json::to_vec_pretty(value)
-            .map_err(|source| LakeError::Damaged { path: below.to_owned(), source })?;
+        let mut bytes =
+            serde_json::to_vec_pretty(value).map_err(|source| LakeError::Damaged { path: below.to_owned(), source })?;
         bytes.push(b'\n');
         self.put(below, bytes, mode).await
     }

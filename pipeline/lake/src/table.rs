@@ -89,9 +89,9 @@ fn delta_type(data_type: &DataType) -> DataType {
         DataType::List(item) | DataType::LargeList(item) | DataType::ListView(item) => {
             DataType::List(Arc::new(Field::new("element", delta_type(item.data_type()), true)))
         }
-        DataType::Struct(fields) => DataType::Struct(
-            fields.iter().map(|f| Field::new(f.name(), delta_type(f.data_type()), true)).collect(),
-        ),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|f| Field::new(f.name(), delta_type(f.data_type()), true)).collect())
+        }
         other => other.clone(),
     }
 }

@@ -33,8 +33,11 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         None => {
             let live = target.read()?;
             if live.is_stale(&plan) {
-                return Err(Failure::new(Exit::Refused, format!("{} is not what the plan was made from", plan.target.location))
-                    .hint("somebody changed it since: make a new plan"));
+                return Err(Failure::new(
+                    Exit::Refused,
+                    format!("{} is not what the plan was made from", plan.target.location),
+                )
+                .hint("somebody changed it since: make a new plan"));
             }
             Journal::new(&plan)
         }
@@ -75,7 +78,10 @@ async fn approved(context: &Context, lake: &Lake, plan: &Plan) -> Result<Approva
         return refused(format!("another version of {} was approved", plan.plan_id), "approve this one");
     }
     if context.now > plan.expires_at {
-        return refused(format!("{} expired at {}", plan.plan_id, plan.expires_at), "make a new plan from today's data");
+        return refused(
+            format!("{} expired at {}", plan.plan_id, plan.expires_at),
+            "make a new plan from today's data",
+        );
     }
     if !plan.applyable {
         return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");
@@ -95,7 +101,8 @@ pub fn keep(lake: &Lake, plan: &Plan, journal: &Journal) -> Result<(), Box<dyn E
 /// Whether the ledger knows that an action was carried out, after the last one of another kind.
 pub async fn told(lake: &Lake, plan: &Plan, action: &str) -> Result<bool, Failure> {
     let ledger = crate::artifacts::ledger(lake).await?;
-    let last = ledger.iter().rev().find(|e| e.plan_id == plan.plan_id && matches!(e.action.as_str(), "apply" | "rollback"));
+    let last =
+        ledger.iter().rev().find(|e| e.plan_id == plan.plan_id && matches!(e.action.as_str(), "apply" | "rollback"));
     Ok(last.is_some_and(|entry| entry.action == action))
 }
 
@@ -105,7 +112,8 @@ pub async fn tell(context: &Context, plan: &Plan, action: &str, items: &[String]
         .changes()
         .filter(|item| items.contains(&item.id))
         .map(|item| {
-            let (before, after) = if action == "rollback" { (item.after, item.before) } else { (item.before, item.after) };
+            let (before, after) =
+                if action == "rollback" { (item.after, item.before) } else { (item.before, item.after) };
             json!({
                 "ts": context.now,
                 "type": "adjustment",

@@ -40,7 +40,10 @@ pub async fn run(context: &Context, args: BacktestArgs) -> Result<Answer, Failur
     let task = context.progress.task("backtest");
     let result = replay(&usage, &args.policy, Span { since, now: context.now })?;
     drop(task);
-    context.say(format!("{} resources, {} days replayed, newest sample {}", result.resources, result.resource_days, result.newest));
+    context.say(format!(
+        "{} resources, {} days replayed, newest sample {}",
+        result.resources, result.resource_days, result.newest
+    ));
     show(context, &result.policies);
     Ok(Answer::done(json!({
         "resources": result.resources,

@@ -73,7 +73,12 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
             Err(LearnError::TooLittleData(why)) => {
                 last = Some(why);
                 let card = kept.card.clone();
-                (card.metrics, card.baselines, card.rows_test, "rows held out when it was trained; no later ones yet".into())
+                (
+                    card.metrics,
+                    card.baselines,
+                    card.rows_test,
+                    "rows held out when it was trained; no later ones yet".into(),
+                )
             }
             Err(error) => return Err(error.into()),
         };
@@ -86,7 +91,9 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
     }
     if found.is_empty() {
         let why = last.map_or_else(String::new, |why| format!(": {why}"));
-        return Err(Failure::new(Exit::Inconclusive, format!("no model was trained yet{why}")).hint("`pipeline train` first"));
+        return Err(
+            Failure::new(Exit::Inconclusive, format!("no model was trained yet{why}")).hint("`pipeline train` first")
+        );
     }
     Ok(Answer::done(Value::Object(found)))
 }

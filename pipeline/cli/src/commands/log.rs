@@ -30,7 +30,13 @@ pub async fn run(context: &Context, args: LogArgs) -> Result<Answer, Failure> {
     for entry in &entries {
         context.say(format!(
             "{:>4}  {}  {:<9} {}  {} items, {}, by {}",
-            entry.seq, entry.at.minute(), entry.action, entry.plan_id, entry.items.len(), entry.result, entry.who
+            entry.seq,
+            entry.at.minute(),
+            entry.action,
+            entry.plan_id,
+            entry.items.len(),
+            entry.result,
+            entry.who
         ));
     }
     Ok(Answer::done(json!({"entries": entries})))

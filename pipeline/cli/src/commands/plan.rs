@@ -16,7 +16,7 @@ use learn::contention;
 use learn::sizing::Policy;
 use learn::usage::Usage;
 use serde_json::Value;
-use stack::Target;
+use stack::{Change, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,8 +77,11 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let contention = contention_now(context, &lake, &session, folder.path()).await?;
     let watermark = usage.newest().unwrap_or(context.now);
     let (target_ref, live, prior) = live(target.as_ref(), &usage)?;
-    let names: BTreeSet<String> =
-        live.keys().cloned().chain(target.is_none().then(|| usage.resources().map(str::to_owned)).into_iter().flatten()).collect();
+    let names: BTreeSet<String> = live
+        .keys()
+        .cloned()
+        .chain(target.is_none().then(|| usage.resources().map(str::to_owned)).into_iter().flatten())
+        .collect();
     if names.is_empty() {
         return Err(Failure::new(Exit::Inconclusive, "the target has no services to plan for"));
     }
@@ -91,9 +94,10 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             expected: expected.get(name).cloned(),
             contention: contention.get(name).copied(),
             replay_before: usage.replay(name, limits),
+            refused: None,
         }
     });
-    let inputs = PlanInputs {
+    let mut inputs = PlanInputs {
         candidates: candidates.collect(),
         overrides,
         backtest,
@@ -101,7 +105,10 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         data_watermark: watermark,
         model: ModelRef {
             name: format!("{} + shadow inventory", args.policy.name()),
-            version: session.versions.get("predictions.shadow_inventory").map_or_else(|| "none".into(), |v| v.to_string()),
+            version: session
+                .versions
+                .get("predictions.shadow_inventory")
+                .map_or_else(|| "none".into(), |v| v.to_string()),
         },
         target: target_ref,
         prior_state_digest: prior,
@@ -109,18 +116,43 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         valid_for: args.valid_for,
         salt: ledger(&lake).await?.last().map(|entry| entry.hash.clone()).unwrap_or_default(),
     };
-    let plan = plan(&inputs, &|resource, limits| usage.replay(resource, limits), context.now);
+    let replay = |resource: &str, limits: State| usage.replay(resource, limits);
+    let mut made = plan(&inputs, &replay, context.now);
+    if let Some(target) = &target {
+        // A plan promises nothing that its target would refuse.
+        for (item_id, error) in target.refusals(&Change::of(&made, &ids(&made)))? {
+            let resource = made.items.iter().find(|item| item.id == item_id).map(|item| item.resource.clone());
+            if let Some(candidate) = inputs.candidates.iter_mut().find(|c| Some(&c.resource) == resource.as_ref()) {
+                candidate.refused = Some(innermost(&error));
+            }
+        }
+        made = plan(&inputs, &replay, context.now);
+    }
+    let plan = made;
     drop(task);
     let text = serde_json::to_string_pretty(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))? + "\n";
     fs::write(&args.output, &text).map_err(|error| Failure::file("write", &args.output, &error))?;
     lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), &plan).await?;
     lake.write_plan_items(&plan).await?;
-    let changed: Vec<String> = plan.changes().map(|item| item.id.clone()).collect();
+    let changed = ids(&plan);
     enter(context, &lake, &privacy()?, &plan, "plan", changed.clone(), "made").await?;
     show(context, &plan, &args.output);
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit, json })
+}
+
+fn ids(plan: &Plan) -> Vec<String> {
+    plan.changes().map(|item| item.id.clone()).collect()
+}
+
+/// The last cause of an error: what is wrong, without where.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
@@ -201,7 +233,11 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     let changes = plan.changes().count();
     context.say(format!(
         "Plan {} for {} {}\n{changes} of {} resources change; data up to {}\n",
-        plan.plan_id, plan.target.kind, plan.target.location, plan.items.len(), plan.data_watermark.minute()
+        plan.plan_id,
+        plan.target.kind,
+        plan.target.location,
+        plan.items.len(),
+        plan.data_watermark.minute()
     ));
     for item in plan.changes() {
         show_item(context, item);
@@ -231,7 +267,8 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     context.say(format!("Limits at list price: {before:.2} a month now, {after:.2} after ({:+.2}).", after - before));
     if plan.applyable {
         let path = path.display();
-        context.say(format!("Next: pipeline approve {path}; pipeline apply {path}; undo with pipeline rollback {path}"));
+        context
+            .say(format!("Next: pipeline approve {path}; pipeline apply {path}; undo with pipeline rollback {path}"));
     } else {
         context.say("This plan cannot be applied.");
     }
@@ -245,7 +282,11 @@ fn show_item(context: &Context, item: &Item) {
         context.say(format!("      cpu     {:>12} -> {}", cores(item.before.cpu_cores), cores(item.after.cpu_cores)));
     }
     if item.before.memory_bytes != item.after.memory_bytes {
-        context.say(format!("      memory  {:>12} -> {}", bytes(item.before.memory_bytes), bytes(item.after.memory_bytes)));
+        context.say(format!(
+            "      memory  {:>12} -> {}",
+            bytes(item.before.memory_bytes),
+            bytes(item.after.memory_bytes)
+        ));
     }
     context.say(format!("      why     {}", item.reason));
     let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));

@@ -89,7 +89,8 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         None => 0,
         Some(from) => job.step.iter().position(|step| step.name == *from).ok_or_else(|| {
             let names: Vec<&str> = job.step.iter().map(|step| step.name.as_str()).collect();
-            Failure::new(Exit::Usage, format!("{name} has no step {from}")).hint(format!("its steps are {}", names.join(", ")))
+            Failure::new(Exit::Usage, format!("{name} has no step {from}"))
+                .hint(format!("its steps are {}", names.join(", ")))
         })?,
     };
     let mut global = context.global.clone();
@@ -102,13 +103,21 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         job.copy.iter().try_for_each(scratch_copy)?;
     }
     let started_at = Timestamp(chrono::Utc::now().timestamp_micros());
-    let mut record =
-        Record { job: name.clone(), started_at, now: inner.now, program: env!("CARGO_PKG_VERSION"), steps: Vec::new(), failed: None };
+    let mut record = Record {
+        job: name.clone(),
+        started_at,
+        now: inner.now,
+        program: env!("CARGO_PKG_VERSION"),
+        steps: Vec::new(),
+        failed: None,
+    };
     for (n, step) in job.step.iter().enumerate().skip(skip) {
         context.progress.note(&format!("[{}/{}] {}", n + 1, job.step.len(), step.name));
         let arguments = step.run.iter().map(|text| expand(text)).collect::<Result<Vec<_>, _>>()?;
         let command = Cli::try_parse_from(std::iter::once("pipeline".to_owned()).chain(arguments.iter().cloned()))
-            .map_err(|error| Failure::new(Exit::Usage, format!("step {}: {}", step.name, first_line(&error.to_string()))))?;
+            .map_err(|error| {
+                Failure::new(Exit::Usage, format!("step {}: {}", step.name, first_line(&error.to_string())))
+            })?;
         reset_peak();
         let began = Instant::now();
         let result = dispatch(&inner, command.command).await;
@@ -141,7 +150,12 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             let go_on = format!("go on with `pipeline run {} --from {}`", args.job.display(), step.name);
             let hint = failure.hint.as_ref().map_or_else(|| go_on.clone(), |hint| format!("{hint}; then {go_on}"));
             let causes = std::iter::once(failure.what.clone()).chain(failure.causes.iter().cloned()).collect();
-            return Err(Failure { exit: failure.exit, what: format!("step {} of {name} failed", step.name), causes, hint: Some(hint) });
+            return Err(Failure {
+                exit: failure.exit,
+                what: format!("step {} of {name} failed", step.name),
+                causes,
+                hint: Some(hint),
+            });
         }
         if let Some(Value::String(why)) = record.steps.last().map(|ran| ran.answer["error"].clone()) {
             context.say(format!("{}: {why} (the job goes on)", step.name));

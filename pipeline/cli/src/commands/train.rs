@@ -5,12 +5,13 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::Timestamp;
-use domain::model::{Card, Champion};
+use domain::model::{Card, Champion, Metrics};
 use lake::Session;
 use learn::LearnError;
 use learn::card::{TrainSpec, Trained, better};
 use learn::{build_time, contention};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The models there are.
@@ -87,8 +88,11 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> 
     }
     if cards.is_empty() {
         let why: Vec<String> = skipped.iter().map(|s| format!("{}: {}", s["model"], s["why"])).collect();
-        return Err(Failure::new(Exit::Inconclusive, format!("too little data to train on ({})", why.join("; ").replace('"', "")))
-            .hint("ingest more events, or widen the window with a longer --since"));
+        return Err(Failure::new(
+            Exit::Inconclusive,
+            format!("too little data to train on ({})", why.join("; ").replace('"', "")),
+        )
+        .hint("ingest more events, or widen the window with a longer --since"));
     }
     Ok(Answer::done(json!({"models": cards, "skipped": skipped})))
 }
@@ -128,7 +132,9 @@ fn contest(
             let (is_champion, why) = better(&trained.card, &old.metrics);
             Champion { is_champion, previous, why }
         }
-        None => Champion { is_champion: true, previous, why: "trained on newer data; no later rows to compare on".into() },
+        None => {
+            Champion { is_champion: true, previous, why: "trained on newer data; no later rows to compare on".into() }
+        }
     })
 }
 
@@ -137,41 +143,39 @@ pub fn show(context: &Context, card: &Card) {
     context.say(format!("{} · {} rows trained, {} later rows held out", card.model, card.rows_train, card.rows_test));
     table(context, &card.metrics, &card.baselines);
     for (stated, measured) in &card.coverage {
-        context.say(format!("  {stated}: {:.1} % of later values lie at or below it", measured * 100.0));
+        context.say(format!("  quantile {stated}: {:.1} % of later values lie at or below it", measured * 100.0));
     }
     let verdict = &card.verdict;
-    let sign = if verdict.beats_baselines { "beats" } else { "DOES NOT beat" };
+    let sign = if verdict.beats_baselines { "beats" } else { "does not beat" };
     context.say(format!(
-        "  {} {:.4} {sign} the best baseline ({}, {:.4}); {}",
+        "  {} {:.4} {sign} the best baseline ({}, {:.4}); {}: {}",
         verdict.figure,
         verdict.ours,
         verdict.baseline,
         verdict.best_baseline,
-        if card.champion.is_champion { "serves from now on" } else { "the champion stays" }
+        if card.champion.is_champion { "kept" } else { "not kept" },
+        card.champion.why
     ));
     if card.labels.feedback > 0 {
-        context.say(format!("  labels: {} measured, {} from people's verdicts", card.labels.measured, card.labels.feedback));
+        context.say(format!(
+            "  labels: {} measured, {} from people's verdicts",
+            card.labels.measured, card.labels.feedback
+        ));
     }
 }
 
-/// Figures of a model and its baselines, one row each.
-pub fn table(
-    context: &Context,
-    metrics: &domain::model::Metrics,
-    baselines: &std::collections::BTreeMap<String, domain::model::Metrics>,
-) {
-    let names: Vec<&String> = metrics.keys().collect();
-    let head: Vec<String> = names.iter().map(|n| format!("{n:>13}")).collect();
-    context.say(format!("  {:<18}{}", "", head.concat()));
-    let row = |name: &str, metrics: &domain::model::Metrics| {
-        let cells: Vec<String> = names
-            .iter()
-            .map(|n| metrics.get(*n).map_or_else(|| format!("{:>13}", "-"), |v| format!("{v:>13.4}")))
-            .collect();
-        context.say(format!("  {name:<18}{}", cells.concat()));
-    };
-    row("model", metrics);
-    for (name, metrics) in baselines {
-        row(name, metrics);
+/// Figures of a model beside those of its baselines: one row per figure, one column per predictor.
+pub fn table(context: &Context, metrics: &Metrics, baselines: &BTreeMap<String, Metrics>) {
+    let columns: Vec<(&str, &Metrics)> =
+        std::iter::once(("model", metrics)).chain(baselines.iter().map(|(name, m)| (name.as_str(), m))).collect();
+    let width = |name: &str| name.len().max(8) + 2;
+    let head: Vec<String> = columns.iter().map(|(name, _)| format!("{name:>0$}", width(name))).collect();
+    context.say(format!("  {:<14}{}", "", head.concat()));
+    for figure in metrics.keys() {
+        let cells = columns.iter().map(|(name, metrics)| match metrics.get(figure) {
+            Some(value) => format!("{value:>0$.4}", width(name)),
+            None => format!("{:>1$}", "-", width(name)),
+        });
+        context.say(format!("  {figure:<14}{}", cells.collect::<String>()));
     }
 }

@@ -129,10 +129,12 @@ mod tests {
 
     #[test]
     fn what_is_known_only_later_does_not_open_with_the_pull_request() {
-        let events = events(json!({"_repo": "o/r", "_number": 3, "_kind": "opened", "created_at": "2020-06-18T12:36:23Z",
+        let events = events(
+            json!({"_repo": "o/r", "_number": 3, "_kind": "opened", "created_at": "2020-06-18T12:36:23Z",
             "pull": {"number": 3, "state": "closed", "title": "T", "user": {"login": "ann"}, "merged_at": "2020-06-19T00:00:00Z",
                 "updated_at": "2022-02-15T10:23:18Z", "commits": 2, "author_association": "MEMBER",
-                "head": {"ref": "fix", "repo": {"full_name": "ann/r"}}, "base": {"ref": "main", "repo": {"full_name": "o/r"}}}}));
+                "head": {"ref": "fix", "repo": {"full_name": "ann/r"}}, "base": {"ref": "main", "repo": {"full_name": "o/r"}}}}),
+        );
         assert_eq!(events[0].payload["action"], "opened");
         assert_eq!(events[0].payload["from_fork"], true);
         assert!(!events[0].payload.contains_key("merged_at") && !events[0].payload.contains_key("title"));
@@ -153,7 +155,9 @@ mod tests {
             "committer": {"name": "c", "date": "2020-06-18T12:30:15Z"}, "author": {"name": "a", "date": "2019-01-01T00:00:00Z"}}));
         assert_eq!((commit.kind.as_str(), commit.ts.to_string().as_str()), ("commit", "2020-06-18T12:30:15Z"));
         assert!(commit.payload["committer"].as_str().unwrap().starts_with("u-"));
-        let review = with(json!({"event": "reviewed", "state": "approved", "submitted_at": "2020-06-18T13:00:00Z", "user": {"login": "b"}}));
+        let review = with(
+            json!({"event": "reviewed", "state": "approved", "submitted_at": "2020-06-18T13:00:00Z", "user": {"login": "b"}}),
+        );
         assert_eq!(review.payload["action"], "approved");
         assert_eq!(review.pr_id.as_deref(), Some("o/r#3"));
     }

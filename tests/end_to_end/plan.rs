@@ -1,0 +1,160 @@
+//! From a plan to its undoing, on a real Compose file.
+
+use crate::program::{Place, checkout};
+use serde_json::Value;
+
+const NOW: &str = "2026-11-01T00:00:00Z";
+
+/// A lake with the sample usage and a Compose file beside it.
+fn place() -> Place {
+    let place = Place::new();
+    let samples = checkout().join("data-samples");
+    place.write("compose.yaml", std::fs::read(samples.join("compose/compose.yaml")).unwrap());
+    place.json(&["ingest", &samples.join("team/usage.ndjson.gz").display().to_string()]);
+    place.json(&["materialize"]);
+    place
+}
+
+fn plan(place: &Place) -> Value {
+    place.json(&["--now", NOW, "plan", "-o", "plan.json", "--target", "compose.yaml"])
+}
+
+#[test]
+fn apply_changes_only_limits_and_rollback_restores_every_byte() {
+    let place = place();
+    let before = place.read("compose.yaml");
+    let plan = plan(&place);
+    assert!(plan["applyable"].as_bool().unwrap());
+    assert_eq!(plan["items"][0]["inverse"]["after"], plan["items"][0]["before"]);
+    for policy in ["ours", "vpa", "krr"] {
+        assert!(plan["backtest"][policy]["samples"].as_u64().unwrap() > 10_000, "{policy}");
+    }
+
+    let early = place.run(&["--now", NOW, "apply", "plan.json"]);
+    assert_eq!(early.code, 4, "not approved: {}", early.err);
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    place.json(&["--now", NOW, "apply", "plan.json", "--dry-run"]);
+    assert_eq!(place.read("compose.yaml"), before, "a dry run writes nothing");
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    let after = place.read("compose.yaml");
+    assert_ne!(after, before);
+    let comments =
+        |text: &str| text.lines().filter(|l| l.trim_start().starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(comments(&after), comments(&before));
+    let again = place.json(&["--now", NOW, "apply", "plan.json"]);
+    assert_eq!(again["result"], "already applied");
+    place.json(&["--now", NOW, "rollback", "plan.json"]);
+    assert_eq!(place.read("compose.yaml"), before);
+
+    let ledger = place.json(&["log"]);
+    let actions: Vec<&str> =
+        ledger["entries"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["plan", "approve", "apply", "rollback"]);
+    place.json(&["log", "verify"]);
+    let changes = plan["items"].as_array().unwrap().iter().filter(|i| i["action"] == "resize").count() as u64;
+    let told = place.sql(
+        "select action, count(*) as n from staging.events where type = 'adjustment' group by action order by action",
+    );
+    assert_eq!((told[0]["action"].as_str(), told[0]["n"].as_u64()), (Some("apply"), Some(changes)));
+    assert_eq!((told[1]["action"].as_str(), told[1]["n"].as_u64()), (Some("rollback"), Some(changes)));
+}
+
+#[test]
+fn an_edited_stale_or_expired_plan_is_refused_and_nothing_is_written() {
+    let place = place();
+    plan(&place);
+    let good = place.read("plan.json");
+    let refused = |arguments: &[&str], says: &str| {
+        let before = (place.lake_files(), place.read("compose.yaml"));
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, 4, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(says) && ended.err.contains("hint:"), "{}", ended.err);
+        assert_eq!(before, (place.lake_files(), place.read("compose.yaml")));
+    };
+    place.write("plan.json", good.replacen("\"cpu_cores\": ", "\"cpu_cores\": 1", 1));
+    refused(&["--now", NOW, "approve", "plan.json"], "digest does not match");
+    place.write("plan.json", &good);
+    refused(&["--now", "2026-12-24T00:00:00Z", "approve", "plan.json"], "expired");
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    place.write("plan.json", good.replacen("starved", "hungry", 1));
+    refused(&["--now", NOW, "apply", "plan.json"], "digest does not match");
+    place.write("plan.json", &good);
+    let compose = place.read("compose.yaml");
+    place.write("compose.yaml", compose.clone() + "# a colleague was here\n");
+    refused(&["--now", NOW, "apply", "plan.json"], "compose.yaml");
+    place.write("compose.yaml", &compose);
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    place.write("compose.yaml", place.read("compose.yaml") + "# a colleague was here\n");
+    refused(&["--now", NOW, "rollback", "plan.json"], "compose.yaml");
+}
+
+#[test]
+fn only_approved_items_are_applied_and_overrides_hold() {
+    let place = place();
+    place.write("rules.toml", "[[override]]\nresource = \"acme-dev/w*\"\nfreeze = true\nreason = \"release week\"\n");
+    let plan = place.json(&["--now", NOW, "plan", "--target", "compose.yaml", "--override", "rules.toml"]);
+    let items = plan["items"].as_array().unwrap();
+    for item in items.iter().filter(|i| i["resource"].as_str().unwrap().starts_with("acme-dev/w")) {
+        assert_eq!((item["action"].as_str(), &item["after"]), (Some("none"), &item["before"]));
+        assert_eq!(item["override"]["rule"], "freeze");
+    }
+    let cache = items.iter().find(|i| i["resource"] == "acme-dev/cache").unwrap();
+    let before = place.read("compose.yaml");
+    place.json(&["--now", NOW, "approve", "plan.json", "--item", cache["id"].as_str().unwrap()]);
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    let changed: Vec<(String, String)> = before
+        .lines()
+        .zip(place.read("compose.yaml").lines())
+        .filter(|(a, b)| a != b)
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .collect();
+    assert_eq!(changed.len(), 1, "one line of one service: {changed:?}");
+}
+
+#[test]
+fn a_verdict_becomes_a_label() {
+    let place = place();
+    let plan = plan(&place);
+    place.json(&["--now", "2026-10-20T12:00:00Z", "approve", "plan.json"]);
+    place.json(&["--now", "2026-10-20T12:00:00Z", "apply", "plan.json"]);
+    let item = plan["items"][0]["id"].as_str().unwrap();
+    assert_eq!(place.run(&["feedback", "no-such-item", "helpful"]).code, 1);
+    place.json(&["--now", "2026-10-21T12:00:00Z", "feedback", item, "slowed-down", "--note", "builds crawl"]);
+    place.json(&["materialize"]);
+    let train = place.json(&["--now", NOW, "train", "contention"]);
+    let labels = &train["models"][0]["labels"];
+    assert!(labels["feedback"].as_u64().unwrap() >= 20, "a day of hours: {labels}");
+    let rows = place.sql("select distinct label from features.contention where label_source = 'feedback'");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["label"], true);
+}
+
+#[test]
+fn a_changed_ledger_is_found() {
+    let place = place();
+    plan(&place);
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    let path = "lake/journal/ledger/00000001.json";
+    place.write(path, place.read(path).replace("\"made\"", "\"nothing\""));
+    let ended = place.run(&["log", "verify"]);
+    assert_eq!(ended.code, 4);
+    assert!(ended.err.contains("entry 1"), "{}", ended.err);
+}
+
+#[test]
+fn the_plan_is_what_its_schema_says() {
+    let place = place();
+    let plan = plan(&place);
+    let schema = place.json(&["schema", "plan"]);
+    let required = |schema: &Value, value: &Value| {
+        let names: Vec<&str> = schema["required"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        let mut there: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut wanted = names.clone();
+        (there.sort_unstable(), wanted.sort_unstable());
+        assert_eq!(there, wanted);
+    };
+    required(&schema, &plan);
+    required(&schema["properties"]["items"]["items"], &plan["items"][0]);
+    required(&schema["properties"]["backtest"]["additionalProperties"], &plan["backtest"]["vpa"]);
+    assert_eq!(place.run(&["--now", NOW, "plan", "--detailed-exitcode"]).code, 3);
+}
