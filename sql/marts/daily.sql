@@ -7,7 +7,7 @@ select
     count(case when failed then 1 end) as failed_runs,
     count(case when label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') then 1 end) as contended_runs,
     median(duration_ms) as p50_duration_ms,
-    percentile_cont(0.9) within group (order by duration_ms) as p90_duration_ms,
+    round(percentile_cont(0.9) within group (order by duration_ms)) as p90_duration_ms,
     sum(queued_ms) as queued_ms,
     sum(cpu_ms) / 3600000.0 as core_hours
 from marts.runs

@@ -37,7 +37,7 @@ fn the_commands_of_the_readme_work_in_order() {
         if command.starts_with("cargo test") || command.starts_with("cargo install") {
             continue; // this very run, and a build
         }
-        let command = command.replace("cargo run -q -p cli --", program);
+        let command = command.replace("cargo run --", program);
         let command = command.strip_prefix("pipeline ").map_or(command.clone(), |rest| format!("{program} {rest}"));
         let mut shell = place.command(&[]);
         shell = {

@@ -6,7 +6,7 @@ use crate::error::LakeError;
 use crate::formats::Format;
 use crate::lake::Lake;
 use crate::source::Source;
-use crate::table::{self, Files, Mode, Outcome, TableName};
+use crate::table::{self, Change, Files, Mode, Outcome, TableName};
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take};
 use datafusion::prelude::{SessionContext, col, lit};
@@ -123,12 +123,14 @@ impl Lake {
                 return Ok(report);
             }
             let adds = files.finish().await?;
-            let origin = json!({"events": accepted});
-            let schema = events_schema();
-            let partition = Some("event_date");
-            match table::commit(&self.store, &name, current.as_ref(), &schema, partition, adds, Mode::Append, origin)
-                .await?
-            {
+            let change = Change {
+                schema: &events_schema(),
+                partition: Some("event_date"),
+                adds,
+                mode: Mode::Append,
+                origin: json!({"events": accepted}),
+            };
+            match table::commit(&self.store, &name, current.as_ref(), change).await? {
                 Outcome::Committed(version) => {
                     report.version = Some(version);
                     return Ok(report);
@@ -155,10 +157,14 @@ impl Lake {
             let mut files = Files::new(&self.store, &name, rejects_schema(), None)?;
             files.write(rejects_batch(&fresh).map_err(LakeError::columns("staging.rejects"))?).await?;
             let adds = files.finish().await?;
-            let origin = json!({"rejects": fresh.len()});
-            let schema = rejects_schema();
-            match table::commit(&self.store, &name, current.as_ref(), &schema, None, adds, Mode::Append, origin).await?
-            {
+            let change = Change {
+                schema: &rejects_schema(),
+                partition: None,
+                adds,
+                mode: Mode::Append,
+                origin: json!({"rejects": fresh.len()}),
+            };
+            match table::commit(&self.store, &name, current.as_ref(), change).await? {
                 Outcome::Committed(_) => return Ok(()),
                 Outcome::Lost => {}
             }

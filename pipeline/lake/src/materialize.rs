@@ -4,7 +4,7 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
 use crate::session::Session;
-use crate::table::{self, Files, Mode, Outcome, TableName, conform, delta_schema};
+use crate::table::{self, Change, Files, Mode, Outcome, TableName, conform, delta_schema};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use domain::Timestamp;
@@ -128,7 +128,8 @@ impl Lake {
             files.write(conform(&batch, &schema).map_err(LakeError::columns(&name.to_string()))?).await?;
         }
         let adds = files.finish().await?;
-        match table::commit(&self.store, name, current.as_ref(), &schema, None, adds, mode, origin).await? {
+        let change = Change { schema: &schema, partition: None, adds, mode, origin };
+        match table::commit(&self.store, name, current.as_ref(), change).await? {
             Outcome::Committed(_) => Ok(Some(rows)),
             Outcome::Lost => Ok(None),
         }

@@ -160,17 +160,24 @@ pub(crate) enum Mode {
     Replace,
 }
 
+/// One commit: the new files, and what it does to the old ones.
+pub(crate) struct Change<'a> {
+    pub(crate) schema: &'a SchemaRef,
+    pub(crate) partition: Option<&'a str>,
+    pub(crate) adds: Vec<Add>,
+    pub(crate) mode: Mode,
+    /// What the table is made from, kept in the commit.
+    pub(crate) origin: Value,
+}
+
 /// Commits files to a table in one step, on top of the version the caller has read. Creates the table when it is new.
 pub(crate) async fn commit(
     store: &Store,
     name: &TableName,
     read: Option<&DeltaTable>,
-    schema: &SchemaRef,
-    partition: Option<&str>,
-    adds: Vec<Add>,
-    mode: Mode,
-    origin: Value,
+    change: Change<'_>,
 ) -> Result<Outcome, LakeError> {
+    let Change { schema, partition, adds, mode, origin } = change;
     let failed = |doing| LakeError::table(doing, name.to_string());
     let partition_by: Vec<String> = partition.map(str::to_owned).into_iter().collect();
     let metadata = HashMap::from([(ORIGIN.to_owned(), origin)]);

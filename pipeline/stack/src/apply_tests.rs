@@ -136,6 +136,7 @@ fn a_plan_made_of_the_live_target_is_carried_out() {
         expected: None,
         contention: None,
         replay_before: None,
+        refused: None,
     });
     let inputs = PlanInputs {
         candidates: candidates.collect(),

@@ -28,7 +28,7 @@ pub struct RunArgs {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Job {
-    /// The lake, when --lake does not say another.
+    /// The lake, when --lake does not say another. Stronger than PIPELINE_LAKE: samples must not end up in a real lake.
     lake: Option<String>,
     /// The present, when --now does not say another.
     now: Option<Timestamp>,
@@ -94,7 +94,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         })?,
     };
     let mut global = context.global.clone();
-    if let Some(lake) = job.lake.filter(|_| global.lake == "./lake") {
+    if let Some(lake) = job.lake.filter(|_| !lake_was_typed()) {
         global.lake = expand(&lake)?;
     }
     global.now = Some(global.now.or(job.now).unwrap_or(context.now));
@@ -173,6 +173,10 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         path(&record)
     ));
     Ok(Answer::done(json!(record)))
+}
+
+fn lake_was_typed() -> bool {
+    std::env::args().any(|argument| argument == "--lake" || argument.starts_with("--lake="))
 }
 
 fn read(path: &Path) -> Result<Job, Failure> {
