@@ -75,6 +75,23 @@ impl Context {
     }
 }
 
+/// Breaks a text between words so that no line is wider than 80 columns when it begins `indent` columns in.
+pub fn wrap(text: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        match lines.last_mut() {
+            Some(last) if line > 0 && indent + line + 1 + word.chars().count() <= 80 => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            Some(last) if line == 0 => last.push_str(word),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
+}
+
 /// One line on stdout. A reader that has gone away is no error.
 pub fn emit(text: &str) {
     let mut out = std::io::stdout().lock();

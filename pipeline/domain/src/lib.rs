@@ -13,6 +13,7 @@ pub mod model;
 pub mod overrides;
 pub mod plan;
 pub mod privacy;
+mod state;
 pub mod time;
 pub mod units;
 

@@ -1,7 +1,7 @@
 //! A person's pin, floor, ceiling or freeze on a resource: stronger than any model.
 
 use crate::Timestamp;
-use crate::plan::State;
+use crate::state::State;
 use crate::units;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Events as Arrow columns: the schema of the staging tables and the builders that fill it.
 
-use crate::decode::Reject;
+use crate::reject::Reject;
 use arrow::array::{
     Array, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Array, Int64Builder, RecordBatch, StringArray,
     StringBuilder, TimestampMicrosecondBuilder, new_null_array,

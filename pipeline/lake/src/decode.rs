@@ -3,6 +3,7 @@
 use crate::columns::Rows;
 use crate::error::LakeError;
 use crate::formats::Format;
+use crate::reject::Reject;
 use crate::source::{Line, Lines, Source};
 use domain::event::LINE_LIMIT;
 use domain::identity::hash128;
@@ -16,25 +17,6 @@ const CHUNK_LINES: usize = 4_096;
 
 /// Chunks decoded side by side before the next are read: bounds memory.
 const CHUNKS: usize = 8;
-
-/// Something that could not be taken as an event.
-#[derive(Clone, Debug)]
-pub struct Reject {
-    /// Hash of the raw text and the reason: the same reject again is the same row.
-    pub reject_id: String,
-    /// The dump.
-    pub source: String,
-    /// From 1.
-    pub line: i64,
-    /// Why.
-    pub reason: Reason,
-    /// Scrubbed, at most 64 KiB.
-    pub text: String,
-    /// Of the raw text, in bytes.
-    pub length: i64,
-    /// Hash of the raw text.
-    pub hash: String,
-}
 
 /// What a chunk of lines gave.
 #[derive(Default)]

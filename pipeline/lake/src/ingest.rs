@@ -1,10 +1,11 @@
 //! From dumps to the staging tables: every event exactly once, in one commit.
 
 use crate::columns::{Compact, events_schema, rejects_batch, rejects_schema};
-use crate::decode::{Reject, decode};
+use crate::decode::decode;
 use crate::error::LakeError;
 use crate::formats::Format;
 use crate::lake::Lake;
+use crate::reject::Reject;
 use crate::source::Source;
 use crate::table::{self, Change, Files, Mode, Outcome, TableName};
 use arrow::array::{Array, RecordBatch, StringArray};

@@ -15,6 +15,7 @@ mod lake;
 mod materialize;
 mod model;
 mod query;
+mod reject;
 mod session;
 mod source;
 mod store;

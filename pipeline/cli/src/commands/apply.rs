@@ -1,7 +1,7 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
 use crate::artifacts::{Approval, approval_path, enter, journal_path, read_plan};
-use crate::context::{Answer, Context, person, privacy};
+use crate::context::{Answer, Context, person, privacy, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::plan::Plan;
@@ -63,7 +63,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let word = if done == Done::Written { "applied" } else { "already applied" };
     context.say(format!("{word}: {} changes to {}", changes.len(), plan.target.location));
     for item in plan.changes().filter(|item| approval.items.contains(&item.id)) {
-        context.say(format!("  {}  {}", item.resource, item.reason));
+        context.say(format!("  {:<24} {}", item.resource, wrap(&item.reason, 27)));
     }
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": approval.items})))
 }

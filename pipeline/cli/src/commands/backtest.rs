@@ -41,7 +41,7 @@ pub async fn run(context: &Context, args: BacktestArgs) -> Result<Answer, Failur
     let result = replay(&usage, &args.policy, Span { since, now: context.now })?;
     drop(task);
     context.say(format!(
-        "{} resources, {} days replayed, newest sample {}",
+        "{} resources, {} resource-days replayed, newest sample {}",
         result.resources, result.resource_days, result.newest
     ));
     show(context, &result.policies);

@@ -3,7 +3,7 @@
 use crate::artifacts::{champion, enter, ledger};
 use crate::commands::backtest::{parse_policy, show as show_backtest};
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, privacy};
+use crate::context::{Answer, Context, privacy, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::Timestamp;
@@ -246,7 +246,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     if !kept.is_empty() {
         context.say("unchanged:");
         for item in kept.iter().take(20) {
-            context.say(format!("    {:<24} {}", item.resource, item.reason));
+            context.say(format!("    {:<24} {}", item.resource, wrap(&item.reason, 29)));
         }
         if kept.len() > 20 {
             context.say(format!("    … and {} more", kept.len() - 20));
@@ -260,7 +260,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     }
     for check in plan.checks.iter().filter(|check| !check.passed) {
         let kind = if check.blocking { "blocked" } else { "note" };
-        context.say(format!("{kind}: {}: {}", check.name, check.detail));
+        context.say(format!("{kind}: {}", wrap(&format!("{}: {}", check.name, check.detail), 9)));
     }
     let month = |of: fn(&Item) -> Option<f64>| plan.items.iter().filter_map(of).sum::<f64>();
     let (before, after) = (month(|i| i.projected.cost_before), month(|i| i.projected.cost));
@@ -268,7 +268,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     if plan.applyable {
         let path = path.display();
         context
-            .say(format!("Next: pipeline approve {path}; pipeline apply {path}; undo with pipeline rollback {path}"));
+            .say(format!("Next: pipeline approve {path}\n      pipeline apply {path}\nUndo: pipeline rollback {path}"));
     } else {
         context.say("This plan cannot be applied.");
     }
@@ -288,15 +288,15 @@ fn show_item(context: &Context, item: &Item) {
             bytes(item.after.memory_bytes)
         ));
     }
-    context.say(format!("      why     {}", item.reason));
+    context.say(format!("      why     {}", wrap(&item.reason, 14)));
     let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));
+    let past = &item.projected;
     context.say(format!(
-        "      would   throttle {} of samples, exceed memory in {}; slack CPU {}, memory {}",
-        percent(item.projected.throttled_rate),
-        percent(item.projected.oom_rate),
-        percent(item.projected.slack),
-        percent(item.projected.memory_slack)
+        "      would   have throttled {} of the samples, exceeded memory in {}",
+        percent(past.throttled_rate),
+        percent(past.oom_rate)
     ));
+    context.say(format!("      slack   CPU {}, memory {}", percent(past.slack), percent(past.memory_slack)));
     if let Some(confidence) = item.confidence {
         context.say(format!("      sure    {:.0} %, measured by cross-validation", confidence * 100.0));
     }

@@ -166,7 +166,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     let seconds: f64 = record.steps.iter().map(|ran| ran.seconds).sum();
     let peak = record.steps.iter().filter_map(|ran| ran.peak_memory_bytes).max().unwrap_or(0);
     context.say(format!(
-        "{name}: {} steps in {seconds:.1} s, peak memory {}; record in {}/{}",
+        "{name}: {} steps in {seconds:.1} s, peak memory {}\nrecord: {}/{}",
         record.steps.len(),
         domain::units::format_bytes(peak as f64),
         inner.global.lake,

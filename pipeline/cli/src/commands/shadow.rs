@@ -1,7 +1,7 @@
 //! `shadow`: the predicted state of every resource.
 
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, privacy};
+use crate::context::{Answer, Context, privacy, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::time::{HOUR, parse_span};
@@ -49,16 +49,15 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     drop(task);
     let wins: Vec<String> = summary.wins.iter().map(|(model, n)| format!("{model} {n}")).collect();
     context.say(format!(
-        "{} resources, {} h ahead from data up to {}: {} rows in predictions.shadow_inventory",
+        "{} resources, {} h ahead from data up to {}\n{} rows in predictions.shadow_inventory",
         summary.resources, args.horizon, summary.data_watermark, summary.rows
     ));
-    context.say(format!("series won: {}", wins.join(", ")));
+    context.say(format!("series won: {}", wrap(&wins.join(", "), 12)));
     if let (Some(ours), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
-        context.say(format!(
-            "by cross-validation: MASE {ours:.3} (seasonal-naive {naive:.3}), {:.1} % of later hours inside the 90 % interval, mean confidence {:.2}",
-            coverage * 100.0,
-            summary.confidence
-        ));
+        context.say("by cross-validation:");
+        context.say(format!("  MASE {ours:.3} (seasonal-naive {naive:.3})"));
+        context.say(format!("  {:.1} % of later hours inside the 90 % interval", coverage * 100.0));
+        context.say(format!("  mean confidence {:.2}", summary.confidence));
     }
     Ok(Answer::done(json!(summary)))
 }

@@ -1,7 +1,7 @@
 //! `train`: models from the lake, compared with what is simpler, kept when better.
 
 use crate::artifacts::{champion, keep_model};
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::Timestamp;
@@ -148,14 +148,11 @@ pub fn show(context: &Context, card: &Card) {
     let verdict = &card.verdict;
     let sign = if verdict.beats_baselines { "beats" } else { "does not beat" };
     context.say(format!(
-        "  {} {:.4} {sign} the best baseline ({}, {:.4}); {}: {}",
-        verdict.figure,
-        verdict.ours,
-        verdict.baseline,
-        verdict.best_baseline,
-        if card.champion.is_champion { "kept" } else { "not kept" },
-        card.champion.why
+        "  {} {:.4} {sign} the best baseline ({}, {:.4})",
+        verdict.figure, verdict.ours, verdict.baseline, verdict.best_baseline
     ));
+    let kept = if card.champion.is_champion { "kept" } else { "not kept" };
+    context.say(format!("  {kept}: {}", wrap(&card.champion.why, 12)));
     if card.labels.feedback > 0 {
         context.say(format!(
             "  labels: {} measured, {} from people's verdicts",
@@ -168,13 +165,17 @@ pub fn show(context: &Context, card: &Card) {
 pub fn table(context: &Context, metrics: &Metrics, baselines: &BTreeMap<String, Metrics>) {
     let columns: Vec<(&str, &Metrics)> =
         std::iter::once(("model", metrics)).chain(baselines.iter().map(|(name, m)| (name.as_str(), m))).collect();
-    let width = |name: &str| name.len().max(8) + 2;
+    let width = |name: &str| name.len().max(7) + 2;
     let head: Vec<String> = columns.iter().map(|(name, _)| format!("{name:>0$}", width(name))).collect();
     context.say(format!("  {:<14}{}", "", head.concat()));
     for figure in metrics.keys() {
-        let cells = columns.iter().map(|(name, metrics)| match metrics.get(figure) {
-            Some(value) => format!("{value:>0$.4}", width(name)),
-            None => format!("{:>1$}", "-", width(name)),
+        let cells = columns.iter().map(|(name, metrics)| {
+            let value = match metrics.get(figure) {
+                Some(value) if value.abs() >= 100.0 => format!("{value:.1}"),
+                Some(value) => format!("{value:.4}"),
+                None => "-".to_owned(),
+            };
+            format!("{value:>0$}", width(name))
         });
         context.say(format!("  {figure:<14}{}", cells.collect::<String>()));
     }
