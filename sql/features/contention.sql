@@ -2,7 +2,7 @@
 -- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
 -- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs that had ended.
 -- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
--- A person's verdict on an adjustment replaces the measured label of the day before the verdict, from the adjustment on.
+-- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held.
 with hours as (
     select resource, hour, cpu_cores, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, throttled_ratio, contended
     from features.resource_hours
@@ -18,27 +18,29 @@ with hours as (
 ),
 
 seen as (
+    -- The hour before, and the day and week up to it: by time, not by row, because a resource may sleep.
     select
         resource,
         hour,
         contended,
-        lag(cpu_cores / nullif(cpu_limit_cores, 0)) over w as cpu_share_1h,
-        lag(cpu_cores_max / nullif(cpu_limit_cores, 0)) over w as cpu_peak_share_1h,
-        lag(memory_bytes / nullif(memory_limit_bytes, 0)) over w as memory_share_1h,
-        lag(throttled_ratio) over w as throttled_1h,
-        lag(case when contended then 1.0 else 0.0 end) over w as contended_1h,
-        lag(case when contended then 1.0 else 0.0 end, 24) over w as contended_24h_ago,
-        avg(case when contended then 1.0 else 0.0 end) over before as contended_rate_24h,
-        max(cpu_cores_max / nullif(cpu_limit_cores, 0)) over before as cpu_peak_share_24h,
-        max(memory_bytes / nullif(memory_limit_bytes, 0)) over before as memory_share_24h,
-        avg(case when contended then 1.0 else 0.0 end) over week as contended_rate_168h,
-        lag(cpu_limit_cores) over w as cpu_limit_cores,
-        lag(memory_limit_bytes) over w as memory_limit_bytes
+        max(cpu_cores / nullif(cpu_limit_cores, 0)) over last_hour as cpu_share_1h,
+        max(cpu_cores_max / nullif(cpu_limit_cores, 0)) over last_hour as cpu_peak_share_1h,
+        max(memory_bytes / nullif(memory_limit_bytes, 0)) over last_hour as memory_share_1h,
+        max(throttled_ratio) over last_hour as throttled_1h,
+        max(case when contended then 1.0 else 0.0 end) over last_hour as contended_1h,
+        max(case when contended then 1.0 else 0.0 end) over day_before as contended_24h_ago,
+        avg(case when contended then 1.0 else 0.0 end) over last_day as contended_rate_24h,
+        max(cpu_cores_max / nullif(cpu_limit_cores, 0)) over last_day as cpu_peak_share_24h,
+        max(memory_bytes / nullif(memory_limit_bytes, 0)) over last_day as memory_share_24h,
+        avg(case when contended then 1.0 else 0.0 end) over last_week as contended_rate_168h,
+        max(cpu_limit_cores) over last_day as cpu_limit_cores,
+        max(memory_limit_bytes) over last_day as memory_limit_bytes
     from hours
     window
-        w as (partition by resource order by hour),
-        before as (partition by resource order by hour rows between 24 preceding and 1 preceding),
-        week as (partition by resource order by hour rows between 168 preceding and 1 preceding)
+        last_hour as (partition by resource order by hour range between interval '1 hour' preceding and interval '1 hour' preceding),
+        day_before as (partition by resource order by hour range between interval '24 hours' preceding and interval '24 hours' preceding),
+        last_day as (partition by resource order by hour range between interval '24 hours' preceding and interval '1 hour' preceding),
+        last_week as (partition by resource order by hour range between interval '168 hours' preceding and interval '1 hour' preceding)
 ),
 
 runs as (
@@ -50,13 +52,13 @@ runs as (
         started_at,
         ended_at,
         known_at,
-        label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') as contended,
+        contended,
         cpu_limit_cores,
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
         case
             when lag(ended_at) over job <= started_at
-                then case when lag(label) over job in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') then 1.0 else 0.0 end
+                then case when lag(contended) over job then 1.0 else 0.0 end
         end as job_contended_last
     from marts.runs
     where label is not null and label <> 'timeout' and ended_at <= (select now from session.clock)
@@ -84,7 +86,7 @@ units as (
 
     select
         'run' as unit,
-        concat_ws(' ', r.repo, r.run_id) as unit_id,
+        concat_ws(' ', r.repo, r.run_id, cast(r.started_at as varchar)) as unit_id,
         r.job_key as key,
         r.resource,
         r.started_at as starts_at,
@@ -103,14 +105,14 @@ units as (
 judged as (
     select
         u.unit_id,
-        max(v.verdict) as verdict,
+        first_value(v.verdict order by v.given_at desc, v.event_id) as verdict,
         max(v.given_at) as given_at
     from units u
     join plans.verdicts v
         on u.resource = v.resource
         and u.starts_at >= v.applied_at
         and u.starts_at >= v.given_at - interval '1 day'
-        and u.starts_at < v.given_at
+        and u.starts_at < least(v.given_at, coalesce(v.rolled_back_at, v.given_at))
     where v.verdict in ('helpful', 'slowed-down') and v.given_at <= (select now from session.clock)
     group by u.unit_id
 )

@@ -1,11 +1,10 @@
 -- One row per run that had ended by session.clock: what was known when it was created, and how long it took.
--- Reads marts.runs, session.clock. Key: repo, run_id. ended_at, duration_ms, failed and result are known only at its end.
+-- Reads marts.runs, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms, failed and result are known only at its end.
 select
     run_id,
-    coalesce(job_key, repo, '') as job_key,
+    job_key,
     repo,
     branch,
-    pr_id,
     language,
     kind,
     started_at,
@@ -13,7 +12,7 @@ select
     duration_ms,
     failed,
     result,
-    pr_id is not null as is_pr,
+    names_pr as is_pr, -- the branch rule would know of pull requests opened later
     from_fork,
     jobs,
     commits,

@@ -1,5 +1,5 @@
 -- One row per resource and sample up to session.clock, as the sizing policies and their replay read it.
--- Reads marts.usage, session.clock. Key: resource, ts.
+-- Reads marts.usage, session.clock. Ordered by resource, ts; two collectors of one resource give two samples of a moment.
 select
     resource,
     ts,

@@ -5,7 +5,7 @@ select
     cast(started_at as date) as day,
     count(*) as runs,
     count(case when failed then 1 end) as failed_runs,
-    count(case when label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') then 1 end) as contended_runs,
+    count(case when contended then 1 end) as contended_runs,
     median(duration_ms) as p50_duration_ms,
     round(percentile_cont(0.9) within group (order by duration_ms)) as p90_duration_ms,
     sum(queued_ms) as queued_ms,

@@ -2,20 +2,21 @@
 -- Reads traces.traces, traces.events, staging.events, marts.runs. Key: pr_id. Times in seconds; null where a phase has no end.
 --   coding   first commit to opening             pickup  opening to the first reaction of somebody else
 --   review   that reaction to the merge          cycle   first commit (or the opening, if earlier) to the merge
--- Only reviews and comments by another person than the author end the pickup phase: bots' checks, the author's own
--- comments and label changes do not (DevLake once showed 331 h where it was 13 h).
+-- Only reviews and comments by somebody else than the author, before the merge, end the pickup phase: the author's own
+-- comments, label changes and checks do not (DevLake once showed 331 h where it was 13 h).
 with moments as (
     select
         t.pr_id,
         min(case when e.type = 'commit' then e.ts end) as first_commit_at,
         min(case
             when e.action in ('reviewed', 'approved', 'commented', 'review_commented')
-                and e.developer <> t.developer and e.ts >= t.created_at
+                and e.developer <> t.developer and e.ts >= t.created_at and e.ts <= coalesce(t.merged_at, e.ts)
             then e.ts
         end) as first_reaction_at,
         min(case when e.action = 'approved' then e.ts end) as first_approval_at,
-        sum(e.insertions) as insertions,
-        sum(e.deletions) as deletions
+        -- A push repeats what its commits say. Doubles: one absurd count must not overflow the sum.
+        coalesce(sum(case when e.type = 'commit' then cast(e.insertions as double) end), sum(cast(e.insertions as double))) as insertions,
+        coalesce(sum(case when e.type = 'commit' then cast(e.deletions as double) end), sum(cast(e.deletions as double))) as deletions
     from traces.traces t
     join traces.events l on t.pr_id = l.pr_id
     join staging.events e on l.event_id = e.event_id

@@ -1,5 +1,5 @@
 -- One row per resource and future hour: the predicted state, its interval, and how sure we are.
--- Reads scratch.shadow (what `shadow` computed just now). Key: resource_id, at.
+-- Reads scratch.shadow_inventory (what `shadow` computed just now). Key: resource_id, at.
 select
     resource_id,
     at,
@@ -12,5 +12,5 @@ select
     data_watermark,
     last_updated,
     schedule_event_id
-from scratch.shadow
+from scratch.shadow_inventory
 order by resource_id, at

@@ -2,12 +2,14 @@
 -- Reads traces.events, staging.events. Key: pr_id (and trace_id, its hash).
 --
 -- A source may state the final figures in a `snapshot` event. Where the timeline itself says the same, the timeline
--- counts; the snapshot wins for merged_at and closed_at (GitHub's own record is up to a second earlier than its
--- timeline entry) and for commits beyond the 250 that GitHub lists.
+-- counts; the snapshot is taken for merged_at and closed_at (GitHub's own record is up to a second earlier than its
+-- timeline entry), and the larger number of commits (GitHub lists no more than 250).
 with facts as (
     select
         t.pr_id,
         t.ts,
+        -- A run ends later than it begins; no duration counts for more than a year.
+        t.ts + arrow_cast(least(coalesce(case when t.type <> 'usage' then e.duration_ms end, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
         t.seq,
         t.type,
         t.repo,
@@ -29,8 +31,8 @@ snapshots as (
         pr_id,
         ts as taken_at,
         title,
-        arrow_cast(json_get_str(payload, 'merged_at'), 'Timestamp(Microsecond, Some("UTC"))') as merged_at,
-        arrow_cast(json_get_str(payload, 'closed_at'), 'Timestamp(Microsecond, Some("UTC"))') as closed_at,
+        arrow_try_cast(json_get_str(payload, 'merged_at'), 'Timestamp(Microsecond, Some("UTC"))') as merged_at,
+        arrow_try_cast(json_get_str(payload, 'closed_at'), 'Timestamp(Microsecond, Some("UTC"))') as closed_at,
         json_get_int(payload, 'commits') as commits,
         row_number() over (partition by pr_id order by seq desc) as newest
     from facts
@@ -44,7 +46,7 @@ totals as (
         max(case when type = 'pr' then branch end) as pr_branch,
         max(branch) as any_branch,
         min(ts) as started_at,
-        max(case when action is distinct from 'snapshot' then ts end) as ended_at,
+        max(case when action is distinct from 'snapshot' then ended_at end) as ended_at,
         min(case when action = 'opened' then ts end) as opened_at,
         min(case when type = 'pr' then ts end) as first_pr_event_at,
         max(case when action = 'merged' then ts end) as merged_at,
@@ -60,7 +62,7 @@ totals as (
         count(case when action is distinct from 'snapshot' then 1 end) as events,
         first_value(developer order by case when action = 'opened' then 0 else 1 end, seq)
             filter (where developer is not null) as developer,
-        array_distinct(array_agg(
+        array_sort(array_distinct(array_agg(
             coalesce(language, case
                 when file like '%.rs' then 'rust'
                 when file like '%.py' then 'python'
@@ -70,13 +72,27 @@ totals as (
                 when file like '%.java' then 'java'
                 when file like '%.rb' then 'ruby'
             end)
-        ) filter (where language is not null or file is not null)) as languages,
+        ) filter (where language is not null or file is not null))) as languages,
         first_value(json_get_str(payload, 'rename', 'to') order by seq desc)
             filter (where action = 'renamed') as renamed_to,
         first_value(title order by seq desc) filter (where title is not null) as last_title,
         first_value(context order by seq desc) filter (where context is not null) as context
     from facts
     group by pr_id
+),
+
+ends as (
+    select
+        t.pr_id,
+        coalesce(s.merged_at, t.merged_at) as merged_at,
+        case
+            when t.reopened_at > coalesce(t.closed_at, s.closed_at, t.merged_at) then null
+            when t.closed_at is null or s.taken_at >= t.closed_at
+                then coalesce(s.closed_at, t.closed_at, s.merged_at, t.merged_at)
+            else t.closed_at
+        end as closed_at
+    from totals t
+    left join snapshots s on t.pr_id = s.pr_id and s.newest = 1
 )
 
 select
@@ -86,17 +102,13 @@ select
     coalesce(t.pr_branch, t.any_branch) as branch,
     coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title,
     case
-        when coalesce(s.merged_at, t.merged_at) is not null then 'merged'
-        when t.closed_at is not null and (t.reopened_at is null or t.reopened_at < t.closed_at) then 'closed'
+        when e.merged_at is not null then 'merged'
+        when e.closed_at is not null then 'closed'
         else 'open'
     end as status,
     coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at,
-    coalesce(s.merged_at, t.merged_at) as merged_at,
-    case
-        when t.reopened_at > t.closed_at then null
-        when s.taken_at >= t.closed_at then coalesce(s.closed_at, t.closed_at)
-        else t.closed_at
-    end as closed_at,
+    e.merged_at,
+    e.closed_at,
     t.started_at,
     t.ended_at,
     (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds,
@@ -110,7 +122,7 @@ select
     t.runs,
     t.edits,
     t.events,
-    -- A whole trace has an opening, commits, runs, a review, and an end unless it is open.
+    -- A whole trace has an opening, commits, runs and a review.
     (case when t.opened_at is not null then 1 else 0 end
         + case when t.commits > 0 then 1 else 0 end
         + case when t.runs > 0 then 1 else 0 end
@@ -130,5 +142,6 @@ select
     end as clock_skew_ms,
     t.context
 from totals t
+join ends e on t.pr_id = e.pr_id
 left join snapshots s on t.pr_id = s.pr_id and s.newest = 1
 order by t.pr_id

@@ -87,3 +87,30 @@ fn recording_passes_the_command_through_and_gives_an_event() {
     assert_eq!((row["exit_code"].as_i64(), row["env"].as_str()), (Some(7), Some("dev")));
     assert!(row["memory_peak_bytes"].as_u64().unwrap() > 0);
 }
+
+#[test]
+fn a_reader_that_goes_away_stops_nothing() {
+    let place = Place::new();
+    place.write("one.ndjson", r#"{"ts":"2026-10-01T00:00:00Z","type":"annotation","payload":{"note":"n"}}"#);
+    let job = "[[step]]\nname = \"take\"\nrun = [\"ingest\", \"one.ndjson\"]\n[[step]]\nname = \"build\"\nrun = [\"materialize\"]\n";
+    place.write("job.toml", job);
+    let mut child = place.command(&["run", "job.toml"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(place.sql("select count(*) as n from traces.traces")[0]["n"], 0);
+}
+
+#[test]
+fn a_job_is_read_whole_before_it_begins() {
+    let place = Place::new();
+    place.write("one.ndjson", r#"{"ts":"2026-10-01T00:00:00Z","type":"annotation","payload":{"note":"n"}}"#);
+    for slip in ["[\"materialise\"]", "[\"--lake\", \"elsewhere\", \"check\"]", "[\"run\", \"job.toml\"]"] {
+        let text = format!(
+            "[[step]]\nname = \"take\"\nrun = [\"ingest\", \"one.ndjson\"]\n[[step]]\nname = \"slip\"\nrun = {slip}\n"
+        );
+        place.write("job.toml", text);
+        let ended = place.run(&["run", "job.toml"]);
+        assert_eq!(ended.code, 2, "{slip}: {}", ended.err);
+        assert!(!place.path("lake").exists(), "{slip}: the first step ran");
+    }
+}

@@ -112,9 +112,54 @@ fn only_approved_items_are_applied_and_overrides_hold() {
 }
 
 #[test]
+fn what_cannot_be_written_down_is_not_done() {
+    let place = place();
+    plan(&place);
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    let before = place.read("compose.yaml");
+    let mut command = place.command(&["--now", NOW, "apply", "plan.json"]);
+    command.env("PIPELINE_PSEUDONYM_KEY", "another key");
+    assert_eq!(crate::program::end(command).code, 4);
+    let entry = "lake/journal/ledger/00000001.json";
+    let sound = place.read(entry);
+    place.write(entry, sound.replace("\"made\"", "\"nothing\""));
+    assert_eq!(place.run(&["--now", NOW, "apply", "plan.json"]).code, 4);
+    assert_eq!(place.read("compose.yaml"), before);
+    place.write(entry, sound);
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    // As if a kill had come between the events and the ledger line: told again, nothing is doubled.
+    std::fs::remove_file(place.path("lake/journal/ledger/00000003.json")).unwrap();
+    place.json(&["--now", "2026-11-01T01:00:00Z", "apply", "plan.json"]);
+    let twice =
+        place.sql("select item_id from staging.events where type = 'adjustment' group by item_id having count(*) > 1");
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn a_plan_made_in_the_past_knows_nothing_of_later_forecasts_and_models() {
+    let place = place();
+    place.json(&["ingest", &checkout().join("data-samples/team/activity.ndjson.gz").display().to_string()]);
+    place.json(&["materialize"]);
+    let then = ["--now", "2026-10-15T00:00:00Z", "plan", "-o", "then.json"];
+    let before = place.json(&then);
+    place.json(&["--now", NOW, "train"]);
+    place.json(&["--now", NOW, "shadow"]);
+    let after = place.json(&then);
+    let strip = |plan: &Value| {
+        let items = plan["items"].as_array().unwrap().iter().map(|item| {
+            let mut item = item.clone();
+            item.as_object_mut().unwrap().remove("id");
+            item
+        });
+        items.collect::<Vec<_>>()
+    };
+    assert_eq!(strip(&before), strip(&after));
+}
+
+#[test]
 fn a_verdict_becomes_a_label() {
     let place = place();
-    let plan = plan(&place);
+    let plan = place.json(&["--now", "2026-10-20T12:00:00Z", "plan", "-o", "plan.json", "--target", "compose.yaml"]);
     place.json(&["--now", "2026-10-20T12:00:00Z", "approve", "plan.json"]);
     place.json(&["--now", "2026-10-20T12:00:00Z", "apply", "plan.json"]);
     let item = plan["items"][0]["id"].as_str().unwrap();

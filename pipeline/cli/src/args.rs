@@ -31,7 +31,7 @@ pub struct Global {
     /// Say nothing but results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more on stderr
+    /// Say on stderr how long each part took
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Progress on a terminal as bars, in a log as lines

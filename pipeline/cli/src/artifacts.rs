@@ -26,19 +26,32 @@ struct Champion {
     version: String,
 }
 
-/// The champion of a model; none when it was never trained.
-pub async fn champion(lake: &Lake, name: &str) -> Result<Option<Kept>, Failure> {
-    let Some(Champion { version }) = lake.document(&format!("models/{name}/champion.json")).await? else {
-        return Ok(None);
-    };
-    let folder = format!("models/{name}/{version}");
-    let card: Option<Card> = lake.document(&format!("{folder}/card.json")).await?;
-    let model = lake.bytes(&format!("{folder}/model")).await?;
-    Ok(card.zip(model).map(|(card, model)| Kept { card, model }))
+/// The champion of a model as of `now`: one that has seen later data does not count. None when there is none.
+pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<Kept>, Failure> {
+    let pointer: Option<Champion> = lake.document(&format!("models/{name}/champion.json")).await?;
+    let mut versions = lake.names(&format!("models/{name}")).await?;
+    versions.retain(|version| version != "champion.json");
+    versions.sort_by_key(|version| Some(version) == pointer.as_ref().map(|p| &p.version));
+    while let Some(version) = versions.pop() {
+        let folder = format!("models/{name}/{version}");
+        let Some(card): Option<Card> = lake.document(&format!("{folder}/card.json")).await? else { continue };
+        if card.champion.is_champion && card.data_watermark <= now && card.created_at <= now {
+            return Ok(lake.bytes(&format!("{folder}/model")).await?.map(|model| Kept { card, model }));
+        }
+    }
+    Ok(None)
 }
 
-/// Keeps a model and its card; the champion too when the card says so. The pointer is written last.
-pub async fn keep_model(lake: &Lake, trained: &Trained) -> Result<(), Failure> {
+/// Keeps a model and its card in a version of its own; the champion too when the card says so. The pointer is written last.
+pub async fn keep_model(lake: &Lake, trained: &mut Trained) -> Result<(), Failure> {
+    let taken = lake.names(&format!("models/{}", trained.card.model)).await?;
+    let first = trained.card.version.clone();
+    for n in 2.. {
+        if !taken.contains(&trained.card.version) {
+            break;
+        }
+        trained.card.version = format!("{first}-{n}");
+    }
     let Card { model, version, .. } = &trained.card;
     let folder = format!("models/{model}/{version}");
     lake.write_bytes(&format!("{folder}/model"), trained.model.clone()).await?;
@@ -111,6 +124,16 @@ pub async fn ledger(lake: &Lake) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
+/// The ledger, refused when it was tampered with: nothing is done that could not be written down.
+pub async fn sound_ledger(lake: &Lake) -> Result<Vec<Entry>, Failure> {
+    let entries = ledger(lake).await?;
+    ledger::verify(&entries).map_err(|(seq, why)| {
+        Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}"))
+            .hint("`pipeline log verify` shows it; restore journal/ledger of the lake from a backup")
+    })?;
+    Ok(entries)
+}
+
 /// Adds an entry to the ledger. Two writers never get the same number: the loser reads on and takes the next.
 pub async fn enter(
     context: &Context,
@@ -122,11 +145,7 @@ pub async fn enter(
     result: &str,
 ) -> Result<Entry, Failure> {
     for _ in 0..100 {
-        let entries = ledger(lake).await?;
-        if let Err((seq, why)) = ledger::verify(&entries) {
-            return Err(Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}"))
-                .hint("`pipeline log verify` shows it; restore journal/ledger from a backup"));
-        }
+        let entries = sound_ledger(lake).await?;
         let entry = Entry {
             seq: 0,
             at: context.now,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The answer of a command: its exit code, and what `--json` prints.
 pub struct Answer {
@@ -40,13 +41,19 @@ impl Context {
     /// From the global flags.
     pub fn new(global: Global) -> Self {
         let now = global.now.unwrap_or_else(|| Timestamp(chrono::Utc::now().timestamp_micros()));
-        let progress = Progress::new(global.progress, global.quiet);
+        let progress = Progress::new(global.progress, global.quiet, global.verbose);
         Self { global, now, progress }
     }
 
     /// The lake, which must be there.
     pub async fn lake(&self) -> Result<Lake, Failure> {
         Ok(Lake::open(&self.global.lake).await?)
+    }
+
+    /// The lake with its key, for commands that write: another key than the lake's is refused before anything is touched.
+    pub async fn lake_with_key(&self) -> Result<(Lake, Privacy), Failure> {
+        let privacy = privacy()?;
+        Ok((Lake::open_with_key(&self.global.lake, &privacy).await?, privacy))
     }
 
     /// The start of `--since`; none: all history.
@@ -59,14 +66,14 @@ impl Context {
         }
     }
 
-    /// Writes for people, on stdout; nothing under `--json`. A closed pipe is silent.
+    /// Writes for people, on stdout; nothing under `--json` and `--quiet`.
     pub fn say(&self, text: impl AsRef<str>) {
-        if !self.global.json {
+        if !self.global.json && !self.global.quiet {
             emit(text.as_ref());
         }
     }
 
-    /// Columns of the terminal; 80 where there is none.
+    /// Columns of the terminal; 0, no limit, where there is none.
     pub fn width(&self) -> usize {
         if !std::io::stdout().is_terminal() {
             return 0;
@@ -92,11 +99,12 @@ pub fn wrap(text: &str, indent: usize) -> String {
     lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
-/// One line on stdout. A reader that has gone away is no error.
+/// One line on stdout. A reader that has gone away is no error: the work goes on, in silence.
 pub fn emit(text: &str) {
+    static GONE: AtomicBool = AtomicBool::new(false);
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    if !GONE.load(Ordering::Relaxed) && writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        GONE.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,6 +3,7 @@
 use agent::AgentError;
 use lake::LakeError;
 use learn::LearnError;
+use serde_json::{Value, json};
 use stack::StackError;
 use std::error::Error;
 
@@ -47,6 +48,11 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The answer of `--json` when something went wrong.
+    pub fn json(&self) -> Value {
+        json!({"error": self.what, "causes": self.causes, "hint": self.hint, "exit": self.exit as u8})
     }
 
     /// A failure to read or write a local file.

@@ -33,7 +33,12 @@ fn main() -> ExitCode {
             }
             ExitCode::from(exit as u8)
         }
-        Err(failure) => report(&failure),
+        Err(failure) => {
+            if json {
+                emit(&failure.json().to_string());
+            }
+            report(&failure)
+        }
     }
 }
 

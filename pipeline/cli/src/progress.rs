@@ -11,6 +11,7 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 /// Shows what is going on.
 pub struct Progress {
     mode: Mode,
+    verbose: bool,
 }
 
 enum Mode {
@@ -24,20 +25,21 @@ pub struct Task {
     what: String,
     bar: Option<ProgressBar>,
     lines: bool,
+    verbose: bool,
     began: Instant,
     said: Instant,
 }
 
 impl Progress {
     /// By the flags and by where stderr goes.
-    pub fn new(mode: ProgressMode, quiet: bool) -> Self {
+    pub fn new(mode: ProgressMode, quiet: bool, verbose: bool) -> Self {
         let mode = match mode {
             ProgressMode::Never => Mode::Silent,
             ProgressMode::Auto if quiet => Mode::Silent,
             ProgressMode::Auto if std::io::stderr().is_terminal() => Mode::Bars,
             ProgressMode::Auto => Mode::Lines,
         };
-        Self { mode }
+        Self { mode, verbose }
     }
 
     /// Begins something.
@@ -50,7 +52,14 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Task { what: what.to_owned(), bar, lines: matches!(self.mode, Mode::Lines), began: now, said: now }
+        Task {
+            what: what.to_owned(),
+            bar,
+            lines: matches!(self.mode, Mode::Lines),
+            verbose: self.verbose,
+            began: now,
+            said: now,
+        }
     }
 
     /// A line of its own, such as the name of a step.
@@ -77,7 +86,8 @@ impl Drop for Task {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-        } else if self.lines && self.began.elapsed() >= LOG_EVERY {
+        }
+        if self.verbose || (self.lines && self.began.elapsed() >= LOG_EVERY) {
             say(&format!("{} · {:.1} s", self.what, self.began.elapsed().as_secs_f64()));
         }
     }

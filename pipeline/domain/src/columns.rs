@@ -23,7 +23,7 @@ pub const EVENT_OUTER: &[&str] = &[
 /// `features.runs`: one row per finished run, ordered by `started_at`, `run_id`. What is known only after the run:
 /// `ended_at`, `duration_ms`, `failed`; everything else is known when it is created.
 pub mod runs {
-    /// Text, unique.
+    /// Text, unique inside a repository and start.
     pub const RUN_ID: &str = "run_id";
     /// Text: runs of one key repeat the same work (repository and workflow, job or command).
     pub const JOB_KEY: &str = "job_key";

@@ -97,7 +97,7 @@ pub fn read_native(value: Value, privacy: &Privacy) -> Vec<Result<Event, Refused
             .map(|event| match event {
                 Value::Object(inner) => {
                     let mut merged = outer.clone();
-                    merged.extend(inner);
+                    merged.extend(inner.into_iter().filter(|(_, value)| !value.is_null()));
                     normalise(merged, privacy)
                 }
                 other => Err((other, Reason::NotAnObject)),

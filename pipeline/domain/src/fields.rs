@@ -224,11 +224,6 @@ pub const TYPES: &[&str] = &[
     "feedback",
 ];
 
-/// The rank of an event type inside one microsecond of a trace; unknown types come last.
-pub fn rank(event_type: &str) -> usize {
-    TYPES.iter().position(|t| *t == event_type).unwrap_or(TYPES.len())
-}
-
 /// Every typed column of `staging.events`, once, in table order.
 pub fn columns() -> Vec<(&'static str, Kind)> {
     let mut seen: Vec<(&'static str, Kind)> = Vec::new();

@@ -122,8 +122,10 @@ impl Override {
             memory_bytes: target.memory_bytes.map(|t| t.max(floor.memory_bytes.unwrap_or(t))),
         };
         let after = State {
-            cpu_cores: raised.cpu_cores.map(|t| t.min(ceiling.cpu_cores.unwrap_or(t))),
-            memory_bytes: raised.memory_bytes.map(|t| t.min(ceiling.memory_bytes.unwrap_or(t))),
+            cpu_cores: raised.cpu_cores.map_or(ceiling.cpu_cores, |t| Some(t.min(ceiling.cpu_cores.unwrap_or(t)))),
+            memory_bytes: raised
+                .memory_bytes
+                .map_or(ceiling.memory_bytes, |t| Some(t.min(ceiling.memory_bytes.unwrap_or(t)))),
         };
         let rule = match (raised != target, after != raised) {
             (_, true) => "ceiling",

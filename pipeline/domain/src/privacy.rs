@@ -14,14 +14,23 @@ use std::sync::LazyLock;
 const PERSON_FIELDS: &[&str] = &[
     "actor",
     "assignee",
+    "assignees",
     "assigner",
     "author",
+    "closed_by",
     "committer",
+    "creator",
     "developer",
+    "enabled_by",
+    "login",
     "merged_by",
+    "pusher",
     "requested_reviewer",
+    "requested_reviewers",
     "review_requester",
     "reviewer",
+    "reviewers",
+    "sender",
     "user",
 ];
 
@@ -55,6 +64,7 @@ pattern!(
     r#"(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|client[_-]?secret)[\w-]*["']?\s*[=:]\s*["']?)([^\s"'&,;<>]{3,})"#
 );
 pattern!(BEARER, r"(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=\-]{8,})");
+pattern!(TRAILER, r"(?im)(^[ \t]*[a-z-]+-by:[ \t]*)([^<\r\n]*[^<\r\n\s])([ \t]*(?:<|$))");
 pattern!(URL_LOGIN, r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@]+:[^/\s@]+)@");
 pattern!(
     PERSON_TEXT,
@@ -116,6 +126,8 @@ impl Privacy {
     /// [`Self::scrub_object`] for any value.
     pub fn scrub_value(&self, value: &mut Value) {
         match value {
+            // Whatever field holds it: what has a login is a person.
+            Value::Object(map) if map.contains_key("login") => self.scrub_person(value),
             Value::Object(map) => self.scrub_object(map),
             Value::Array(items) => items.iter_mut().for_each(|item| self.scrub_value(item)),
             Value::String(text) => {
@@ -166,6 +178,9 @@ impl Privacy {
             if text.contains(['/', '\\']) {
                 replace(&mut text, &HOME, |c| format!("{}{MASK}", &c[1]));
             }
+        }
+        if text.contains("-by:") {
+            replace(&mut text, &TRAILER, |c| format!("{}{}{}", &c[1], self.person(&c[2]), &c[3]));
         }
         if text.contains('@') {
             replace(&mut text, &EMAIL, |c| self.person(&c[0]));
@@ -229,6 +244,8 @@ mod tests {
             (r"C:\Users\alice\src", "alice"),
             ("ping alice.b@example.co.uk now", "alice"),
             ("thanks @alice!", "alice"),
+            ("fix\n\nCo-authored-by: Alice Doe <a@b.example>", "Alice"),
+            ("Signed-off-by: Alice Doe", "Alice"),
         ] {
             let clean = privacy().scrub_text(text);
             assert!(!clean.contains(secret), "{clean}");
@@ -249,6 +266,15 @@ mod tests {
         let hash = privacy().person("ann");
         assert_eq!(value, json!({"user": hash, "body": format!("by @{hash}"), "deep": [{"merged_by": hash}]}));
         assert_ne!(hash, Privacy::new(b"other").person("ann"));
+    }
+
+    #[test]
+    fn people_are_found_wherever_they_stand() {
+        let mut value = json!({"assignees": [{"login": "ann"}, "bob"], "milestone": {"creator": {"login": "ann"}},
+            "odd": {"login": "ann", "id": 3}});
+        privacy().scrub_value(&mut value);
+        let text = value.to_string();
+        assert!(!text.contains("ann") && !text.contains("bob"), "{text}");
     }
 
     #[test]

@@ -10,16 +10,13 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray,
 use datafusion::datasource::MemTable;
 use datafusion::prelude::ParquetReadOptions;
 use domain::Timestamp;
-use domain::plan::Plan;
+use domain::plan::{Item, Plan};
 use futures::StreamExt;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
 const TRIES: u32 = 20;
-
-/// One item of a plan as a row of `plans.items`.
-pub type PlanItemRow = domain::plan::Item;
 
 impl Session {
     /// Writes a feature view, ordered as its SQL says, as one Parquet file; gives its rows.
@@ -57,8 +54,7 @@ impl Lake {
             .read_parquet(from.display().to_string(), ParquetReadOptions::default())
             .await
             .map_err(LakeError::sql(from.display().to_string()))?;
-        let source = file.name.table.trim_end_matches("_inventory").to_owned();
-        session.put(&TableName { schema: "scratch".into(), table: source }, scratch.into_view())?;
+        session.put(&TableName { schema: "scratch".into(), table: table.to_owned() }, scratch.into_view())?;
         for _ in 0..TRIES {
             let stream = session.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
             if let Some(rows) = self.write(&name, stream, Mode::Replace, json!({"at": now})).await? {
@@ -88,17 +84,15 @@ impl Lake {
 
 fn plan_items(plan: &Plan) -> Result<RecordBatch, arrow::error::ArrowError> {
     let items = &plan.items;
-    let text = |of: &dyn Fn(&PlanItemRow) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(items.iter().map(of)))
-    };
-    let number = |of: &dyn Fn(&PlanItemRow) -> Option<f64>| -> ArrayRef {
-        Arc::new(Float64Array::from_iter(items.iter().map(of)))
-    };
-    let bytes = |of: &dyn Fn(&PlanItemRow) -> Option<u64>| -> ArrayRef {
+    let text =
+        |of: &dyn Fn(&Item) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(items.iter().map(of))) };
+    let number =
+        |of: &dyn Fn(&Item) -> Option<f64>| -> ArrayRef { Arc::new(Float64Array::from_iter(items.iter().map(of))) };
+    let bytes = |of: &dyn Fn(&Item) -> Option<u64>| -> ArrayRef {
         Arc::new(Int64Array::from_iter(items.iter().map(|item| of(item).map(|b| b as i64))))
     };
     let created = TimestampMicrosecondArray::from(vec![plan.created_at.0; items.len()]).with_timezone("UTC");
-    let action = |item: &PlanItemRow| {
+    let action = |item: &Item| {
         serde_json::to_value(item.action).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
     };
     RecordBatch::try_new(

@@ -31,6 +31,16 @@ impl Lake {
         }
     }
 
+    /// Opens a lake that is there, for writing about people: refuses another key than the lake's.
+    pub async fn open_with_key(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
+        let store = Store::open(location)?;
+        match store.get_json::<Marker>(MARKER).await? {
+            Some(found) if found.pseudonym_key_fingerprint != privacy.fingerprint() => Err(LakeError::OtherKey),
+            Some(_) => Ok(Self { store }),
+            None => Err(LakeError::NotALake(location.to_owned())),
+        }
+    }
+
     /// Opens a lake for new events, making it when the location is new or empty. Refuses another key than the lake's.
     pub async fn open_or_create(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
         let store = Store::open(location)?;

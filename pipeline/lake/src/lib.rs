@@ -24,7 +24,6 @@ mod trace;
 
 pub use check::Finding;
 pub use error::LakeError;
-pub use export::PlanItemRow;
 pub use formats::{FORMATS, Format};
 pub use ingest::{IngestReport, IngestSpec, RejectLimit};
 pub use lake::Lake;

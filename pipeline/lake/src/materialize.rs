@@ -47,9 +47,7 @@ impl Lake {
         let mut built: Vec<Built> = Vec::new();
         for file in files {
             let reads = model::references(&file, &session.context)?;
-            let inputs: BTreeMap<String, i64> =
-                reads.iter().map(|name| (name.clone(), session.versions.get(name).copied().unwrap_or(-1))).collect();
-            let origin = json!({"sql": hash128(file.text.as_bytes()), "inputs": inputs});
+            let origin = origin(&file, &session)?;
             let upstream = built.iter().find(|b| b.rebuilt && reads.contains(&b.table)).map(|b| b.table.clone());
             let why = match (full_refresh, explain.then_some(upstream).flatten()) {
                 (true, _) => Some("full refresh".to_owned()),
@@ -69,7 +67,7 @@ impl Lake {
                 None
             } else {
                 progress(&file.name.to_string());
-                let rows = self.replace(&session, &file.name, &file, origin).await?;
+                let rows = self.replace(&session, now, &file).await?;
                 self.register(&mut session, &file.name).await?;
                 Some(rows)
             };
@@ -93,21 +91,19 @@ impl Lake {
         Ok((!changed.is_empty()).then(|| format!("{} changed", changed.join(", "))))
     }
 
-    async fn replace(
-        &self,
-        session: &Session,
-        name: &TableName,
-        file: &SqlFile,
-        origin: Value,
-    ) -> Result<u64, LakeError> {
+    /// Rebuilds one table. After a lost race the query runs again on what the winner has read.
+    async fn replace(&self, session: &Session, now: Timestamp, file: &SqlFile) -> Result<u64, LakeError> {
+        let mut newer = None;
         for _ in 0..TRIES {
+            let session = newer.as_ref().unwrap_or(session);
             let frame = session.plan(file).await?;
             let stream = frame.execute_stream().await.map_err(LakeError::sql(file.path()))?;
-            if let Some(rows) = self.write(name, stream, Mode::Replace, origin.clone()).await? {
+            if let Some(rows) = self.write(&file.name, stream, Mode::Replace, origin(file, session)?).await? {
                 return Ok(rows);
             }
+            newer = Some(self.session(now).await?);
         }
-        Err(LakeError::Contended(name.to_string(), TRIES))
+        Err(LakeError::Contended(file.name.to_string(), TRIES))
     }
 
     /// Writes a result as a table in one commit; none when another writer was first.
@@ -134,6 +130,19 @@ impl Lake {
             Outcome::Lost => Ok(None),
         }
     }
+}
+
+/// What a table is made from: its SQL, and the version of each table that it reads.
+fn origin(file: &SqlFile, session: &Session) -> Result<Value, LakeError> {
+    let reads = model::references(file, &session.context)?;
+    let inputs: BTreeMap<String, i64> = reads
+        .into_iter()
+        .map(|n| {
+            let v = session.versions.get(&n).copied().unwrap_or(-1);
+            (n, v)
+        })
+        .collect();
+    Ok(json!({"sql": hash128(file.text.as_bytes()), "inputs": inputs}))
 }
 
 fn selected(files: Vec<SqlFile>, select: &[String], session: &Session) -> Result<Vec<SqlFile>, LakeError> {

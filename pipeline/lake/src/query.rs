@@ -7,6 +7,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::context::SQLOptions;
+use datafusion::scalar::ScalarValue;
 use domain::Timestamp;
 use std::io::Write;
 
@@ -42,9 +43,17 @@ impl Lake {
 impl Session {
     /// Runs one query in this session.
     pub async fn query(&self, sql: &str) -> Result<Rows, LakeError> {
+        self.query_with(sql, &[]).await
+    }
+
+    /// Runs one query with parameters: `$name` stands for a text, which is never pasted into the query.
+    pub async fn query_with(&self, sql: &str, parameters: &[(&str, &str)]) -> Result<Rows, LakeError> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let plan = self.context.state().create_logical_plan(sql).await.map_err(LakeError::sql("the query"))?;
         options.verify_plan(&plan).map_err(|e| LakeError::NotAQuery(e.strip_backtrace()))?;
+        let values: Vec<(&str, ScalarValue)> =
+            parameters.iter().map(|(name, text)| (*name, ScalarValue::from(*text))).collect();
+        let plan = plan.with_param_values(values).map_err(LakeError::sql("the query"))?;
         let frame = self.context.execute_logical_plan(plan).await.map_err(LakeError::sql("the query"))?;
         let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(LakeError::sql("the query"))?;

@@ -100,8 +100,9 @@ impl Session {
     /// `features.*` are views: they cost nothing until somebody trains. Those whose tables are not there yet are left out.
     async fn register_views(&self) -> Result<(), LakeError> {
         for file in model::ordered(model::files("features"), &self.context)? {
-            if let Ok(frame) = self.context.sql(&file.text).await {
-                self.put(&file.name, frame.into_view())?;
+            let mut reads = model::references(&file, &self.context)?.into_iter();
+            if reads.all(|name| self.context.table_exist(name.as_str()).unwrap_or(false)) {
+                self.put(&file.name, self.plan(&file).await?.into_view())?;
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
-//! Dumps as they come: files, folders, patterns, standard input, objects; plain, gzip or zstd; one line at a time in bounded memory.
+//! Dumps as they come: files, folders, patterns, standard input; plain, gzip or zstd; one line at a time in bounded memory.
 
 use crate::error::LakeError;
 use domain::event::LINE_LIMIT;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// One dump to read.
@@ -73,12 +73,13 @@ impl Source {
         }
     }
 
-    /// Its size as stored, in bytes, where that can be known.
-    pub fn size(&self) -> Option<u64> {
-        match self {
-            Self::File(path) => path.metadata().ok().map(|m| m.len()),
+    /// Whether its name promises an archive.
+    fn packed(&self) -> bool {
+        let ending = match self {
+            Self::File(path) => path.extension().and_then(|e| e.to_str()),
             _ => None,
-        }
+        };
+        matches!(ending, Some("gz" | "zst"))
     }
 
     /// Opens it, unpacking by what the first bytes say, whatever the name says.
@@ -87,18 +88,23 @@ impl Source {
         let raw: Box<dyn Read + Send> = match self {
             Self::Stdin => Box::new(io::stdin()),
             Self::File(path) => Box::new(File::open(path).map_err(failed)?),
-            Self::Lines { text, .. } => Box::new(io::Cursor::new(text.clone().into_bytes())),
+            Self::Lines { text, .. } => Box::new(Cursor::new(text.clone().into_bytes())),
         };
-        let mut raw = BufReader::with_capacity(1 << 16, raw);
-        let magic = raw.fill_buf().map_err(failed)?;
-        let reader: Box<dyn Read + Send> = match magic {
+        let mut raw = raw;
+        // A pipe may give one byte at a time.
+        let mut magic = Vec::new();
+        (&mut raw).take(4).read_to_end(&mut magic).map_err(failed)?;
+        let packed = self.packed();
+        let raw = BufReader::with_capacity(1 << 16, Cursor::new(magic.clone()).chain(raw));
+        let reader: Box<dyn Read + Send> = match magic.as_slice() {
             [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            [0x28, 0xb5, 0x2f, 0xfd] => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(raw).map_err(failed)?;
                 // Dumps made with `zstd --long` use windows up to 2 GiB; 128 MiB bounds what a hostile one may take.
                 decoder.window_log_max(27).map_err(failed)?;
                 Box::new(decoder)
             }
+            _ if packed => return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "it is no archive"))),
             _ => Box::new(raw),
         };
         Ok(Lines { name: self.name(), reader: BufReader::with_capacity(1 << 20, reader), line: 0 })
@@ -107,10 +113,12 @@ impl Source {
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
+        let entry = entry?;
+        let path = entry.path();
+        // A linked folder may lead back here; a linked file is as good as a file.
+        if entry.file_type()?.is_dir() {
             walk(&path, found)?;
-        } else if is_dump(&path) {
+        } else if path.is_file() && is_dump(&path) {
             found.push(path);
         }
     }
@@ -162,7 +170,7 @@ impl Lines {
         }
     }
 
-    /// All that is left, when it is no more than the limit.
+    /// All that is left, when it is no more than the limit; else nothing, and the lines go on as if nobody had asked.
     pub fn rest(&mut self) -> Result<Option<Vec<u8>>, LakeError> {
         let mut bytes = Vec::new();
         let limit = LINE_LIMIT as u64 + 1;
@@ -171,7 +179,13 @@ impl Lines {
             line: self.line,
             source,
         })?;
-        Ok((bytes.len() <= LINE_LIMIT).then_some(bytes))
+        if bytes.len() <= LINE_LIMIT {
+            return Ok(Some(bytes));
+        }
+        let nothing: Box<dyn Read + Send> = Box::new(io::empty());
+        let after = std::mem::replace(&mut self.reader, BufReader::new(nothing));
+        self.reader = BufReader::with_capacity(1 << 20, Box::new(Cursor::new(bytes).chain(after)));
+        Ok(None)
     }
 
     fn read_line(&mut self) -> io::Result<Option<Line>> {
@@ -259,6 +273,27 @@ mod tests {
                 }
             };
             assert!(matches!(end, Err(LakeError::Read { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_to_take_whole_is_given_back_line_by_line() {
+        let line = "x".repeat(1023);
+        let text = format!("{{\n{}", format!("{line}\n").repeat(LINE_LIMIT / 1024 + 100));
+        let mut lines = Source::Lines { name: "t".into(), text }.open().unwrap();
+        assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"{");
+        assert_eq!(lines.rest().unwrap(), None);
+        let left = std::iter::from_fn(|| lines.next_line().unwrap()).count();
+        assert_eq!(left, LINE_LIMIT / 1024 + 100);
+    }
+
+    #[test]
+    fn a_name_that_promises_an_archive_is_held_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in [("a.ndjson.zst", &b""[..]), ("b.ndjson.zst", &[0x28, 0xb5]), ("c.ndjson.gz", b"{}\n")] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            assert!(matches!(Source::File(path).open(), Err(LakeError::Read { .. })), "{name}");
         }
     }
 

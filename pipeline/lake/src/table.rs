@@ -27,14 +27,6 @@ pub struct TableName {
     pub table: String,
 }
 
-impl TableName {
-    /// Splits `schema.table`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (schema, table) = text.split_once('.')?;
-        Some(Self { schema: schema.to_owned(), table: table.to_owned() })
-    }
-}
-
 impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.schema, self.table)

@@ -15,22 +15,25 @@ impl Lake {
         }
         session.trace(pr_id).await
     }
-
-    /// Every pull request that has a trace.
-    pub async fn traced(&self, now: Timestamp) -> Result<Vec<String>, LakeError> {
-        let rows = self.query("select pr_id from traces.traces order by pr_id", now).await?.to_json()?;
-        Ok(rows.into_iter().filter_map(|row| row["pr_id"].as_str().map(str::to_owned)).collect())
-    }
 }
 
 impl Session {
+    /// Every pull request that has a trace.
+    pub async fn traced(&self) -> Result<Vec<String>, LakeError> {
+        let rows = self.query("select pr_id from traces.traces order by pr_id").await?.to_json()?;
+        Ok(rows.into_iter().filter_map(|row| row["pr_id"].as_str().map(str::to_owned)).collect())
+    }
+
     /// The trace of `owner/name#number`, from this session's versions.
     pub async fn trace(&self, pr_id: &str) -> Result<Value, LakeError> {
-        let literal = pr_id.replace('\'', "''");
-        let traces = self.query(&format!("select * from traces.traces where pr_id = '{literal}'")).await?.to_json()?;
+        let traces =
+            self.query_with("select * from traces.traces where pr_id = $pr", &[("pr", pr_id)]).await?.to_json()?;
         let Some(trace) = traces.into_iter().next() else { return Err(LakeError::NoTrace(pr_id.to_owned())) };
         let events = self
-            .query(&format!("select seq, ts, type, payload from traces.events where pr_id = '{literal}' order by seq"))
+            .query_with(
+                "select seq, ts, type, payload from traces.events where pr_id = $pr order by seq",
+                &[("pr", pr_id)],
+            )
             .await?
             .to_json()?;
         let context = inner(&trace["context"]);

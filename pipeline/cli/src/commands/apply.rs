@@ -1,10 +1,11 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
-use crate::artifacts::{Approval, approval_path, enter, journal_path, read_plan};
-use crate::context::{Answer, Context, person, privacy, wrap};
+use crate::artifacts::{Approval, approval_path, enter, journal_path, read_plan, sound_ledger};
+use crate::context::{Answer, Context, person, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::plan::Plan;
+use domain::privacy::Privacy;
 use lake::{IngestSpec, Lake, Source};
 use serde_json::json;
 use stack::{Change, Done, Journal, Phase, Target};
@@ -24,7 +25,9 @@ pub struct ApplyArgs {
 /// Applies, or resumes.
 pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> {
     let plan = read_plan(&args.plan)?;
-    let lake = context.lake().await?;
+    // The key and the ledger are proven first: once the target is written, nothing may stand in the way of saying so.
+    let (lake, privacy) = context.lake_with_key().await?;
+    sound_ledger(&lake).await?;
     let approval = approved(context, &lake, &plan).await?;
     let target = Target::from_reference(&plan.target)?;
     let changes = Change::of(&plan, &approval.items);
@@ -57,8 +60,8 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     };
     // A resumed run comes here too: what a killed one had no time to write down is written now.
     if first || !told(&lake, &plan, "apply").await? {
-        tell(context, &plan, "apply", &approval.items).await?;
-        enter(context, &lake, &privacy()?, &plan, "apply", approval.items.clone(), "applied").await?;
+        tell(context, &privacy, &plan, &journal, "apply", &approval.items).await?;
+        enter(context, &lake, &privacy, &plan, "apply", approval.items.clone(), "applied").await?;
     }
     let word = if done == Done::Written { "applied" } else { "already applied" };
     context.say(format!("{word}: {} changes to {}", changes.len(), plan.target.location));
@@ -106,8 +109,17 @@ pub async fn told(lake: &Lake, plan: &Plan, action: &str) -> Result<bool, Failur
     Ok(last.is_some_and(|entry| entry.action == action))
 }
 
-/// One `adjustment` event per item, through the same door as every event.
-pub async fn tell(context: &Context, plan: &Plan, action: &str, items: &[String]) -> Result<(), Failure> {
+/// One `adjustment` event per item, through the same door as every event, at the time that the journal says: told again
+/// after a kill, it is the same event.
+pub async fn tell(
+    context: &Context,
+    privacy: &Privacy,
+    plan: &Plan,
+    journal: &Journal,
+    action: &str,
+    items: &[String],
+) -> Result<(), Failure> {
+    let at = journal.steps.last().map_or(context.now, |step| step.at);
     let lines: Vec<String> = plan
         .changes()
         .filter(|item| items.contains(&item.id))
@@ -115,7 +127,7 @@ pub async fn tell(context: &Context, plan: &Plan, action: &str, items: &[String]
             let (before, after) =
                 if action == "rollback" { (item.after, item.before) } else { (item.before, item.after) };
             json!({
-                "ts": context.now,
+                "ts": at,
                 "type": "adjustment",
                 "env": item.resource.split('/').next(),
                 "resource": item.resource,
@@ -129,6 +141,6 @@ pub async fn tell(context: &Context, plan: &Plan, action: &str, items: &[String]
         })
         .collect();
     let source = Source::Lines { name: plan.plan_id.clone(), text: lines.join("\n") };
-    Lake::ingest(&context.global.lake, &privacy()?, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
+    Lake::ingest(&context.global.lake, privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
     Ok(())
 }

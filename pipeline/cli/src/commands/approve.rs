@@ -1,7 +1,7 @@
 //! `approve`: a person's yes.
 
 use crate::artifacts::{Approval, approval_path, enter, read_plan};
-use crate::context::{Answer, Context, person, privacy};
+use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use serde_json::json;
@@ -20,7 +20,7 @@ pub struct ApproveArgs {
 /// Records the approval in the lake, bound to the plan's digest.
 pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure> {
     let plan = read_plan(&args.plan)?;
-    let lake = context.lake().await?;
+    let (lake, privacy) = context.lake_with_key().await?;
     if !plan.applyable {
         let why: Vec<&str> = plan.checks.iter().filter(|c| c.blocking && !c.passed).map(|c| c.name.as_str()).collect();
         let why = if why.is_empty() { "it changes nothing".to_owned() } else { why.join(", ") };
@@ -36,8 +36,11 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         return Err(Failure::new(Exit::Usage, format!("{} has no change {unknown}", plan.plan_id))
             .hint(format!("its changes are {}", all.join(", "))));
     }
-    let items = if args.item.is_empty() { all } else { args.item };
-    let privacy = privacy()?;
+    let mut items = if args.item.is_empty() { all.clone() } else { args.item };
+    // A second yes adds to the first.
+    if let Some(earlier) = lake.document::<Approval>(&approval_path(&plan)).await?.filter(|a| a.digest == plan.digest) {
+        items = all.into_iter().filter(|id| items.contains(id) || earlier.items.contains(id)).collect();
+    }
     let approval = Approval {
         plan_id: plan.plan_id.clone(),
         digest: plan.digest.clone(),

@@ -22,7 +22,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "SHARE", requires = "per", value_parser = parse_share)]
     holdout: Option<f64>,
     /// Hold out the tail of each
-    #[arg(long, value_parser = ["repo"])]
+    #[arg(long, value_parser = ["repo"], requires = "holdout")]
     per: Option<String>,
 }
 
@@ -39,6 +39,10 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
     let folder = scratch()?;
     let spec = spec(&session, since, context.now, 7);
     if let Some(share) = args.holdout {
+        if args.models.iter().any(|name| name != build_time::NAME) {
+            return Err(Failure::new(Exit::Usage, "--holdout is for build-time alone")
+                .hint("`pipeline evaluate build-time --holdout 20% --per repo`"));
+        }
         let rows = folder.path().join("runs.parquet");
         session.export("runs", &rows).await?;
         let task = context.progress.task("evaluate build-time");
@@ -56,7 +60,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         if args.models.is_empty() { MODELS.to_vec() } else { args.models.iter().map(String::as_str).collect() };
     let (mut found, mut last) = (Map::new(), None);
     for name in names {
-        let Some(kept) = champion(&lake, name).await? else { continue };
+        let Some(kept) = champion(&lake, name, context.now).await? else { continue };
         let rows = folder.path().join(format!("{name}.parquet"));
         session.export(view(name), &rows).await?;
         let task = context.progress.task(&format!("evaluate {name}"));

@@ -1,6 +1,6 @@
 //! `feedback`: a person's verdict on an item, as an event like any other.
 
-use crate::context::{Answer, Context, person, privacy};
+use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use lake::{IngestSpec, Lake, Source};
@@ -21,15 +21,15 @@ pub struct FeedbackArgs {
 
 /// Records the verdict; it becomes a label at the next training.
 pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failure> {
-    let lake = context.lake().await?;
+    let (lake, privacy) = context.lake_with_key().await?;
     let session = lake.session(context.now).await?;
-    let literal = args.item.replace('\'', "''");
     let known = session
-        .query(&format!(
-            "select resource from plans.items where item_id = '{literal}'
+        .query_with(
+            "select resource from plans.items where item_id = $item
              union all
-             select resource from staging.events where type = 'adjustment' and item_id = '{literal}' limit 1"
-        ))
+             select resource from staging.events where type = 'adjustment' and item_id = $item",
+            &[("item", &args.item)],
+        )
         .await?
         .to_json()?;
     let Some(resource) = known.first().map(|row| row["resource"].clone()) else {
@@ -41,7 +41,7 @@ pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failur
         "payload": {"item_id": args.item, "verdict": args.verdict, "note": args.note},
     });
     let source = Source::Lines { name: "feedback".into(), text: event.to_string() };
-    Lake::ingest(&context.global.lake, &privacy()?, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
+    Lake::ingest(&context.global.lake, &privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
     context.say(format!("noted: {} was {}", args.item, args.verdict));
     Ok(Answer::done(json!({"item_id": args.item, "verdict": args.verdict})))
 }

@@ -1,10 +1,9 @@
 //! `log`: the ledger of all plans.
 
-use crate::artifacts::ledger;
+use crate::artifacts::{ledger, sound_ledger};
 use crate::context::{Answer, Context};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use clap::Args;
-use domain::ledger::verify;
 use serde_json::json;
 
 /// What `log` takes.
@@ -17,12 +16,10 @@ pub struct LogArgs {
 
 /// Shows or verifies the chain.
 pub async fn run(context: &Context, args: LogArgs) -> Result<Answer, Failure> {
-    let entries = ledger(&context.lake().await?).await?;
+    let lake = context.lake().await?;
+    let entries = ledger(&lake).await?;
     if args.action.is_some() {
-        verify(&entries).map_err(|(seq, why)| {
-            Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}"))
-                .hint("restore journal/ledger of the lake from a backup")
-        })?;
+        sound_ledger(&lake).await?;
         let head = entries.last().map_or("", |entry| entry.hash.as_str());
         context.say(format!("{} entries, unbroken; the last one is {head}", entries.len()));
         return Ok(Answer::done(json!({"entries": entries.len(), "head": head})));

@@ -1,17 +1,17 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
-use crate::artifacts::{champion, enter, ledger};
+use crate::artifacts::{champion, enter, sound_ledger};
 use crate::commands::backtest::{parse_policy, show as show_backtest};
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, privacy, wrap};
+use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
-use domain::Timestamp;
 use domain::overrides::Overrides;
 use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, State, TargetRef, plan};
-use domain::time::{HOUR, parse_span};
+use domain::time::parse_span;
 use domain::units::format_bytes;
 use lake::Session;
+use learn::LearnError;
 use learn::contention;
 use learn::sizing::Policy;
 use learn::usage::Usage;
@@ -56,7 +56,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let since = context.since(Some(&args.since))?;
     let overrides = read_overrides(args.override_.as_deref())?;
     let target = args.target.as_deref().map(Target::parse).transpose()?;
-    let lake = context.lake().await?;
+    let (lake, privacy) = context.lake_with_key().await?;
+    let before = sound_ledger(&lake).await?;
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
     let path = folder.path().join("usage.parquet");
@@ -68,12 +69,16 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     }
     let usage = Usage::load(&path, context.now)?;
     task.at("backtest");
-    let mut policies = vec![args.policy, Policy::Vpa, Policy::Krr, Policy::Static];
-    policies.dedup();
-    let backtest = usage.backtest(&policies, since).map(|b| b.policies).unwrap_or_default();
+    let mut policies = vec![args.policy];
+    policies.extend([Policy::Ours, Policy::Vpa, Policy::Krr, Policy::Static].iter().filter(|p| **p != args.policy));
+    let backtest = match usage.backtest(&policies, since) {
+        Ok(backtest) => backtest.policies,
+        Err(LearnError::TooLittleData(_)) => BTreeMap::new(), // the plan's checks say so
+        Err(error) => return Err(error.into()),
+    };
     task.at("recommendations");
     let recommendations = usage.recommend(args.policy);
-    let expected = expected(&session, context.now).await?;
+    let expected = expected(&session).await?;
     let contention = contention_now(context, &lake, &session, folder.path()).await?;
     let watermark = usage.newest().unwrap_or(context.now);
     let (target_ref, live, prior) = live(target.as_ref(), &usage)?;
@@ -105,16 +110,16 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         data_watermark: watermark,
         model: ModelRef {
             name: format!("{} + shadow inventory", args.policy.name()),
-            version: session
-                .versions
-                .get("predictions.shadow_inventory")
-                .map_or_else(|| "none".into(), |v| v.to_string()),
+            version: match session.versions.get("predictions.shadow_inventory") {
+                Some(version) if !expected.is_empty() => version.to_string(),
+                _ => "no forecast of the last day".into(),
+            },
         },
         target: target_ref,
         prior_state_digest: prior,
         rates: Rates::default(),
         valid_for: args.valid_for,
-        salt: ledger(&lake).await?.last().map(|entry| entry.hash.clone()).unwrap_or_default(),
+        salt: before.last().map(|entry| entry.hash.clone()).unwrap_or_default(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
     let mut made = plan(&inputs, &replay, context.now);
@@ -135,7 +140,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), &plan).await?;
     lake.write_plan_items(&plan).await?;
     let changed = ids(&plan);
-    enter(context, &lake, &privacy()?, &plan, "plan", changed.clone(), "made").await?;
+    enter(context, &lake, &privacy, &plan, "plan", changed.clone(), "made").await?;
     show(context, &plan, &args.output);
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
@@ -182,20 +187,21 @@ fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Limits, St
 }
 
 /// What the shadow inventory expects of each resource from now on.
-async fn expected(session: &Session, now: Timestamp) -> Result<BTreeMap<String, Expected>, Failure> {
+async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, Failure> {
     if !session.versions.contains_key("predictions.shadow_inventory") {
         return Ok(BTreeMap::new());
     }
     let rows = session
-        .query(&format!(
+        .query(
             "select resource_id, max(upper['cpu_cores']) as cpu, max(upper['memory_bytes']) as memory,
                 avg(confidence_score) as confidence, max(model) as model,
                 array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule
              from predictions.shadow_inventory
-             where last_updated >= arrow_cast('{}', 'Timestamp(Microsecond, Some(\"UTC\"))')
+             where last_updated >= (select now from session.clock) - interval '24 hours'
+                 and last_updated <= (select now from session.clock)
+                 and at >= (select now from session.clock) - interval '1 hour'
              group by resource_id",
-            now.plus(-24 * HOUR)
-        ))
+        )
         .await?
         .to_json()?;
     let expected = rows.into_iter().filter_map(|row| {
@@ -223,7 +229,7 @@ async fn contention_now(
     session: &Session,
     folder: &Path,
 ) -> Result<BTreeMap<String, f64>, Failure> {
-    let Some(kept) = champion(lake, contention::NAME).await? else { return Ok(BTreeMap::new()) };
+    let Some(kept) = champion(lake, contention::NAME, context.now).await? else { return Ok(BTreeMap::new()) };
     let rows = folder.join("contention.parquet");
     session.export("contention", &rows).await?;
     Ok(contention::predict(&kept.model, &rows, context.now)?.into_iter().collect())

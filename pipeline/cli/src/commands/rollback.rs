@@ -1,8 +1,8 @@
 //! `rollback`: exactly what was there before, to the byte.
 
-use crate::artifacts::{enter, journal_path, read_plan};
+use crate::artifacts::{enter, journal_path, read_plan, sound_ledger};
 use crate::commands::apply::{keep, tell, told};
-use crate::context::{Answer, Context, privacy};
+use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use serde_json::json;
@@ -19,7 +19,8 @@ pub struct RollbackArgs {
 /// Restores. Refuses when somebody changed the target after the plan was applied: nothing of theirs is lost.
 pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failure> {
     let plan = read_plan(&args.plan)?;
-    let lake = context.lake().await?;
+    let (lake, privacy) = context.lake_with_key().await?;
+    sound_ledger(&lake).await?;
     let Some(mut journal) = lake.document::<Journal>(&journal_path(&plan)).await? else {
         return Err(Failure::new(Exit::Refused, format!("{} was never applied", plan.plan_id))
             .hint("there is nothing to undo; `pipeline log` shows what was done"));
@@ -32,8 +33,8 @@ pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failur
         stack::rollback(&target, &mut journal, context.now, &mut save)?
     };
     if first || !told(&lake, &plan, "rollback").await? {
-        tell(context, &plan, "rollback", &items).await?;
-        enter(context, &lake, &privacy()?, &plan, "rollback", items.clone(), "restored").await?;
+        tell(context, &privacy, &plan, &journal, "rollback", &items).await?;
+        enter(context, &lake, &privacy, &plan, "rollback", items.clone(), "restored").await?;
     }
     let word = if done == Done::Written { "restored" } else { "already as it was" };
     context.say(format!("{word}: {}", plan.target.location));

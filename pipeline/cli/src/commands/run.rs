@@ -1,6 +1,6 @@
 //! `run`: a job, the program's own commands in order, with a run record that says what happened and where to go on.
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::commands::dispatch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
@@ -52,7 +52,7 @@ struct Step {
     name: String,
     /// The arguments of `pipeline`; `${NAME:-default}` takes an environment variable.
     run: Vec<String>,
-    /// Exit codes after which the job goes on, besides 0.
+    /// Exit codes after which the job goes on, besides 0. Findings (3) are still how the job ends.
     #[serde(default)]
     allow_exit: Vec<u8>,
 }
@@ -93,6 +93,8 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
                 .hint(format!("its steps are {}", names.join(", ")))
         })?,
     };
+    // All steps are read before the first one runs: a slip in the last must not show after hours.
+    let commands = job.step.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let mut global = context.global.clone();
     if let Some(lake) = job.lake.filter(|_| !lake_was_typed()) {
         global.lake = expand(&lake)?;
@@ -111,16 +113,12 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         steps: Vec::new(),
         failed: None,
     };
-    for (n, step) in job.step.iter().enumerate().skip(skip) {
+    let mut findings = false;
+    for (n, (step, (arguments, command))) in job.step.iter().zip(commands).enumerate().skip(skip) {
         context.progress.note(&format!("[{}/{}] {}", n + 1, job.step.len(), step.name));
-        let arguments = step.run.iter().map(|text| expand(text)).collect::<Result<Vec<_>, _>>()?;
-        let command = Cli::try_parse_from(std::iter::once("pipeline".to_owned()).chain(arguments.iter().cloned()))
-            .map_err(|error| {
-                Failure::new(Exit::Usage, format!("step {}: {}", step.name, first_line(&error.to_string())))
-            })?;
         reset_peak();
         let began = Instant::now();
-        let result = dispatch(&inner, command.command).await;
+        let result = dispatch(&inner, command).await;
         let mut ran = Ran {
             step: step.name.clone(),
             arguments,
@@ -157,6 +155,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
                 hint: Some(hint),
             });
         }
+        findings |= record.steps.last().is_some_and(|ran| ran.exit == Exit::Findings as u8);
         if let Some(Value::String(why)) = record.steps.last().map(|ran| ran.answer["error"].clone()) {
             context.say(format!("{}: {why} (the job goes on)", step.name));
         }
@@ -172,7 +171,25 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         inner.global.lake,
         path(&record)
     ));
-    Ok(Answer::done(json!(record)))
+    let exit = if findings { Exit::Findings } else { Exit::Done };
+    Ok(Answer { exit, json: json!(record) })
+}
+
+/// The arguments and the command of a step. A step works on the job's lake and clock, and calls no other job.
+fn parse(step: &Step) -> Result<(Vec<String>, Command), Failure> {
+    let wrong = |what: &str| Failure::new(Exit::Usage, format!("step {}: {what}", step.name));
+    let arguments = step.run.iter().map(|text| expand(text)).collect::<Result<Vec<_>, _>>()?;
+    let typed = std::iter::once("pipeline".to_owned()).chain(arguments.iter().cloned());
+    let cli = Cli::try_parse_from(typed).map_err(|error| wrong(first_line(&error.to_string())))?;
+    let global = ["--lake", "--now", "--json", "--quiet", "-q"];
+    if arguments.iter().any(|a| global.iter().any(|g| a == g || a.starts_with(&format!("{g}=")))) {
+        return Err(wrong("the lake, the clock and the form of the answer belong to the job")
+            .hint("give them before `run`, or as lake and now of the job"));
+    }
+    match cli.command {
+        Command::Run(_) | Command::Record(_) => Err(wrong("a job runs neither jobs nor the recorder")),
+        command => Ok((arguments, command)),
+    }
 }
 
 fn lake_was_typed() -> bool {

@@ -4,7 +4,7 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use clap::{Args, ValueEnum};
 use lake::{OutputFormat, Rows, Session};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -60,12 +60,7 @@ pub async fn run(context: &Context, args: SqlArgs) -> Result<Answer, Failure> {
         (None, None) => return lines(context, &session, &args).await,
     };
     let rows = session.query(&query).await?;
-    if context.global.json {
-        let rows = rows.to_json()?;
-        return Ok(Answer::done(json!({"row_count": rows.len(), "rows": rows})));
-    }
-    write(context, &rows, &args)?;
-    Ok(Answer::done(json!({})))
+    answer(context, &rows, &args).map(Answer::done)
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {
@@ -78,6 +73,15 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
         let names: Vec<_> = reports.iter().map(|report| report.name.table.as_str()).collect();
         Failure::file("read", file, &error).hint(format!("the reports are {}", names.join(", ")))
     })
+}
+
+/// Writes the result where it was asked for; what `--json` prints.
+fn answer(context: &Context, rows: &Rows, args: &SqlArgs) -> Result<Value, Failure> {
+    if context.global.json && args.output.is_none() {
+        return Ok(json!({"row_count": rows.len(), "rows": rows.to_json()?}));
+    }
+    write(context, rows, args)?;
+    Ok(json!({"row_count": rows.len(), "output": args.output}))
 }
 
 fn write(context: &Context, rows: &Rows, args: &SqlArgs) -> Result<(), Failure> {
@@ -103,7 +107,7 @@ async fn lines(context: &Context, session: &Session, args: &SqlArgs) -> Result<A
             let _ = write!(err, "{text}").and_then(|()| err.flush());
         }
     };
-    let mut statement = String::new();
+    let (mut statement, mut results) = (String::new(), Vec::new());
     prompt("sql> ");
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Failure::new(Exit::Failed, format!("cannot read standard input: {e}")))?;
@@ -113,28 +117,34 @@ async fn lines(context: &Context, session: &Session, args: &SqlArgs) -> Result<A
         statement.push_str(&line);
         statement.push('\n');
         if statement.trim_end().ends_with(';') {
-            one(context, session, args, std::mem::take(&mut statement), interactive).await?;
+            results.extend(one(context, session, args, std::mem::take(&mut statement), interactive).await?);
             prompt("sql> ");
         } else {
             prompt("  …> ");
         }
     }
     if !statement.trim().is_empty() {
-        one(context, session, args, statement, interactive).await?;
+        results.extend(one(context, session, args, statement, interactive).await?);
     }
-    Ok(Answer::done(json!({})))
+    Ok(Answer::done(json!({"results": results})))
 }
 
-async fn one(context: &Context, session: &Session, args: &SqlArgs, text: String, go_on: bool) -> Result<(), Failure> {
+async fn one(
+    context: &Context,
+    session: &Session,
+    args: &SqlArgs,
+    text: String,
+    go_on: bool,
+) -> Result<Option<Value>, Failure> {
     let text = text.trim().trim_end_matches(';');
     if text.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     match session.query(text).await {
-        Ok(rows) => write(context, &rows, args),
+        Ok(rows) => answer(context, &rows, args).map(Some),
         Err(error) if go_on => {
             crate::report(&error.into());
-            Ok(())
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }

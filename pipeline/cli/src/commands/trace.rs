@@ -32,10 +32,10 @@ pub async fn run(context: &Context, args: TraceArgs) -> Result<Answer, Failure> 
     let session = lake.session(context.now).await?;
     fs::create_dir_all(&args.to).map_err(|error| Failure::file("make", &args.to, &error))?;
     let mut task = context.progress.task("export");
-    let traced = lake.traced(context.now).await?;
+    let traced = session.traced().await?;
     for (n, pr_id) in traced.iter().enumerate() {
         let trace = session.trace(pr_id).await?;
-        let path = args.to.join(format!("{}.json", pr_id.replace(['/', '#'], "_")));
+        let path = args.to.join(format!("{}.json", pr_id.replace(['/', '#'], "__")));
         fs::write(&path, format!("{trace:#}\n")).map_err(|error| Failure::file("write", &path, &error))?;
         task.at(&format!("{} of {}", n + 1, traced.len()));
     }

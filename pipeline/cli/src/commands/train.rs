@@ -71,9 +71,9 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> 
         task.at("fitting");
         match fit(name, &rows, &spec(&session, since, until, args.seed)) {
             Ok(mut trained) => {
-                let previous = champion(&lake, name).await?;
+                let previous = champion(&lake, name, context.now).await?;
                 trained.card.champion = contest(name, &trained, previous.as_ref().map(|k| (&k.card, &k.model)), &rows)?;
-                keep_model(&lake, &trained).await?;
+                keep_model(&lake, &mut trained).await?;
                 drop(task);
                 show(context, &trained.card);
                 cards.push(trained.card);
@@ -111,31 +111,38 @@ fn contest(
     let Some((old, model)) = previous else {
         return Ok(Champion { is_champion: true, previous: None, why: "the first of its kind".into() });
     };
-    // An old model has seen what came before its watermark: only later rows are fair to both.
-    let after = trained.card.train_until.max(old.data_watermark);
-    let spec = TrainSpec {
-        since: None,
-        until: trained.card.data_watermark,
-        seed: trained.card.seed,
-        tables: trained.card.tables.clone(),
-    };
-    let scored = if after > trained.card.train_until {
-        None // the new model's held-out rows are partly known to the old one: nothing fair to compare on
-    } else if name == contention::NAME {
-        contention::evaluate(model, rows, &spec, after).ok()
-    } else {
-        build_time::evaluate(model, rows, &spec, after).ok()
-    };
     let previous = Some(old.version.clone());
-    Ok(match scored {
-        Some(old) => {
-            let (is_champion, why) = better(&trained.card, &old.metrics);
-            Champion { is_champion, previous, why }
+    let new = &trained.card;
+    if new.data_watermark < old.data_watermark {
+        let why = "the model in use has seen newer data".into();
+        return Ok(Champion { is_champion: false, previous, why });
+    }
+    // Only rows later than both have seen are fair; most nights there are none, and then newer data decides.
+    if old.data_watermark > new.train_until {
+        return Ok(Champion {
+            is_champion: true,
+            previous,
+            why: "it has seen newer data; no rows are new to both".into(),
+        });
+    }
+    let spec = TrainSpec { since: None, until: new.data_watermark, seed: new.seed, tables: new.tables.clone() };
+    let scored = if name == contention::NAME {
+        contention::evaluate(model, rows, &spec, new.train_until)
+    } else {
+        build_time::evaluate(model, rows, &spec, new.train_until)
+    };
+    match scored {
+        Ok(old) => {
+            let (is_champion, why) = better(new, &old.metrics);
+            Ok(Champion { is_champion, previous, why })
         }
-        None => {
-            Champion { is_champion: true, previous, why: "trained on newer data; no later rows to compare on".into() }
-        }
-    })
+        Err(LearnError::TooLittleData(_)) => Ok(Champion {
+            is_champion: true,
+            previous,
+            why: "it has seen newer data; too few rows are new to both".into(),
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A card for people: the model beside its baselines.

@@ -136,16 +136,16 @@ fn item(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>, no
         .filter(|_| enough)
         .map_or(before, |r| careful(candidate, r, wanted(r, candidate.expected.as_ref()), replay));
     let rule = inputs.overrides.find(&candidate.resource, now);
+    // The rule comes last: nothing that follows may move a figure across it.
+    let steady = keep_small_changes(before, target);
     let (after, override_) = match rule {
         Some(rule) => {
-            let (after, applied) = rule.constrain(before, target);
+            let (after, applied) = rule.constrain(before, steady);
             (after, Some(applied))
         }
-        None => (target, None),
+        None => (steady, None),
     };
     let after = if candidate.refused.is_some() { before } else { after };
-    let pinned = override_.as_ref().is_some_and(|o| o.rule == "pin" || o.rule == "floor" || o.rule == "ceiling");
-    let after = if pinned { after } else { keep_small_changes(before, after) };
     let action = if after == before { Action::None } else { Action::Resize };
     let past = replay(&candidate.resource, after);
     Item {

@@ -260,10 +260,11 @@ pub struct Replay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overrides::Override;
     use crate::overrides::Overrides;
+    use crate::overrides::{Amounts, Override};
     use crate::time::DAY;
     use crate::units::GIB;
+    use proptest::prelude::*;
 
     fn state(cpu: f64, memory: u64) -> State {
         State { cpu_cores: Some(cpu), memory_bytes: Some(memory) }
@@ -335,6 +336,26 @@ mod tests {
         let plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides { list: vec![freeze] }));
         assert_eq!(plan.items[0].action, Action::None);
         assert_eq!(plan.items[0].after, plan.items[0].before);
+    }
+
+    proptest! {
+        #[test]
+        fn no_item_crosses_its_override(
+            live in 1u64..64, wanted in 1u64..64, floor in 1u64..32, above in 0u64..32, unlimited: bool,
+        ) {
+            let amounts = |gib: u64| Amounts { cpu: Some(format!("{gib}")), memory: Some(format!("{gib}GiB")) };
+            let rule = Override {
+                resource: "dev/*".into(),
+                floor: amounts(floor),
+                ceiling: amounts(floor + above),
+                ..Override::default()
+            };
+            let live = if unlimited { State::default() } else { state(live as f64, live * GIB) };
+            let inputs = inputs(live, state(wanted as f64, wanted * GIB), 5000, Overrides { list: vec![rule] });
+            let after = made(&inputs).items[0].after;
+            prop_assert!((floor as f64..=(floor + above) as f64).contains(&after.cpu_cores.unwrap()));
+            prop_assert!((floor * GIB..=(floor + above) * GIB).contains(&after.memory_bytes.unwrap()));
+        }
     }
 
     #[test]
