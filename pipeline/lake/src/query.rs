@@ -157,7 +157,20 @@ impl Rows {
             .zip(&names)
             .map(|(cells, name)| cells.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(name.chars().count()))
             .collect();
-        fit(&mut widths, width);
+        let least: Vec<usize> = self
+            .schema
+            .fields()
+            .iter()
+            .zip(&widths)
+            .zip(&names)
+            .map(|((field, width), name)| {
+                // A number cut short is another number.
+                if field.data_type().is_numeric() { *width } else { name.chars().count().max(12).min(*width) }
+            })
+            .collect();
+        if !fit(&mut widths, &least, width) {
+            return write_records(&names, &columns, self.len(), width, out);
+        }
         let line = |cells: Vec<&str>| -> String {
             let cells = cells.into_iter().zip(&widths).zip(self.schema.fields()).map(|((cell, width), field)| {
                 let cell = shorten(cell, *width);
@@ -179,15 +192,33 @@ impl Rows {
     }
 }
 
-/// Takes from the widest columns until the line fits; no column gets narrower than 8.
-fn fit(widths: &mut [usize], limit: usize) {
+/// Takes from the widest columns until the line fits, none below its least width; false when it cannot fit.
+fn fit(widths: &mut [usize], least: &[usize], limit: usize) -> bool {
     let gaps = widths.len().saturating_sub(1) * 2;
     while limit > 0 && widths.iter().sum::<usize>() + gaps > limit {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > 8 => *widest -= 1,
-            _ => return,
+        let spare = widths.iter_mut().zip(least).filter(|(width, least)| **width > **least).max_by_key(|(w, _)| **w);
+        let Some((widest, _)) = spare else { return false };
+        *widest -= 1;
+    }
+    true
+}
+
+/// Rows too wide for the terminal, one figure a line.
+fn write_records(
+    names: &[String],
+    columns: &[Vec<String>],
+    rows: usize,
+    width: usize,
+    out: &mut dyn Write,
+) -> Result<(), arrow::error::ArrowError> {
+    let label = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for row in 0..rows {
+        writeln!(out, "── {} ──", row + 1)?;
+        for (name, cells) in names.iter().zip(columns) {
+            writeln!(out, "{name:<label$}  {}", shorten(&cells[row], width.saturating_sub(label + 2).max(8)))?;
         }
     }
+    Ok(())
 }
 
 fn shorten(text: &str, width: usize) -> String {

@@ -1,0 +1,1 @@
+export PIPELINE_PSEUDONYM_KEY=abcdefabcdefabcdef
