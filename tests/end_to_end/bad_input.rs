@@ -133,3 +133,24 @@ fn an_unknown_policy_or_target() {
     refused(|_| words("backtest --policy magic"), 2, "magic");
     refused(|_| words("plan --target ftp:somewhere"), 1, "ftp:somewhere");
 }
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let place = Place::new();
+    place.ingest(&[&place.write("one.ndjson", EVENT)]);
+    for arguments in [&["sql", "select * from staging.events"][..], &["--json", "check"], &["schema", "plan"]] {
+        let mut command = place.command(arguments);
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let ended = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_very_long_query_is_answered_or_refused_but_never_crashes() {
+    let place = Place::new();
+    place.ingest(&[&place.write("one.ndjson", EVENT)]);
+    place.write("long.sql", format!("select {} as n", vec!["1"; 2500].join("+")));
+    let ended = place.run(&["--json", "sql", "-f", "long.sql"]);
+    assert!(matches!(ended.code, 0 | 1), "{}", ended.err);
+}

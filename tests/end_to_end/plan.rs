@@ -204,3 +204,36 @@ fn the_plan_is_what_its_schema_says() {
     required(&schema["properties"]["backtest"]["additionalProperties"], &plan["backtest"]["vpa"]);
     assert_eq!(place.run(&["--now", NOW, "plan", "--detailed-exitcode"]).code, 3);
 }
+
+#[test]
+fn a_plan_is_applied_and_undone_from_any_folder_and_only_as_approved() {
+    let place = place();
+    place.write("elsewhere/compose.yaml", place.read("compose.yaml"));
+    let plan = plan(&place);
+    let ids: Vec<&str> = plan["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|i| i["action"] == "resize")
+        .map(|i| i["id"].as_str().unwrap())
+        .collect();
+    place.json(&["--now", NOW, "approve", "plan.json", "--item", ids[0]]);
+    place.json(&["--now", NOW, "approve", "plan.json", "--item", ids[1]]);
+    let from = |folder: &str, arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.current_dir(place.path(folder)).env("PIPELINE_LAKE", place.path("lake"));
+        crate::program::end(command)
+    };
+    let before = place.read("compose.yaml");
+    assert_eq!(from("elsewhere", &["--now", NOW, "apply", "../plan.json"]).code, 0);
+    assert_eq!(place.read("elsewhere/compose.yaml"), before, "another file of the same name");
+    assert_ne!(place.read("compose.yaml"), before);
+    let applied = place.sql("select count(distinct item_id) as n from staging.events where type = 'adjustment'");
+    assert_eq!(applied[0]["n"], 2, "a second yes adds to the first");
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    assert_eq!(place.run(&["--now", NOW, "apply", "plan.json"]).code, 4, "nothing is said to be done that was not");
+    assert_eq!(from("elsewhere", &["--now", NOW, "rollback", "../plan.json"]).code, 0);
+    assert_eq!(place.read("compose.yaml"), before);
+    assert_eq!(place.run(&["--now", NOW, "plan", "-o", "compose.yaml", "--target", "compose.yaml"]).code, 2);
+    assert_eq!(place.read("compose.yaml"), before);
+}

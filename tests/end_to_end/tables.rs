@@ -113,8 +113,7 @@ fn checks_find_a_wrong_clock_and_a_missing_file() {
         .iter()
         .find(|p| p.to_string_lossy().contains("marts/runs/") && p.extension().is_some_and(|e| e == "parquet"));
     std::fs::rename(part.unwrap(), place.path("moved")).unwrap();
-    let ended = place.run(&["--now", NOW, "check"]);
-    assert_ne!(ended.code, 0);
+    assert_eq!(found(&place), ["files"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use domain::{Timestamp, time};
 use lake::Lake;
 use serde_json::Value;
 use std::fs;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -101,11 +101,27 @@ pub fn wrap(text: &str, indent: usize) -> String {
 
 /// One line on stdout. A reader that has gone away is no error: the work goes on, in silence.
 pub fn emit(text: &str) {
-    static GONE: AtomicBool = AtomicBool::new(false);
+    emit_bytes(format!("{text}\n").as_bytes());
+}
+
+/// [`emit`] for a result as it is.
+pub fn emit_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    if !GONE.load(Ordering::Relaxed) && writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        GONE.store(true, Ordering::Relaxed);
+    if GONE.load(Ordering::Relaxed) {
+        return;
     }
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        GONE.store(true, Ordering::Relaxed);
+        LOST.store(error.kind() != ErrorKind::BrokenPipe, Ordering::Relaxed);
+    }
+}
+
+static GONE: AtomicBool = AtomicBool::new(false);
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether something that was to be read could not be written, as on a full disk.
+pub fn output_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
 }
 
 /// The lake owner's key: `PIPELINE_PSEUDONYM_KEY`, else `pseudonym.key` in the user's configuration folder, made on first use.
@@ -128,7 +144,7 @@ pub fn privacy() -> Result<Privacy, Failure> {
             return Err(Failure::new(Exit::Failed, format!("{} is empty", path.display()))
                 .hint("restore the key; a new one would not fit the lakes made with it"));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(Failure::file("read", &path, &error)),
     }
     let key = make_key(&path).map_err(|error| Failure::file("make", &path, &error))?;
@@ -151,7 +167,7 @@ fn make_key(path: &std::path::Path) -> std::io::Result<String> {
     fs::remove_file(&draft)?;
     match made {
         Ok(()) => Ok(key),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => fs::read_to_string(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::read_to_string(path),
         Err(error) => Err(error),
     }
 }

@@ -9,7 +9,7 @@ mod progress;
 
 use args::{Cli, Command};
 use clap::Parser;
-use context::{Answer, Context, emit};
+use context::{Answer, Context, emit, output_lost};
 use failure::{Exit, Failure};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -20,13 +20,25 @@ fn main() -> ExitCode {
     if let Command::Record(args) = &cli.command {
         return commands::record::record(args);
     }
+    // Long SQL is parsed by recursion: give it room, so that it ends in an answer and not in a crash.
+    let work = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || work(cli));
+    match work.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        _ => report(&Failure::new(Exit::Failed, "the program broke off; this is a fault in it")),
+    }
+}
+
+const STACK_BYTES: usize = 512 << 20;
+
+fn work(cli: Cli) -> ExitCode {
     let json = cli.global.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::new(Exit::Failed, format!("cannot start: {error}"))),
     };
     let context = Context::new(cli.global);
-    match runtime.block_on(commands::dispatch(&context, cli.command)) {
+    let code = match runtime.block_on(commands::dispatch(&context, cli.command)) {
         Ok(Answer { exit, json: value }) => {
             if json {
                 emit(&value.to_string());
@@ -39,7 +51,11 @@ fn main() -> ExitCode {
             }
             report(&failure)
         }
+    };
+    if output_lost() {
+        return report(&Failure::new(Exit::Failed, "cannot write the result").hint("is the disk full?"));
     }
+    code
 }
 
 /// The one place where an error is printed.

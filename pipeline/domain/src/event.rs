@@ -211,7 +211,7 @@ fn build(mut object: Map<String, Value>, ts: Timestamp, kind: String, privacy: &
     context.extend(profile.map(|profile| ("developer".to_owned(), profile)));
     Ok(Event {
         ts,
-        kind,
+        kind: privacy.scrub_text(&kind),
         repo: repo.map(|t| privacy.scrub_text(&t)),
         branch: branch.map(|t| privacy.scrub_text(&t)),
         pr_id: pr_id.map(|t| privacy.scrub_text(&t)),

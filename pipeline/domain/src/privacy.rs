@@ -17,8 +17,11 @@ const PERSON_FIELDS: &[&str] = &[
     "assignees",
     "assigner",
     "author",
+    "author_name",
     "closed_by",
     "committer",
+    "committer_name",
+    "created_by",
     "creator",
     "developer",
     "enabled_by",
@@ -31,7 +34,26 @@ const PERSON_FIELDS: &[&str] = &[
     "reviewer",
     "reviewers",
     "sender",
+    "triggering_actor",
     "user",
+    "user_name",
+    "username",
+];
+
+/// Fields whose value is a secret, whatever it looks like.
+const SECRET_FIELDS: &[&str] = &[
+    "access_key",
+    "api_key",
+    "apikey",
+    "authorization",
+    "client_secret",
+    "cookie",
+    "passwd",
+    "password",
+    "private_key",
+    "pwd",
+    "secret",
+    "token",
 ];
 
 /// A person's own name inside such a field, when the field holds an object.
@@ -56,6 +78,8 @@ pattern!(
         r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
         r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_\-]{16,}",
         r"|\bxox[abprs]-[A-Za-z0-9\-]{10,}|\bsk-[A-Za-z0-9_\-]{20,}|\bnpm_[A-Za-z0-9]{30,}",
+        r"|\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}|\bAIza[A-Za-z0-9_\-]{30,}|\bhf_[A-Za-z0-9]{20,}",
+        r"|\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|\bpypi-[A-Za-z0-9_\-]{20,}|\bdckr_pat_[A-Za-z0-9_\-]{16,}",
         r"|\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*",
     )
 );
@@ -63,12 +87,16 @@ pattern!(
     ASSIGNED,
     r#"(?i)((?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|client[_-]?secret)[\w-]*["']?\s*[=:]\s*["']?)([^\s"'&,;<>]{3,})"#
 );
+pattern!(
+    OPTION,
+    r"(?i)((?:^|\s)--?(?:password|passwd|token|secret|api-?key|access-key|auth)[\s=]+|(?:^|\s)(?:-u|--user)[\s=]+[^\s:]+:)(\S+)"
+);
 pattern!(BEARER, r"(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=\-]{8,})");
 pattern!(TRAILER, r"(?im)(^[ \t]*[a-z-]+-by:[ \t]*)([^<\r\n]*[^<\r\n\s])([ \t]*(?:<|$))");
 pattern!(URL_LOGIN, r"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@]+:[^/\s@]+)@");
 pattern!(
     PERSON_TEXT,
-    r#"("(?:actor|assignee|assigner|author|committer|developer|merged_by|requested_reviewer|review_requester|reviewer|user|login|email)"\s*:\s*")((?:[^"\\]|\\.)*)"#
+    r#"("(?:actor|assignee|assigner|author|committer|developer|merged_by|requested_reviewer|review_requester|reviewer|user|login|email|name)"\s*:\s*")((?:[^"\\]|\\.)*)"#
 );
 
 const MASK: &str = "[masked]";
@@ -101,13 +129,22 @@ impl Privacy {
         mac.finalize().into_bytes()[..bytes].iter().map(|b| format!("{b:02x}")).collect()
     }
 
-    /// Takes people, secrets and home names out of an object, at any depth.
+    /// Takes people, secrets and home names out of an object, at any depth, its keys included.
     pub fn scrub_object(&self, map: &mut Map<String, Value>) {
         for (key, value) in map.iter_mut() {
-            if PERSON_FIELDS.contains(&key.as_str()) {
+            let name = key.to_ascii_lowercase();
+            if PERSON_FIELDS.contains(&name.as_str()) {
                 self.scrub_person(value);
+            } else if SECRET_FIELDS.contains(&name.as_str()) && !value.is_null() {
+                *value = Value::String(MASK.to_owned());
             } else {
                 self.scrub_value(value);
+            }
+        }
+        let odd: Vec<String> = map.keys().filter(|key| matches!(self.scrub(key), Cow::Owned(_))).cloned().collect();
+        for key in odd {
+            if let Some(value) = map.remove(&key) {
+                map.insert(self.scrub_text(&key), value);
             }
         }
     }
@@ -173,6 +210,9 @@ impl Privacy {
             replace(&mut text, &SECRET, |_| MASK.to_owned());
             if text.contains(['=', ':']) {
                 replace(&mut text, &ASSIGNED, |c| format!("{}{MASK}", &c[1]));
+            }
+            if text.contains('-') {
+                replace(&mut text, &OPTION, |c| format!("{}{MASK}", &c[1]));
             }
             replace(&mut text, &BEARER, |c| format!("{}{MASK}", &c[1]));
             if text.contains(['/', '\\']) {
@@ -246,6 +286,8 @@ mod tests {
             ("thanks @alice!", "alice"),
             ("fix\n\nCo-authored-by: Alice Doe <a@b.example>", "Alice"),
             ("Signed-off-by: Alice Doe", "Alice"),
+            ("mysql --password hunter2 db", "hunter2"),
+            ("curl -u bob:pw4711 https://x.example", "pw4711"),
         ] {
             let clean = privacy().scrub_text(text);
             assert!(!clean.contains(secret), "{clean}");
@@ -271,7 +313,7 @@ mod tests {
     #[test]
     fn people_are_found_wherever_they_stand() {
         let mut value = json!({"assignees": [{"login": "ann"}, "bob"], "milestone": {"creator": {"login": "ann"}},
-            "odd": {"login": "ann", "id": 3}});
+            "odd": {"login": "ann", "id": 3}, "ann.b@example.com": 1, "User": "ann", "nested": {"password": "bob", "token": [7, "bob"]}});
         privacy().scrub_value(&mut value);
         let text = value.to_string();
         assert!(!text.contains("ann") && !text.contains("bob"), "{text}");

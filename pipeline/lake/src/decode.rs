@@ -175,7 +175,7 @@ impl Decoded {
         let hash = hash.unwrap_or_else(|| hash128(text.as_bytes()));
         self.rejects.push(Reject {
             reject_id: hash128(format!("{hash}\n{reason}").as_bytes()),
-            source: name.to_owned(),
+            source: privacy.scrub_text(name),
             line: line.number as i64,
             text: privacy.scrub_reject(text),
             length: length as i64,

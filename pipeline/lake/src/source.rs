@@ -107,7 +107,12 @@ impl Source {
             _ if packed => return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "it is no archive"))),
             _ => Box::new(raw),
         };
-        Ok(Lines { name: self.name(), reader: BufReader::with_capacity(1 << 20, reader), line: 0 })
+        let mut reader = BufReader::with_capacity(1 << 20, reader);
+        // A byte order mark says nothing about UTF-8.
+        if reader.fill_buf().map_err(failed)?.starts_with(b"\xef\xbb\xbf") {
+            reader.consume(3);
+        }
+        Ok(Lines { name: self.name(), reader, line: 0 })
     }
 }
 
@@ -265,13 +270,14 @@ mod tests {
         for (name, bytes) in [("a.ndjson.zst", zst), ("a.ndjson.gz", gz.finish().unwrap())] {
             let path = folder.path().join(name);
             std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-            let mut lines = Source::File(path).open().unwrap();
-            let end = loop {
-                match lines.next_line() {
-                    Ok(Some(_)) => {}
-                    other => break other,
+            let end = Source::File(path).open().and_then(|mut lines| {
+                loop {
+                    match lines.next_line() {
+                        Ok(Some(_)) => {}
+                        other => break other,
+                    }
                 }
-            };
+            });
             assert!(matches!(end, Err(LakeError::Read { .. })), "{name}");
         }
     }

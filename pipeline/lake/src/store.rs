@@ -28,6 +28,21 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// A path without `.` and `..`, which no object store knows.
+fn plain(path: &std::path::Path) -> std::path::PathBuf {
+    let mut plain = std::path::PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                plain.pop();
+            }
+            std::path::Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 /// Options of a cloud store from its standard environment variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
 fn options() -> impl Iterator<Item = (String, String)> {
     std::env::vars()
@@ -71,7 +86,7 @@ impl Store {
         let mut url = if location.contains("://") {
             Url::parse(location).map_err(|e| unusable(e.into()))?
         } else {
-            let path = std::path::absolute(location).map_err(|e| unusable(e.into()))?;
+            let path = plain(&std::path::absolute(location).map_err(|e| unusable(e.into()))?);
             if path.exists() && !path.is_dir() {
                 return Err(LakeError::NotALake(location.to_owned()));
             }

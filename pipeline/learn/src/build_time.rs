@@ -45,9 +45,10 @@ pub struct Prediction {
 struct Model {
     format_version: u32,
     features: Vec<String>,
-    codes: Codes,
     centre: Forest,
+    centre_codes: Codes,
     upper: Forest,
+    upper_codes: Codes,
     /// Added to the upper quantile, log scale.
     upper_shift: f64,
 }
@@ -151,12 +152,15 @@ impl Data {
 
     /// Centre and upper quantile as log1p seconds.
     fn predict(&self, model: &Model, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
-        let features = self.features(&model.codes, rows);
-        let base = |k: usize| self.base(&model.codes, rows[k]);
-        let centre = model.centre.predict(&features).into_iter().enumerate().map(|(k, c)| (base(k) + c).max(0.0));
-        let centre: Vec<f64> = centre.collect();
-        let upper = model.upper.predict(&features).into_iter().enumerate();
-        let upper = upper.map(|(k, u)| (base(k) + u + model.upper_shift).max(centre[k])).collect();
+        let told = |forest: &Forest, codes: &Codes| {
+            let base = rows.iter().map(|&i| self.base(codes, i));
+            base.zip(forest.predict(&self.features(codes, rows)))
+                .map(|(base, ratio)| base + ratio)
+                .collect::<Vec<f64>>()
+        };
+        let centre: Vec<f64> = told(&model.centre, &model.centre_codes).into_iter().map(|c| c.max(0.0)).collect();
+        let upper = told(&model.upper, &model.upper_codes).into_iter().zip(&centre);
+        let upper = upper.map(|(u, c)| (u + model.upper_shift).max(*c)).collect();
         (centre, upper)
     }
 
@@ -167,19 +171,24 @@ impl Data {
         quantile(lacks, 0.9)
     }
 
-    /// Fits on the training rows of a split.
-    fn model(&self, split: &Split, seed: u64) -> Result<Model, LearnError> {
-        let train = split.train();
-        let codes = Codes::learn(&self.runs, &train);
-        let early = self.fit(UPPER, &codes, &split.fit, seed)?;
-        let upper_shift = self.shift(&early, &codes, &split.calibrate);
-        self.model_with(codes, &train, upper_shift, seed)
-    }
-
-    fn model_with(&self, codes: Codes, rows: &[usize], upper_shift: f64, seed: u64) -> Result<Model, LearnError> {
-        let centre = self.fit(CENTRE, &codes, rows, seed)?;
-        let upper = self.fit(UPPER, &codes, rows, seed)?;
-        Ok(Model { format_version: 1, features: feature_names(), codes, centre, upper, upper_shift })
+    /// Fits the centre on all rows given. The upper quantile is fitted on the earlier ones alone and shifted by what it
+    /// lacks on the later ones (split conformal): fitted once more on all, it would be another model than the one measured.
+    fn model(&self, earlier: &[usize], later: &[usize], seed: u64) -> Result<Model, LearnError> {
+        let mut all = [earlier, later].concat();
+        all.sort_unstable();
+        let (centre_codes, upper_codes) = (Codes::learn(&self.runs, &all), Codes::learn(&self.runs, earlier));
+        let centre = self.fit(CENTRE, &centre_codes, &all, seed)?;
+        let upper = self.fit(UPPER, &upper_codes, earlier, seed)?;
+        let upper_shift = self.shift(&upper, &upper_codes, later);
+        Ok(Model {
+            format_version: 1,
+            features: feature_names(),
+            centre,
+            centre_codes,
+            upper,
+            upper_codes,
+            upper_shift,
+        })
     }
 
     fn score(&self, model: &Model, rows: &[usize]) -> Metrics {
@@ -255,13 +264,11 @@ pub fn train(runs: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
     let data = Data::read(runs, spec.until)?;
     let rows = data.usable(spec)?;
     let split = split_by_time(&data, &rows)?;
-    let judged = data.model(&split, spec.seed)?;
+    let judged = data.model(&split.fit, &split.calibrate, spec.seed)?;
     let metrics = data.score(&judged, &split.test);
     let train = split.train();
     let baselines = data.baselines(&train, &split.test);
-    // The newest rows the judged model has not seen are the best evidence for the shift of the model that is kept.
-    let upper_shift = data.shift(&judged.upper, &judged.codes, &split.test);
-    let kept = data.model_with(Codes::learn(&data.runs, &rows), &rows, upper_shift, spec.seed)?;
+    let kept = data.model(&train, &split.test, spec.seed)?;
 
     let card = Card {
         format_version: 1,
@@ -320,7 +327,7 @@ pub fn evaluate(model: &[u8], runs: &Path, spec: &TrainSpec, after: Timestamp) -
 pub fn holdout(runs: &Path, spec: &TrainSpec, test_share: f64) -> Result<(Evaluation, usize), LearnError> {
     let data = Data::read(runs, spec.until)?;
     let split = split_by_repo(&data, &data.usable(spec)?, test_share)?;
-    let model = data.model(&split, spec.seed)?;
+    let model = data.model(&split.fit, &split.calibrate, spec.seed)?;
     let train = split.train();
     let evaluation = Evaluation {
         metrics: data.score(&model, &split.test),

@@ -68,6 +68,8 @@ impl Target {
             Some(path) if !path.is_empty() => path,
             _ => return Err(StackError::UnknownTarget { spec: spec.to_owned() }),
         };
+        // A plan is applied and undone from any folder: it names the file itself, not the way to it from here.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         Ok(Self::Compose(ComposeFile::new(path)))
     }
 

@@ -45,6 +45,11 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
             Journal::new(&plan)
         }
     };
+    let done_items: Vec<String> = journal.changes.iter().map(|change| change.item_id.clone()).collect();
+    if journal.state != Phase::Planned && done_items != approval.items {
+        return Err(Failure::new(Exit::Refused, format!("{} was already applied with other items", plan.plan_id))
+            .hint("what was approved since needs a new plan"));
+    }
     if args.dry_run {
         if let Some((resource, error)) = target.refusals(&changes)?.into_iter().next() {
             let failure = Failure::from(error);
@@ -89,7 +94,9 @@ async fn approved(context: &Context, lake: &Lake, plan: &Plan) -> Result<Approva
     if !plan.applyable {
         return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");
     }
-    Ok(approval)
+    // In the order of the plan, so that it can be compared with what the journal says was done.
+    let items = plan.changes().map(|item| item.id.clone()).filter(|id| approval.items.contains(id)).collect();
+    Ok(Approval { items, ..approval })
 }
 
 /// Keeps the journal in the lake. The stack calls back in the middle of its steps, on a thread that may wait.

@@ -135,6 +135,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     }
     let plan = made;
     drop(task);
+    may_replace(&args.output)?;
     let text = serde_json::to_string_pretty(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))? + "\n";
     fs::write(&args.output, &text).map_err(|error| Failure::file("write", &args.output, &error))?;
     lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), &plan).await?;
@@ -145,6 +146,17 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit, json })
+}
+
+/// A plan replaces an earlier plan and nothing else.
+fn may_replace(path: &Path) -> Result<(), Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.contains("\"plan_id\"") => {
+            Err(Failure::new(Exit::Usage, format!("{} is there and no plan", path.display()))
+                .hint("give another file with -o"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn ids(plan: &Plan) -> Vec<String> {

@@ -32,6 +32,10 @@ pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failur
         let mut save = |journal: &Journal| keep(&lake, &plan, journal);
         stack::rollback(&target, &mut journal, context.now, &mut save)?
     };
+    if done == Done::Written && !told(&lake, &plan, "apply").await? {
+        // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
+        enter(context, &lake, &privacy, &plan, "apply", items.clone(), "applied, interrupted").await?;
+    }
     if first || !told(&lake, &plan, "rollback").await? {
         tell(context, &privacy, &plan, &journal, "rollback", &items).await?;
         enter(context, &lake, &privacy, &plan, "rollback", items.clone(), "restored").await?;

@@ -2,7 +2,7 @@
 
 use crate::args::{Cli, Command};
 use crate::commands::dispatch;
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
 use clap::{Args, Parser};
 use domain::Timestamp;
@@ -114,6 +114,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         failed: None,
     };
     let mut findings = false;
+    let privacy = privacy()?;
     for (n, (step, (arguments, command))) in job.step.iter().zip(commands).enumerate().skip(skip) {
         context.progress.note(&format!("[{}/{}] {}", n + 1, job.step.len(), step.name));
         reset_peak();
@@ -121,7 +122,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         let result = dispatch(&inner, command).await;
         let mut ran = Ran {
             step: step.name.clone(),
-            arguments,
+            arguments: arguments.iter().map(|argument| privacy.scrub_text(argument)).collect(),
             exit: 0,
             seconds: (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
             peak_memory_bytes: peak(),
@@ -140,6 +141,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
                 Some(failure)
             }
         };
+        privacy.scrub_value(&mut ran.answer);
         record.steps.push(ran);
         let ended = failure.filter(|failure| !step.allow_exit.contains(&(failure.exit as u8)));
         if let Some(failure) = &ended {

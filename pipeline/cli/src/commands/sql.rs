@@ -1,6 +1,6 @@
 //! `sql`: one query, or queries line by line.
 
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, emit_bytes};
 use crate::failure::{Exit, Failure};
 use clap::{Args, ValueEnum};
 use lake::{OutputFormat, Rows, Session};
@@ -91,8 +91,7 @@ fn write(context: &Context, rows: &Rows, args: &SqlArgs) -> Result<(), Failure> 
     match &args.output {
         Some(path) => fs::write(path, bytes).map_err(|error| Failure::file("write", path, &error)),
         None => {
-            // A reader that has seen enough is no error.
-            let _ = std::io::stdout().lock().write_all(&bytes);
+            emit_bytes(&bytes);
             Ok(())
         }
     }

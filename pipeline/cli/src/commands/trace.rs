@@ -18,6 +18,16 @@ pub struct TraceArgs {
     to: PathBuf,
 }
 
+/// A pull request as a file name: what no file system minds, the rest as `%XX`.
+fn file_name(pr_id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let name: String = pr_id
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect();
+    name.chars().take(200).collect()
+}
+
 /// Prints one trace, or writes all.
 pub async fn run(context: &Context, args: TraceArgs) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
@@ -35,7 +45,7 @@ pub async fn run(context: &Context, args: TraceArgs) -> Result<Answer, Failure> 
     let traced = session.traced().await?;
     for (n, pr_id) in traced.iter().enumerate() {
         let trace = session.trace(pr_id).await?;
-        let path = args.to.join(format!("{}.json", pr_id.replace(['/', '#'], "__")));
+        let path = args.to.join(format!("{}.json", file_name(pr_id)));
         fs::write(&path, format!("{trace:#}\n")).map_err(|error| Failure::file("write", &path, &error))?;
         task.at(&format!("{} of {}", n + 1, traced.len()));
     }
