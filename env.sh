@@ -1,1 +1,0 @@
-export PIPELINE_PSEUDONYM_KEY=abcdefabcdefabcdef
