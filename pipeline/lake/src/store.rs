@@ -170,6 +170,6 @@ impl Store {
 }
 
 fn document(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> LakeError {
-    let path = path.to_owned();
+    let path = if path.is_empty() { "anything".to_owned() } else { path.to_owned() };
     move |source| LakeError::Document { doing, path, source: Box::new(source) }
 }
