@@ -88,6 +88,10 @@ fn a_lake_that_is_no_lake() {
         "home is no lake",
     );
     refused(|_| words("--lake nowhere check"), 1, "nowhere is no lake");
+    refused(|_| words("--lake a%20b ingest one.ndjson"), 1, "cannot use a%20b as a lake");
+    let place = Place::new();
+    place.ingest(&["--lake", "here/../lake", &place.write("one.ndjson", EVENT)]);
+    assert!(place.path("lake/lake.json").exists());
 }
 
 #[test]

@@ -28,6 +28,11 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// Whether a path holds something like `%20`.
+fn encoded(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
+}
+
 /// A path without `.` and `..`, which no object store knows.
 fn plain(path: &std::path::Path) -> std::path::PathBuf {
     let mut plain = std::path::PathBuf::new();
@@ -89,6 +94,9 @@ impl Store {
             let path = plain(&std::path::absolute(location).map_err(|e| unusable(e.into()))?);
             if path.exists() && !path.is_dir() {
                 return Err(LakeError::NotALake(location.to_owned()));
+            }
+            if encoded(&path.to_string_lossy()) {
+                return Err(unusable("object stores read a percent sign and two digits as one character".into()));
             }
             Url::from_directory_path(&path).map_err(|()| unusable("not a path".into()))?
         };
