@@ -158,3 +158,13 @@ fn eight_writers_at_once_take_every_event_exactly_once() {
     let rows = place.sql("select count(*) as n, count(distinct event_id) as d from staging.events");
     assert_eq!((rows[0]["n"].as_u64(), rows[0]["d"].as_u64()), (Some(distinct), Some(distinct)));
 }
+
+#[test]
+fn a_cut_first_line_costs_only_itself() {
+    let place = Place::new();
+    let line = |i: usize| format!(r#"{{"ts":"2026-10-01T00:00:00Z","type":"annotation","payload":{{"note":"{i}"}}}}"#);
+    let lines: Vec<String> = (0..500).map(line).collect();
+    let dump = place.write("cut.ndjson", format!("{{\"ts\":\"2026-10-01T0\n{}\n", lines.join("\n")));
+    assert_eq!(place.ingest(&[&dump]), [501, 500, 0, 1]);
+    assert_eq!(place.sql("select line from staging.rejects")[0]["line"], 1);
+}

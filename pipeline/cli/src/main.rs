@@ -5,6 +5,7 @@ mod artifacts;
 mod commands;
 mod context;
 mod failure;
+mod learner;
 mod progress;
 
 use args::{Cli, Command};

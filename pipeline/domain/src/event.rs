@@ -36,6 +36,14 @@ pub struct Event {
     pub payload: Map<String, Value>,
 }
 
+impl Event {
+    /// The optional outer fields in the order of [`crate::columns::EVENT_OUTER`].
+    pub fn outer(&self) -> [Option<&str>; 7] {
+        [&self.repo, &self.branch, &self.pr_id, &self.developer, &self.env, &self.resource, &self.session]
+            .map(|field| field.as_deref())
+    }
+}
+
 /// Why something could not be taken as an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {

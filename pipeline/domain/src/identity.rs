@@ -76,16 +76,7 @@ pub fn normal_form(event: &Event) -> NormalForm {
     canonical_object(&event.payload, &mut payload);
     canonical_object(&event.context, &mut context);
     let mut text = String::with_capacity(128 + payload.len());
-    for part in [
-        Some(event.kind.as_str()),
-        event.repo.as_deref(),
-        event.branch.as_deref(),
-        event.pr_id.as_deref(),
-        event.developer.as_deref(),
-        event.env.as_deref(),
-        event.resource.as_deref(),
-        event.session.as_deref(),
-    ] {
+    for part in std::iter::once(Some(event.kind.as_str())).chain(event.outer()) {
         match part {
             Some(part) => push_string(part, &mut text),
             None => text.push('-'),

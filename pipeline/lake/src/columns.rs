@@ -210,18 +210,8 @@ impl Rows {
         }
         self.column(TYPE).push_text(row, &event.kind);
         let context = Some(normal.context).filter(|text| text != "{}");
-        let outer = [
-            event.repo.as_deref(),
-            event.branch.as_deref(),
-            event.pr_id.as_deref(),
-            event.developer.as_deref(),
-            event.env.as_deref(),
-            event.resource.as_deref(),
-            event.session.as_deref(),
-            context.as_deref(),
-            Some(normal.payload.as_str()),
-        ];
-        for (text, index) in outer.into_iter().zip(TYPE + 1..) {
+        let inner = [context.as_deref(), Some(normal.payload.as_str())];
+        for (text, index) in event.outer().into_iter().chain(inner).zip(TYPE + 1..) {
             if let Some(text) = text {
                 self.column(index).push_text(row, text);
             }

@@ -5,10 +5,10 @@ use crate::error::LakeError;
 use crate::formats::Format;
 use crate::reject::Reject;
 use crate::source::{Line, Lines, Source};
+use domain::Reason;
 use domain::event::LINE_LIMIT;
 use domain::identity::hash128;
 use domain::privacy::Privacy;
-use domain::{Event, Reason};
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -37,25 +37,14 @@ pub fn decode(
     let mut lines = source.open()?;
     let Some(first) = lines.next_line()? else { return Ok(()) };
     let name = lines.name.clone();
-    let (values, first) = match serde_json::from_slice::<Value>(&first.bytes) {
-        Ok(value) => (vec![value], first),
+    let values = match serde_json::from_slice::<Value>(&first.bytes) {
+        Ok(value) => Some(vec![value]),
         // A pretty-printed batch spans lines: taken whole when it is the only thing in the dump.
-        Err(error) if error.is_eof() => match whole(&first, &mut lines)? {
-            Whole::Json(values) => (values, first),
-            Whole::Lines(lines) => {
-                return lines.chunks(CHUNK_LINES).try_for_each(|chunk| {
-                    let detected = format.or_else(|| detect(chunk)).unwrap_or(Format::Native);
-                    take(decode_chunk(&name, chunk, detected, privacy))
-                });
-            }
-            Whole::TooLong(rest) => {
-                let mut pending = rest;
-                return stream(&name, &mut lines, &mut pending, format, privacy, &mut take);
-            }
-        },
-        Err(_) => {
-            return stream(&name, &mut lines, &mut vec![first], format, privacy, &mut take);
-        }
+        Err(error) if error.is_eof() => whole(&first, &mut lines)?,
+        Err(_) => None,
+    };
+    let Some(values) = values else {
+        return stream(&name, &mut lines, vec![first], format, privacy, &mut take);
     };
     let format = format.unwrap_or_else(|| values.first().map_or(Format::Native, Format::detect));
     let mut decoded = Decoded::default();
@@ -63,7 +52,7 @@ pub fn decode(
         decode_value(&name, &first, value, format, privacy, &mut decoded);
     }
     take(decoded)?;
-    stream(&name, &mut lines, &mut Vec::new(), Some(format), privacy, &mut take)
+    stream(&name, &mut lines, Vec::new(), Some(format), privacy, &mut take)
 }
 
 fn detect(lines: &[Line]) -> Option<Format> {
@@ -73,12 +62,11 @@ fn detect(lines: &[Line]) -> Option<Format> {
 fn stream(
     name: &str,
     lines: &mut Lines,
-    pending: &mut Vec<Line>,
-    format: Option<Format>,
+    mut pending: Vec<Line>,
+    mut format: Option<Format>,
     privacy: &Privacy,
     take: &mut impl FnMut(Decoded) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
-    let mut format = format;
     loop {
         let mut bytes: usize = pending.iter().map(|line| line.bytes.len()).sum();
         while pending.len() < CHUNK_LINES * CHUNKS && bytes < 4 * LINE_LIMIT {
@@ -89,7 +77,7 @@ fn stream(
         if pending.is_empty() {
             return Ok(());
         }
-        let chosen = *format.get_or_insert_with(|| detect(pending).unwrap_or(Format::Native));
+        let chosen = *format.get_or_insert_with(|| detect(&pending).unwrap_or(Format::Native));
         let decoded: Vec<Decoded> =
             pending.par_chunks(CHUNK_LINES).map(|chunk| decode_chunk(name, chunk, chosen, privacy)).collect();
         decoded.into_iter().try_for_each(&mut *take)?;
@@ -97,28 +85,15 @@ fn stream(
     }
 }
 
-enum Whole {
-    Json(Vec<Value>),
-    Lines(Vec<Line>),
-    TooLong(Vec<Line>),
-}
-
-/// Tries the rest of a dump as one JSON value; gives its lines back when it is none.
-fn whole(first: &Line, lines: &mut Lines) -> Result<Whole, LakeError> {
-    let Some(rest) = lines.rest()? else { return Ok(Whole::TooLong(vec![first.clone()])) };
-    let text = [&first.bytes, b"\n".as_slice(), &rest].concat();
-    match serde_json::from_slice::<Value>(&text) {
-        Ok(Value::Array(values)) => Ok(Whole::Json(values)),
-        Ok(value) => Ok(Whole::Json(vec![value])),
+/// Tries a dump that began with `first` as one JSON value, or an array of them; otherwise its lines are as they were.
+fn whole(first: &Line, lines: &mut Lines) -> Result<Option<Vec<Value>>, LakeError> {
+    let Some(rest) = lines.rest()? else { return Ok(None) };
+    match serde_json::from_slice::<Value>(&[&first.bytes, b"\n".as_slice(), &rest].concat()) {
+        Ok(Value::Array(values)) => Ok(Some(values)),
+        Ok(value) => Ok(Some(vec![value])),
         Err(_) => {
-            let lines = rest.split(|b| *b == b'\n').zip(first.number + 1..).map(|(bytes, number)| Line {
-                number,
-                bytes: bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec(),
-                length: bytes.len() as u64,
-                long_hash: None,
-            });
-            let lines = lines.filter(|line| !line.bytes.iter().all(u8::is_ascii_whitespace));
-            Ok(Whole::Lines(std::iter::once(first.clone()).chain(lines).collect()))
+            lines.give_back(rest);
+            Ok(None)
         }
     }
 }
@@ -146,7 +121,7 @@ fn decode_chunk(name: &str, lines: &[Line], format: Format, privacy: &Privacy) -
 fn decode_value(name: &str, line: &Line, value: Value, format: Format, privacy: &Privacy, decoded: &mut Decoded) {
     for result in format.read(value, privacy) {
         match result {
-            Ok(event) => decoded.event(&event),
+            Ok(event) => decoded.rows.push(&event),
             Err((value, reason)) => {
                 let text = value.to_string();
                 let length = text.len() as u64;
@@ -157,10 +132,6 @@ fn decode_value(name: &str, line: &Line, value: Value, format: Format, privacy: 
 }
 
 impl Decoded {
-    fn event(&mut self, event: &Event) {
-        self.rows.push(event);
-    }
-
     #[allow(clippy::too_many_arguments)] // one place, all of it needed for the row
     fn reject(
         &mut self,

@@ -97,9 +97,9 @@ impl Lake {
         let Staged { chunks, rejects, mut report } = staged;
         self.commit_rejects(rejects).await?;
         let name = TableName { schema: "staging".into(), table: "events".into() };
+        let days = by_day(&chunks);
         for _ in 0..TRIES {
             let current = table::open(&self.store, &name).await?;
-            let days = by_day(&chunks)?;
             let known = match &current {
                 Some(table) => known_ids(table, "event_id", Some(&days.keys().copied().collect::<Vec<_>>())).await?,
                 None => HashSet::new(),
@@ -225,7 +225,7 @@ fn stage(
 /// Day → (chunk, rows of it).
 type Days = BTreeMap<i32, Vec<(usize, Vec<u32>)>>;
 
-fn by_day(chunks: &[Compact]) -> Result<Days, LakeError> {
+fn by_day(chunks: &[Compact]) -> Days {
     let mut days = Days::new();
     for (index, chunk) in chunks.iter().enumerate() {
         let Some(dates) = chunk.dates() else { continue };
@@ -237,7 +237,7 @@ fn by_day(chunks: &[Compact]) -> Result<Days, LakeError> {
             }
         }
     }
-    Ok(days)
+    days
 }
 
 /// The events of one day that the lake does not know, sorted by (repo, pr, ts) so that traces read little.

@@ -187,10 +187,15 @@ impl Lines {
         if bytes.len() <= LINE_LIMIT {
             return Ok(Some(bytes));
         }
+        self.give_back(bytes);
+        Ok(None)
+    }
+
+    /// Puts back what was read ahead.
+    pub fn give_back(&mut self, bytes: Vec<u8>) {
         let nothing: Box<dyn Read + Send> = Box::new(io::empty());
         let after = std::mem::replace(&mut self.reader, BufReader::new(nothing));
         self.reader = BufReader::with_capacity(1 << 20, Box::new(Cursor::new(bytes).chain(after)));
-        Ok(None)
     }
 
     fn read_line(&mut self) -> io::Result<Option<Line>> {

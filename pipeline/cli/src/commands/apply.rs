@@ -58,13 +58,12 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         context.say(format!("would apply {} changes to {}", changes.len(), plan.target.location));
         return Ok(Answer::done(json!({"plan_id": plan.plan_id, "would_apply": changes.len()})));
     }
-    let first = journal.state != Phase::Applied;
     let done = {
         let mut save = |journal: &Journal| keep(&lake, &plan, journal);
         stack::apply(&target, &changes, &mut journal, context.now, &mut save)?
     };
     // A resumed run comes here too: what a killed one had no time to write down is written now.
-    if first || !told(&lake, &plan, "apply").await? {
+    if !told(&lake, &plan, "apply").await? {
         tell(context, &privacy, &plan, &journal, "apply", &approval.items).await?;
         enter(context, &lake, &privacy, &plan, "apply", approval.items.clone(), "applied").await?;
     }

@@ -1,20 +1,21 @@
 //! `evaluate`: how good the kept models are on later data, or how good a model trained anew is on a held-out tail.
 
 use crate::artifacts::champion;
-use crate::commands::train::{MODELS, scratch, spec, table, view};
+use crate::commands::train::{scratch, spec, table};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::learner::Learner;
 use clap::Args;
 use learn::LearnError;
-use learn::{build_time, contention};
+use learn::build_time;
 use serde_json::{Map, Value, json};
 
 /// What `evaluate` takes.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = MODELS)]
-    models: Vec<String>,
+    #[arg(value_name = "MODEL", value_parser = Learner::parse)]
+    models: Vec<Learner>,
     /// Take what began since
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
@@ -39,7 +40,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
     let folder = scratch()?;
     let spec = spec(&session, since, context.now, 7);
     if let Some(share) = args.holdout {
-        if args.models.iter().any(|name| name != build_time::NAME) {
+        if args.models.contains(&Learner::Contention) {
             return Err(Failure::new(Exit::Usage, "--holdout is for build-time alone")
                 .hint("`pipeline evaluate build-time --holdout 20% --per repo`"));
         }
@@ -56,20 +57,15 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         object.insert("baselines".into(), json!(evaluation.baselines));
         return Ok(Answer::done(Value::Object(object)));
     }
-    let names: Vec<&str> =
-        if args.models.is_empty() { MODELS.to_vec() } else { args.models.iter().map(String::as_str).collect() };
     let (mut found, mut last) = (Map::new(), None);
-    for name in names {
+    for learner in Learner::chosen(&args.models) {
+        let name = learner.name();
         let Some(kept) = champion(&lake, name, context.now).await? else { continue };
         let rows = folder.path().join(format!("{name}.parquet"));
-        session.export(view(name), &rows).await?;
+        session.export(learner.view(), &rows).await?;
         let task = context.progress.task(&format!("evaluate {name}"));
         let later = kept.card.data_watermark;
-        let scored = if name == contention::NAME {
-            contention::evaluate(&kept.model, &rows, &spec, later)
-        } else {
-            build_time::evaluate(&kept.model, &rows, &spec, later)
-        };
+        let scored = learner.evaluate(&kept.model, &rows, &spec, later);
         drop(task);
         // Without later data, what was held out when it was trained is the best there is.
         let (metrics, baselines, rows, basis) = match scored {

@@ -6,7 +6,7 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use serde_json::json;
-use stack::{Done, Journal, Phase, Target};
+use stack::{Done, Journal, Target};
 use std::path::PathBuf;
 
 /// What `rollback` takes.
@@ -26,7 +26,6 @@ pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failur
             .hint("there is nothing to undo; `pipeline log` shows what was done"));
     };
     let target = Target::from_reference(&plan.target)?;
-    let first = journal.state != Phase::RolledBack;
     let items: Vec<String> = journal.changes.iter().map(|change| change.item_id.clone()).collect();
     let done = {
         let mut save = |journal: &Journal| keep(&lake, &plan, journal);
@@ -36,7 +35,7 @@ pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failur
         // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
         enter(context, &lake, &privacy, &plan, "apply", items.clone(), "applied, interrupted").await?;
     }
-    if first || !told(&lake, &plan, "rollback").await? {
+    if !told(&lake, &plan, "rollback").await? {
         tell(context, &privacy, &plan, &journal, "rollback", &items).await?;
         enter(context, &lake, &privacy, &plan, "rollback", items.clone(), "restored").await?;
     }

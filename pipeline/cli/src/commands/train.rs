@@ -3,26 +3,23 @@
 use crate::artifacts::{champion, keep_model};
 use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
+use crate::learner::Learner;
 use clap::Args;
 use domain::Timestamp;
 use domain::model::{Card, Champion, Metrics};
 use lake::Session;
 use learn::LearnError;
 use learn::card::{TrainSpec, Trained, better};
-use learn::{build_time, contention};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The models there are.
-pub const MODELS: [&str; 2] = [build_time::NAME, contention::NAME];
 
 /// What `train` takes.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = MODELS)]
-    models: Vec<String>,
+    #[arg(value_name = "MODEL", value_parser = Learner::parse)]
+    models: Vec<Learner>,
     /// Take what began since: 30d, 8w, a date [default: all history]
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
@@ -36,11 +33,6 @@ pub struct TrainArgs {
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "write it as 2026-10-01T00:00:00Z".to_owned())
-}
-
-/// The feature file of a model.
-pub fn view(model: &str) -> &'static str {
-    if model == contention::NAME { "contention" } else { "runs" }
 }
 
 /// A training spec over one session: its table versions go into the card.
@@ -60,19 +52,19 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> 
     let lake = context.lake().await?;
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
-    let names: Vec<&str> =
-        if args.models.is_empty() { MODELS.to_vec() } else { args.models.iter().map(String::as_str).collect() };
     let (mut cards, mut skipped) = (Vec::new(), Vec::new());
-    for name in names {
+    for learner in Learner::chosen(&args.models) {
+        let name = learner.name();
         let mut task = context.progress.task(&format!("train {name}"));
         task.at("features");
         let rows = folder.path().join(format!("{name}.parquet"));
-        session.export(view(name), &rows).await?;
+        session.export(learner.view(), &rows).await?;
         task.at("fitting");
-        match fit(name, &rows, &spec(&session, since, until, args.seed)) {
+        match learner.train(&rows, &spec(&session, since, until, args.seed)) {
             Ok(mut trained) => {
                 let previous = champion(&lake, name, context.now).await?;
-                trained.card.champion = contest(name, &trained, previous.as_ref().map(|k| (&k.card, &k.model)), &rows)?;
+                trained.card.champion =
+                    contest(learner, &trained, previous.as_ref().map(|k| (&k.card, &k.model)), &rows)?;
                 keep_model(&lake, &mut trained).await?;
                 drop(task);
                 show(context, &trained.card);
@@ -97,13 +89,9 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> 
     Ok(Answer::done(json!({"models": cards, "skipped": skipped})))
 }
 
-fn fit(name: &str, rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
-    if name == contention::NAME { contention::train(rows, spec) } else { build_time::train(rows, spec) }
-}
-
 /// Champion against challenger, on the rows that neither was trained on.
 fn contest(
-    name: &str,
+    learner: Learner,
     trained: &Trained,
     previous: Option<(&Card, &Vec<u8>)>,
     rows: &Path,
@@ -126,12 +114,7 @@ fn contest(
         });
     }
     let spec = TrainSpec { since: None, until: new.data_watermark, seed: new.seed, tables: new.tables.clone() };
-    let scored = if name == contention::NAME {
-        contention::evaluate(model, rows, &spec, new.train_until)
-    } else {
-        build_time::evaluate(model, rows, &spec, new.train_until)
-    };
-    match scored {
+    match learner.evaluate(model, rows, &spec, new.train_until) {
         Ok(old) => {
             let (is_champion, why) = better(new, &old.metrics);
             Ok(Champion { is_champion, previous, why })

@@ -1,0 +1,69 @@
+//! The models by name: where their rows come from and what trains and scores them.
+
+use domain::Timestamp;
+use learn::card::{Evaluation, TrainSpec, Trained};
+use learn::{LearnError, build_time, contention};
+use std::path::Path;
+
+/// A model that `train` and `evaluate` know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learner {
+    /// How long a run will take.
+    BuildTime,
+    /// Whether a piece of work will be held up.
+    Contention,
+}
+
+impl Learner {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::BuildTime, Self::Contention];
+
+    /// As people write it, and its folder in the lake.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BuildTime => build_time::NAME,
+            Self::Contention => contention::NAME,
+        }
+    }
+
+    /// The model of that name.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|learner| learner.name() == name).ok_or(format!("one of {names}"))
+    }
+
+    /// Those asked for; all when none is named.
+    pub fn chosen(asked: &[Self]) -> Vec<Self> {
+        if asked.is_empty() { Self::ALL.to_vec() } else { asked.to_vec() }
+    }
+
+    /// The feature view it learns from.
+    pub fn view(self) -> &'static str {
+        match self {
+            Self::BuildTime => "runs",
+            Self::Contention => "contention",
+        }
+    }
+
+    /// Trains it.
+    pub fn train(self, rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+        match self {
+            Self::BuildTime => build_time::train(rows, spec),
+            Self::Contention => contention::train(rows, spec),
+        }
+    }
+
+    /// Scores a kept model on rows that began after `after`.
+    pub fn evaluate(
+        self,
+        model: &[u8],
+        rows: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<Evaluation, LearnError> {
+        match self {
+            Self::BuildTime => build_time::evaluate(model, rows, spec, after),
+            Self::Contention => contention::evaluate(model, rows, spec, after),
+        }
+    }
+}
