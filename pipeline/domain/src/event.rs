@@ -94,8 +94,9 @@ impl fmt::Display for Reason {
 /// An event of a batch that could not be taken: its own JSON and the reason.
 pub type Refused = (Value, Reason);
 
-/// Reads a native object: one event, or a batch `{repo, branch, …, "events": […]}` whose outer fields are copied into each.
-pub fn read_native(value: Value, privacy: &Privacy) -> Vec<Result<Event, Refused>> {
+/// The single events of a native object: itself, or those of a batch `{repo, branch, …, "events": […]}` with its outer
+/// fields copied into each.
+pub fn singles(value: Value) -> Vec<Result<Map<String, Value>, Refused>> {
     let Value::Object(mut outer) = value else {
         return vec![Err((value, Reason::NotAnObject))];
     };
@@ -106,17 +107,22 @@ pub fn read_native(value: Value, privacy: &Privacy) -> Vec<Result<Event, Refused
                 Value::Object(inner) => {
                     let mut merged = outer.clone();
                     merged.extend(inner.into_iter().filter(|(_, value)| !value.is_null()));
-                    normalise(merged, privacy)
+                    Ok(merged)
                 }
                 other => Err((other, Reason::NotAnObject)),
             })
             .collect(),
         Some(events) => {
             outer.insert("events".into(), events);
-            vec![normalise(outer, privacy)]
+            vec![Ok(outer)]
         }
-        None => vec![normalise(outer, privacy)],
+        None => vec![Ok(outer)],
     }
+}
+
+/// Reads a native object, single or batch.
+pub fn read_native(value: Value, privacy: &Privacy) -> Vec<Result<Event, Refused>> {
+    singles(value).into_iter().map(|event| event.and_then(|object| normalise(object, privacy))).collect()
 }
 
 /// Checks one object against the contract and brings it to its normal form.

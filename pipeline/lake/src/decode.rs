@@ -2,7 +2,7 @@
 
 use crate::columns::Rows;
 use crate::error::LakeError;
-use crate::formats::Format;
+use crate::formats::{Format, Head};
 use crate::reject::Reject;
 use crate::source::{Line, Lines, Source};
 use domain::Reason;
@@ -30,7 +30,7 @@ pub struct Decoded {
 /// Reads one dump to its end, handing over what each chunk gave. Nothing is written anywhere.
 pub fn decode(
     source: &Source,
-    format: Option<Format>,
+    format: Option<&'static Format>,
     privacy: &Privacy,
     mut take: impl FnMut(Decoded) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
@@ -46,7 +46,8 @@ pub fn decode(
     let Some(values) = values else {
         return stream(&name, &mut lines, vec![first], format, privacy, &mut take);
     };
-    let format = format.unwrap_or_else(|| values.first().map_or(Format::Native, Format::detect));
+    let format =
+        format.unwrap_or_else(|| values.first().map_or(Format::NATIVE, |value| Format::detect(&Head::Json(value))));
     let mut decoded = Decoded::default();
     for value in values {
         decode_value(&name, &first, value, format, privacy, &mut decoded);
@@ -55,15 +56,18 @@ pub fn decode(
     stream(&name, &mut lines, Vec::new(), Some(format), privacy, &mut take)
 }
 
-fn detect(lines: &[Line]) -> Option<Format> {
-    lines.iter().find_map(|line| serde_json::from_slice::<Value>(&line.bytes).ok()).map(|value| Format::detect(&value))
+fn detect(lines: &[Line]) -> Option<&'static Format> {
+    lines
+        .iter()
+        .find_map(|line| serde_json::from_slice::<Value>(&line.bytes).ok())
+        .map(|value| Format::detect(&Head::Json(&value)))
 }
 
 fn stream(
     name: &str,
     lines: &mut Lines,
     mut pending: Vec<Line>,
-    mut format: Option<Format>,
+    mut format: Option<&'static Format>,
     privacy: &Privacy,
     take: &mut impl FnMut(Decoded) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
@@ -77,7 +81,7 @@ fn stream(
         if pending.is_empty() {
             return Ok(());
         }
-        let chosen = *format.get_or_insert_with(|| detect(&pending).unwrap_or(Format::Native));
+        let chosen = *format.get_or_insert_with(|| detect(&pending).unwrap_or(Format::NATIVE));
         let decoded: Vec<Decoded> =
             pending.par_chunks(CHUNK_LINES).map(|chunk| decode_chunk(name, chunk, chosen, privacy)).collect();
         decoded.into_iter().try_for_each(&mut *take)?;
@@ -98,7 +102,7 @@ fn whole(first: &Line, lines: &mut Lines) -> Result<Option<Vec<Value>>, LakeErro
     }
 }
 
-fn decode_chunk(name: &str, lines: &[Line], format: Format, privacy: &Privacy) -> Decoded {
+fn decode_chunk(name: &str, lines: &[Line], format: &'static Format, privacy: &Privacy) -> Decoded {
     let mut decoded = Decoded::default();
     for line in lines {
         if line.length > LINE_LIMIT as u64 {
@@ -118,9 +122,18 @@ fn decode_chunk(name: &str, lines: &[Line], format: Format, privacy: &Privacy) -
     decoded
 }
 
-fn decode_value(name: &str, line: &Line, value: Value, format: Format, privacy: &Privacy, decoded: &mut Decoded) {
-    for result in format.read(value, privacy) {
-        match result {
+fn decode_value(
+    name: &str,
+    line: &Line,
+    value: Value,
+    format: &'static Format,
+    privacy: &Privacy,
+    decoded: &mut Decoded,
+) {
+    let mut taken = Vec::new();
+    format.reader().object(value, &mut taken);
+    for result in taken {
+        match result.and_then(|object| domain::event::normalise(object, privacy)) {
             Ok(event) => decoded.rows.push(&event),
             Err((value, reason)) => {
                 let text = value.to_string();

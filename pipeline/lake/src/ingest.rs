@@ -27,7 +27,7 @@ const DAYS_LISTED: usize = 200;
 #[derive(Clone, Debug, Default)]
 pub struct IngestSpec {
     /// None: told apart per dump.
-    pub format: Option<Format>,
+    pub format: Option<&'static Format>,
     /// Refuse the whole ingest when more than this is rejected.
     pub reject_limit: Option<RejectLimit>,
     /// Keep the ids of accepted events for the report.

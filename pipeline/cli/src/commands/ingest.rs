@@ -3,7 +3,7 @@
 use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
 use clap::Args;
-use lake::{Format, IngestSpec, Lake, RejectLimit, Source};
+use lake::{FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
 
 /// What `ingest` takes.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub struct IngestArgs {
     #[arg(required = true, value_name = "SRC")]
     sources: Vec<String>,
     /// What the dumps look like; auto tells them apart file by file
-    #[arg(long, default_value = "auto", value_parser = ["auto", "native", "github"])]
+    #[arg(long, default_value = "auto", value_parser = formats())]
     format: String,
     /// Refuse everything when more is rejected: `5%` of the events, or a count
     #[arg(long, value_name = "LIMIT", value_parser = parse_limit)]
@@ -23,6 +23,10 @@ pub struct IngestArgs {
     /// Name the accepted events in the JSON answer
     #[arg(long)]
     list_accepted: bool,
+}
+
+fn formats() -> clap::builder::PossibleValuesParser {
+    std::iter::once("auto").chain(FORMATS.iter().map(|format| format.name)).into()
 }
 
 fn parse_limit(text: &str) -> Result<RejectLimit, String> {

@@ -5,23 +5,26 @@
 //! was taken, so that nothing of it can be used as known when the pull request was opened, and so that the next
 //! night's newer snapshot does not make a second opening.
 
-use domain::Event;
-use domain::event::{Reason, Refused, normalise};
-use domain::privacy::Privacy;
-use serde_json::{Map, Value, json};
+use super::{Format, Head, Object, Reader, Taken};
+use domain::Reason;
+use serde_json::{Value, json};
 
-pub(super) fn is(value: &Value) -> bool {
-    ["_repo", "_number", "_kind"].iter().all(|key| value.get(key).is_some())
+pub(super) const FORMAT: Format = Format { name: "github", recognises, reader: || Box::new(GitHub), independent: true };
+
+fn recognises(head: &Head) -> bool {
+    matches!(head, Head::Json(value) if ["_repo", "_number", "_kind"].iter().all(|key| value.get(key).is_some()))
 }
 
-pub(super) fn read(value: Value, privacy: &Privacy) -> Vec<Result<Event, Refused>> {
-    match translate(&value) {
-        Ok(events) => events.into_iter().map(|event| normalise(event, privacy)).collect(),
-        Err(reason) => vec![Err((value, reason))],
+struct GitHub;
+
+impl Reader for GitHub {
+    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+        match translate(&value) {
+            Ok(events) => out.extend(events.into_iter().map(Ok)),
+            Err(reason) => out.push(Err((value, reason))),
+        }
     }
 }
-
-type Object = Map<String, Value>;
 
 fn translate(value: &Value) -> Result<Vec<Object>, Reason> {
     let object = value.as_object().ok_or(Reason::NotAnObject)?;
@@ -123,8 +126,8 @@ fn with_person(mut event: Object, person: Option<&Value>) -> Object {
 mod tests {
     use super::*;
 
-    fn events(value: Value) -> Vec<Event> {
-        read(value, &Privacy::new(b"k")).into_iter().map(|e| e.unwrap()).collect()
+    fn events(value: Value) -> Vec<domain::Event> {
+        crate::formats::events_of(&FORMAT, [value]).into_iter().map(|e| e.unwrap()).collect()
     }
 
     #[test]
