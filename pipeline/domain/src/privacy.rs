@@ -101,6 +101,16 @@ pattern!(
 
 const MASK: &str = "[masked]";
 
+/// Whether a field of that name holds a person.
+pub fn is_person_field(name: &str) -> bool {
+    PERSON_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
+}
+
+/// Whether a field of that name holds a secret.
+pub fn is_secret_field(name: &str) -> bool {
+    SECRET_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
+}
+
 /// Pseudonymises and masks under one key.
 #[derive(Clone)]
 pub struct Privacy {
@@ -121,6 +131,15 @@ impl Privacy {
     /// The keyed hash of a person.
     pub fn person(&self, name: &str) -> String {
         format!("u-{}", self.hash(name.trim(), 12))
+    }
+
+    /// A key for another purpose, from which the owner's key cannot be found.
+    pub fn derived_key(&self, purpose: &str) -> [u8; 16] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
+        mac.update(purpose.as_bytes());
+        let mut key = [0; 16];
+        key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        key
     }
 
     fn hash(&self, text: &str, bytes: usize) -> String {
