@@ -3,6 +3,7 @@
 //! A format translates and nothing else: what an event may hold, who is a person, what is a secret and when two
 //! events are the same is decided once, for all of them, behind it.
 
+mod actions;
 mod gharchive;
 mod github;
 mod native;
@@ -52,7 +53,7 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT];
+pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT];
 
 impl Format {
     /// The events of the contract.
