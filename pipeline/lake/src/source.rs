@@ -230,10 +230,11 @@ impl Blocks {
         }
     }
 
-    /// All that is left, when it is no more than the limit; else nothing, and the lines go on as if nobody had asked.
-    pub(crate) fn rest(&mut self) -> Result<Option<Vec<u8>>, LakeError> {
+    /// All that is left, when it is no more than the limit together with what was `given` already; else nothing, and
+    /// the lines go on as if nobody had asked.
+    pub(crate) fn rest(&mut self, given: usize) -> Result<Option<Vec<u8>>, LakeError> {
         self.fill(LINE_LIMIT + 1)?;
-        Ok((self.ahead.len() <= LINE_LIMIT).then(|| std::mem::take(&mut self.ahead)))
+        Ok((given + self.ahead.len() <= LINE_LIMIT).then(|| std::mem::take(&mut self.ahead)))
     }
 
     /// Puts lines back that were given, to be given again.
@@ -371,7 +372,7 @@ mod tests {
         let text = line.repeat(LINE_LIMIT / 1024 + 100);
         let mut blocks = Source::Lines { name: "t".into(), text }.open().unwrap();
         let Some(Piece::Lines { first, bytes }) = blocks.next_piece().unwrap() else { panic!("lines") };
-        assert_eq!(blocks.rest().unwrap(), None);
+        assert_eq!(blocks.rest(bytes.len()).unwrap(), None);
         blocks.give_back(first, bytes);
         let mut count = 0;
         while let Some(Piece::Lines { first, bytes }) = blocks.next_piece().unwrap() {

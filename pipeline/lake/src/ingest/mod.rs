@@ -243,8 +243,7 @@ fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Result<Option<
     };
     let head = opened.clone().or_else(|| lines.clone().take(1000).find_map(&mut read));
     if starts_whole {
-        let rest = blocks.rest()?;
-        if let Some(rest) = rest {
+        if let Some(rest) = blocks.rest(bytes.len())? {
             let all = [bytes.as_slice(), rest.as_slice()].concat();
             let whole = std::str::from_utf8(&all).ok().and_then(&mut read);
             if let Some(whole) = whole {
