@@ -64,6 +64,8 @@ pub enum Reason {
     FieldType(&'static str),
     /// The line is not what the chosen format expects.
     Format(&'static str),
+    /// It is by a person who was erased from the lake. Of such a line only length and hash may be kept, never the text.
+    Erased,
 }
 
 impl Reason {
@@ -78,6 +80,7 @@ impl Reason {
             Self::Missing(_) => "missing_field",
             Self::FieldType(_) => "field_type",
             Self::Format(_) => "format",
+            Self::Erased => "erased",
         }
     }
 }
@@ -221,6 +224,12 @@ fn build(mut object: Map<String, Value>, ts: Timestamp, kind: String, privacy: &
         privacy.scrub_profile(profile);
     }
     context.extend(object);
+    let developer = developer.map(|name| privacy.person(&name));
+    let by_erased = developer.as_ref().is_some_and(|hash| privacy.is_erased(hash));
+    if by_erased || privacy.is_by_erased(&payload) || privacy.is_by_erased(&context) {
+        payload.extend(context);
+        return Err((Value::Object(payload), Reason::Erased));
+    }
     privacy.scrub_object(&mut payload);
     privacy.scrub_object(&mut context);
     context.extend(profile.map(|profile| ("developer".to_owned(), profile)));
@@ -230,7 +239,7 @@ fn build(mut object: Map<String, Value>, ts: Timestamp, kind: String, privacy: &
         repo: repo.map(|t| privacy.scrub_text(&t)),
         branch: branch.map(|t| privacy.scrub_text(&t)),
         pr_id: pr_id.map(|t| privacy.scrub_text(&t)),
-        developer: developer.map(|name| privacy.person(&name)),
+        developer,
         env: env.map(|t| privacy.scrub_text(&t)),
         resource: resource.map(|t| privacy.scrub_text(&t)),
         session: session.map(|t| privacy.scrub_text(&t)),
@@ -359,6 +368,37 @@ mod tests {
         assert_eq!(one(json!({"ts": "2026-10-01T00:00:00Z", "type": 3})), Err(Reason::Type));
         assert_eq!(one(json!({"ts": "2200-01-01T00:00:00Z", "type": "x"})), Err(Reason::Timestamp));
         assert!(one(json!({"ts": "2026-10-01T00:00:00Z", "type": "brand_new", "payload": {"any": [1]}})).is_ok());
+    }
+
+    #[test]
+    fn what_an_erased_person_did_is_refused_and_who_mentions_them_is_not() {
+        let privacy = privacy();
+        let erased = privacy.clone().with_erased(std::collections::HashSet::from([privacy.person("ann")]));
+        let read = |inside: Value| {
+            let mut event = json!({"ts": "2026-10-01T00:00:00Z", "type": "pr"});
+            event["payload"] = json!({"action": "opened"});
+            for (key, value) in inside.as_object().unwrap() {
+                match value {
+                    Value::Object(fields) if key == "payload" => {
+                        event["payload"].as_object_mut().unwrap().extend(fields.clone());
+                    }
+                    value => event[key] = value.clone(),
+                }
+            }
+            read_native(event, &erased).remove(0).map_err(|(_, reason)| reason)
+        };
+        for by_ann in [
+            json!({"developer": "ann"}),
+            json!({"developer": {"user_id": "ann"}}),
+            json!({"actor": {"login": "ann"}}),
+            json!({"payload": {"sender": "ann"}}),
+            json!({"payload": {"user": {"login": "ann", "id": 3}}}),
+        ] {
+            assert_eq!(read(by_ann), Err(Reason::Erased));
+        }
+        let bob = read(json!({"developer": "bob", "payload": {"reviewers": ["ann"], "note": "by @ann"}})).unwrap();
+        assert_eq!(bob.payload["reviewers"], json!(["[erased]"]));
+        assert_eq!(bob.payload["note"], "by @[erased]");
     }
 
     #[test]

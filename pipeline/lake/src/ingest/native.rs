@@ -150,7 +150,11 @@ impl NativeReader {
                     if self.people.len() == REMEMBERED {
                         self.people.clear();
                     }
-                    self.people.insert(raw.into(), self.privacy.person(raw).into());
+                    let hash = self.privacy.person(raw);
+                    if self.privacy.is_erased(&hash) {
+                        return None;
+                    }
+                    self.people.insert(raw.into(), hash.into());
                 }
                 text.push_str(&self.people[raw]);
             }

@@ -1,0 +1,321 @@
+//! Which rules a text could need, in one fast pass: almost no text needs any.
+//!
+//! The text is folded to lower case on the fly and searched for some sixty short needles at once with SIMD (Teddy, as
+//! in Hyperscan; crate `aho-corasick`). What is found is compared with the word it stands for and with what is around
+//! it. The filter may send a clean text to the rules, but never keeps a text from a rule that would change it.
+
+use aho_corasick::packed::{Config, MatchKind, Searcher};
+use std::sync::LazyLock;
+
+/// E-mail addresses, mentions, logins in URLs.
+pub(super) const AT: u16 = 1;
+/// Tokens told by their form.
+pub(super) const FORM: u16 = 2;
+/// `password=…` and its like.
+pub(super) const ASSIGNED: u16 = 4;
+/// Options of programs.
+pub(super) const OPTION: u16 = 8;
+/// `Authorization:` and its like.
+pub(super) const HEADER: u16 = 16;
+/// Home folders.
+pub(super) const HOME: u16 = 32;
+/// Names in commit messages and objects.
+pub(super) const TRAILER: u16 = 64;
+/// `login … password …`
+pub(super) const NETRC: u16 = 128;
+/// All of them.
+pub(super) const ALL: u16 = 255;
+
+/// What must be around a word.
+#[derive(Clone, Copy)]
+enum Around {
+    /// Anything.
+    Any,
+    /// No letter, digit or `_` before it, exactly as written.
+    Start,
+    /// A separator and a value after the whole name, or a dash before it.
+    Key,
+    /// A blank, or a colon.
+    Line,
+    /// As `Line`, and no letter, digit or `_` before it.
+    Word,
+    /// A slash before and after.
+    Folder,
+}
+
+/// (needle, the word it stands for, where in the word it begins, rules, what must be around)
+type Needle = (&'static str, &'static str, usize, u16, Around);
+
+/// No needle is shorter than three bytes, so that Teddy compares three at once; sixty-four is the most it takes.
+const NEEDLES: &[Needle] = &[
+    ("ssw", "passw", 2, ASSIGNED | OPTION, Around::Key),
+    ("phr", "passphrase", 4, ASSIGNED | OPTION, Around::Key),
+    ("pwd", "pwd", 0, ASSIGNED, Around::Key),
+    ("ecr", "secret", 1, ASSIGNED | OPTION, Around::Key),
+    ("tok", "token", 0, ASSIGNED | OPTION, Around::Key),
+    ("key", "key", 0, ASSIGNED | OPTION, Around::Key),
+    ("ede", "credential", 2, ASSIGNED, Around::Key),
+    ("_pa", "_pass", 0, ASSIGNED, Around::Key),
+    ("sig", "sig", 0, ASSIGNED, Around::Key),
+    ("-pa", "-pass", 0, OPTION, Around::Any),
+    ("-au", "-auth", 0, OPTION, Around::Any),
+    ("-u ", "-u", 0, OPTION, Around::Any),
+    ("-u=", "-u", 0, OPTION, Around::Any),
+    ("-us", "-user", 0, OPTION, Around::Any),
+    ("mys", "mysql", 0, OPTION, Around::Any),
+    ("iad", "mariadb", 3, OPTION, Around::Any),
+    ("shp", "sshpass", 1, OPTION, Around::Any),
+    ("s-c", "redis-cli", 4, OPTION, Around::Any),
+    ("gin", "login", 2, OPTION | NETRC, Around::Word),
+    ("riz", "authoriz", 5, HEADER, Around::Any),
+    ("kie", "cookie", 3, HEADER, Around::Any),
+    ("rer", "bearer", 3, HEADER, Around::Line),
+    ("sic", "basic", 2, HEADER, Around::Line),
+    ("-by", "-by:", 0, TRAILER, Around::Any),
+    ("hor", "author", 3, TRAILER, Around::Line),
+    ("itt", "committer", 4, TRAILER, Around::Line),
+    ("agg", "tagger", 1, TRAILER, Around::Line),
+    ("hom", "home", 0, HOME, Around::Folder),
+    ("ers", "users", 2, HOME, Around::Folder),
+    ("nd s", "and settings", 1, HOME, Around::Any),
+    ("%40", "%40", 0, AT, Around::Any),
+    ("u004", "u0040", 0, AT, Around::Any),
+    ("＠", "＠", 0, AT, Around::Any),
+    ("-beg", "-BEGIN ", 0, FORM, Around::Any),
+    ("akia", "AKIA", 0, FORM, Around::Start),
+    ("asia", "ASIA", 0, FORM, Around::Start),
+    ("ghp_", "ghp_", 0, FORM, Around::Start),
+    ("gho_", "gho_", 0, FORM, Around::Start),
+    ("ghu_", "ghu_", 0, FORM, Around::Start),
+    ("ghs_", "ghs_", 0, FORM, Around::Start),
+    ("ghr_", "ghr_", 0, FORM, Around::Start),
+    ("hub_pa", "github_pat_", 3, FORM, Around::Start),
+    ("dckr_", "dckr_pat_", 0, FORM, Around::Start),
+    ("glpat", "glpat-", 0, FORM, Around::Start),
+    ("gldt-", "gldt-", 0, FORM, Around::Start),
+    ("glrt-", "glrt-", 0, FORM, Around::Start),
+    ("xox", "xox", 0, FORM, Around::Start),
+    ("sk-", "sk-", 0, FORM, Around::Start),
+    ("npm_", "npm_", 0, FORM, Around::Start),
+    ("k_liv", "k_live_", 0, FORM, Around::Any),
+    ("k_tes", "k_test_", 0, FORM, Around::Any),
+    ("aiza", "AIza", 0, FORM, Around::Start),
+    ("hf_", "hf_", 0, FORM, Around::Start),
+    ("sg.", "SG.", 0, FORM, Around::Start),
+    ("pypi-", "pypi-", 0, FORM, Around::Start),
+    ("eyj", "eyJ", 0, FORM, Around::Start),
+    ("ya29.", "ya29.", 0, FORM, Around::Start),
+    ("gocsp", "GOCSPX-", 0, FORM, Around::Start),
+    ("dapi", "dapi", 0, FORM, Around::Start),
+    ("hvs.", "hvs.", 0, FORM, Around::Start),
+    ("whsec", "whsec_", 0, FORM, Around::Start),
+    ("glsa_", "glsa_", 0, FORM, Around::Start),
+    ("ks.sl", "hooks.slack.com", 3, FORM, Around::Any),
+];
+
+/// What may stand before `key` in the name of a secret.
+pub(super) const KEYS: &[&str] = &[
+    "api",
+    "access",
+    "private",
+    "account",
+    "client",
+    "shared",
+    "secret",
+    "signing",
+    "encryption",
+    "master",
+    "auth",
+    "ssh",
+    "storage",
+    "deploy",
+    "service",
+    "host",
+];
+
+/// Letters become small, and a few other bytes change in a way that does not matter here.
+const FOLD: u8 = 0x20;
+
+static SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    let mut builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
+    for (needle, ..) in NEEDLES {
+        builder.add(needle.bytes().map(|b| b | FOLD).collect::<Vec<u8>>());
+    }
+    builder.build()
+});
+
+const BLOCK: usize = 1024;
+/// Longer than any needle, so that none is lost between two blocks.
+const OVERLAP: usize = 8;
+/// Teddy reads at least this much; shorter texts are padded.
+const LEAST: usize = 64;
+
+/// The rules that `text` could need; 0 for almost every text.
+///
+/// It may also be asked about the raw JSON line that a text stands in, as long as that has no `\u`: other escapes never
+/// hide anything from it.
+pub(super) fn rules_for(text: &[u8]) -> u16 {
+    let mut found = if at_signs(text) { AT } else { 0 };
+    // Without SIMD there is no fast way, only the whole one.
+    let Some(searcher) = &*SEARCHER else { return if text.is_empty() { 0 } else { ALL } };
+    let mut block = [FOLD; BLOCK];
+    let mut start = 0;
+    while start < text.len() {
+        let part = &text[start..text.len().min(start + BLOCK)];
+        fold(part, &mut block);
+        let filled = part.len().max(LEAST);
+        block[part.len()..filled].fill(FOLD);
+        search(searcher, &block[..filled], text, start, &mut found);
+        if part.len() < BLOCK || found == ALL {
+            break;
+        }
+        start += BLOCK - OVERLAP;
+    }
+    found
+}
+
+fn search(searcher: &Searcher, block: &[u8], text: &[u8], start: usize, found: &mut u16) {
+    let mut at = 0;
+    while at + LEAST.min(3) <= block.len() {
+        let Some(hit) = searcher.find_in(block, (at..block.len()).into()) else { return };
+        let (_, word, offset, rules, around) = NEEDLES[hit.pattern().as_usize()];
+        if rules & !*found != 0 && confirmed(text, start + hit.start(), word.as_bytes(), offset, around) {
+            *found |= rules;
+        }
+        at = hit.start() + 1;
+    }
+}
+
+fn fold(part: &[u8], block: &mut [u8; BLOCK]) {
+    let (words, rest) = part.as_chunks::<8>();
+    let (into, _) = block.as_chunks_mut::<8>();
+    for (to, from) in into.iter_mut().zip(words) {
+        *to = (u64::from_ne_bytes(*from) | 0x2020_2020_2020_2020).to_ne_bytes();
+    }
+    for (to, from) in block[part.len() - rest.len()..].iter_mut().zip(rest) {
+        *to = from | FOLD;
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether a word that ends before `at` ends there: in raw JSON the letter of `\n` is no part of it.
+fn starts(text: &[u8], at: usize) -> bool {
+    match text[..at] {
+        [] => true,
+        [.., b'\\', _] => true,
+        [.., before] => !is_word(before),
+    }
+}
+
+fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around) -> bool {
+    let Some(start) = hit.checked_sub(offset) else { return false };
+    let Some(there) = text.get(start..start + word.len()) else { return false };
+    let exact = matches!(around, Around::Start);
+    if !(if exact { there == word } else { there.eq_ignore_ascii_case(word) }) {
+        return false;
+    }
+    let rest = &text[start + word.len()..];
+    match around {
+        Around::Any => true,
+        Around::Start => starts(text, start) && rest.first().is_some_and(|b| is_word(*b) || *b == b'-'),
+        Around::Key if word == b"key" => {
+            let before = text[..start].strip_suffix(b"_").or(text[..start].strip_suffix(b"-"));
+            let before = before.unwrap_or(&text[..start]);
+            let named = |name: &&str| {
+                before.len() >= name.len() && before[before.len() - name.len()..].eq_ignore_ascii_case(name.as_bytes())
+            };
+            KEYS.iter().any(named) && valued(text, start, rest)
+        }
+        Around::Key => valued(text, start, rest),
+        Around::Word if !starts(text, start) => false,
+        Around::Line | Around::Word => matches!(rest.first(), Some(b' ' | b'\t' | b':' | b'\\' | b'\n' | b'\r')),
+        Around::Folder => {
+            let slash = |b: Option<&u8>| matches!(b, Some(b'/' | b'\\' | b'%'));
+            slash(rest.first()) && (slash(text[..start].last()) || text[..start].ends_with_ignore_case(b"2f"))
+        }
+    }
+}
+
+trait EndsWith {
+    fn ends_with_ignore_case(&self, end: &[u8]) -> bool;
+}
+
+impl EndsWith for [u8] {
+    fn ends_with_ignore_case(&self, end: &[u8]) -> bool {
+        self.len() >= end.len() && self[self.len() - end.len()..].eq_ignore_ascii_case(end)
+    }
+}
+
+/// How far is looked around a word; beyond, the answer is yes.
+const WINDOW: usize = 128;
+
+/// Whether a name that goes on in `rest` has a value after it, or is an option.
+fn valued(text: &[u8], start: usize, rest: &[u8]) -> bool {
+    // `--db-password x`: a dash before any part of the name.
+    let name = text[..start].iter().rev().take(WINDOW);
+    let length = name.clone().take_while(|b| is_word(**b) || **b == b'-').count();
+    if length == WINDOW || name.take(length).any(|b| *b == b'-') {
+        return true;
+    }
+    let window = &rest[..rest.len().min(WINDOW)];
+    let mut after = window.iter().skip_while(|b| is_word(**b) || **b == b'-');
+    match after.find(|b| !matches!(b, b'"' | b'\'' | b'`' | b']' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)) {
+        // In raw JSON a backslash could be a blank.
+        Some(byte) => matches!(byte, b'=' | b':' | b'\\'),
+        None => window.len() < rest.len(),
+    }
+}
+
+/// Whether an `@` could be part of an address, a mention or a login.
+fn at_signs(text: &[u8]) -> bool {
+    let mut scheme = None;
+    memchr::memchr_iter(b'@', text).any(|at| {
+        let rest = &text[at + 1..];
+        // `@@ -1,3 +1,3 @@` in every diff.
+        let Some(next) = rest.first().filter(|b| after_at(**b)) else { return false };
+        if !(next.is_ascii_alphanumeric() || *next >= 0x80 || *next == b'\\' || *next == b'_') {
+            return true;
+        }
+        let raw_escape = at >= 2 && text[at - 2] == b'\\';
+        let free = at.checked_sub(1).is_none_or(|before| {
+            let before = text[before];
+            raw_escape
+                || before >= 0x80
+                || !(is_word(before) || matches!(before, b'@' | b'/' | b'.' | b']' | b'`' | b'-'))
+        });
+        let dotted = || {
+            let mut host =
+                rest.iter().take(256).take_while(|b| b.is_ascii_alphanumeric() || **b >= 0x80 || **b == b'-');
+            let length = host.by_ref().count();
+            length == 256 || matches!(rest.get(length), Some(b'.' | b'\\'))
+        };
+        let in_url = |scheme: &mut Option<bool>| {
+            *scheme.get_or_insert_with(|| {
+                memchr::memmem::find(text, b"://").is_some() || memchr::memmem::find(text, b":\\/").is_some()
+            })
+        };
+        free || dotted() || in_url(&mut scheme)
+    })
+}
+
+/// What can follow the `@` of an address, a mention or a login in a URL.
+pub(super) fn after_at(byte: u8) -> bool {
+    !(byte.is_ascii_whitespace()
+        || matches!(byte, b'@' | b'"' | b'\'' | b'`' | b',' | b';' | b')' | b'.' | b'-' | b'/'))
+        && !matches!(byte, b'<' | b'>' | b'+' | b'=' | b'|' | b'&' | b'(' | b':' | 0x0b | 0)
+}
+
+/// Of two needles that begin at one place, Teddy tells one: none may be the start of another.
+#[cfg(test)]
+pub(super) fn needles_are_sound() -> bool {
+    let starts = |a: &str, b: &str| a != b && a.starts_with(b);
+    NEEDLES.len() <= 64
+        && SEARCHER.as_ref().is_none_or(|s| s.minimum_len() > 3)
+        && NEEDLES.iter().all(|(a, word, at, ..)| {
+            let stands = word.as_bytes()[*at..].iter().zip(a.bytes()).all(|(w, n)| w | FOLD == n | FOLD);
+            stands && a.len() >= 3 && NEEDLES.iter().all(|(b, ..)| !starts(a, b))
+        })
+}

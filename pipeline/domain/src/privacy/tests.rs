@@ -1,0 +1,499 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn privacy() -> Privacy {
+    Privacy::new(b"k")
+}
+
+#[test]
+fn planted_secrets_do_not_survive() {
+    let pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----";
+    let github = format!("token ghp_{}", "a1".repeat(18));
+    for (text, secret) in [
+        ("AWS key AKIAIOSFODNN7EXAMPLE in log", "AKIAIOSFODNN7EXAMPLE"),
+        ("login password=hunter2secret ok", "hunter2secret"),
+        (r#"{"api_key": "abcd1234"}"#, "abcd1234"),
+        ("Authorization: Bearer abc.def-123456", "abc.def-123456"),
+        ("git clone https://bob:s3cret@host.example/x", "s3cret"),
+        (pem, "MIIabc"),
+        (&github, "a1a1a1"),
+        ("error in /home/alice/src/main.rs", "alice"),
+        (r"C:\Users\alice\src", "alice"),
+        ("ping alice.b@example.co.uk now", "alice"),
+        ("thanks @alice!", "alice"),
+        ("fix\n\nCo-authored-by: Alice Doe <a@b.example>", "Alice"),
+        ("Signed-off-by: Alice Doe", "Alice"),
+        ("mysql --password hunter2 db", "hunter2"),
+        ("curl -u bob:pw4711 https://x.example", "pw4711"),
+    ] {
+        let clean = privacy().scrub_text(text);
+        assert!(!clean.contains(secret), "{clean}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_person_stays() {
+    for text in ["@@ -23,7 +23,10 @@ fn main()", "npm i @babel/core", "image@sha256:abcd", "a@b", "cost: 3 cores"] {
+        assert_eq!(privacy().scrub_text(text), text);
+    }
+}
+
+#[test]
+fn one_person_has_one_hash_in_field_and_mention() {
+    let mut value = json!({"user": {"login": "ann", "id": 7}, "body": "by @ann", "deep": [{"merged_by": "ann"}]});
+    privacy().scrub_value(&mut value);
+    let hash = privacy().person("ann");
+    assert_eq!(value, json!({"user": hash, "body": format!("by @{hash}"), "deep": [{"merged_by": hash}]}));
+    assert_ne!(hash, Privacy::new(b"other").person("ann"));
+}
+
+#[test]
+fn people_are_found_wherever_they_stand() {
+    let mut value = json!({"assignees": [{"login": "ann"}, "bob"], "milestone": {"creator": {"login": "ann"}},
+        "odd": {"login": "ann", "id": 3}, "ann.b@example.com": 1, "User": "ann",
+        "nested": {"password": "bob", "token": [7, "bob"]}});
+    privacy().scrub_value(&mut value);
+    let text = value.to_string();
+    assert!(!text.contains("ann") && !text.contains("bob"), "{text}");
+}
+
+#[test]
+fn a_rejected_line_keeps_its_shape_but_no_person() {
+    let clean = privacy().scrub_reject(r#"{"ts": 3, "developer": "ann", "type": "edit""#);
+    assert!(clean.contains("\"developer\": \"u-") && !clean.contains("ann"), "{clean}");
+    assert!(privacy().scrub_reject(&"é".repeat(70_000)).len() <= REJECT_TEXT_LIMIT);
+}
+
+#[test]
+fn secrets_and_people_are_found_in_every_dress() {
+    let jwt = "Cookie: session=abc123; theme=dark";
+    for (text, secret) in [
+        ("mail alice%40example.com now", "alice"),
+        ("mail jörg.müller@exämple.de now", "müller"),
+        ("mail 用户@例子.公司", "用户"),
+        ("mail me@xn--bcher-kva.xn--p1ai", "bcher"),
+        ("mail alice\\u0040example.com", "alice"),
+        ("Alice Doe <a@b.example> wrote", "Doe"),
+        ("c:/users/alice/src", "alice"),
+        ("C:\\\\Users\\\\alice\\\\src", "alice"),
+        ("/mnt/c/users/alice/src", "alice"),
+        ("D:\\Documents and Settings\\alice\\x", "alice"),
+        ("file:///home/alice/x", "alice"),
+        ("see /var/home/alice/x", "alice"),
+        ("uri=%2Fhome%2Falice%2Fx", "alice"),
+        ("vscode file:///c%3A/Users/alice/x", "alice"),
+        ("PATH=/usr/bin:/home/alice/bin", "alice"),
+        ("mysql -psecret1 db", "secret1"),
+        ("mysqldump -u root -psecret1 db > x", "secret1"),
+        ("sshpass -p hunter2 ssh host", "hunter2"),
+        ("docker login -u bob -p hunter2 registry", "hunter2"),
+        ("redis-cli -h x -a hunter2 ping", "hunter2"),
+        ("tool --db-password hunter2", "hunter2"),
+        ("[\"--token\", \"hunter2\"]", "hunter2"),
+        ("tree 1\nauthor Alice Doe <alice@localhost> 1700000000 +0000\ncommitter Bob Roe <> 1 +0", "Doe"),
+        ("tree 1\nauthor A B <a@b.cc> 1700000000 +0000\ncommitter Bob Roe <> 1 +0", "Roe"),
+        ("commit 1\nAuthor: Alice Doe <>", "Doe"),
+        (jwt, "abc123"),
+        ("Set-Cookie: sid=abc123; HttpOnly", "abc123"),
+        ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=Zm9vYmFyYmF6==;x", "Zm9v"),
+        ("Endpoint=sb://x/;SharedAccessKey=Zm9vYmFyYmF6", "Zm9v"),
+        ("https://a.blob.core.windows.net/c?sv=2020&sig=Zm9vYmFyYmF6cXV1eA%3D%3D&se=1", "Zm9v"),
+        ("https://b.s3.amazonaws.com/k?X-Amz-Signature=0123456789abcdef0123&x=1", "0123456789abcdef"),
+        ("\"private_key\": \"-----BEGIN PRIVATE KEY-----\\nMIIabc\\n-----END PRIVATE KEY-----\\n\"", "MIIabc"),
+        ("machine x.example login alice password hunter2", "hunter2"),
+        ("machine x.example login alice password hunter2", "alice"),
+        ("Authorization: Basic dXNlcjpwYXNz", "dXNl"),
+        ("authorization: token 0123abcd", "0123abcd"),
+        (r#"curl -H "Authorization: Digest abcdefgh" x"#, "abcdefgh"),
+        (r#"{\"password\":\"x9\"}"#, "x9"),
+        (r#"{\\\"password\\\":\\\"x9 y\\\"}"#, "x9"),
+        (r#"{'password': 'my long phrase'}"#, "phrase"),
+        (r#"password="a \"quoted\" phrase""#, "phrase"),
+        ("DB_PASS=hunter2", "hunter2"),
+        ("PGPASSWORD=hunter2 psql", "hunter2"),
+        ("accessToken: 'hunter2'", "hunter2"),
+        (":password => 'hunter2'", "hunter2"),
+        ("X-Api-Key: hunter2-abc", "hunter2"),
+        ("postgres://u:p@ss@host/db", "ss@"),
+        ("redis://:hunter2@host", "hunter2"),
+        ("https://u:pw4711@$HOST/x", "pw4711"),
+        ("thanks @alice_corp", "corp"),
+        ("thanks @jörg!", "rg!"),
+        ("fix.\\n\\nSigned-off-by: Alice Doe", "Doe"),
+        ("PIN token=482913", "482913"),
+    ] {
+        let clean = privacy().scrub_text(text);
+        assert!(!clean.contains(secret), "{text}\n{clean}");
+    }
+}
+
+#[test]
+fn harmless_texts_stay_as_they_are() {
+    for text in HARMLESS {
+        assert_eq!(privacy().scrub(text), *text);
+    }
+    for text in &HARMLESS[..FAST] {
+        assert_eq!(filter::rules_for(text.as_bytes()), 0, "{text}");
+        assert!(privacy().is_clean(json!(text).to_string().as_bytes()), "{text}");
+    }
+}
+
+/// How many of the harmless texts must not even reach a rule.
+const FAST: usize = 24;
+
+const HARMLESS: &[&str] = &[
+    "@@ -23,7 +23,10 @@ fn main() {\n+    let x = \"y\";\n",
+    "cargo test -p core",
+    "FAILED test_api.py::test_login - AssertionError",
+    "src/mod1/file2.rs",
+    "fix: handle empty input case",
+    "3f786850e387550fdab836ed7e6dc881de23001b",
+    "acme/api#123",
+    "fix/login",
+    "password_reset.py",
+    "token count: 3",
+    "1.2.3-beta.4+build.5",
+    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "docker run --rm -it image:1.2 sh",
+    "GET /users/123 HTTP/1.1",
+    "src/users/mod.rs",
+    "for key in map.keys() { println!(\"{key}\") }",
+    "the secret of the broken monkey tokens",
+    "task-runner and disk-usage",
+    "make -j8 CFLAGS=-O2",
+    "pytest -q tests/unit",
+    "kubectl get pods -n default",
+    "if (a < b && c > d) { return x => y; }",
+    "npm_config_cache",
+    "image@sha256:abcd",
+    "@babel/core",
+    "npm i react@18.2.0-beta.rc",
+    "src/home/index.html",
+    "https://shop.example/home/index.html",
+    "https://x.example/users/42/edit",
+    "icon@2x.png",
+    "git clone git@github.com:acme/api.git",
+    "getty@tty1.service",
+    "+@pytest.fixture\n+def x():",
+    "    @app.route(\"/x\")",
+    "@Override\npublic int x()",
+    "max_tokens: 4096, total_tokens=1200",
+    "token_count: 300",
+    "let token = parse_token(input);",
+    "password = get_password()",
+    "token = os.environ[\"TOKEN\"]",
+    "fn login(password: String, token: Option<u8>)",
+    "this.token = config.token;",
+    "password: ${{ secrets.DB_PASSWORD }}",
+    "secrets: inherit",
+    "private_key_path: /etc/ssl/key.pem",
+    "if token == null",
+    "secretName: web-tls",
+    "basic authentication and bearer certificates",
+    "docker run -u 1000:1000 image",
+    "the author of this change",
+    "sig=inspect.signature(f)",
+    "a@b",
+    "`@alice` in code",
+    "key: value",
+    "ssh user@host ls",
+    "signature: fn(u8) -> u8",
+    "login page: password field",
+    "export const token: string",
+    "feat(auth): authorize by role",
+    "cookie banner: hide",
+];
+
+#[test]
+fn no_needle_hides_another() {
+    assert!(filter::needles_are_sound());
+}
+
+#[test]
+fn hostile_text_takes_linear_time() {
+    for piece in [
+        "a@a",
+        "a@",
+        "-by:",
+        "x-by:",
+        "@",
+        "@a ",
+        "a@b.c",
+        "a@b.cc ",
+        "password",
+        "token=",
+        "token=abc ",
+        "key:",
+        "api_key",
+        "api_key: ",
+        "--password ",
+        "--password x ",
+        "-u a:",
+        " -u a:b",
+        "mysql ",
+        "mysql -px ",
+        "login ",
+        "/home/",
+        "/home/a",
+        "a://",
+        "a://b:c@",
+        "Authorization: ",
+        "Cookie: a=",
+        "Basic ",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJ",
+        "eyJaaaaaaaa.",
+        "sk-",
+        "\\",
+        "\\\"",
+        "<a@b.cc> ",
+        "<",
+        "author ",
+        "\nauthor A <",
+        "A ",
+        "A-",
+        "\\n",
+        "'",
+        "=\"",
+        "%40",
+        "%2fhome%2f",
+        "login a password b ",
+        "u-0123456789abcdef",
+        "\n@a(",
+        "secret=\"\\\"",
+    ] {
+        let text = piece.repeat((1 << 20) / piece.len());
+        let start = std::time::Instant::now();
+        let clean = privacy().scrub(&text).len();
+        let took = start.elapsed();
+        assert!(clean > 0 && took.as_millis() < 2500, "{piece:?} took {took:?}");
+        if took.as_millis() > 300 {
+            eprintln!("{piece:?} took {took:?}");
+        }
+    }
+}
+
+#[test]
+fn broken_lines_keep_no_person_in_any_quotes() {
+    for line in [
+        "{'developer': 'ann', 'type': 'edit'",
+        r#"{"developer": "\u0061nn", "#,
+        r#"{"\u0064eveloper": "ann", "#,
+        r#"{\"author\": \"ann\", "#,
+        r#"{developer: ann, type: edit}"#,
+        r#"{"reviewers": ["bob", "ann"], "#,
+        r#"{"user": {"login": "ann", "id": 3}, "#,
+        r#"{"mergedBy": "ann"#,
+        r#"{"access-token": "ann", "#,
+        r#"{"developer": "ann\" x ann", "#,
+        r#"{"email": "ann\u0040example.com", "#,
+        "developer=ann type=edit",
+    ] {
+        let clean = privacy().scrub_reject(line);
+        assert!(!clean.contains("ann") && !clean.contains("nn@"), "{line}\n{clean}");
+    }
+}
+
+#[test]
+fn an_erased_person_is_not_even_a_hash() {
+    let hash = privacy().person("ann");
+    let privacy = privacy().with_erased(HashSet::from([hash.clone()]));
+    let text = format!("thanks @ann, ann@example.com is not, {hash} was; @bob");
+    let clean = privacy.scrub_text(&text);
+    assert!(clean.starts_with("thanks @[erased]") && clean.contains("[erased] was"), "{clean}");
+    assert!(!clean.contains(&hash) && clean.contains(&privacy.person("bob")), "{clean}");
+    let mut value = json!({"reviewers": ["ann", "bob"], "note": hash});
+    privacy.scrub_value(&mut value);
+    assert_eq!(value, json!({"reviewers": [ERASED, privacy.person("bob")], "note": ERASED}));
+}
+
+/// `cargo test --release -p domain -- --ignored scrubbing --nocapture` prints what a clean event costs.
+#[test]
+#[ignore = "a measurement"]
+fn scrubbing_a_clean_event_is_cheap() {
+    let texts = [
+        HARMLESS[0],
+        "acme/api",
+        "fix/login",
+        "acme/api#123",
+        "acme-api-dev",
+        "acme-api-dev/web",
+        "src/mod1/file2.rs",
+        "cargo test -p core",
+        "fix: handle empty input case",
+        "3f786850e387550fdab836ed7e6dc881de23001b",
+    ];
+    let line = json!(texts).to_string();
+    let privacy = privacy();
+    let start = std::time::Instant::now();
+    let n = 1_000_000;
+    let owned =
+        (0..n).map(|_| texts.iter().filter(|t| matches!(privacy.scrub(t), Cow::Owned(_))).count()).sum::<usize>();
+    let texts_took = start.elapsed() / n;
+    let start = std::time::Instant::now();
+    let dirty = (0..n).filter(|_| !privacy.is_clean(line.as_bytes())).count();
+    eprintln!("ten texts {texts_took:?}, their line of {} bytes {:?}", line.len(), start.elapsed() / n);
+    let start = std::time::Instant::now();
+    let keys = ["ts", "type", "repo", "branch", "pr", "env", "resource", "session", "payload", "command", "exit_code"];
+    let n = 1_000_000u32;
+    let known =
+        (0..n).map(|_| keys.iter().filter(|k| is_person_field(std::hint::black_box(k)) || is_secret_field(k)).count());
+    let known = known.sum::<usize>();
+    eprintln!("eleven keys {:?}", start.elapsed() / n);
+    assert_eq!((owned, dirty, known), (0, 0, 0));
+}
+
+/// Texts made of what the rules look for, in every order, with a little noise.
+fn hostile() -> impl Strategy<Value = String> {
+    let pieces = [
+        "password",
+        "PassWord",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "secret",
+        "Token",
+        "api_key",
+        "API-KEY",
+        "x-key",
+        "key",
+        "credential",
+        "DB_PASS",
+        "sig",
+        "signature",
+        "X-Amz-Signature",
+        "=",
+        ":",
+        " ",
+        "\t",
+        "\n",
+        "\"",
+        "'",
+        "`",
+        "\\",
+        "\\n",
+        "]",
+        "=>",
+        "--",
+        "-",
+        "--password",
+        "--db_token",
+        "-u ",
+        "-u=",
+        "--user",
+        "bob:pw",
+        "mysql -p",
+        "mariadb",
+        "sshpass -p",
+        "redis-cli -a ",
+        "docker login -p ",
+        "login",
+        "authorization",
+        "Proxy-Authorization",
+        "Cookie",
+        "Set-Cookie",
+        "bearer",
+        "Basic",
+        "abcd1234",
+        "Signed-off-by:",
+        "x-by:",
+        "author",
+        "Author:",
+        "committer",
+        "tagger",
+        "Alice Doe",
+        "<",
+        ">",
+        "<>",
+        "/home/",
+        "\\home\\",
+        "C:\\Users\\",
+        "/Users/",
+        "c:/users/",
+        "%2Fhome%2F",
+        "alice",
+        "documents and settings",
+        "@",
+        "%40",
+        "\\u0040",
+        "＠",
+        "a@b.cc",
+        "@alice",
+        "@@ ",
+        "://",
+        "https://",
+        "example.com",
+        "é",
+        "用户",
+        "-----BEGIN PRIVATE KEY-----",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ASIA",
+        "ghp_",
+        "gho_abcdefghijklmnopqrst",
+        "github_pat_",
+        "abcdefghijklmnopqrstuvwxyz0123",
+        "glpat-",
+        "xoxb-",
+        "sk-",
+        "npm_",
+        "sk_live_",
+        "pk_test_",
+        "AIza",
+        "hf_",
+        "SG.",
+        "pypi-",
+        "eyJabcdefgh.",
+        "ya29.",
+        "GOCSPX-",
+        "dapi",
+        "0123456789abcdef0123456789abcdef",
+        "hvs.",
+        "whsec_",
+        "glsa_",
+        "dckr_pat_",
+        "hooks.slack.com/services/T000/B000",
+        "machine x login a password b",
+        "\u{1}",
+        "ſ",
+        "K",
+        "_",
+        ".",
+        "/",
+        ",",
+        "(",
+        "[",
+        "password=hunter2",
+        "token_count: 3",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ];
+    let piece = prop_oneof![
+        8 => proptest::sample::select(pieces.to_vec()).prop_map(str::to_owned),
+        1 => "[ -~]{0,4}",
+        1 => "\\PC{0,2}",
+    ];
+    let long = proptest::sample::select(vec![0usize, 0, 0, 0, 900, 1010, 1016, 1020, 2030]);
+    (long, proptest::collection::vec(piece, 0..9)).prop_map(|(n, pieces)| ".".repeat(n) + &pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #[test]
+    fn the_filter_never_skips_a_text_that_a_rule_would_change(text in hostile()) {
+        let all = privacy().apply(&text, filter::ALL);
+        prop_assert_eq!(privacy().scrub(&text), all);
+    }
+
+    #[test]
+    fn a_clean_line_has_no_text_to_scrub(a in hostile(), b in hostile(), slashes in any::<bool>()) {
+        let mut line = json!({"a": a, "b": [b]}).to_string();
+        if slashes {
+            line = line.replace('/', "\\/");
+        }
+        if privacy().is_clean(line.as_bytes()) {
+            prop_assert_eq!(privacy().scrub(&a), a.as_str());
+            prop_assert_eq!(privacy().scrub(&b), b.as_str());
+        }
+    }
+}
