@@ -25,6 +25,7 @@ const PERSON_FIELDS: &[&str] = &[
     "creator",
     "developer",
     "enabled_by",
+    "enduser",
     "login",
     "merged_by",
     "pusher",
@@ -133,7 +134,8 @@ impl Privacy {
     pub fn scrub_object(&self, map: &mut Map<String, Value>) {
         for (key, value) in map.iter_mut() {
             let name = key.to_ascii_lowercase();
-            if PERSON_FIELDS.contains(&name.as_str()) {
+            // OpenTelemetry writes a path as one name: `vcs.ref.head.revision.author.name`, `user.id`.
+            if name.split('.').any(|part| PERSON_FIELDS.contains(&part)) {
                 self.scrub_person(value);
             } else if SECRET_FIELDS.contains(&name.as_str()) && !value.is_null() {
                 *value = Value::String(MASK.to_owned());
@@ -266,6 +268,17 @@ mod tests {
 
     fn privacy() -> Privacy {
         Privacy::new(b"k")
+    }
+
+    #[test]
+    fn a_person_is_found_inside_a_dotted_name() {
+        let mut object = json!({"vcs.ref.head.revision.author.name": "Ann", "user.id": 7, "enduser.id": "ann",
+            "user_agent.original": "curl/8", "service.name": "api"});
+        privacy().scrub_object(object.as_object_mut().unwrap());
+        for key in ["vcs.ref.head.revision.author.name", "user.id", "enduser.id"] {
+            assert!(object[key].as_str().unwrap().starts_with("u-"), "{key}");
+        }
+        assert_eq!((&object["user_agent.original"], &object["service.name"]), (&json!("curl/8"), &json!("api")));
     }
 
     #[test]
