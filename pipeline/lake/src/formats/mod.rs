@@ -5,6 +5,9 @@
 
 mod github;
 mod native;
+mod otlp;
+mod samples;
+mod workload;
 
 use domain::Reason;
 use serde_json::{Map, Value};
@@ -51,7 +54,7 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT];
+pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &otlp::FORMAT];
 
 impl Format {
     /// The events of the contract.
