@@ -6,6 +6,7 @@
 mod github;
 mod native;
 mod otlp;
+mod prometheus;
 mod samples;
 mod workload;
 
@@ -54,7 +55,7 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &otlp::FORMAT];
+pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &otlp::FORMAT, &prometheus::FORMAT];
 
 impl Format {
     /// The events of the contract.
