@@ -12,6 +12,7 @@ use super::samples::{Point, Samples, event};
 use super::{Format, Head, Object, Reader, Taken};
 use domain::Reason;
 use domain::time::Timestamp;
+use query::Query;
 use serde_json::{Value, json};
 use series::Series;
 use std::collections::HashMap;
@@ -93,7 +94,7 @@ impl Prometheus {
             _ => return Err(Reason::Format("the resultType is neither matrix nor vector")),
         };
         let result = data.get("result").and_then(Value::as_array).ok_or(Reason::Format("the result is no array"))?;
-        let query = answer.get("query").or_else(|| data.get("query")).and_then(Value::as_str);
+        let query = answer.get("query").or_else(|| data.get("query")).and_then(Value::as_str).map(Query::read);
         for entry in result {
             let values = match (entry.get("values").and_then(Value::as_array), entry.get("value")) {
                 (Some(values), _) if matrix => values.as_slice(),
@@ -108,7 +109,7 @@ impl Prometheus {
                 }
             };
             let labels = entry.get("metric").and_then(Value::as_object).cloned();
-            let series = labels.ok_or("a series has no labels").and_then(|labels| Series::new(labels, query));
+            let series = labels.ok_or("a series has no labels").and_then(|labels| Series::new(labels, query.as_ref()));
             let series = match series {
                 Ok(series) => series,
                 Err(reason) => {
@@ -352,6 +353,21 @@ container_memory_usage_bytes{pod="a-0",container="b"} -1 1790813320.5
         }
         for time in [json!("1"), json!(null), json!(-1), json!(1e300), json!(u64::MAX), json!({"0": 1})] {
             assert_eq!(refused(one(json!({"__name__": "m"}), json!([time, "1"]))), Reason::Timestamp);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_and_no_query_makes_it_stop(
+            line in "[{}\\[\\]()=,\"\\\\#/ a-cü0-9.:by-]{0,60}",
+            any in "\\PC{0,40}",
+        ) {
+            for text in [&line, &any] {
+                recognises(&Head::Text(text));
+                events_of(&FORMAT, [json!(text)]);
+                Query::read(text).measure(&Object::new());
+                crate::formats::workload::of_pod(text);
+            }
         }
     }
 }

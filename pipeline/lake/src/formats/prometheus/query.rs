@@ -4,39 +4,64 @@ use super::series::measure;
 use crate::formats::Object;
 use crate::formats::samples::Measure;
 
-/// What a query says about the series it gives.
-#[derive(Debug, PartialEq)]
+/// A longer query is not looked into, and a longer name is cut: queries may list every pod of a cluster.
+const LIMIT: usize = 64 << 10;
+const NAME_LIMIT: usize = 256;
+
+/// A query, as far as it is understood.
+///
+/// Understood are `sum|max|avg|min by (…) (rate|irate(METRIC{…}[5m]))` in any nesting, and the share of throttled
+/// periods as one such by another. Whatever else a query does, its values are no plain samples, and become `kpi`.
 pub(super) struct Query {
-    /// What they measure, if it is something about a container.
-    pub(super) measure: Option<Measure>,
+    /// What its values are called where no metric is named.
+    pub(super) name: String,
     /// The namespace, if it asks for only one: sums may take it from the labels.
     pub(super) namespace: Option<String>,
+    /// The `resource` it asks for, which is how kube-state-metrics tells CPU from memory.
+    resource: Option<String>,
+    /// The metric, or the two that are divided, and whether their growth a second is asked for.
+    sides: Vec<Option<(String, bool)>>,
 }
 
-/// Understands `sum|max|avg|min by (…) (rate|irate(METRIC{…}[5m]))` in any nesting, and the share of throttled
-/// periods as one such by another. Whatever else a query does, its values are no plain samples, and become `kpi`.
-pub(super) fn read(query: &str, labels: &Object) -> Query {
-    let (bare, namespace) = bare(query);
-    let known = |side: &str| {
-        let (name, rate) = metric(side)?;
-        let mut labels = labels.clone();
-        labels.extend(matched(query, "resource").map(|value| ("resource".to_owned(), value.into())));
-        Some((measure(name, &labels)?, rate))
-    };
-    let measure = match bare.split_once('/') {
-        None => known(&bare).and_then(|(measure, rate)| if rate { measure.per_second() } else { Some(measure) }),
-        Some((above, below)) => match (known(above), known(below)) {
-            (Some((Measure::THROTTLED_PERIODS, true)), Some((Measure::PERIODS, true))) => {
-                Some(Measure::THROTTLED_RATIO)
-            }
+impl Query {
+    pub(super) fn read(query: &str) -> Self {
+        let bare = if query.len() <= LIMIT { bare(query) } else { String::from("?") };
+        let side = |side: &str| metric(side).map(|(name, rate)| (name.to_owned(), rate));
+        let name = if query.len() <= NAME_LIMIT {
+            query.to_owned()
+        } else {
+            let start = &query[..query.floor_char_boundary(NAME_LIMIT)];
+            format!("{start}… {}", &blake3::hash(query.as_bytes()).to_hex()[..16])
+        };
+        Self {
+            name,
+            namespace: matched(query, "namespace"),
+            resource: matched(query, "resource"),
+            sides: bare.split('/').take(3).map(side).collect(),
+        }
+    }
+
+    /// What a series of the answer measures, if it is something about a container.
+    pub(super) fn measure(&self, labels: &Object) -> Option<Measure> {
+        let known = |side: &Option<(String, bool)>| {
+            let (name, rate) = side.as_ref()?;
+            let mut labels = labels.clone();
+            labels.extend(self.resource.as_deref().map(|resource| ("resource".to_owned(), resource.into())));
+            Some((measure(name, &labels)?, *rate))
+        };
+        match &self.sides[..] {
+            [one] => known(one).and_then(|(measure, rate)| if rate { measure.per_second() } else { Some(measure) }),
+            [above, below] => match (known(above)?, known(below)?) {
+                ((Measure::THROTTLED_PERIODS, true), (Measure::PERIODS, true)) => Some(Measure::THROTTLED_RATIO),
+                _ => None,
+            },
             _ => None,
-        },
-    };
-    Query { measure, namespace }
+        }
+    }
 }
 
 /// The query without selectors, windows, texts and groupings.
-fn bare(query: &str) -> (String, Option<String>) {
+fn bare(query: &str) -> String {
     let mut out = String::new();
     let (mut depth, mut quote) = (0_usize, None);
     let mut letters = query.chars();
@@ -57,7 +82,7 @@ fn bare(query: &str) -> (String, Option<String>) {
             out.replace_range(start..end, " ");
         }
     }
-    (out, matched(query, "namespace"))
+    out
 }
 
 /// Where `by (…)` stands.
@@ -105,14 +130,13 @@ mod tests {
     use super::*;
 
     fn measured(query: &str) -> Option<Measure> {
-        read(query, &Object::new()).measure
+        Query::read(query).measure(&Object::new())
     }
 
     #[test]
     fn a_rate_of_cpu_seconds_is_cores() {
         let krr = r#"max(rate(container_cpu_usage_seconds_total{namespace="dev", pod=~"a|b/c"}[5m])) by (pod, job)"#;
-        let query = read(krr, &Object::new());
-        assert_eq!(query, Query { measure: Some(Measure::CPU), namespace: Some("dev".into()) });
+        assert_eq!((measured(krr), Query::read(krr).namespace.as_deref()), (Some(Measure::CPU), Some("dev")));
         assert_eq!(measured("sum by(pod) (irate(container_cpu_usage_seconds_total[1m]))"), Some(Measure::CPU));
         let memory = "max(container_memory_working_set_bytes{}) by (pod)";
         assert_eq!(measured(memory), Some(Measure::WORKING_SET));
@@ -140,5 +164,12 @@ mod tests {
         ] {
             assert_eq!(measured(query), None, "{query}");
         }
+    }
+
+    #[test]
+    fn a_query_of_any_length_has_a_short_name_of_its_own() {
+        let long = |pod: &str| Query::read(&format!("up{{pod=~\"{}{pod}\"}}", "ü|".repeat(LIMIT))).name;
+        assert!(long("a").len() < NAME_LIMIT + 24);
+        assert_ne!(long("a"), long("b"));
     }
 }

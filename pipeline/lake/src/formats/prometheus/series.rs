@@ -3,7 +3,7 @@
 //! Names: cAdvisor (`metrics/prometheus.go`) and kube-state-metrics (`docs/metrics/workload/pod-metrics.md`), which are
 //! what Robusta KRR and the Vertical Pod Autoscaler's history provider read.
 
-use super::query::{self, Query};
+use super::query::Query;
 use crate::formats::samples::{Measure, Who};
 use crate::formats::{Object, workload};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(super) struct Series {
 
 impl Series {
     /// From its labels and the query that gave it, if that is known.
-    pub(super) fn new(mut labels: Object, query: Option<&str>) -> Result<Self, &'static str> {
+    pub(super) fn new(mut labels: Object, query: Option<&Query>) -> Result<Self, &'static str> {
         let name = match labels.remove("__name__") {
             Some(Value::String(name)) if !name.is_empty() => Some(name),
             Some(_) => return Err("the name of a series is no text"),
@@ -33,15 +33,14 @@ impl Series {
         if labels.values().any(|value| !value.is_string()) {
             return Err("a label is no text");
         }
-        let asked = query.map(|query| query::read(query, &labels)).unwrap_or(Query { measure: None, namespace: None });
         let measure = match &name {
             Some(name) => measure(name, &labels),
-            None => asked.measure,
+            None => query.and_then(|query| query.measure(&labels)),
         };
         let metric = name
-            .or_else(|| query.map(str::to_owned))
+            .or_else(|| query.map(|query| query.name.clone()))
             .ok_or("a series without a name, and no \"query\" beside \"data\" to tell what it is")?;
-        let (env, who) = container(&labels, asked.namespace.as_deref());
+        let (env, who) = container(&labels, query.and_then(|query| query.namespace.as_deref()));
         // The pause container uses nothing; it stands for its pod where the network is counted.
         let pause = label(&labels, &["exported_container", "container"]) == Some("POD");
         let measure = measure.filter(|measure| !pause || *measure == Measure::NET_RX || *measure == Measure::NET_TX);
