@@ -52,6 +52,7 @@ fn is_person(name: &[u8]) -> bool {
             | b"dismissedby"
             | b"developer"
             | b"enabledby"
+            | b"enduser"
             | b"mergedby"
             | b"mergeuser"
             | b"pusher"
@@ -78,6 +79,10 @@ pub fn is_person_field(key: &str) -> bool {
     let Some(last) = bytes.last() else { return false };
     if !matches!(last.to_ascii_lowercase(), b'd' | b'e' | b'l' | b'n' | b'r' | b's' | b'y') {
         return false;
+    }
+    // OpenTelemetry writes a path as one name: `vcs.ref.head.revision.author.name`.
+    if bytes.contains(&b'.') && key.split('.').any(|part| part.len() < key.len() && is_person_field(part)) {
+        return true;
     }
     let Some(folded) = Folded::new(key) else { return false };
     let name = folded.text();

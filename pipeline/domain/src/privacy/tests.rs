@@ -7,6 +7,17 @@ fn privacy() -> Privacy {
 }
 
 #[test]
+fn a_person_is_found_inside_a_dotted_name() {
+    let mut object = json!({"vcs.ref.head.revision.author.name": "Ann", "user.id": 7, "enduser.id": "ann",
+        "user_agent.original": "curl/8", "service.name": "api"});
+    privacy().scrub_object(object.as_object_mut().unwrap());
+    for key in ["vcs.ref.head.revision.author.name", "user.id", "enduser.id"] {
+        assert!(object[key].as_str().unwrap().starts_with("u-"), "{key}");
+    }
+    assert_eq!((&object["user_agent.original"], &object["service.name"]), (&json!("curl/8"), &json!("api")));
+}
+
+#[test]
 fn planted_secrets_do_not_survive() {
     let pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----";
     let github = format!("token ghp_{}", "a1".repeat(18));

@@ -7,6 +7,10 @@ mod actions;
 mod gharchive;
 mod github;
 mod native;
+mod otlp;
+mod prometheus;
+mod samples;
+mod workload;
 
 use domain::Reason;
 use serde_json::{Map, Value};
@@ -53,7 +57,14 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT];
+pub const FORMATS: &[&Format] = &[
+    &native::FORMAT,
+    &github::FORMAT,
+    &gharchive::FORMAT,
+    &actions::FORMAT,
+    &otlp::FORMAT,
+    &prometheus::FORMAT,
+];
 
 impl Format {
     /// The events of the contract.

@@ -1,0 +1,387 @@
+//! Metrics: `usage` of containers and pods, `kpi` for all others.
+
+use super::names::measure;
+use super::{Resource, Samples, Taken, attributes, inner, list, micros, plain, text, unsigned};
+use crate::formats::Object;
+use crate::formats::samples::{Measure, Point};
+use domain::Reason;
+use domain::time::SECOND;
+use serde_json::{Value, json};
+
+/// What the points of a metric are.
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    Gauge,
+    Sum,
+    /// A histogram or summary: a count and a sum.
+    Distribution,
+}
+
+/// A metric and its points.
+pub(super) struct Metric<'v> {
+    pub(super) name: &'v str,
+    pub(super) unit: Option<&'v str>,
+    shape: Shape,
+    /// Whether each point counts from the end of the one before, not from the start of all.
+    pub(super) delta: bool,
+    /// Whether it never falls but to begin anew.
+    pub(super) monotonic: bool,
+    points: &'v [Value],
+}
+
+pub(super) fn read(samples: &mut Samples, resource: &Resource, entry: &Value, out: &mut Vec<Taken>) {
+    for value in inner(entry, "scopeMetrics", "metrics") {
+        match metric(value) {
+            Ok(metric) => metric.points.iter().for_each(|point| take(samples, resource, &metric, point, out)),
+            Err(reason) => out.push(resource.reject(value, Reason::Format(reason))),
+        }
+    }
+}
+
+fn metric(value: &Value) -> Result<Metric<'_>, &'static str> {
+    let name =
+        value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or("a metric has no name")?;
+    let unit = value.get("unit").and_then(Value::as_str).filter(|unit| !unit.is_empty());
+    let data = |key: &str| value.get(key).filter(|data| data.get("dataPoints").is_some_and(Value::is_array));
+    let (shape, data) = if let Some(gauge) = data("gauge") {
+        (Shape::Gauge, gauge)
+    } else if let Some(sum) = data("sum") {
+        (Shape::Sum, sum)
+    } else {
+        let found = ["histogram", "exponentialHistogram", "summary"].into_iter().find_map(data);
+        (Shape::Distribution, found.ok_or("a metric has no data points of a known kind")?)
+    };
+    let monotonic = data.get("isMonotonic").and_then(Value::as_bool).unwrap_or(false);
+    Ok(Metric { name, unit, shape, delta: is_delta(data), monotonic, points: list(data, "dataPoints") })
+}
+
+/// Enumerations are written as numbers or by name. What says nothing is taken as a running total, the default of SDKs.
+fn is_delta(data: &Value) -> bool {
+    match data.get("aggregationTemporality") {
+        Some(Value::String(name)) => name.ends_with("DELTA"),
+        Some(number) => number.as_u64() == Some(1),
+        None => false,
+    }
+}
+
+fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: &Value, out: &mut Vec<Taken>) {
+    // Bit 0 of the flags: the series has ended, there is no value.
+    if unsigned(point.get("flags")).is_some_and(|flags| flags & 1 == 1) {
+        return;
+    }
+    let mut refuse = |reason| {
+        let what = json!({"metric": metric.name, "point": plain(point)});
+        out.push(resource.reject(&what, reason));
+    };
+    let Some(at) = micros(point.get("timeUnixNano")) else { return refuse(Reason::Timestamp) };
+    if metric.shape == Shape::Distribution {
+        return distribution(resource, metric, point, at, out);
+    }
+    let value = match value(point) {
+        Some(value) if value.is_nan() => return,
+        Some(value) if value.is_finite() => value,
+        _ => return refuse(Reason::Format("a data point has no finite number")),
+    };
+    let attributes = attributes(point);
+    if let Some(who) = &resource.who
+        && let Some(measure) = measure(metric, &attributes)
+    {
+        if value < 0.0 {
+            return refuse(Reason::Format("a container's use is negative"));
+        }
+        let since = begin(metric, point, at);
+        if metric.delta && since.is_none() {
+            return refuse(Reason::Format("a delta has no startTimeUnixNano before its end"));
+        }
+        let series = who.series(metric.name, &Value::Object(attributes).to_string());
+        if measure == Measure::RESTARTS && text(&resource.attributes, &[LAST_REASON]).is_some() {
+            let oom = text(&resource.attributes, &[LAST_REASON]) == Some("OOMKilled");
+            let value = f64::from(u8::from(oom));
+            samples.add(&Point { who, series, measure: Measure::LAST_EXIT_OOM, at, value, since: None }, out);
+        }
+        return samples.add(&Point { who, series, measure, at, value, since }, out);
+    }
+    let mut payload = kpi(metric, metric.name, metric.unit, value, attributes, point, at);
+    if metric.shape != Shape::Gauge {
+        payload.insert("monotonic".into(), json!(metric.monotonic));
+    }
+    out.push(Ok(resource.event(at, "kpi", payload)));
+}
+
+/// When a delta began.
+fn begin(metric: &Metric<'_>, point: &Value, at: i64) -> Option<i64> {
+    micros(point.get("startTimeUnixNano")).filter(|since| metric.delta && *since < at)
+}
+
+/// The cluster receiver tells why a container ended last as an attribute of the container.
+const LAST_REASON: &str = "k8s.container.status.last_terminated_reason";
+
+fn value(point: &Value) -> Option<f64> {
+    match (point.get("asDouble"), point.get("asInt")) {
+        (Some(Value::String(text)), _) | (None, Some(Value::String(text))) => text.parse().ok(),
+        (Some(number), _) | (None, Some(number)) => number.as_f64(),
+        (None, None) => None,
+    }
+}
+
+fn kpi(
+    metric: &Metric<'_>,
+    name: &str,
+    unit: Option<&str>,
+    value: f64,
+    attributes: Object,
+    point: &Value,
+    at: i64,
+) -> Object {
+    let mut payload = Object::new();
+    payload.insert("metric".into(), json!(name));
+    payload.insert("value".into(), json!(value));
+    payload.extend(unit.map(|unit| ("unit".to_owned(), json!(unit))));
+    if !attributes.is_empty() {
+        payload.insert("attributes".into(), Value::Object(attributes));
+    }
+    if let Some(since) = begin(metric, point, at) {
+        payload.insert("interval_s".into(), json!((at - since) as f64 / SECOND as f64));
+    }
+    payload
+}
+
+/// Two values: how many, with the buckets or quantiles as they are written; and their sum.
+fn distribution(resource: &Resource, metric: &Metric<'_>, point: &Value, at: i64, out: &mut Vec<Taken>) {
+    let Some(count) = unsigned(point.get("count")) else {
+        let what = json!({"metric": metric.name, "point": plain(point)});
+        return out.push(resource.reject(&what, Reason::Format("a histogram or summary has no count")));
+    };
+    let name = format!("{}.count", metric.name);
+    let mut payload = kpi(metric, &name, Some("1"), count as f64, attributes(point), point, at);
+    for key in ["bucketCounts", "explicitBounds", "quantileValues", "scale", "zeroCount", "positive", "negative"] {
+        payload.extend(point.get(key).map(|value| (key.to_owned(), value.clone())));
+    }
+    out.push(Ok(resource.event(at, "kpi", payload)));
+    // Without a sum the values may be negative, or were not added up: OTLP leaves it out then.
+    if let Some(sum) = point.get("sum").and_then(Value::as_f64) {
+        let name = format!("{}.sum", metric.name);
+        let mut payload = kpi(metric, &name, metric.unit, sum, attributes(point), point, at);
+        for key in ["min", "max"] {
+            payload.extend(point.get(key).map(|value| (key.to_owned(), value.clone())));
+        }
+        out.push(Ok(resource.event(at, "kpi", payload)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FORMAT;
+    use super::*;
+    use crate::formats::events_of;
+    use domain::Event;
+
+    const T0: u64 = 1_790_813_290_000_000_000;
+
+    fn at(seconds: u64) -> Value {
+        json!((T0 + seconds * 1_000_000_000).to_string())
+    }
+
+    fn strings(pairs: &[(&str, &str)]) -> Value {
+        pairs.iter().map(|(key, text)| json!({"key": key, "value": {"stringValue": text}})).collect()
+    }
+
+    fn request(resource: &[(&str, &str)], metrics: Value) -> Value {
+        json!({"resourceMetrics": [{"resource": {"attributes": strings(resource)},
+            "scopeMetrics": [{"scope": {"name": "receiver"}, "metrics": metrics}]}]})
+    }
+
+    fn taken(requests: impl IntoIterator<Item = Value>) -> Vec<Result<Event, Reason>> {
+        events_of(&FORMAT, requests)
+    }
+
+    fn events(requests: impl IntoIterator<Item = Value>) -> Vec<Event> {
+        taken(requests).into_iter().map(Result::unwrap).collect()
+    }
+
+    const POD: &[(&str, &str)] = &[
+        ("k8s.namespace.name", "dev-ann"),
+        ("k8s.pod.name", "api-5d4d5c9b8f-2lkqz"),
+        ("k8s.container.name", "app"),
+        ("k8s.node.name", "n1"),
+    ];
+
+    fn gauge(name: &str, unit: &str, points: Value) -> Value {
+        json!({"name": name, "unit": unit, "gauge": {"dataPoints": points}})
+    }
+
+    fn sum(name: &str, unit: &str, points: Value) -> Value {
+        json!({"name": name, "unit": unit,
+            "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points}})
+    }
+
+    #[test]
+    fn the_kubelets_points_of_one_moment_become_one_usage() {
+        let kubelet = |seconds: u64, cpu: f64, memory: Value| {
+            request(
+                POD,
+                json!([
+                    gauge("container.cpu.usage", "{cpu}", json!([{"timeUnixNano": at(seconds), "asDouble": 9.0}])),
+                    sum("container.cpu.time", "s", json!([{"timeUnixNano": at(seconds), "asDouble": cpu}])),
+                    gauge(
+                        "container.memory.working_set",
+                        "By",
+                        json!([{"timeUnixNano": at(seconds), "asInt": memory}])
+                    ),
+                    gauge("container.memory.usage", "By", json!([{"timeUnixNano": at(seconds), "asInt": "700"}])),
+                ]),
+            )
+        };
+        let limits = request(
+            POD,
+            json!([
+                gauge("k8s.container.cpu_limit", "{cpu}", json!([{"timeUnixNano": at(3), "asDouble": 1.5}])),
+                gauge("k8s.container.memory_limit", "By", json!([{"timeUnixNano": at(3), "asInt": "1000"}])),
+            ]),
+        );
+        let events = events([kubelet(0, 100.0, json!("500")), limits, kubelet(20, 110.0, json!(600))]);
+        let [first, limit, second] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(first.resource.as_deref(), Some("dev-ann/api/app"));
+        assert_eq!(first.env.as_deref(), Some("dev-ann"));
+        assert_eq!(first.payload["cpu_cores"], 9.0);
+        assert_eq!(first.payload["interval_s"], 20.0);
+        assert_eq!(limit.payload["memory_limit_bytes"], 1000);
+        assert_eq!(second.payload["cpu_cores"], 0.5);
+        assert_eq!(second.payload["memory_bytes"], 600);
+        assert_eq!(second.payload["memory_usage_bytes"], 700);
+        assert_eq!(second.payload["cpu_limit_cores"], 1.5);
+        assert_eq!(second.payload["pod"], "api-5d4d5c9b8f-2lkqz");
+        assert_eq!(second.ts.0, (T0 / 1_000) as i64 + 20 * SECOND);
+    }
+
+    #[test]
+    fn docker_counters_add_up_over_devices_and_survive_a_restart() {
+        let docker = |seconds: u64, cpu: &str, eth0: u64, read: u64| {
+            let point = |value: Value, keys: &[(&str, &str)]| {
+                let keys = strings(keys);
+                json!({"timeUnixNano": at(seconds), "asInt": value, "attributes": keys})
+            };
+            let disk = |operation: &str| point(json!(read), &[("operation", operation)]);
+            let port = |name: &str| point(json!(eth0), &[("interface", name)]);
+            let periods = |n: u64| json!([{"timeUnixNano": at(seconds), "asInt": n}]);
+            request(
+                &[
+                    ("container.name", "/shop-web-1"),
+                    ("container.id", "c0ffee"),
+                    ("com.docker.compose.project", "shop"),
+                    ("com.docker.compose.service", "web"),
+                ],
+                json!([
+                    sum("container.cpu.usage.total", "ns", json!([point(json!(cpu), &[])])),
+                    sum("container.network.io.usage.rx_bytes", "By",
+                        json!([port("eth0"), port("eth1")])),
+                    sum("container.blockio.io_service_bytes_recursive", "By",
+                        json!([disk("Read"), disk("total")])),
+                    sum("container.cpu.throttling_data.periods", "{periods}", periods(seconds * 10)),
+                    sum("container.cpu.throttling_data.throttled_periods", "{periods}", periods(seconds)),
+                    {"name": "container.memory.usage.total", "unit": "By", "sum": {"aggregationTemporality": 2,
+                        "dataPoints": [{"timeUnixNano": at(seconds), "asInt": "42"}]}},
+                ]),
+            )
+        };
+        let all = events([
+            docker(0, "1000000000", 100, 7),
+            docker(10, "6000000000", 150, 17),
+            docker(20, "2000000000", 20, 27),
+        ]);
+        let usage: Vec<&Event> = all.iter().filter(|event| event.kind == "usage").collect();
+        assert_eq!(usage.len(), 3);
+        assert_eq!(usage[0].resource.as_deref(), Some("shop/web"));
+        assert!(!usage[0].payload.contains_key("cpu_cores") && !usage[0].payload.contains_key("net_rx_bytes"));
+        assert_eq!(usage[1].payload["cpu_cores"], 0.5);
+        assert_eq!(usage[1].payload["net_rx_bytes"], 100);
+        assert_eq!(usage[1].payload["io_read_bytes"], 10);
+        assert_eq!(usage[1].payload["throttled_ratio"], 0.1);
+        assert_eq!(usage[2].payload["cpu_cores"], 0.2);
+        assert_eq!(usage[2].payload["net_rx_bytes"], 40);
+        assert_eq!(usage[2].payload["memory_bytes"], 42);
+        // The direction nobody asked for is kept as it is.
+        assert_eq!(all.iter().filter(|event| event.kind == "kpi").count(), 3);
+    }
+
+    #[test]
+    fn deltas_tell_their_own_interval() {
+        let mode = |mode: &str| strings(&[("cpu.mode", mode)]);
+        let metric = json!({"name": "container.cpu.time", "unit": "s", "sum": {
+            "aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA", "isMonotonic": true, "dataPoints": [
+            {"startTimeUnixNano": at(0), "timeUnixNano": at(30), "asDouble": 6.0, "attributes": mode("user")},
+            {"startTimeUnixNano": at(0), "timeUnixNano": at(30), "asDouble": 9.0, "attributes": mode("system")},
+            {"timeUnixNano": at(60), "asDouble": 6.0}]}});
+        let taken = taken([request(POD, json!([metric]))]);
+        assert_eq!(taken[0], Err(Reason::Format("a delta has no startTimeUnixNano before its end")));
+        let usage = taken[1].as_ref().unwrap();
+        assert_eq!(usage.payload["cpu_cores"], 0.5);
+        assert_eq!(usage.payload["interval_s"], 30.0);
+    }
+
+    #[test]
+    fn a_restart_after_running_out_of_memory_is_an_oom_kill() {
+        let cluster = |seconds: u64, restarts: u64| {
+            let mut resource = POD.to_vec();
+            if restarts > 0 {
+                resource.push((LAST_REASON, "OOMKilled"));
+            }
+            request(
+                &resource,
+                json!([gauge(
+                    "k8s.container.restarts",
+                    "{restart}",
+                    json!([{"timeUnixNano": at(seconds), "asInt": restarts}])
+                )]),
+            )
+        };
+        let events = events([cluster(0, 0), cluster(10, 0), cluster(20, 2), cluster(30, 2)]);
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].payload["oom_kills"], 2);
+    }
+
+    #[test]
+    fn every_other_number_is_a_kpi_and_histograms_are_two() {
+        let service = &[("service.namespace", "shop"), ("service.name", "cart")];
+        let events = events([request(
+            service,
+            json!([
+                gauge("queue.depth", "{item}", json!([
+                {"timeUnixNano": at(0), "asInt": "-3", "attributes": strings(&[("q", "a")])},
+                    {"timeUnixNano": at(1), "flags": 1}, {"timeUnixNano": at(1), "asDouble": "NaN"}])),
+                gauge("container.cpu.usage", "{cpu}", json!([{"timeUnixNano": at(0), "asDouble": 0.25}])),
+                {"name": "latency", "unit": "ms", "histogram": {"aggregationTemporality": 1, "dataPoints": [
+                    {"startTimeUnixNano": at(0), "timeUnixNano": at(60), "count": "4", "sum": 10.5,
+                     "bucketCounts": ["1", "3"], "explicitBounds": [5.0], "max": 7.0}]}},
+            ]),
+        )]);
+        let of = |metric: &str| events.iter().find(|event| event.payload["metric"] == metric).unwrap();
+        assert_eq!(events.len(), 4);
+        assert_eq!(of("queue.depth").payload["value"], -3.0);
+        assert_eq!(of("queue.depth").payload["attributes"]["q"], "a");
+        assert_eq!(of("queue.depth").resource.as_deref(), Some("shop/cart"));
+        assert_eq!(of("container.cpu.usage").payload["value"], 0.25);
+        assert_eq!(of("latency.count").payload["bucketCounts"][1], "3");
+        assert_eq!(of("latency.sum").payload["value"], 10.5);
+        assert_eq!(of("latency.sum").payload["interval_s"], 60.0);
+    }
+
+    #[test]
+    fn what_has_no_usable_value_is_refused_with_its_reason() {
+        let refused = |metric: Value| taken([request(POD, json!([metric]))]).remove(0).unwrap_err();
+        let point = |point: Value| refused(gauge("container.memory.usage", "By", json!([point])));
+        assert_eq!(point(json!({"asInt": 1})), Reason::Timestamp);
+        assert_eq!(point(json!({"timeUnixNano": "18446744073709551615", "asInt": 1})), Reason::Timestamp);
+        let number = Reason::Format("a data point has no finite number");
+        assert_eq!(point(json!({"timeUnixNano": at(0)})), number);
+        assert_eq!(point(json!({"timeUnixNano": at(0), "asInt": {"x": 1}})), number);
+        assert_eq!(point(json!({"timeUnixNano": at(0), "asDouble": "Infinity"})), number);
+        let negative = Reason::Format("a container's use is negative");
+        assert_eq!(point(json!({"timeUnixNano": at(0), "asInt": -1})), negative);
+        assert_eq!(refused(json!({"gauge": {"dataPoints": []}})), Reason::Format("a metric has no name"));
+        let kind = Reason::Format("a metric has no data points of a known kind");
+        assert_eq!(refused(json!({"name": "m", "gauge": []})), kind);
+        let histogram = refused(json!({"name": "m", "summary": {"dataPoints": [{"timeUnixNano": at(0)}]}}));
+        assert_eq!(histogram, Reason::Format("a histogram or summary has no count"));
+    }
+}

@@ -1,0 +1,373 @@
+//! Prometheus: the answers of its query API (`query_range` and `query`), one or one a line, and its text exposition or
+//! OpenMetrics, with times.
+//!
+//! What cAdvisor and kube-state-metrics say about containers becomes `usage`, all else `kpi`. A value that is NaN is no
+//! value (Prometheus marks with it where a series ends) and is passed over; an infinite one is refused.
+
+mod query;
+mod series;
+mod text;
+
+use super::samples::{Point, Samples, event};
+use super::{Format, Head, Object, Reader, Taken};
+use domain::Reason;
+use domain::time::Timestamp;
+use query::Query;
+use serde_json::{Value, json};
+use series::Series;
+use std::collections::HashMap;
+
+pub(super) const FORMAT: Format =
+    Format { name: "prometheus", recognises, reader: || Box::new(Prometheus::default()), independent: false };
+
+/// Metrics whose unit a text dump told are remembered up to so many.
+const UNITS: usize = 100_000;
+
+fn recognises(head: &Head) -> bool {
+    match head {
+        Head::Json(value) => {
+            let text = |value: Option<&Value>| value.is_some_and(Value::is_string);
+            match value.get("status").and_then(Value::as_str) {
+                Some("success") => {
+                    let data = value.get("data");
+                    text(data.and_then(|data| data.get("resultType")))
+                        && data.is_some_and(|d| d.get("result").is_some())
+                }
+                Some("error") => text(value.get("errorType")) && text(value.get("error")),
+                _ => false,
+            }
+        }
+        Head::Text(line) => text::recognises(line),
+    }
+}
+
+#[derive(Default)]
+struct Prometheus {
+    samples: Samples,
+    units: HashMap<String, String>,
+}
+
+impl Reader for Prometheus {
+    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+        if let Err(reason) = self.answer(&value, out) {
+            out.push(Err((value, reason)));
+        }
+    }
+
+    fn text(&mut self, line: &str, out: &mut Vec<Taken>) {
+        let refused = match text::read(line) {
+            Ok(text::Line::Comment) => return,
+            Ok(text::Line::Unit(metric, unit)) => {
+                if self.units.len() < UNITS {
+                    self.units.insert(metric, unit);
+                }
+                return;
+            }
+            Ok(text::Line::Sample { labels, value, seconds }) => Series::new(labels, None)
+                .map_err(Reason::Format)
+                .and_then(|series| self.sample(&series, seconds, &value, out)),
+            Err(reason) => Err(Reason::Format(reason)),
+        };
+        if let Err(reason) = refused {
+            out.push(Err((Value::String(line.to_owned()), reason)));
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<Taken>) {
+        self.samples.end(out);
+    }
+}
+
+impl Prometheus {
+    /// One answer of the query API. A series or sample that cannot be taken is refused by itself.
+    fn answer(&mut self, answer: &Value, out: &mut Vec<Taken>) -> Result<(), Reason> {
+        if !answer.is_object() {
+            return Err(Reason::NotAnObject);
+        }
+        if answer.get("status").and_then(Value::as_str) != Some("success") {
+            return Err(Reason::Format("the status of the answer is not \"success\""));
+        }
+        let data = answer.get("data").ok_or(Reason::Format("the answer has no data"))?;
+        let matrix = match data.get("resultType").and_then(Value::as_str) {
+            Some("matrix") => true,
+            Some("vector") => false,
+            _ => return Err(Reason::Format("the resultType is neither matrix nor vector")),
+        };
+        let result = data.get("result").and_then(Value::as_array).ok_or(Reason::Format("the result is no array"))?;
+        let query = answer.get("query").or_else(|| data.get("query")).and_then(Value::as_str).map(Query::read);
+        for entry in result {
+            let values = match (entry.get("values").and_then(Value::as_array), entry.get("value")) {
+                (Some(values), _) if matrix => values.as_slice(),
+                (_, Some(value)) if !matrix => std::slice::from_ref(value),
+                _ if entry.get("histograms").or_else(|| entry.get("histogram")).is_some() => {
+                    out.push(Err((entry.clone(), Reason::Format("native histograms are not read"))));
+                    continue;
+                }
+                _ => {
+                    out.push(Err((entry.clone(), Reason::Format("a series has no values"))));
+                    continue;
+                }
+            };
+            let labels = entry.get("metric").and_then(Value::as_object).cloned();
+            let series = labels.ok_or("a series has no labels").and_then(|labels| Series::new(labels, query.as_ref()));
+            let series = match series {
+                Ok(series) => series,
+                Err(reason) => {
+                    out.push(Err((entry.clone(), Reason::Format(reason))));
+                    continue;
+                }
+            };
+            for pair in values {
+                let taken = match (pair.get(0).and_then(Value::as_f64), pair.get(1)) {
+                    (Some(seconds), Some(Value::String(value))) => self.sample(&series, seconds, value, out),
+                    (Some(seconds), Some(Value::Number(value))) => {
+                        self.sample(&series, seconds, &value.to_string(), out)
+                    }
+                    (None, _) => Err(Reason::Timestamp),
+                    _ => Err(Reason::Format("a sample has no value")),
+                };
+                if let Err(reason) = taken {
+                    out.push(Err((json!({"metric": entry.get("metric"), "value": pair}), reason)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, series: &Series, seconds: f64, value: &str, out: &mut Vec<Taken>) -> Result<(), Reason> {
+        // Rust saturates: what is out of range, or no number at all, is not usable afterwards or 1970.
+        let at = (seconds * 1e6).round() as i64;
+        if !seconds.is_finite() || !Timestamp(at).is_usable() {
+            return Err(Reason::Timestamp);
+        }
+        let value: f64 = value.parse().map_err(|_| Reason::Format("the value of a sample is no number"))?;
+        if value.is_nan() {
+            return Ok(());
+        }
+        if value.is_infinite() {
+            return Err(Reason::Format("the value of a sample is infinite"));
+        }
+        if let (Some(who), Some((measure, id))) = (&series.who, series.measure) {
+            if value < 0.0 {
+                return Err(Reason::Format("a container's use is negative"));
+            }
+            self.samples.add(&Point { who, series: id, measure, at, value, since: None }, out);
+            return Ok(());
+        }
+        let mut payload = Object::new();
+        payload.insert("metric".into(), json!(series.metric));
+        payload.insert("value".into(), json!(value));
+        payload.extend(self.unit(&series.metric).map(|unit| ("unit".to_owned(), json!(unit))));
+        if !series.labels.is_empty() {
+            payload.insert("labels".into(), Value::Object(series.labels.clone()));
+        }
+        let resource = series.who.as_ref().map(|who| who.resource());
+        out.push(Ok(event(at, "kpi", series.env.as_deref(), resource, payload)));
+        Ok(())
+    }
+
+    /// The unit that a text dump told of the metric, or of the family it belongs to.
+    fn unit(&self, metric: &str) -> Option<&str> {
+        let family = ["_total", "_count", "_sum", "_bucket"].iter().find_map(|ending| metric.strip_suffix(ending));
+        self.units.get(metric).or_else(|| self.units.get(family?)).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::events_of;
+    use domain::Event;
+
+    const T0: i64 = 1_790_813_290;
+
+    fn events(values: impl IntoIterator<Item = Value>) -> Vec<Event> {
+        events_of(&FORMAT, values).into_iter().map(Result::unwrap).collect()
+    }
+
+    fn lines(text: &str) -> Vec<Result<Event, Reason>> {
+        events_of(&FORMAT, text.lines().map(|line| json!(line)))
+    }
+
+    fn matrix(series: &[(Value, &[(i64, &str)])]) -> Value {
+        let result: Vec<Value> = series
+            .iter()
+            .map(|(labels, values)| {
+                let mut metric = json!({"namespace": "dev", "pod": "api-5d4d5c9b8f-2lkqz", "container": "app"});
+                metric.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
+                let values: Vec<Value> = values.iter().map(|(at, value)| json!([T0 + at, value])).collect();
+                json!({"metric": metric, "values": values})
+            })
+            .collect();
+        json!({"status": "success", "data": {"resultType": "matrix", "result": result}})
+    }
+
+    #[test]
+    fn only_answers_of_the_query_api_are_recognised() {
+        let name = |value: Value| Format::detect(&Head::Json(&value)).name;
+        assert_eq!(name(matrix(&[])), "prometheus");
+        assert_eq!(name(json!({"status": "error", "errorType": "bad_data", "error": "parse error"})), "prometheus");
+        assert_eq!(name(json!({"status": "success", "data": ["up"]})), "native");
+        assert_eq!(name(json!({"ts": "2026-10-01T00:00:00Z", "type": "kpi", "status": "success"})), "native");
+        assert_eq!(name(json!({"_repo": "o/r", "_number": 3, "_kind": "opened", "status": "error"})), "github");
+        assert_eq!(Format::detect(&Head::Text("# TYPE up gauge")).name, "prometheus");
+        assert_eq!(Format::detect(&Head::Text("not json")).name, "native");
+    }
+
+    #[test]
+    fn series_of_one_container_and_time_become_one_usage() {
+        let cpu = json!({"__name__": "container_cpu_usage_seconds_total", "cpu": "total", "id": "/kubepods/x"});
+        let memory = json!({"__name__": "container_memory_working_set_bytes", "id": "/kubepods/x"});
+        let limit = json!({"__name__": "kube_pod_container_resource_limits", "resource": "memory", "unit": "byte"});
+        let peak = json!({"__name__": "container_memory_max_usage_bytes"});
+        let all = events([
+            matrix(&[(cpu, &[(0, "100"), (60, "130"), (120, "6")]), (peak, &[(0, "9e2"), (60, "900"), (120, "950")])]),
+            matrix(&[(memory, &[(0, "500"), (60, "510.4"), (120, "NaN")])]),
+            matrix(&[(limit, &[(0, "1000"), (60, "1000"), (120, "1000"), (180, "1000")])]),
+        ]);
+        let [first, second, third] = &all[..] else { panic!("{all:?}") };
+        for event in &all {
+            assert_eq!((event.kind.as_str(), event.resource.as_deref()), ("usage", Some("dev/api/app")));
+            assert_eq!(event.payload["memory_limit_bytes"], 1000);
+            assert_eq!(event.payload["interval_s"], 60.0);
+        }
+        assert_eq!(first.payload["memory_bytes"], 500);
+        assert!(!first.payload.contains_key("cpu_cores") && !first.payload.contains_key("memory_peak_bytes"));
+        assert_eq!((&second.payload["cpu_cores"], &second.payload["memory_bytes"]), (&json!(0.5), &json!(510)));
+        // The counter began anew; the peak of all time rose just now.
+        assert_eq!((&third.payload["cpu_cores"], &third.payload["memory_peak_bytes"]), (&json!(0.1), &json!(950)));
+        assert_eq!(third.payload["pod"], "api-5d4d5c9b8f-2lkqz");
+    }
+
+    #[test]
+    fn pods_of_one_workload_are_told_apart_and_the_network_is_the_pods() {
+        let name = "container_memory_working_set_bytes";
+        let other = json!({"__name__": name, "pod": "api-5d4d5c9b8f-9xkzw"});
+        let network =
+            json!({"__name__": "container_network_receive_bytes_total", "container": "POD", "interface": "eth0"});
+        let all = events([matrix(&[
+            (json!({"__name__": name}), &[(0, "1")]),
+            (other, &[(0, "2")]),
+            (network, &[(0, "5"), (60, "25")]),
+        ])]);
+        assert_eq!(all.len(), 3);
+        assert_eq!((&all[0].payload["interval_s"], &all[0].payload["interval_assumed"]), (&json!(60.0), &json!(true)));
+        assert_ne!(all[0].payload["pod"], all[1].payload["pod"]);
+        assert_eq!((all[2].resource.as_deref(), &all[2].payload["net_rx_bytes"]), (Some("dev/api"), &json!(20)));
+    }
+
+    #[test]
+    fn throttled_periods_are_a_share_and_a_last_exit_an_oom_kill() {
+        let name = |name: &str| json!({"__name__": name});
+        let reason =
+            |reason: &str| json!({"__name__": "kube_pod_container_status_last_terminated_reason", "reason": reason});
+        let all = events([matrix(&[
+            (name("container_cpu_cfs_periods_total"), &[(0, "0"), (60, "600"), (120, "1200")]),
+            (name("container_cpu_cfs_throttled_periods_total"), &[(0, "0"), (60, "150"), (120, "150")]),
+            (name("kube_pod_container_status_restarts_total"), &[(0, "3"), (60, "3"), (120, "4")]),
+            (reason("OOMKilled"), &[(0, "0"), (60, "0"), (120, "1")]),
+            (reason("Completed"), &[(0, "1")]),
+        ])]);
+        let usage: Vec<&Event> = all.iter().filter(|event| event.kind == "usage").collect();
+        assert_eq!(usage[0].payload["throttled_ratio"], 0.25);
+        assert_eq!(usage[1].payload["throttled_ratio"], 0.0);
+        assert_eq!(usage[1].payload["oom_kills"], 1);
+        assert_eq!(all.iter().filter(|event| event.kind == "kpi").count(), 1);
+    }
+
+    #[test]
+    fn an_answer_without_names_needs_its_query() {
+        let answer = json!({"status": "success", "data": {"resultType": "vector", "result": [
+            {"metric": {"container": "app", "pod": "postgres-0"}, "value": [1_790_813_290.781, "0.25"]}]}});
+        let missing = "a series without a name, and no \"query\" beside \"data\" to tell what it is";
+        assert_eq!(events_of(&FORMAT, [answer.clone()]), [Err(Reason::Format(missing))]);
+        let with = |query: &str| {
+            let mut answer = answer.clone();
+            answer["query"] = json!(query);
+            events([answer]).remove(0)
+        };
+        let cores = with(r#"sum by (container, pod) (rate(container_cpu_usage_seconds_total{namespace="dev"}[5m]))"#);
+        assert_eq!((cores.kind.as_str(), cores.resource.as_deref()), ("usage", Some("dev/postgres/app")));
+        assert_eq!(cores.payload["cpu_cores"], 0.25);
+        assert_eq!(cores.ts.0, 1_790_813_290_781_000);
+        let other = with("quantile_over_time(0.95, rate(container_cpu_usage_seconds_total[5m])[14d:5m])");
+        assert_eq!((other.kind.as_str(), &other.payload["value"]), ("kpi", &json!(0.25)));
+    }
+
+    #[test]
+    fn the_text_forms_are_read_line_by_line() {
+        const LABELS: &str =
+            r#"container_label_com_docker_compose_project="shop",container_label_com_docker_compose_service="web""#;
+        let dump = r#"# HELP container_cpu_usage_seconds_total Cumulative cpu time consumed.
+# TYPE container_cpu_usage_seconds_total counter
+container_cpu_usage_seconds_total{id="/docker/c0",name="web",LABELS} 10 1790813290000
+container_memory_working_set_bytes{id="/docker/c0",name="web",LABELS} 4.2e+01 1790813320000
+container_cpu_usage_seconds_total{id="/docker/c0",name="web",LABELS} 25 1790813320000
+container_memory_working_set_bytes{id="/"} 7 1790813320000
+# UNIT build_seconds seconds
+build_seconds_sum{job="ci",user="ann"} 3 1790813320.5 # {trace_id="x"} 1
+build_seconds_count{job="ci"} 3
+build_seconds_max NaN 1790813320.5
+build_seconds_max +Inf 1790813320.5
+container_memory_usage_bytes{pod="a-0",container="b"} -1 1790813320.5
+# EOF"#
+            .replace("LABELS", LABELS);
+        let mut taken = lines(&dump);
+        let usage = taken.pop().unwrap().unwrap();
+        assert_eq!(usage.resource.as_deref(), Some("shop/web"));
+        assert_eq!((&usage.payload["cpu_cores"], &usage.payload["memory_bytes"]), (&json!(0.5), &json!(42)));
+        assert_eq!(usage.payload["interval_s"], 30.0);
+        let [root, sum, no_time, infinite, negative] = &taken[..] else { panic!("{taken:?}") };
+        assert_eq!(root.as_ref().unwrap().kind, "kpi");
+        let sum = sum.as_ref().unwrap();
+        assert_eq!((&sum.payload["unit"], &sum.payload["value"]), (&json!("seconds"), &json!(3.0)));
+        assert!(sum.payload["labels"]["user"].as_str().unwrap().starts_with("u-"));
+        let reason = "a sample has no time: only dumps with times are read";
+        assert_eq!(*no_time, Err(Reason::Format(reason)));
+        assert_eq!(*infinite, Err(Reason::Format("the value of a sample is infinite")));
+        assert_eq!(*negative, Err(Reason::Format("a container's use is negative")));
+    }
+
+    #[test]
+    fn hostile_answers_are_refused_with_a_reason_and_never_panic() {
+        let refused = |value: Value| events_of(&FORMAT, [value]).remove(0).unwrap_err();
+        let data =
+            |kind: &str, result: Value| json!({"status": "success", "data": {"resultType": kind, "result": result}});
+        let one = |metric: Value, value: Value| data("vector", json!([{"metric": metric, "value": value}]));
+        assert_eq!(refused(json!([1])), Reason::NotAnObject);
+        for (value, reason) in [
+            (json!({}), "the status of the answer is not \"success\""),
+            (json!({"status": "error", "error": "x"}), "the status of the answer is not \"success\""),
+            (json!({"status": "success"}), "the answer has no data"),
+            (data("scalar", json!([0, "1"])), "the resultType is neither matrix nor vector"),
+            (data("matrix", json!({})), "the result is no array"),
+            (data("matrix", json!([3])), "a series has no values"),
+            (data("matrix", json!([{"metric": {}, "histograms": []}])), "native histograms are not read"),
+            (one(json!([]), json!([1, "1"])), "a series has no labels"),
+            (one(json!({"__name__": 3}), json!([1, "1"])), "the name of a series is no text"),
+            (one(json!({"__name__": "m", "a": 3}), json!([1, "1"])), "a label is no text"),
+            (one(json!({"__name__": "m"}), json!([1, "x"])), "the value of a sample is no number"),
+            (one(json!({"__name__": "m"}), json!([1])), "a sample has no value"),
+        ] {
+            assert_eq!(refused(value), Reason::Format(reason));
+        }
+        for time in [json!("1"), json!(null), json!(-1), json!(1e300), json!(u64::MAX), json!({"0": 1})] {
+            assert_eq!(refused(one(json!({"__name__": "m"}), json!([time, "1"]))), Reason::Timestamp);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_and_no_query_makes_it_stop(
+            line in "[{}\\[\\]()=,\"\\\\#/ a-cü0-9.:by-]{0,60}",
+            any in "\\PC{0,40}",
+        ) {
+            for text in [&line, &any] {
+                recognises(&Head::Text(text));
+                events_of(&FORMAT, [json!(text)]);
+                Query::read(text).measure(&Object::new());
+                crate::formats::workload::of_pod(text);
+            }
+        }
+    }
+}
