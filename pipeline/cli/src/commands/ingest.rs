@@ -51,6 +51,10 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure>
         reject_limit: args.reject_limit,
         list_accepted: args.list_accepted,
     };
+    let _writing = match Lake::open(&context.global.lake).await {
+        Ok(lake) => Some(lake.writing("ingest").await?),
+        Err(_) => None, // no lake yet, or none that can be used: ingest makes it or says why not
+    };
     let mut task = context.progress.task("ingest");
     let (_, report) = Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |read, name| {
         task.at(&format!("{read} events, {name}"));
