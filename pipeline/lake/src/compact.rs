@@ -261,8 +261,8 @@ fn small(files: Vec<DataFile>) -> Vec<DataFile> {
     if small.len() > 1 { small } else { Vec::new() }
 }
 
-/// Of a sorted table: everything, unless one compaction wrote it all with today's columns; beside a large compacted part
-/// only the rest, while it is small.
+/// Of a sorted table: everything, unless one compaction wrote it all with today's columns; beside a large compacted
+/// part only the rest, while it is small.
 fn unsettled(files: Vec<DataFile>, columns: &str) -> Vec<DataFile> {
     let mut parts: BTreeMap<String, i64> = BTreeMap::new();
     for file in &files {

@@ -59,7 +59,7 @@ pub struct VacuumReport {
 }
 
 impl Lake {
-    /// Deletes what no version of the last `keep` microseconds needs. Less than an hour is refused while anybody writes.
+    /// Deletes what no version of the last `keep` microseconds needs. Less than an hour is refused while others write.
     pub async fn vacuum(
         &self,
         keep: i64,
@@ -171,8 +171,8 @@ impl Lake {
         Ok(needed)
     }
 
-    /// Removes commits and checkpoints that a later checkpoint, itself old enough, stands for. Short logs stay whole: they
-    /// cost nothing behind a checkpoint, and a whole log needs none.
+    /// Removes commits and checkpoints that a later checkpoint, itself old enough, stands for. Short logs stay whole:
+    /// they cost nothing behind a checkpoint, and a whole log needs none.
     async fn clean_log(&self, name: &TableName, since: DateTime<Utc>) -> Result<usize, LakeError> {
         let Some(table) = table::open(&self.store, name).await? else { return Ok(0) };
         let Some(version) = table.version() else { return Ok(0) };

@@ -1,4 +1,4 @@
-//! Who writes to the lake right now: one small file per writer, `writers/<id>.json`, on folders and object stores alike.
+//! Who writes to the lake right now: one small file per writer, `writers/<id>.json`, on folders and object stores.
 //!
 //! Files that a writer has written and not yet committed look like rubbish to `vacuum`. So every command that writes
 //! holds a [`Writing`] while it does, and `vacuum` deletes nothing younger than the oldest of them. Nothing here makes
@@ -52,7 +52,8 @@ pub(crate) struct Other {
     pub(crate) started_at: DateTime<Utc>,
 }
 
-/// Held while a command writes to the lake: `let _writing = Writing::begin(&store, "ingest").await?;`. Dropping it ends it.
+/// Held while a command writes to the lake: `let _writing = Writing::begin(&self.store, "ingest").await?;`.
+/// Dropping it ends it.
 pub struct Writing {
     path: String,
     store: Store,
