@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // what fails here is the test
 
 mod bad_input;
+mod care;
 mod guide;
 mod job;
 mod plan;

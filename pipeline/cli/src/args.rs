@@ -66,6 +66,8 @@ pub enum Command {
     Materialize(commands::materialize::MaterializeArgs),
     /// Check the data and the lake's integrity
     Check,
+    /// Care of the lake: merge small files, delete what nobody needs
+    Lake(commands::lake::LakeArgs),
     /// Ad-hoc SQL over the lake
     Sql(commands::sql::SqlArgs),
     /// One pull request's trace as JSON, or all of them as files

@@ -80,7 +80,7 @@ impl Failure {
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
         let exit = match &error {
-            LakeError::OtherKey | LakeError::Contended(..) | LakeError::Exists(_) => Exit::Refused,
+            LakeError::OtherKey | LakeError::Contended(..) | LakeError::Exists(_) | LakeError::Busy(_) => Exit::Refused,
             LakeError::NotAQuery(_) => Exit::Usage,
             _ => Exit::Failed,
         };
@@ -103,6 +103,10 @@ impl From<LakeError> for Failure {
             LakeError::NoTrace(_) => {
                 "write it as owner/name#number; `pipeline sql \"select pr_id from traces.traces\"` lists them"
             }
+            LakeError::Busy(_) => {
+                "try again when it is done; a vacuum that keeps an hour or more bears other writers. One that was killed on another machine is forgotten after 15 minutes"
+            }
+            LakeError::RowsLost { .. } => "`pipeline check` says whether files are missing; please report this",
             LakeError::Contended(..) => "other processes write to the same table; try again",
             LakeError::Table { .. } | LakeError::Document { .. } => {
                 "check that the lake can be reached, read and written; what was committed before is intact"

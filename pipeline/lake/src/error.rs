@@ -50,6 +50,19 @@ pub enum LakeError {
     /// Other writers kept winning.
     #[error("gave up committing to {0} after {1} lost races with other writers")]
     Contended(String, u32),
+    /// Another process writes, and what was asked bears no other.
+    #[error("the lake is being written to by {0}")]
+    Busy(String),
+    /// A compaction that would have changed the rows. Nothing was committed.
+    #[error("compacting {table} gave {got} rows of {want}; nothing was changed")]
+    RowsLost {
+        /// `schema.table`.
+        table: String,
+        /// Rows of the old files, by the log.
+        want: u64,
+        /// Rows of the new files.
+        got: u64,
+    },
     /// A SQL file or query failed.
     #[error("cannot run {what}")]
     Sql {
@@ -74,7 +87,7 @@ pub enum LakeError {
     /// A document of the lake could not be read or written.
     #[error("cannot {doing} {path} in the lake")]
     Document {
-        /// `read`, `write`, `list`.
+        /// `read`, `write`, `list`, `delete`.
         doing: &'static str,
         /// Below the lake.
         path: String,

@@ -6,6 +6,7 @@ use crate::materialize::Built;
 use crate::model;
 use crate::session::{Session, plan_items_schema};
 use crate::table::{Mode, TableName};
+use crate::writers::Writing;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::ParquetReadOptions;
@@ -48,6 +49,7 @@ impl Lake {
         let name = TableName { schema: "predictions".into(), table: table.to_owned() };
         let file = model::files("predictions").into_iter().find(|file| file.name == name);
         let file = file.ok_or_else(|| LakeError::NoTable(name.to_string()))?;
+        let _writing = Writing::begin(&self.store, "shadow").await?;
         let session = self.session(now).await?;
         let scratch = session
             .context
@@ -68,6 +70,7 @@ impl Lake {
     pub async fn write_plan_items(&self, plan: &Plan) -> Result<(), LakeError> {
         let name = TableName { schema: "plans".into(), table: "items".into() };
         let failed = || LakeError::sql(name.to_string());
+        let _writing = Writing::begin(&self.store, "plan").await?;
         let session = self.session(plan.created_at).await?;
         for _ in 0..TRIES {
             let batch = plan_items(plan).map_err(LakeError::columns("plans.items"))?;

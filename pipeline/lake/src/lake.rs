@@ -2,6 +2,7 @@
 
 use crate::error::LakeError;
 use crate::store::{MARKER, Store};
+use crate::writers::Writing;
 use domain::privacy::Privacy;
 use object_store::PutMode;
 use serde::de::DeserializeOwned;
@@ -72,6 +73,11 @@ impl Lake {
         }
         let made = self.store.get_json(MARKER).await?;
         made.ok_or_else(|| LakeError::NotALake(self.store.shown.clone()))
+    }
+
+    /// Says that this process writes, until the answer is dropped: nothing is vacuumed away under it.
+    pub async fn writing(&self, what: &str) -> Result<Writing, LakeError> {
+        Writing::begin(&self.store, what).await
     }
 
     /// The location as the user gave it.

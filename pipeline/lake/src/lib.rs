@@ -5,6 +5,7 @@
 
 mod check;
 mod columns;
+mod compact;
 mod error;
 mod export;
 mod formats;
@@ -21,8 +22,11 @@ mod source;
 mod store;
 mod table;
 mod trace;
+mod vacuum;
+mod writers;
 
 pub use check::Finding;
+pub use compact::Compacted;
 pub use error::LakeError;
 pub use formats::{FORMATS, Format};
 pub use ingest::{IngestReport, IngestSpec, RejectLimit};
@@ -33,3 +37,5 @@ pub use query::{OutputFormat, Rows};
 pub use session::Session;
 pub use source::Source;
 pub use table::TableName;
+pub use vacuum::{VacuumReport, Vacuumed};
+pub use writers::Writing;

@@ -5,6 +5,7 @@ use crate::lake::Lake;
 use crate::model::{self, SqlFile};
 use crate::session::Session;
 use crate::table::{self, Change, Files, Mode, Outcome, TableName, conform, delta_schema};
+use crate::writers::Writing;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use domain::Timestamp;
@@ -41,6 +42,7 @@ impl Lake {
         explain: bool,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Built>, LakeError> {
+        let _writing = if explain { None } else { Some(Writing::begin(&self.store, "materialize").await?) };
         let mut session = self.session(now).await?;
         let files = model::materialized(&session.context)?;
         let files = selected(files, select, &session)?;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct Session {
     /// The engine.
     pub context: SessionContext,
-    /// Version of each Delta table in it.
+    /// Version of each Delta table in it: the last one that changed its rows, so that a compaction changes nothing.
     pub versions: BTreeMap<String, i64>,
 }
 
@@ -67,7 +67,7 @@ impl Lake {
             .update_datafusion_session(&session.context.state())
             .map_err(LakeError::table("read", name.to_string()))?;
         let provider = table.table_provider().await.map_err(LakeError::sql(name.to_string()))?;
-        session.versions.insert(name.to_string(), table::version(&table));
+        session.versions.insert(name.to_string(), table::data_version(&table).await);
         session.put(name, provider)
     }
 }

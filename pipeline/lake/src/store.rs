@@ -2,12 +2,14 @@
 
 use crate::error::LakeError;
 use crate::parquet_file::ParquetFile;
+use chrono::{DateTime, Utc};
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use url::Url;
 
@@ -35,8 +37,8 @@ fn encoded(path: &str) -> bool {
 }
 
 /// A path without `.` and `..`, which no object store knows.
-fn plain(path: &std::path::Path) -> std::path::PathBuf {
-    let mut plain = std::path::PathBuf::new();
+fn plain(path: &std::path::Path) -> PathBuf {
+    let mut plain = PathBuf::new();
     for part in path.components() {
         match part {
             std::path::Component::ParentDir => {
@@ -144,6 +146,51 @@ impl Store {
         Ok(all.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect())
     }
 
+    /// Every file below a folder of the lake, with its size and the time it was written.
+    pub(crate) async fn entries(&self, below: &str) -> Result<Vec<ObjectMeta>, LakeError> {
+        self.objects.list(Some(&self.path(below))).try_collect().await.map_err(document("list", below))
+    }
+
+    /// Removes a document; one that is not there is gone already.
+    pub(crate) async fn delete(&self, below: &str) -> Result<(), LakeError> {
+        match self.objects.delete(&self.path(below)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(document("delete", below)(source)),
+        }
+    }
+
+    /// Removes files by their full paths, several at a time where the store can.
+    pub(crate) async fn delete_all(&self, paths: Vec<Path>, below: &str) -> Result<(), LakeError> {
+        let paths = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
+        self.objects
+            .delete_stream(paths)
+            .filter(|gone| std::future::ready(!matches!(gone, Err(object_store::Error::NotFound { .. }))))
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await
+            .map_err(document("delete", below))
+    }
+
+    /// In a folder, files older than `before` that were being uploaded (`name#1`); object stores do not list theirs.
+    pub(crate) fn local_drafts(&self, below: &str, before: DateTime<Utc>) -> Vec<PathBuf> {
+        let is_draft = |name: &str| {
+            name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let Ok(root) = self.url.to_file_path() else { return Vec::new() };
+        let (mut folders, mut drafts) = (vec![root.join(below)], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(meta) = entry.metadata() else { continue };
+                let is_old = meta.modified().is_ok_and(|time| DateTime::<Utc>::from(time) < before);
+                if meta.is_dir() {
+                    folders.push(entry.path());
+                } else if is_old && is_draft(&entry.file_name().to_string_lossy()) {
+                    drafts.push(entry.path());
+                }
+            }
+        }
+        drafts
+    }
+
     /// The bytes of a document; none when it is not there.
     pub(crate) async fn get(&self, below: &str) -> Result<Option<Vec<u8>>, LakeError> {
         match self.objects.get(&self.path(below)).await {
@@ -162,14 +209,6 @@ impl Store {
                 Err(LakeError::Exists(below.to_owned()))
             }
             Err(source) => Err(document("write", below)(source)),
-        }
-    }
-
-    /// Removes a file; one that is not there is as good as removed.
-    pub(crate) async fn delete(&self, below: &str) -> Result<(), LakeError> {
-        match self.objects.delete(&self.path(below)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(document("remove", below)(source)),
         }
     }
 

@@ -6,8 +6,9 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{Action, Add, MetadataExt, StructField, StructType};
+use deltalake_core::kernel::{Action, Add, MetadataExt, Remove, StructField, StructType};
 use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
@@ -44,6 +45,12 @@ pub(crate) enum Outcome {
 /// Where the commit info of this program keeps what a table was made from.
 const ORIGIN: &str = "pipeline";
 
+/// In the origin of a compaction: the last version that changed the rows.
+pub(crate) const DATA_VERSION: &str = "data_version";
+
+/// Commits after which the log gets a checkpoint.
+const CHECKPOINT_EVERY: i64 = 20;
+
 /// The table as it is now; none when nothing was ever committed.
 pub(crate) async fn open(store: &Store, name: &TableName) -> Result<Option<DeltaTable>, LakeError> {
     let log = store.names(&format!("{}/{}/_delta_log", name.schema, name.table)).await?;
@@ -69,6 +76,30 @@ pub(crate) async fn origin(table: &DeltaTable) -> Option<Value> {
     let commit = table.history(Some(1)).try_next().await.ok().flatten()?;
     commit.info.get(ORIGIN).cloned()
 }
+
+/// The last version that changed the rows: a compaction carries it on from what it compacted.
+pub(crate) async fn data_version(table: &DeltaTable) -> i64 {
+    let carried = origin(table).await.and_then(|origin| origin.get(DATA_VERSION)?.as_i64());
+    carried.unwrap_or_else(|| version(table))
+}
+
+/// Writes a checkpoint when the log has grown since the last one, so that opening the table stays quick.
+pub(crate) async fn checkpoint(store: &Store, name: &TableName) -> Result<bool, LakeError> {
+    let log = store.names(&format!("{}/{}/_delta_log", name.schema, name.table)).await?;
+    let versions = |what: &str| {
+        let of = |file: &String| file.contains(what).then(|| file.split('.').next()?.parse::<i64>().ok()).flatten();
+        log.iter().filter_map(of).max()
+    };
+    if versions(".json") < Some(versions(".checkpoint").unwrap_or(0) + CHECKPOINT_EVERY) {
+        return Ok(false);
+    }
+    let Some(table) = open(store, name).await? else { return Ok(false) };
+    create_checkpoint(&table, None).await.map_err(LakeError::table("checkpoint", name.to_string()))?;
+    Ok(true)
+}
+
+/// A file that has reached this is closed, and the next one begun.
+pub(crate) const FILE_BYTES: u64 = 128 << 20;
 
 /// Columns as Delta can hold them: no unsigned integers, no views, no dictionaries, microseconds in UTC.
 fn delta_type(data_type: &DataType) -> DataType {
@@ -125,7 +156,8 @@ impl Files {
         let partition = partition.map(|column| vec![column.to_owned()]);
         let writer = RecordBatchWriter::try_new(url.as_str(), schema, partition, None)
             .map_err(LakeError::table("write", name.to_string()))?
-            .with_writer_properties(properties.build());
+            .with_writer_properties(properties.build())
+            .with_target_file_size(FILE_BYTES);
         Ok(Self { writer, name: name.clone(), adds: Vec::new() })
     }
 
@@ -150,6 +182,8 @@ impl Files {
 pub(crate) enum Mode {
     Append,
     Replace,
+    /// The same rows in other files: these go.
+    Compact(Vec<Remove>),
 }
 
 /// One commit: the new files, and what it does to the old ones.
@@ -209,10 +243,17 @@ pub(crate) async fn commit(
         }
     }
     actions.extend(adds);
-    let operation = DeltaOperation::Write {
-        mode: if matches!(mode, Mode::Replace) { SaveMode::Overwrite } else { SaveMode::Append },
-        partition_by: Some(partition_by).filter(|p| !p.is_empty()),
-        predicate: None,
+    let write = |mode| {
+        let partition_by = Some(partition_by).filter(|p| !p.is_empty());
+        DeltaOperation::Write { mode, partition_by, predicate: None }
+    };
+    let operation = match mode {
+        Mode::Append => write(SaveMode::Append),
+        Mode::Replace => write(SaveMode::Overwrite),
+        Mode::Compact(removes) => {
+            actions.extend(removes.into_iter().map(Action::Remove));
+            DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES as i64 }
+        }
     };
     let commit = CommitBuilder::default()
         .with_actions(actions)
@@ -221,7 +262,14 @@ pub(crate) async fn commit(
         .build(Some(snapshot), table.log_store(), operation)
         .await;
     match commit {
-        Ok(done) => Ok(Outcome::Committed(done.version() as i64)),
+        Ok(done) => {
+            let version = done.version() as i64;
+            if version % CHECKPOINT_EVERY == 0 {
+                // The commit stands without it; a checkpoint that failed costs time only, and the next one comes.
+                let _ = checkpoint(store, name).await;
+            }
+            Ok(Outcome::Committed(version))
+        }
         Err(error) if lost(&error) => Ok(Outcome::Lost),
         Err(error) => Err(failed("commit to")(error)),
     }

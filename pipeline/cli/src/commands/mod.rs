@@ -7,6 +7,7 @@ pub mod check;
 pub mod evaluate;
 pub mod feedback;
 pub mod ingest;
+pub mod lake;
 pub mod log;
 pub mod materialize;
 pub mod plan;
@@ -33,6 +34,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Ingest(args) => ingest::run(context, args).await,
             Command::Materialize(args) => materialize::run(context, args).await,
             Command::Check => check::run(context).await,
+            Command::Lake(args) => lake::run(context, args).await,
             Command::Sql(args) => sql::run(context, args).await,
             Command::Trace(args) => trace::run(context, args).await,
             Command::Train(args) => train::run(context, args).await,

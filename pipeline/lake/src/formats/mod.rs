@@ -57,14 +57,8 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] = &[
-    &native::FORMAT,
-    &github::FORMAT,
-    &gharchive::FORMAT,
-    &actions::FORMAT,
-    &otlp::FORMAT,
-    &prometheus::FORMAT,
-];
+pub const FORMATS: &[&Format] =
+    &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT, &otlp::FORMAT, &prometheus::FORMAT];
 
 impl Format {
     /// The events of the contract.
@@ -142,6 +136,11 @@ mod tests {
             ("actions", json!([run])),
             ("actions", json!({"total_count": 0, "workflow_runs": []})),
             ("actions", json!([{"total_count": 0, "jobs": []}])),
+            ("otlp", json!({"resourceMetrics": []})),
+            ("otlp", json!({"resourceSpans": [{"scopeSpans": []}]})),
+            ("prometheus", json!({"status": "success", "data": {"resultType": "matrix", "result": []}})),
+            ("prometheus", json!("# TYPE container_cpu_usage_seconds counter")),
+            ("prometheus", json!("container_memory_working_set_bytes{pod=\"a\"} 1.0 1790000000.0")),
         ]
     }
 

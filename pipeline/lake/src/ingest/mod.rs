@@ -90,7 +90,7 @@ impl Lake {
         spec: &IngestSpec,
         progress: &mut (dyn FnMut(u64, &str) + Send),
     ) -> Result<(Self, IngestReport), LakeError> {
-        let staging = Staging::open(location, privacy, writer_name()).await?;
+        let staging = Staging::open(location, privacy).await?;
         // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
         let staged = tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress));
         let done = match staged {
@@ -105,13 +105,6 @@ impl Lake {
             }
         }
     }
-}
-
-/// A name no other writer has.
-fn writer_name() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let random = || RandomState::new().hash_one(std::process::id());
-    format!("{:016x}{:016x}", random(), random())
 }
 
 /// A block of lines and the dump it is from.

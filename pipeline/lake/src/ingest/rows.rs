@@ -50,9 +50,6 @@ pub(super) struct Rows {
 /// Memory of a row beside its columns: identity and time.
 const ROW_BYTES: usize = 24;
 
-/// A text column holds less than this, so that 32-bit offsets serve.
-const TEXT_LIMIT: usize = 1 << 30;
-
 /// A payload field and its column.
 pub(super) struct Place {
     pub(super) name: &'static str,
@@ -77,11 +74,6 @@ pub(super) fn places(event_type: &str) -> &'static [Place] {
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.ids.len()
-    }
-
-    /// Whether a text column is near its limit: then the rows are to be written.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes > TEXT_LIMIT
     }
 
     /// Begins a row; the columns are pushed to it until the next one begins.

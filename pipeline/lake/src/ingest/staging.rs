@@ -13,6 +13,7 @@ use crate::lake::Lake;
 use crate::reject::Reject;
 use crate::store::Store;
 use crate::table::{self, Change, Mode, Outcome, TableName};
+use crate::writers::Writing;
 use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use deltalake_core::DeltaTable;
@@ -85,11 +86,9 @@ pub(super) struct Staging<'a> {
     location: &'a str,
     privacy: &'a Privacy,
     handle: Handle,
-    /// In every name, so that the files of a killed writer can be told.
-    writer: String,
     counter: AtomicU64,
-    /// Whether the lake is there; it is made when the first file is.
-    made: Mutex<bool>,
+    /// There as soon as the lake is; a new lake is made when the first file is.
+    writing: Mutex<Option<Writing>>,
     events: Mutex<Vec<Written>>,
     rejects: Mutex<Vec<Written>>,
     /// What the tables held at the start.
@@ -107,11 +106,13 @@ fn identity(id: &str) -> u128 {
 
 impl<'a> Staging<'a> {
     /// Looks at the lake, if there is one.
-    pub(super) async fn open(location: &'a str, privacy: &'a Privacy, writer: String) -> Result<Self, LakeError> {
+    pub(super) async fn open(location: &'a str, privacy: &'a Privacy) -> Result<Self, LakeError> {
         let lake = Lake::open_if_there(location, privacy).await?;
         let mut seen = HashMap::new();
+        let mut writing = None;
         let store = match &lake {
             Some(lake) => {
+                writing = Some(lake.writing("ingest").await?);
                 for target in [Target::Events, Target::Rejects] {
                     seen.insert(target, look(&lake.store, target).await?);
                 }
@@ -124,9 +125,8 @@ impl<'a> Staging<'a> {
             location,
             privacy,
             handle: Handle::current(),
-            writer,
             counter: AtomicU64::new(0),
-            made: Mutex::new(lake.is_some()),
+            writing: Mutex::new(writing),
             events: Mutex::default(),
             rejects: Mutex::default(),
             seen,
@@ -167,7 +167,7 @@ impl<'a> Staging<'a> {
     /// Writes the rows of a day as one file.
     pub(super) fn write_day(&self, day: i32, rows: &Rows) -> Result<(), LakeError> {
         let folder = format!("event_date={}", write::date(day));
-        let path = format!("{folder}/{}", self.file_name());
+        let path = format!("{folder}/{}", self.file_name()?);
         let bytes = write::encode(rows).map_err(|source| parquet_error("write", &path, source))?;
         let add = write::add(path, bytes.len(), day, rows);
         self.put(Target::Events, Written { add, day, rows: rows.len() as u64 }, bytes)
@@ -194,25 +194,30 @@ impl<'a> Staging<'a> {
             return Ok(());
         }
         let batch = rejects_batch(&rejects).map_err(LakeError::columns("staging.rejects"))?;
-        let path = self.file_name();
+        let path = self.file_name()?;
         let bytes =
             encode_batches(&batch.schema(), &[batch]).map_err(|source| parquet_error("write", &path, source))?;
         let add = plain_add(path, bytes.len(), rejects.len() as u64);
         self.put(Target::Rejects, Written { add, day: NO_DAY, rows: rejects.len() as u64 }, bytes)
     }
 
-    fn file_name(&self) -> String {
-        format!("part-{}-{:05}.zstd.parquet", self.writer, self.counter.fetch_add(1, Ordering::Relaxed))
+    /// A name that no other file has, and that tells whose file it is. Makes the lake when there is none yet.
+    fn file_name(&self) -> Result<String, LakeError> {
+        let mut writing = lock(&self.writing);
+        let writer = match &*writing {
+            Some(writing) => writing.id(),
+            None => {
+                let begin = async {
+                    let lake = Lake::open_or_create(self.location, self.privacy).await?;
+                    lake.writing("ingest").await
+                };
+                writing.insert(self.handle.block_on(begin)?).id()
+            }
+        };
+        Ok(format!("part-{writer}-{:05}.zstd.parquet", self.counter.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn put(&self, target: Target, written: Written, bytes: Vec<u8>) -> Result<(), LakeError> {
-        {
-            let mut made = lock(&self.made);
-            if !*made {
-                self.handle.block_on(Lake::open_or_create(self.location, self.privacy))?;
-                *made = true;
-            }
-        }
         let path = format!("staging/{}/{}", target.name().table, written.add.path);
         // Named before it is there: what fails half way is removed, too.
         lock(self.written(target)).push(written);
@@ -344,8 +349,8 @@ impl<'a> Staging<'a> {
         let rows: u64 = kept.iter().map(|batch| batch.num_rows() as u64).sum();
         let bytes = encode_batches(&schema, &kept).map_err(failed("write"))?;
         let name = match file.add.path.rsplit_once('/') {
-            Some((day, _)) => format!("{day}/{}", self.file_name()),
-            None => self.file_name(),
+            Some((day, _)) => format!("{day}/{}", self.file_name()?),
+            None => self.file_name()?,
         };
         self.store.put(&format!("{folder}/{name}"), bytes.clone(), PutMode::Overwrite).await?;
         // The bounds of the old file hold for what is left of it; the count does not.

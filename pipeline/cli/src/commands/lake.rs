@@ -1,0 +1,98 @@
+//! `lake`: its care. `compact` makes few large files of many small ones, `vacuum` deletes what nobody needs any more.
+
+use crate::context::{Answer, Context};
+use crate::failure::{Exit, Failure};
+use clap::{Args, Subcommand};
+use domain::{time, units::format_bytes};
+use serde_json::json;
+
+/// What `lake` takes.
+#[derive(Debug, Args)]
+pub struct LakeArgs {
+    #[command(subcommand)]
+    command: LakeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LakeCommand {
+    /// Merge small files into large, sorted ones with every column; no row changes
+    #[command(after_help = "\
+Safe beside other writers, and broken off at any time: a table changes in whole commits, and one
+that lost its files to another writer is made anew. Tables made from a compacted one stay up to
+date. Old files stay for readers until `lake vacuum`. A second run finds nothing to do.")]
+    Compact {
+        /// Only these tables, such as staging.events
+        #[arg(value_name = "TABLE")]
+        tables: Vec<String>,
+    },
+    /// Delete files that no recent version of a table needs, and what killed writers left
+    #[command(after_help = "\
+What was in use within --keep stays: for queries that run, and as older versions of the tables.
+Less than an hour is refused (exit 4) while another process writes; writers then wait for its end.
+After `lake compact` and `lake vacuum --keep 0s`, the *.parquet files of a table's folder are
+exactly its rows. Ages are those of the files; --now has no say in what is deleted.")]
+    Vacuum {
+        /// What was in use since then stays
+        #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_keep)]
+        keep: i64,
+        /// Only list what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+fn parse_keep(text: &str) -> Result<i64, String> {
+    time::parse_span(text).ok_or_else(|| "write a span such as 7d, 12h or 0s".to_owned())
+}
+
+/// Does what was asked.
+pub async fn run(context: &Context, args: LakeArgs) -> Result<Answer, Failure> {
+    match args.command {
+        LakeCommand::Compact { tables } => compact(context, &tables).await,
+        LakeCommand::Vacuum { keep, dry_run } => vacuum(context, keep, dry_run).await,
+    }
+}
+
+async fn compact(context: &Context, select: &[String]) -> Result<Answer, Failure> {
+    let lake = context.lake().await?;
+    let mut task = context.progress.task("lake compact");
+    let tables = lake.compact(select, &mut |table| task.at(table)).await?;
+    drop(task);
+    for table in &tables {
+        let size = |bytes: i64| format_bytes(bytes as f64);
+        let what = if table.files_rewritten == 0 {
+            format!("nothing to do: {} files, {}", table.files_after, size(table.bytes_after))
+        } else {
+            let (before, after) = (size(table.bytes_before), size(table.bytes_after));
+            format!("{} files, {before} → {} files, {after}", table.files_before, table.files_after)
+        };
+        context.say(format!("{:<28} {what}", table.table));
+    }
+    Ok(Answer::done(json!({"tables": tables})))
+}
+
+async fn vacuum(context: &Context, keep: i64, dry_run: bool) -> Result<Answer, Failure> {
+    let lake = context.lake().await?;
+    let mut task = context.progress.task("lake vacuum");
+    let report = lake.vacuum(keep, dry_run, &mut |table| task.at(table)).await?;
+    drop(task);
+    let (mut files, mut bytes) = (0, 0);
+    for table in &report.tables {
+        let gone = table.files_before - table.files_after + table.leftovers;
+        files += gone;
+        bytes += table.bytes_before - table.bytes_after;
+        if gone + table.log_entries > 0 {
+            let size = format_bytes((table.bytes_before - table.bytes_after) as f64);
+            let log = match table.log_entries {
+                0 => String::new(),
+                entries => format!(", {entries} log entries"),
+            };
+            context.say(format!("{:<28} {gone} files, {size}{log}", table.table));
+        }
+        table.deletable.iter().for_each(|path| context.say(format!("  {path}")));
+    }
+    let doing = if dry_run { "would be deleted" } else { "deleted" };
+    context.say(format!("{files} files, {} {doing}", format_bytes(bytes as f64)));
+    let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    Ok(Answer::done(json))
+}
