@@ -31,7 +31,7 @@ pub(super) const ALL: u16 = 255;
 enum Around {
     /// Anything.
     Any,
-    /// No letter, digit or `_` before it, exactly as written.
+    /// No letter, digit or `_` before it and at least eight after it, exactly as written.
     Start,
     /// A separator and a value after the whole name, or a dash before it.
     Key,
@@ -220,7 +220,7 @@ fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around
     let rest = &text[start + word.len()..];
     match around {
         Around::Any => true,
-        Around::Start => starts(text, start) && rest.first().is_some_and(|b| is_word(*b) || *b == b'-'),
+        Around::Start => starts(text, start) && rest.iter().take_while(|b| is_word(**b) || **b == b'-').count() >= 8,
         Around::Key if word == b"key" => {
             let before = text[..start].strip_suffix(b"_").or(text[..start].strip_suffix(b"-"));
             let before = before.unwrap_or(&text[..start]);
@@ -234,9 +234,32 @@ fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around
         Around::Line | Around::Word => matches!(rest.first(), Some(b' ' | b'\t' | b':' | b'\\' | b'\n' | b'\r')),
         Around::Folder => {
             let slash = |b: Option<&u8>| matches!(b, Some(b'/' | b'\\' | b'%'));
-            slash(rest.first()) && (slash(text[..start].last()) || text[..start].ends_with_ignore_case(b"2f"))
+            let before = &text[..start];
+            let open =
+                slash(before.last()) || before.ends_with_ignore_case(b"2f") || before.ends_with_ignore_case(b"5c");
+            slash(rest.first()) && open && (there != b"users" || on_drive(before))
         }
     }
+}
+
+/// How far a path is followed back from a home folder.
+pub(super) const PATH_WINDOW: usize = 256;
+
+/// The part of a path that `before` ends with.
+pub(super) fn path_before(before: &[u8]) -> &[u8] {
+    let in_path = |b: &&u8| {
+        let sign = matches!(**b, b'/' | b'\\' | b'.' | b'_' | b'-' | b'+' | b'%' | b'$' | b':');
+        sign || b.is_ascii_alphanumeric() || **b >= 0x80
+    };
+    &before[before.len() - before.iter().rev().take(PATH_WINDOW).take_while(in_path).count()..]
+}
+
+/// Whether a path is on a drive: `c:/`, `/mnt/c/`, encoded or not. Elsewhere, `/users/` is a route, not `/Users/`.
+pub(super) fn on_drive(before: &[u8]) -> bool {
+    let path = path_before(before);
+    let bare = &path[..path.len() - path.iter().rev().take_while(|b| matches!(b, b'/' | b'\\')).count()];
+    let letter = matches!(bare, [.., b'/', letter] if letter.is_ascii_alphabetic());
+    letter || path.len() == PATH_WINDOW || path.iter().any(|b| matches!(b, b':' | b'%'))
 }
 
 trait EndsWith {
