@@ -206,7 +206,7 @@ const HARMLESS: &[&str] = &[
 ];
 
 #[test]
-fn no_needle_hides_another() {
+fn needles_are_part_of_their_words() {
     assert!(filter::needles_are_sound());
 }
 
@@ -334,7 +334,14 @@ fn scrubbing_a_clean_event_is_cheap() {
     let texts_took = start.elapsed() / n;
     let start = std::time::Instant::now();
     let dirty = (0..n).filter(|_| !privacy.is_clean(line.as_bytes())).count();
-    eprintln!("ten texts {texts_took:?}, their line of {} bytes {:?}", line.len(), start.elapsed() / n);
+    let line_took = start.elapsed() / n;
+    let (start, mut sum) = (std::time::Instant::now(), 0u64);
+    for _ in 0..n {
+        sum +=
+            std::hint::black_box(line.as_bytes()).iter().map(|b| u64::from(*b)).fold(0u64, |a, b| a.rotate_left(1) ^ b);
+    }
+    eprintln!("a rotate and xor of each byte of it {:?} {}", start.elapsed() / n, sum & 1);
+    eprintln!("ten texts {texts_took:?}, their line of {} bytes {:?}", line.len(), line_took);
     let start = std::time::Instant::now();
     let keys = ["ts", "type", "repo", "branch", "pr", "env", "resource", "session", "payload", "command", "exit_code"];
     let n = 1_000_000u32;
