@@ -116,7 +116,8 @@ impl From<LakeError> for Failure {
             LakeError::Sql { .. } => {
                 "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`"
             }
-            LakeError::Write { .. } => "check the path, its permissions and the free space",
+            LakeError::Scratch(_) => "give TMPDIR a folder with free space",
+            LakeError::Parquet { .. } | LakeError::Write { .. } => "check the path, its permissions and the free space",
             LakeError::Location(..) => {
                 "a lake is a folder or an s3://, gs://, az:// or file:// URI; credentials come from the cloud's standard variables"
             }

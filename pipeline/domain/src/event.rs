@@ -1,6 +1,7 @@
 //! From one JSON object to normalised events, or to the reason why not.
 
 use crate::fields::{self, Kind};
+use crate::json::number;
 use crate::privacy::Privacy;
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
@@ -167,8 +168,8 @@ fn fits(value: &Value, kind: Kind) -> bool {
         Kind::Id => value.is_string() || whole(value).is_some(),
         Kind::Int => whole(value).is_some(),
         Kind::Count => whole(value).is_some_and(|n| n >= 0),
-        Kind::Float => value.is_number(),
-        Kind::Amount => value.as_f64().is_some_and(|f| f >= 0.0),
+        Kind::Float => number::float(value).is_some(),
+        Kind::Amount => number::float(value).is_some_and(|f| f >= 0.0),
         Kind::Bool => value.is_boolean(),
         Kind::Time => value.as_str().and_then(Timestamp::parse).is_some(),
         Kind::List => value.is_array(),
@@ -308,11 +309,12 @@ fn strip_nulls(map: Map<String, Value>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{Identity, hex};
     use proptest::prelude::*;
     use serde_json::json;
 
     fn event_id(event: &Event) -> String {
-        crate::identity::normal_form(event).event_id
+        hex(Identity::new(&privacy()).normal_form(event).id)
     }
 
     fn privacy() -> Privacy {

@@ -8,6 +8,7 @@ pub mod columns;
 pub mod event;
 pub mod fields;
 pub mod identity;
+pub mod json;
 pub mod ledger;
 pub mod model;
 pub mod overrides;

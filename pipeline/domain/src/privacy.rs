@@ -69,6 +69,15 @@ impl Privacy {
         format!("u-{}", self.hash(name.trim(), 12))
     }
 
+    /// A key for another purpose, from which the owner's key cannot be found.
+    pub fn derived_key(&self, purpose: &str) -> [u8; 16] {
+        let mut mac = self.mac.clone();
+        mac.update(purpose.as_bytes());
+        let mut key = [0; 16];
+        key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        key
+    }
+
     /// What is written of a person who is mentioned: the hash, unless erased.
     pub fn mention(&self, name: &str) -> String {
         let hash = self.person(name);

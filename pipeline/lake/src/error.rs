@@ -92,6 +92,19 @@ pub enum LakeError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The scratch file for what does not fit into memory could not be used.
+    #[error("cannot use a scratch file in the folder for temporary files")]
+    Scratch(#[source] std::io::Error),
+    /// A Parquet file could not be made or read.
+    #[error("cannot {doing} {path}")]
+    Parquet {
+        /// `write`, `read`.
+        doing: &'static str,
+        /// Below the lake.
+        path: String,
+        /// Why.
+        source: Box<parquet::errors::ParquetError>,
+    },
     /// A local file could not be written.
     #[error("cannot write {path}")]
     Write {

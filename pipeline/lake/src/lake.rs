@@ -33,11 +33,15 @@ impl Lake {
 
     /// Opens a lake that is there, for writing about people: refuses another key than the lake's.
     pub async fn open_with_key(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
+        Self::open_if_there(location, privacy).await?.ok_or_else(|| LakeError::NotALake(location.to_owned()))
+    }
+
+    /// Opens a lake for new events when it is there. Refuses another key than the lake's.
+    pub(crate) async fn open_if_there(location: &str, privacy: &Privacy) -> Result<Option<Self>, LakeError> {
         let store = Store::open(location)?;
         match store.get_json::<Marker>(MARKER).await? {
             Some(found) if found.pseudonym_key_fingerprint != privacy.fingerprint() => Err(LakeError::OtherKey),
-            Some(_) => Ok(Self { store }),
-            None => Err(LakeError::NotALake(location.to_owned())),
+            found => Ok(found.map(|_| Self { store })),
         }
     }
 

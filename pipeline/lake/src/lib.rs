@@ -5,7 +5,6 @@
 
 mod check;
 mod columns;
-mod decode;
 mod error;
 mod export;
 mod formats;
@@ -14,6 +13,7 @@ mod ingest;
 mod lake;
 mod materialize;
 mod model;
+mod parquet_file;
 mod query;
 mod reject;
 mod session;

@@ -1,6 +1,7 @@
 //! Where a lake is: a folder or an object store, and the small documents beside its tables.
 
 use crate::error::LakeError;
+use crate::parquet_file::ParquetFile;
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
 use futures::TryStreamExt;
@@ -164,6 +165,19 @@ impl Store {
         }
     }
 
+    /// Removes a file; one that is not there is as good as removed.
+    pub(crate) async fn delete(&self, below: &str) -> Result<(), LakeError> {
+        match self.objects.delete(&self.path(below)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(document("remove", below)(source)),
+        }
+    }
+
+    /// A file of the lake, for reading Parquet piece by piece.
+    pub(crate) fn parquet(&self, below: &str) -> ParquetFile {
+        ParquetFile::new(self.objects.clone(), self.path(below))
+    }
+
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, below: &str) -> Result<Option<T>, LakeError> {
         let Some(bytes) = self.get(below).await? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| LakeError::Damaged { path: below.to_owned(), source })
@@ -180,4 +194,80 @@ impl Store {
 fn document(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> LakeError {
     let path = if path.is_empty() { "anything".to_owned() } else { path.to_owned() };
     move |source| LakeError::Document { doing, path, source: Box::new(source) }
+}
+
+/// A dump on an object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The whole location.
+    pub url: Url,
+}
+
+impl Object {
+    /// The dumps that a URI names: one object, or every dump below a prefix that ends in `/`.
+    pub(crate) fn find(location: &str) -> Result<Vec<Self>, LakeError> {
+        let unusable = |e: Box<dyn std::error::Error + Send + Sync>| LakeError::Location(location.to_owned(), e);
+        let url = Url::parse(location).map_err(|e| unusable(e.into()))?;
+        if !location.ends_with('/') {
+            return Ok(vec![Self { url }]);
+        }
+        let (objects, prefix) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
+        let listed =
+            block_on(async move { objects.list(Some(&prefix)).try_collect::<Vec<_>>().await.map(|all| (prefix, all)) });
+        let (prefix, listed) = listed.map_err(document("list", location))?;
+        let mut found = Vec::new();
+        for meta in listed {
+            let below: Vec<_> = meta.location.prefix_match(&prefix).into_iter().flatten().collect();
+            let below: Vec<&str> = below.iter().map(AsRef::as_ref).collect();
+            if below.last().is_some_and(|name| crate::source::is_dump_name(name)) {
+                let url = url.join(&below.join("/")).map_err(|e| unusable(e.into()))?;
+                found.push(Self { url });
+            }
+        }
+        found.sort_by(|a, b| a.url.cmp(&b.url));
+        if found.is_empty() { Err(LakeError::NoDumps(location.to_owned())) } else { Ok(found) }
+    }
+
+    /// Its bytes, fetched a piece at a time.
+    pub(crate) fn read(&self) -> Result<impl std::io::Read + Send + use<>, LakeError> {
+        let shown = self.url.to_string();
+        let unusable =
+            |e: object_store::Error| LakeError::Document { doing: "read", path: shown.clone(), source: Box::new(e) };
+        let (objects, path) = object_store::parse_url_opts(&self.url, options()).map_err(unusable)?;
+        let found = block_on(async move { objects.get(&path).await });
+        let stream = match found {
+            Ok(found) => found.into_stream(),
+            Err(object_store::Error::NotFound { .. }) => return Err(LakeError::NoSource(shown)),
+            Err(error) => return Err(unusable(error)),
+        };
+        Ok(Fetched { stream, piece: Default::default() })
+    }
+}
+
+/// Waits for something of the object stores where the caller cannot: reading a dump is not asynchronous.
+fn block_on<F: Future + Send>(work: F) -> F::Output
+where
+    F::Output: Send,
+{
+    let handle = tokio::runtime::Handle::current();
+    tokio::task::block_in_place(|| handle.block_on(work))
+}
+
+struct Fetched<S> {
+    stream: S,
+    piece: bytes::Bytes,
+}
+
+impl<S: futures::Stream<Item = object_store::Result<bytes::Bytes>> + Unpin + Send> std::io::Read for Fetched<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.piece.is_empty() {
+            match block_on(self.stream.try_next()).map_err(std::io::Error::other)? {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let taken = self.piece.split_to(self.piece.len().min(buffer.len()));
+        buffer[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
 }

@@ -3,6 +3,8 @@
 //! A format translates and nothing else: what an event may hold, who is a person, what is a secret and when two
 //! events are the same is decided once, for all of them, behind it.
 
+mod actions;
+mod gharchive;
 mod github;
 mod native;
 
@@ -51,7 +53,7 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT];
+pub const FORMATS: &[&Format] = &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT];
 
 impl Format {
     /// The events of the contract.
@@ -98,4 +100,57 @@ pub(crate) fn events_of(
         domain::event::normalise(object, &privacy).map_err(|(_, reason)| reason)
     };
     out.into_iter().map(event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// How dumps of each format begin. A text is a line that is no JSON, as for [`events_of`].
+    fn samples() -> Vec<(&'static str, Value)> {
+        let event = json!({"id": "1", "type": "WatchEvent", "actor": {"login": "ann"}, "repo": {"name": "o/r"},
+            "payload": {}, "created_at": "2021-01-20T10:12:34Z"});
+        let run = json!({"id": 1, "workflow_id": 2, "run_number": 3, "head_sha": "a1", "status": "completed"});
+        let job = json!({"id": 1, "run_id": 2, "head_sha": "a1", "status": "completed", "started_at": null});
+        vec![
+            ("native", json!({"ts": "2026-10-01T00:00:00Z", "type": "ci_run", "payload": {"run_id": 1}})),
+            (
+                "native",
+                json!({"ts": "2026-10-01T00:00:00Z", "type": "MyEvent", "id": 1, "actor": "ann",
+                "created_at": "x", "repo": {"name": "o/r"}, "payload": {}}),
+            ),
+            ("native", json!({"repo": {"name": "o/r"}, "actor": "ann", "events": []})),
+            ("native", json!({"jobs": [], "payload": {}})),
+            ("native", json!([])),
+            ("github", json!({"_repo": "o/r", "_number": 3, "_kind": "event", "event": "merged", "id": 1})),
+            ("gharchive", event.clone()),
+            ("gharchive", json!([event])),
+            ("actions", run.clone()),
+            ("actions", job),
+            ("actions", json!([run])),
+            ("actions", json!({"total_count": 0, "workflow_runs": []})),
+            ("actions", json!([{"total_count": 0, "jobs": []}])),
+        ]
+    }
+
+    #[test]
+    fn a_dump_is_told_by_its_beginning_and_by_one_format_only() {
+        for (name, sample) in samples() {
+            let head = match &sample {
+                Value::String(line) => Head::Text(line),
+                value => Head::Json(value),
+            };
+            let known: Vec<_> = FORMATS.iter().filter(|format| (format.recognises)(&head)).map(|f| f.name).collect();
+            assert!(known.iter().all(|known| *known == name) && known.len() <= 1, "{sample}: {known:?}");
+            assert_eq!(Format::detect(&head).name, name, "{sample}");
+        }
+    }
+
+    #[test]
+    fn every_format_has_a_sample() {
+        for format in FORMATS {
+            assert!(samples().iter().any(|(name, _)| *name == format.name), "{}", format.name);
+        }
+    }
 }

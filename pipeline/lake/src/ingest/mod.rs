@@ -1,0 +1,307 @@
+//! From dumps to the staging tables: every event exactly once, in one commit, in bounded memory.
+//!
+//! One thread reads blocks of lines; workers decode them straight into columns by day ([`native`], [`slow`],
+//! [`rows`]), asking of each event whether it is known ([`known`]). Rows leave memory as Parquet files ([`write`])
+//! that nothing refers to until one commit does ([`staging`]).
+
+mod collect;
+mod known;
+mod native;
+mod rows;
+mod slow;
+mod staging;
+mod write;
+
+use crate::error::LakeError;
+use crate::formats::{Format, Head};
+use crate::lake::Lake;
+use crate::source::{Blocks, Piece, Source};
+use collect::{Collector, Dump, Left, Shared};
+use domain::json::Tape;
+use domain::privacy::Privacy;
+use known::Known;
+use rows::Rows;
+use serde::Serialize;
+use serde_json::Value;
+use staging::Staging;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Memory for rows that are not written yet, all workers together, in bytes. With the rest of the program it keeps an
+/// ingest below 512 MiB whatever the size of the dump.
+const ROW_BYTES: usize = 128 << 20;
+
+/// Memory for identities, in bytes.
+const KNOWN_BYTES: usize = 112 << 20;
+
+/// More workers than this would each have too little of the memory.
+const WORKERS: usize = 8;
+
+/// What `ingest` is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct IngestSpec {
+    /// None: told apart per dump.
+    pub format: Option<&'static Format>,
+    /// Refuse the whole ingest when more than this is rejected.
+    pub reject_limit: Option<RejectLimit>,
+    /// Keep the ids of accepted events for the report.
+    pub list_accepted: bool,
+}
+
+/// How much may be rejected.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RejectLimit {
+    /// Events.
+    Count(u64),
+    /// Of all events read, 0 to 1.
+    Share(f64),
+}
+
+/// What an ingest met. `read = accepted + duplicates + rejected`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct IngestReport {
+    /// Events read, not lines.
+    pub read: u64,
+    /// New in the lake.
+    pub accepted: u64,
+    /// In the lake already, or twice in the dumps.
+    pub duplicates: u64,
+    /// Not events.
+    pub rejected: u64,
+    /// With `list_accepted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_event_ids: Option<Vec<String>>,
+    /// Rejects by reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// Version of `staging.events` after it; none when nothing was committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+}
+
+impl Lake {
+    /// Takes dumps into the lake at `location`, which is made when new. Either everything is committed or nothing;
+    /// `progress` is told the events read so far and the dump. Must be called on a runtime of several threads.
+    pub async fn ingest(
+        location: &str,
+        privacy: &Privacy,
+        sources: &[Source],
+        spec: &IngestSpec,
+        progress: &mut (dyn FnMut(u64, &str) + Send),
+    ) -> Result<(Self, IngestReport), LakeError> {
+        let staging = Staging::open(location, privacy, writer_name()).await?;
+        // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
+        let staged = tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress));
+        let done = match staged {
+            Ok(mut report) => staging.commit(&mut report, spec.list_accepted).await.map(|()| report),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(report) => Ok((Self::open_or_create(location, privacy).await?, report)),
+            Err(error) => {
+                staging.abandon().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A name no other writer has.
+fn writer_name() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let random = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// A block of lines and the dump it is from.
+type Job = (Arc<Dump>, Piece);
+
+/// Reads every dump to its end and writes files for what is new in it; commits nothing.
+fn stage(
+    sources: &[Source],
+    privacy: &Privacy,
+    spec: &IngestSpec,
+    staging: &Staging,
+    progress: &mut dyn FnMut(u64, &str),
+) -> Result<IngestReport, LakeError> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
+    let load = |day: i32, give: &mut dyn FnMut(u128)| staging.load(day, give);
+    let known = Known::new(KNOWN_BYTES, &load);
+    let row_bytes = ROW_BYTES / workers;
+    let shared = Shared { privacy, known: &known, staging, row_bytes, read: AtomicU64::new(0) };
+    let failed = AtomicBool::new(false);
+    let (jobs, queue) = sync_channel::<Job>(2 * workers);
+    let queue = Mutex::new(queue);
+    let left = std::thread::scope(|scope| {
+        let spawn = || scope.spawn(|| work(&shared, &queue, &failed));
+        let running: Vec<_> = (0..workers).map(|_| spawn()).collect();
+        let read = read_all(sources, spec, &shared, jobs, &failed, progress);
+        let mut left = Vec::new();
+        for worker in running {
+            left.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        left.push(read?);
+        Ok::<_, LakeError>(left)
+    })?;
+    let mut report = IngestReport::default();
+    let mut days: HashMap<i32, Vec<Rows>> = HashMap::new();
+    let mut rejects = Vec::new();
+    for part in left {
+        report.read += part.read;
+        report.rejected += part.rejected;
+        rejects.extend(part.rejects);
+        part.reasons.into_iter().for_each(|(reason, n)| *report.reasons.entry(reason).or_default() += n);
+        part.days.into_iter().for_each(|(day, rows)| days.entry(day).or_default().push(rows));
+    }
+    within_limit(&report, spec.reject_limit)?;
+    write_days(days, staging, workers)?;
+    rejects.sort_by(|a, b| (&a.source, a.line, &a.reject_id).cmp(&(&b.source, b.line, &b.reject_id)));
+    staging.write_rejects(rejects, &known)?;
+    Ok(report)
+}
+
+fn work<'a>(shared: &'a Shared<'a>, queue: &Mutex<Receiver<Job>>, failed: &AtomicBool) -> Result<Left, LakeError> {
+    let mut collector = Collector::new(shared);
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        // The reader has hung up: everything is read.
+        let Ok((dump, piece)) = job else { return collector.finish() };
+        if failed.load(Ordering::Relaxed) {
+            continue; // another worker failed, and its error is told: only the queue must not fill up
+        }
+        if let Err(error) = collector.take(&dump, piece, None) {
+            failed.store(true, Ordering::Relaxed);
+            while queue.lock().unwrap_or_else(PoisonError::into_inner).recv().is_ok() {}
+            return Err(error);
+        }
+    }
+}
+
+/// Reads all dumps, hands their lines to the workers, and reads itself what must be read in order.
+fn read_all<'a>(
+    sources: &[Source],
+    spec: &IngestSpec,
+    shared: &'a Shared<'a>,
+    jobs: SyncSender<Job>,
+    failed: &AtomicBool,
+    progress: &mut dyn FnMut(u64, &str),
+) -> Result<Left, LakeError> {
+    let mut collector = Collector::new(shared);
+    for source in sources {
+        let mut blocks = source.open()?;
+        let Some(begin) = begin(&mut blocks, spec.format)? else { continue };
+        let dump = Arc::new(Dump { name: source.name(), format: begin.format });
+        let mut reader = begin.format.reader();
+        if !begin.values.is_empty() {
+            collector.values(&dump, begin.values, &mut *reader)?;
+        }
+        let mut line = 1;
+        while let Some(piece) = blocks.next_piece()? {
+            if failed.load(Ordering::Relaxed) {
+                return collector.finish();
+            }
+            if begin.format.is_independent() {
+                // Workers never stop listening before the reader hangs up.
+                let _ = jobs.send((dump.clone(), piece));
+            } else {
+                line = piece.first_line();
+                collector.take(&dump, piece, Some(&mut *reader))?;
+            }
+            progress(shared.read.load(Ordering::Relaxed), &dump.name);
+        }
+        collector.end(&dump, line, &mut *reader)?;
+        progress(shared.read.load(Ordering::Relaxed), &dump.name);
+    }
+    collector.finish()
+}
+
+/// How a dump begins: its format, and its values where it is one JSON text as a whole.
+struct Begin {
+    format: &'static Format,
+    values: Vec<Value>,
+}
+
+/// Looks at the beginning of a dump; none when it is empty.
+fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Result<Option<Begin>, LakeError> {
+    let Some(piece) = blocks.next_piece()? else { return Ok(None) };
+    let Piece::Lines { first, bytes } = piece else {
+        // A line over the limit, at the very beginning: whatever follows is in lines.
+        blocks.give_back_long(piece);
+        return Ok(Some(Begin { format: format.unwrap_or(Format::NATIVE), values: Vec::new() }));
+    };
+    let mut tape = Tape::default();
+    let mut read = |text: &str| tape.scan(text).ok().map(|json| json.value(0));
+    let mut lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let opening = lines.by_ref().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let opened = read(opening);
+    let starts_whole = match &opened {
+        // One line that is an array: all of the dump, when nothing follows.
+        Some(value) => value.is_array() && lines.clone().all(|line| line.trim().is_empty()),
+        // Pretty-printed: the line ends before its JSON does.
+        None => serde_json::from_str::<Value>(opening).is_err_and(|error| error.is_eof()),
+    };
+    let head = opened.clone().or_else(|| lines.clone().take(1000).find_map(&mut read));
+    if starts_whole {
+        if let Some(rest) = blocks.rest(bytes.len())? {
+            let all = [bytes.as_slice(), rest.as_slice()].concat();
+            let whole = std::str::from_utf8(&all).ok().and_then(&mut read);
+            if let Some(whole) = whole {
+                let values = match whole {
+                    Value::Array(values) => values,
+                    value => vec![value],
+                };
+                let detect = || values.first().map_or(Format::NATIVE, |value| Format::detect(&Head::Json(value)));
+                let format = format.unwrap_or_else(detect);
+                return Ok(Some(Begin { format, values }));
+            }
+            blocks.give_back(first, all);
+        } else {
+            blocks.give_back(first, bytes.clone());
+        }
+    } else {
+        blocks.give_back(first, bytes.clone());
+    }
+    let detect = || match (&opened, &head) {
+        (None, _) if !std::ptr::eq(Format::detect(&Head::Text(opening)), Format::NATIVE) => {
+            Format::detect(&Head::Text(opening))
+        }
+        (_, Some(value)) => Format::detect(&Head::Json(value)),
+        _ => Format::NATIVE,
+    };
+    Ok(Some(Begin { format: format.unwrap_or_else(detect), values: Vec::new() }))
+}
+
+fn within_limit(report: &IngestReport, limit: Option<RejectLimit>) -> Result<(), LakeError> {
+    let IngestReport { read, rejected, .. } = *report;
+    let (over, limit) = match limit {
+        None => return Ok(()),
+        Some(RejectLimit::Count(count)) => (rejected > count, count.to_string()),
+        Some(RejectLimit::Share(share)) => (rejected as f64 > share * read as f64, format!("{} %", share * 100.0)),
+    };
+    if over { Err(LakeError::RejectLimit { rejected, read, limit }) } else { Ok(()) }
+}
+
+/// Writes what is left of every day, the largest first, side by side.
+fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) -> Result<(), LakeError> {
+    let mut days: Vec<(i32, Vec<Rows>)> = days.into_iter().collect();
+    days.sort_by_key(|(day, parts)| (std::cmp::Reverse(parts.iter().map(|rows| rows.bytes).sum::<usize>()), *day));
+    let days: Vec<Mutex<Option<(i32, Vec<Rows>)>>> = days.into_iter().map(|day| Mutex::new(Some(day))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<(), LakeError> {
+        while let Some(slot) = days.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some((day, parts)) = taken else { continue };
+            let mut rows = Rows::default();
+            parts.into_iter().for_each(|part| rows.append(part));
+            staging.write_day(day, &rows)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..workers.min(days.len())).map(|_| scope.spawn(work)).collect();
+        running
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}

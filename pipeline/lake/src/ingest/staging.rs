@@ -1,0 +1,389 @@
+//! The files of an ingest before its commit, and the commit itself.
+//!
+//! Files are written where they belong but nothing refers to them until one commit does. A writer that loses the race
+//! for a version reads what the winner wrote and takes out of its own files what is there already: two appends never
+//! conflict for Delta, so its own retry would let duplicates in.
+
+use super::known::{Known, Verdict};
+use super::rows::Rows;
+use super::{IngestReport, write};
+use crate::columns::{events_schema, rejects_batch, rejects_schema};
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::reject::Reject;
+use crate::store::Store;
+use crate::table::{self, Change, Mode, Outcome, TableName};
+use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use deltalake_core::DeltaTable;
+use deltalake_core::kernel::Add;
+use domain::privacy::Privacy;
+use futures::{StreamExt, TryStreamExt};
+use object_store::PutMode;
+use parquet::arrow::arrow_writer::ArrowWriter;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::runtime::Handle;
+
+/// Lost races after which an ingest gives up: each one means that another writer succeeded.
+const TRIES: u32 = 100;
+
+/// The day under which rejects are kept: they have none.
+pub(super) const NO_DAY: i32 = i32::MIN;
+
+/// One of the two staging tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    Events,
+    Rejects,
+}
+
+impl Target {
+    fn name(self) -> TableName {
+        let table = match self {
+            Self::Events => "events",
+            Self::Rejects => "rejects",
+        };
+        TableName { schema: "staging".into(), table: table.into() }
+    }
+
+    fn schema(self) -> SchemaRef {
+        match self {
+            Self::Events => events_schema(),
+            Self::Rejects => rejects_schema(),
+        }
+    }
+
+    fn partition(self) -> Option<&'static str> {
+        (self == Self::Events).then_some("event_date")
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Events => "event_id",
+            Self::Rejects => "reject_id",
+        }
+    }
+}
+
+/// A file that nothing refers to yet.
+struct Written {
+    add: Add,
+    day: i32,
+    rows: u64,
+}
+
+/// The files that a table had when it was read, by day.
+type FilesByDay = HashMap<i32, Vec<String>>;
+
+/// The files of one ingest.
+pub(super) struct Staging<'a> {
+    store: Store,
+    location: &'a str,
+    privacy: &'a Privacy,
+    handle: Handle,
+    /// In every name, so that the files of a killed writer can be told.
+    writer: String,
+    counter: AtomicU64,
+    /// Whether the lake is there; it is made when the first file is.
+    made: Mutex<bool>,
+    events: Mutex<Vec<Written>>,
+    rejects: Mutex<Vec<Written>>,
+    /// What the tables held at the start.
+    seen: HashMap<Target, (Option<DeltaTable>, FilesByDay)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The identity as a number.
+fn identity(id: &str) -> u128 {
+    u128::from_str_radix(id, 16).unwrap_or_default()
+}
+
+impl<'a> Staging<'a> {
+    /// Looks at the lake, if there is one.
+    pub(super) async fn open(location: &'a str, privacy: &'a Privacy, writer: String) -> Result<Self, LakeError> {
+        let lake = Lake::open_if_there(location, privacy).await?;
+        let mut seen = HashMap::new();
+        let store = match &lake {
+            Some(lake) => {
+                for target in [Target::Events, Target::Rejects] {
+                    seen.insert(target, look(&lake.store, target).await?);
+                }
+                lake.store.clone()
+            }
+            None => Store::open(location)?,
+        };
+        Ok(Self {
+            store,
+            location,
+            privacy,
+            handle: Handle::current(),
+            writer,
+            counter: AtomicU64::new(0),
+            made: Mutex::new(lake.is_some()),
+            events: Mutex::default(),
+            rejects: Mutex::default(),
+            seen,
+        })
+    }
+
+    fn written(&self, target: Target) -> &Mutex<Vec<Written>> {
+        match target {
+            Target::Events => &self.events,
+            Target::Rejects => &self.rejects,
+        }
+    }
+
+    /// Gives the identities that the lake held of a day when it was read.
+    pub(super) fn load(&self, day: i32, give: &mut dyn FnMut(u128)) -> Result<(), LakeError> {
+        let target = if day == NO_DAY { Target::Rejects } else { Target::Events };
+        let Some((_, files)) = self.seen.get(&target) else { return Ok(()) };
+        let Some(paths) = files.get(&day) else { return Ok(()) };
+        self.handle.block_on(self.read_ids(target, paths, give))
+    }
+
+    async fn read_ids(&self, target: Target, paths: &[String], give: &mut dyn FnMut(u128)) -> Result<(), LakeError> {
+        for path in paths {
+            let failed = |source| parquet_error("read", path, source);
+            let reader = self.store.parquet(&format!("staging/{}/{path}", target.name().table));
+            let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(failed)?;
+            let mask = ProjectionMask::columns(builder.parquet_schema(), [target.id()]);
+            let mut batches = builder.with_projection(mask).build().map_err(failed)?;
+            while let Some(batch) = batches.next().await {
+                let batch = batch.map_err(failed)?;
+                let ids = batch.column(0).as_any().downcast_ref::<StringArray>();
+                ids.into_iter().flat_map(|ids| ids.iter().flatten()).for_each(|id| give(identity(id)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of a day as one file.
+    pub(super) fn write_day(&self, day: i32, rows: &Rows) -> Result<(), LakeError> {
+        let folder = format!("event_date={}", write::date(day));
+        let path = format!("{folder}/{}", self.file_name());
+        let bytes = write::encode(rows).map_err(|source| parquet_error("write", &path, source))?;
+        let add = write::add(path, bytes.len(), day, rows);
+        self.put(Target::Events, Written { add, day, rows: rows.len() as u64 }, bytes)
+    }
+
+    /// Writes the rejects that are not known yet as one file.
+    pub(super) fn write_rejects(&self, mut rejects: Vec<Reject>, known: &Known) -> Result<(), LakeError> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let day = known.day(NO_DAY)?;
+        let mut doubtful = Vec::new();
+        rejects.retain(|reject| match day.meet(reject.id(), known) {
+            Verdict::New => true,
+            Verdict::Known => false,
+            Verdict::Doubtful => {
+                doubtful.push(reject.clone());
+                false
+            }
+        });
+        let mut new = known.decide(&day, &doubtful.iter().map(Reject::id).collect::<Vec<_>>())?;
+        rejects.extend(doubtful.into_iter().filter(|reject| new.remove(&reject.id())));
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let batch = rejects_batch(&rejects).map_err(LakeError::columns("staging.rejects"))?;
+        let path = self.file_name();
+        let bytes =
+            encode_batches(&batch.schema(), &[batch]).map_err(|source| parquet_error("write", &path, source))?;
+        let add = plain_add(path, bytes.len(), rejects.len() as u64);
+        self.put(Target::Rejects, Written { add, day: NO_DAY, rows: rejects.len() as u64 }, bytes)
+    }
+
+    fn file_name(&self) -> String {
+        format!("part-{}-{:05}.zstd.parquet", self.writer, self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn put(&self, target: Target, written: Written, bytes: Vec<u8>) -> Result<(), LakeError> {
+        {
+            let mut made = lock(&self.made);
+            if !*made {
+                self.handle.block_on(Lake::open_or_create(self.location, self.privacy))?;
+                *made = true;
+            }
+        }
+        let path = format!("staging/{}/{}", target.name().table, written.add.path);
+        // Named before it is there: what fails half way is removed, too.
+        lock(self.written(target)).push(written);
+        self.handle.block_on(self.store.put(&path, bytes, PutMode::Overwrite))
+    }
+
+    /// Removes every file, as if nothing had been.
+    pub(super) async fn abandon(&self) {
+        for target in [Target::Events, Target::Rejects] {
+            let written = std::mem::take(&mut *lock(self.written(target)));
+            for file in written {
+                // The failure that led here is told; what cannot be removed is left to `lake vacuum`.
+                let _ = self.store.delete(&format!("staging/{}/{}", target.name().table, file.add.path)).await;
+            }
+        }
+    }
+
+    /// Commits rejects, then events: a kill between the two and the same dump again adds none and loses none.
+    pub(super) async fn commit(&self, report: &mut IngestReport, list_accepted: bool) -> Result<(), LakeError> {
+        self.commit_target(Target::Rejects).await?;
+        let version = self.commit_target(Target::Events).await?;
+        let (accepted, paths) = {
+            let written = lock(&self.events);
+            let paths: Vec<String> = written.iter().map(|file| file.add.path.clone()).collect();
+            (written.iter().map(|file| file.rows).sum(), paths)
+        };
+        report.accepted = accepted;
+        report.duplicates = report.read - report.rejected - accepted;
+        report.version = version;
+        if list_accepted {
+            let mut ids = Vec::new();
+            self.read_ids(Target::Events, &paths, &mut |id| ids.push(domain::identity::hex(id))).await?;
+            report.accepted_event_ids = Some(ids);
+        }
+        Ok(())
+    }
+
+    async fn commit_target(&self, target: Target) -> Result<Option<i64>, LakeError> {
+        let (mut current, mut seen) = match self.seen.get(&target) {
+            Some((table, files)) => (table.clone(), files.values().flatten().cloned().collect()),
+            None => (None, HashSet::new()),
+        };
+        for _ in 0..TRIES {
+            let adds: Vec<Add> = lock(self.written(target)).iter().map(|file| file.add.clone()).collect();
+            if adds.is_empty() {
+                return Ok(None);
+            }
+            let rows: u64 = lock(self.written(target)).iter().map(|file| file.rows).sum();
+            let change = Change {
+                schema: &target.schema(),
+                partition: target.partition(),
+                adds,
+                mode: Mode::Append,
+                origin: json!({target.name().table: rows}),
+            };
+            match table::commit(&self.store, &target.name(), current.as_ref(), change).await? {
+                Outcome::Committed(version) => return Ok(Some(version)),
+                Outcome::Lost => {
+                    let (table, mut files) = look(&self.store, target).await?;
+                    for paths in files.values_mut() {
+                        paths.retain(|path| seen.insert(path.clone()));
+                    }
+                    self.strike_out(target, &files).await?;
+                    current = table;
+                }
+            }
+        }
+        Err(LakeError::Contended(target.name().to_string(), TRIES))
+    }
+
+    /// Takes out of our files what others' files hold already.
+    async fn strike_out(&self, target: Target, others: &FilesByDay) -> Result<(), LakeError> {
+        let mut ours = std::mem::take(&mut *lock(self.written(target)));
+        ours.sort_by_key(|file| file.day);
+        let mut theirs: (i32, HashSet<u128>) = (NO_DAY, HashSet::new());
+        let mut loaded = false;
+        for file in ours {
+            let Some(paths) = others.get(&file.day).filter(|paths| !paths.is_empty()) else {
+                lock(self.written(target)).push(file);
+                continue;
+            };
+            if !loaded || theirs.0 != file.day {
+                theirs = (file.day, HashSet::new());
+                self.read_ids(target, paths, &mut |id| {
+                    theirs.1.insert(id);
+                })
+                .await?;
+                loaded = true;
+            }
+            let mut common = 0u64;
+            self.read_ids(target, std::slice::from_ref(&file.add.path), &mut |id| {
+                common += u64::from(theirs.1.contains(&id));
+            })
+            .await?;
+            let old = format!("staging/{}/{}", target.name().table, file.add.path);
+            if common == 0 {
+                lock(self.written(target)).push(file);
+                continue;
+            }
+            if common < file.rows {
+                let rest = self.without(target, file, &theirs.1).await?;
+                lock(self.written(target)).push(rest);
+            }
+            self.store.delete(&old).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file anew without the events that are known.
+    async fn without(&self, target: Target, file: Written, known: &HashSet<u128>) -> Result<Written, LakeError> {
+        let folder = format!("staging/{}", target.name().table);
+        let failed = |doing| {
+            let path = file.add.path.clone();
+            move |source| parquet_error(doing, &path, source)
+        };
+        let reader = self.store.parquet(&format!("{folder}/{}", file.add.path));
+        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(failed("read"))?;
+        let schema = builder.schema().clone();
+        let batches: Vec<RecordBatch> =
+            builder.build().map_err(failed("read"))?.try_collect().await.map_err(failed("read"))?;
+        let mut kept = Vec::new();
+        for batch in batches {
+            let Some(ids) = batch.column_by_name(target.id()) else { continue };
+            let Some(ids) = ids.as_any().downcast_ref::<StringArray>() else { continue };
+            let new: BooleanArray = ids.iter().map(|id| id.map(|id| !known.contains(&identity(id)))).collect();
+            let batch = arrow::compute::filter_record_batch(&batch, &new);
+            kept.push(batch.map_err(LakeError::columns(&target.name().to_string()))?);
+        }
+        let rows: u64 = kept.iter().map(|batch| batch.num_rows() as u64).sum();
+        let bytes = encode_batches(&schema, &kept).map_err(failed("write"))?;
+        let name = match file.add.path.rsplit_once('/') {
+            Some((day, _)) => format!("{day}/{}", self.file_name()),
+            None => self.file_name(),
+        };
+        self.store.put(&format!("{folder}/{name}"), bytes.clone(), PutMode::Overwrite).await?;
+        // The bounds of the old file hold for what is left of it; the count does not.
+        let mut add = Add { path: name, size: bytes.len() as i64, ..file.add };
+        if let Some(Ok(serde_json::Value::Object(mut stats))) = add.stats.as_deref().map(serde_json::from_str) {
+            stats.insert("numRecords".into(), rows.into());
+            add.stats = Some(serde_json::Value::Object(stats).to_string());
+        }
+        Ok(Written { add, day: file.day, rows })
+    }
+}
+
+/// A table and its files as they are now.
+async fn look(store: &Store, target: Target) -> Result<(Option<DeltaTable>, FilesByDay), LakeError> {
+    let Some(table) = table::open(store, &target.name()).await? else { return Ok((None, FilesByDay::new())) };
+    let failed = LakeError::table("read", target.name().to_string());
+    let mut files = FilesByDay::new();
+    let snapshot = table.snapshot().map_err(failed)?;
+    for file in snapshot.log_data().iter() {
+        let path = file.path().into_owned();
+        let day = path.strip_prefix("event_date=").and_then(|path| path.get(..10));
+        let day = day.and_then(|day| domain::Timestamp::parse(&format!("{day}T00:00:00Z")));
+        files.entry(day.map_or(NO_DAY, |day| day.day())).or_default().push(path);
+    }
+    Ok((Some(table), files))
+}
+
+fn encode_batches(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some((*write::properties()).clone()))?;
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.into_inner()
+}
+
+fn plain_add(path: String, size: usize, rows: u64) -> Add {
+    let stats = json!({"numRecords": rows, "minValues": {}, "maxValues": {}, "nullCount": {}});
+    write::new_add(path, size, HashMap::new(), stats)
+}
+
+fn parquet_error(doing: &'static str, path: &str, source: parquet::errors::ParquetError) -> LakeError {
+    LakeError::Parquet { doing, path: path.to_owned(), source: Box::new(source) }
+}
