@@ -36,7 +36,8 @@ pattern!(
         r"|(?-u:[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|\bAIza[A-Za-z0-9_\-]{30,}|\bhf_[A-Za-z0-9]{20,})",
         r"|(?-u:\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|\bpypi-[A-Za-z0-9_\-]{20,})",
         r"|(?-u:\bdckr_pat_[A-Za-z0-9_\-]{16,}|\bya29\.[A-Za-z0-9_\-]{16,}|\bGOCSPX-[A-Za-z0-9_\-]{16,})",
-        r"|(?-u:\bdapi[0-9a-f]{32}|\bhvs\.[A-Za-z0-9_\-]{20,}|\bwhsec_[A-Za-z0-9+/=]{20,}|\bglsa_[A-Za-z0-9_]{20,})",
+        r"|(?-u:\bdapi[0-9a-f]{32}|\bhvs\.[A-Za-z0-9_\-]{20,})",
+        r"|(?-u:\bwhsec_[A-Za-z0-9]{8}[A-Za-z0-9+/=]{12,}|\bglsa_[A-Za-z0-9_]{20,})",
         r"|(?i-u:hooks\.slack\.com/[A-Za-z0-9_/]{12,})",
         r"|(?-u:\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*)",
     )
@@ -599,29 +600,22 @@ fn login_value(text: &str, found: Match) -> Option<Range<usize>> {
 
 /// The folder below a home folder. A relative path such as `src/home/index.html` is none, nor is a web address.
 fn home_name(text: &str, found: Match) -> Option<Range<usize>> {
-    const FAR: usize = 256;
-    let before = &text.as_bytes()[..found.start()];
-    let path = |b: &&u8| {
-        b.is_ascii_alphanumeric()
-            || **b >= 0x80
-            || matches!(**b, b'/' | b'\\' | b'.' | b'_' | b'-' | b'+' | b'%' | b'$' | b':')
-    };
-    let length = before.iter().rev().take(FAR).take_while(path).count();
-    let path = &before[before.len() - length..];
+    let path = filter::path_before(&text.as_bytes()[..found.start()]);
     let lower: Vec<u8> = path.to_ascii_lowercase();
     let web = lower.windows(7).any(|w| w == b"http://" || w == b"ttps://");
     let relative = match path {
         [] => false,
         [b'/' | b'\\', ..] => false,
         path if path.contains(&b':') => false,
-        path if length == FAR => path.is_empty(),
+        path if path.len() == filter::PATH_WINDOW => false,
         [first, ..] => first.is_ascii_alphanumeric() || *first >= 0x80 || matches!(first, b'.' | b'_' | b'-'),
     };
     let escaped = lower.starts_with(b"%2f") || lower.starts_with(b"%5c");
     // `n/home/…` in JSON inside a text is a line break and a path.
     let line_break = matches!(path, [b'\\', ..]) || text[..found.start()].ends_with("\\n");
     // Routes such as `/users/:id` are lower case; a home folder of that spelling stands on a drive.
-    let route = found.as_str().contains("users") && !lower.contains(&b':') && !escaped && !drive(&lower);
+    let home_end = found.as_str().len() - found.as_str().find("users").unwrap_or(found.as_str().len());
+    let route = home_end > 0 && !filter::on_drive(&text.as_bytes()[..found.end() - home_end]);
     if web || route || (relative && !escaped && !line_break) {
         return None;
     }
@@ -634,11 +628,6 @@ fn home_name(text: &str, found: Match) -> Option<Range<usize>> {
     let name = &rest[..end];
     (!name.is_empty() && !name.starts_with("[masked") && !name.starts_with(['$', '{', '*', '<']))
         .then(|| found.end()..found.end() + end)
-}
-
-/// `/c/users`, `/mnt/c/users`, `/cygdrive/c/users`
-fn drive(before: &[u8]) -> bool {
-    matches!(before, [.., b'/', letter] if letter.is_ascii_alphabetic())
 }
 
 /// The name after a trailer or in a commit object.
