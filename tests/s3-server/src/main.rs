@@ -52,6 +52,7 @@ async fn serve(listener: TcpListener, service: S3Service) -> Result<(), Failed> 
     let changes = Arc::new(RwLock::new(()));
     loop {
         let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?; // else an answer in two packets waits 40 ms for the other side
         let (service, changes) = (service.clone(), changes.clone());
         tokio::spawn(async move {
             let answers = service_fn(move |request| answer(service.clone(), changes.clone(), request));
