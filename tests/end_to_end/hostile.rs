@@ -73,6 +73,16 @@ fn one_endless_line_costs_only_itself() {
     assert!(reject["kept"].as_u64().unwrap() <= 64 << 10);
 }
 
+#[test]
+fn many_long_lines_stay_within_bounds() {
+    let place = Place::new();
+    let counts = watched(&place, &["-"], |input| {
+        let long = "y".repeat(15 * MEBIBYTE);
+        (0..20).for_each(|i| writeln!(input, "{}", note(i, &format!("{i}{long}"))).unwrap());
+    });
+    assert_eq!(counts, [20, 20, 0, 0]);
+}
+
 /// A member of an archive over and over unpacks to the content over and over.
 fn bomb(member: Vec<u8>, times: usize) -> Vec<u8> {
     member.repeat(times)
@@ -149,6 +159,30 @@ fn of_duplicate_keys_the_last_counts() {
     ] {
         assert_eq!(place.ingest(&[&place.write("twice.ndjson", twice)]), [1, 0, 1, 0], "{twice}");
     }
+}
+
+#[test]
+fn numbers_beyond_64_bits_keep_their_digits() {
+    let take_number = |digits: &str| {
+        take(format!(
+            r#"{{"ts":"2026-10-01T00:00:00Z","type":"annotation","payload":{{"note":"n","big":{digits},"in":[{{"it":{digits}}}]}}}}"#
+        ))
+        .map(|event| event["payload"].as_str().unwrap().to_lowercase().replace("e+", "e"))
+    };
+    let kept =
+        |digits: &str, payload: &str| assert_eq!(payload.matches(digits).count(), 2, "{digits} became {payload}");
+    for digits in ["123456789012345678901234567890", "-123456789012345678901234567890", "18446744073709551616", "1e400"]
+    {
+        kept(digits, &take_number(digits).unwrap_or_else(|reason| panic!("{digits}: {reason}")));
+    }
+    // Too small for 64 bits: not zero.
+    if let Ok(payload) = take_number("-2.5e-400") {
+        kept("-2.5e-400", &payload);
+    }
+    // In a typed column there is no room for them.
+    let typed =
+        r#"{"ts":"2026-10-01T00:00:00Z","type":"edit","payload":{"file":"f","lines_added":123456789012345678901}}"#;
+    assert!(take(typed).is_err());
 }
 
 #[test]

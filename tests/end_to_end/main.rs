@@ -4,6 +4,7 @@
 
 mod at_once;
 mod bad_input;
+mod disk;
 mod dumps;
 mod faults;
 mod files;

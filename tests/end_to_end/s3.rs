@@ -5,6 +5,8 @@ use crate::files::below;
 use crate::program::{Ended, Place, checkout, end};
 use crate::s3_server::{Bucket, SECRET};
 use serde_json::Value;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// One clear error, exit 1, and nothing that lets a reader of the log into the store.
 fn failed_clearly(ended: &Ended) {
@@ -43,6 +45,33 @@ fn a_lake_on_s3_gives_the_answers_of_a_lake_on_a_folder() {
     assert!(on_folder.3.contains("timeline"), "a trace: {}", on_folder.3);
     assert!(on_folder == on_s3, "not the same answers");
     assert!(!s3.path("lake").exists() && below(&bucket.objects()).len() > 10, "it really is in the bucket");
+}
+
+#[test]
+fn a_store_that_dies_in_the_middle_costs_nothing() {
+    let mut bucket = Bucket::start();
+    let (folder, s3) = (Place::new(), Place::with(bucket.environment()));
+    let dump = s3.write("busy.ndjson", busy(5_000, 3));
+    let mut child = s3.command(&["ingest", &dump]);
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let events = bucket.objects().join("some/lake/staging/events");
+    let began = Instant::now();
+    while below(&events).len() < 3 && began.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bucket.stop();
+    assert!(!events.join("_delta_log").exists(), "killed too late to show anything");
+    let output = child.wait_with_output().unwrap();
+    failed_clearly(&Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    });
+    bucket.restart();
+    assert_eq!(s3.ingest(&[&dump]), [5_050, 5_000, 0, 50]);
+    assert_eq!(s3.ingest(&[&dump]), [5_050, 0, 5_000, 50]);
+    folder.ingest(&[&dump]);
+    assert!(folder.staging() == s3.staging(), "not the lake of an uninterrupted ingest");
 }
 
 #[test]
