@@ -133,33 +133,6 @@ fn another_key_is_refused() {
 }
 
 #[test]
-fn eight_writers_at_once_take_every_event_exactly_once() {
-    let place = Place::new();
-    let line = |i: usize| {
-        format!(r#"{{"ts":"2026-10-{:02}T00:00:00Z","type":"annotation","payload":{{"note":"n{i}"}}}}"#, 1 + i % 3)
-    };
-    let shared: Vec<String> = (0..200).map(line).collect();
-    let children: Vec<_> = (0..8)
-        .map(|writer| {
-            let own = (1000 + writer * 50..1000 + writer * 50 + 100).map(line);
-            let text: Vec<String> = shared.iter().cloned().chain(own).collect();
-            let dump = place.write(&format!("{writer}.ndjson"), text.join("\n"));
-            place.command(&["--json", "ingest", &dump]).stdout(Stdio::piped()).spawn().unwrap()
-        })
-        .collect();
-    let mut accepted = 0;
-    for child in children {
-        let out = child.wait_with_output().unwrap();
-        let report: Value = serde_json::from_slice(&out.stdout).unwrap();
-        accepted += report["accepted"].as_u64().unwrap();
-    }
-    let distinct = 200 + 50 * 9;
-    assert_eq!(accepted, distinct);
-    let rows = place.sql("select count(*) as n, count(distinct event_id) as d from staging.events");
-    assert_eq!((rows[0]["n"].as_u64(), rows[0]["d"].as_u64()), (Some(distinct), Some(distinct)));
-}
-
-#[test]
 fn a_cut_first_line_costs_only_itself() {
     let place = Place::new();
     let line = |i: usize| format!(r#"{{"ts":"2026-10-01T00:00:00Z","type":"annotation","payload":{{"note":"{i}"}}}}"#);

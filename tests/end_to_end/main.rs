@@ -2,11 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is the test
 
+mod at_once;
 mod bad_input;
 mod care;
+mod disk;
+mod dumps;
+mod faults;
+mod files;
 mod guide;
+mod hostile;
 mod job;
 mod plan;
 mod program;
 mod readme;
+mod s3;
+mod s3_server;
 mod tables;

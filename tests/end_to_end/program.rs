@@ -1,6 +1,7 @@
 //! Runs the program in a folder of its own, with a fixed key and clock.
 
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 /// A place to work in: a lake, files, and the program.
 pub struct Place {
     folder: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// How a run of the program ended.
@@ -25,7 +27,12 @@ pub fn checkout() -> PathBuf {
 
 impl Place {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self::with(Vec::new())
+    }
+
+    /// A place where the program sees these variables too: a lake elsewhere, credentials.
+    pub fn with(environment: Vec<(String, String)>) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment }
     }
 
     pub fn path(&self, below: &str) -> PathBuf {
@@ -51,6 +58,7 @@ impl Place {
             .env("PIPELINE_PSEUDONYM_KEY", "the key of the tests")
             .env("USER", "tester")
             .env_remove("PIPELINE_LAKE")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null());
         command
     }
@@ -78,10 +86,13 @@ impl Place {
     pub fn ingest(&self, arguments: &[&str]) -> [u64; 4] {
         let mut all = vec!["ingest"];
         all.extend(arguments);
-        let report = self.json(&all);
-        let counts = ["read", "accepted", "duplicates", "rejected"].map(|name| report[name].as_u64().unwrap());
-        assert_eq!(counts[0], counts[1] + counts[2] + counts[3], "{report}");
-        counts
+        counts(&self.json(&all))
+    }
+
+    /// Every event and every reject, all columns, in the order of their identity.
+    pub fn staging(&self) -> [Vec<Value>; 2] {
+        ["select * from staging.events order by event_id", "select * from staging.rejects order by reject_id"]
+            .map(|query| self.sql(query))
     }
 
     /// Every file of the lake with its bytes.
@@ -103,6 +114,13 @@ impl Place {
     }
 }
 
+/// Read, accepted, duplicates, rejected, as a report of `ingest` says; they add up.
+pub fn counts(report: &Value) -> [u64; 4] {
+    let counts = ["read", "accepted", "duplicates", "rejected"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(counts[0], counts[1] + counts[2] + counts[3], "{report}");
+    counts
+}
+
 /// Waits for a command and keeps what it said.
 pub fn end(mut command: Command) -> Ended {
     let output = command.output().unwrap();
@@ -111,4 +129,9 @@ pub fn end(mut command: Command) -> Ended {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Past the test harness, which hides what a passing test prints.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

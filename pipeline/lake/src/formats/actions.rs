@@ -11,7 +11,7 @@ use domain::Reason;
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 
-pub(super) const FORMAT: Format =
+pub(super) static FORMAT: Format =
     Format { name: "actions", recognises, reader: || Box::new(Actions), independent: true };
 
 fn recognises(head: &Head) -> bool {

@@ -13,7 +13,7 @@ use domain::Reason;
 use domain::fields::TYPES;
 use serde_json::{Value, json};
 
-pub(super) const FORMAT: Format =
+pub(super) static FORMAT: Format =
     Format { name: "gharchive", recognises, reader: || Box::new(GhArchive), independent: true };
 
 fn recognises(head: &Head) -> bool {

@@ -9,7 +9,8 @@ use super::{Format, Head, Object, Reader, Taken};
 use domain::Reason;
 use serde_json::{Value, json};
 
-pub(super) const FORMAT: Format = Format { name: "github", recognises, reader: || Box::new(GitHub), independent: true };
+pub(super) static FORMAT: Format =
+    Format { name: "github", recognises, reader: || Box::new(GitHub), independent: true };
 
 fn recognises(head: &Head) -> bool {
     matches!(head, Head::Json(value) if ["_repo", "_number", "_kind"].iter().all(|key| value.get(key).is_some()))

@@ -57,12 +57,17 @@ pub(crate) trait Reader: Send {
 }
 
 /// Every format, native first.
-pub const FORMATS: &[&Format] =
+pub static FORMATS: &[&Format] =
     &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT, &otlp::FORMAT, &prometheus::FORMAT];
 
 impl Format {
     /// The events of the contract.
     pub(crate) const NATIVE: &'static Self = &native::FORMAT;
+
+    /// Whether this is [`Self::NATIVE`], for which there is a faster way.
+    pub(crate) fn is_native(&self) -> bool {
+        std::ptr::eq(self, Self::NATIVE)
+    }
 
     /// The format of that name.
     pub fn named(name: &str) -> Option<&'static Self> {

@@ -4,7 +4,7 @@ use super::{Format, Reader, Taken};
 use domain::event::singles;
 use serde_json::Value;
 
-pub(super) const FORMAT: Format =
+pub(super) static FORMAT: Format =
     Format { name: "native", recognises: |_| false, reader: || Box::new(Native), independent: true };
 
 struct Native;

@@ -112,7 +112,7 @@ impl<'a> Collector<'a> {
             }
             Piece::Lines { first, bytes } => match reader {
                 Some(reader) => self.lines(dump, first, &bytes, Some(reader))?,
-                None if std::ptr::eq(dump.format, Format::NATIVE) => self.lines(dump, first, &bytes, None)?,
+                None if dump.format.is_native() => self.lines(dump, first, &bytes, None)?,
                 None => self.lines(dump, first, &bytes, Some(&mut *dump.format.reader()))?,
             },
         }

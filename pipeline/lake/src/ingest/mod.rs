@@ -256,9 +256,7 @@ fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Result<Option<
         blocks.give_back(first, bytes.clone());
     }
     let detect = || match (&opened, &head) {
-        (None, _) if !std::ptr::eq(Format::detect(&Head::Text(opening)), Format::NATIVE) => {
-            Format::detect(&Head::Text(opening))
-        }
+        (None, _) if !Format::detect(&Head::Text(opening)).is_native() => Format::detect(&Head::Text(opening)),
         (_, Some(value)) => Format::detect(&Head::Json(value)),
         _ => Format::NATIVE,
     };

@@ -17,7 +17,7 @@ use domain::time::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(super) const FORMAT: Format =
+pub(super) static FORMAT: Format =
     Format { name: "otlp", recognises, reader: || Box::new(Otlp::default()), independent: false };
 
 const SIGNALS: [&str; 3] = ["resourceMetrics", "resourceSpans", "resourceLogs"];

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use series::Series;
 use std::collections::HashMap;
 
-pub(super) const FORMAT: Format =
+pub(super) static FORMAT: Format =
     Format { name: "prometheus", recognises, reader: || Box::new(Prometheus::default()), independent: false };
 
 /// Metrics whose unit a text dump told are remembered up to so many.
