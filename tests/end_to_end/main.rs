@@ -6,6 +6,7 @@ mod bad_input;
 mod guide;
 mod job;
 mod plan;
+mod privacy;
 mod program;
 mod readme;
 mod tables;

@@ -66,6 +66,8 @@ pub enum Command {
     Materialize(commands::materialize::MaterializeArgs),
     /// Check the data and the lake's integrity
     Check,
+    /// Count what the lake holds of people, or take a person out of it
+    Privacy(commands::privacy::PrivacyArgs),
     /// Ad-hoc SQL over the lake
     Sql(commands::sql::SqlArgs),
     /// One pull request's trace as JSON, or all of them as files

@@ -173,6 +173,11 @@ impl Store {
         }
     }
 
+    /// Every file below a folder of the lake, with the time it was written.
+    pub(crate) async fn listed(&self, below: &str) -> Result<Vec<object_store::ObjectMeta>, LakeError> {
+        self.objects.list(Some(&self.path(below))).try_collect().await.map_err(document("list", below))
+    }
+
     /// A file of the lake, for reading Parquet piece by piece.
     pub(crate) fn parquet(&self, below: &str) -> ParquetFile {
         ParquetFile::new(self.objects.clone(), self.path(below))

@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod log;
 pub mod materialize;
 pub mod plan;
+pub mod privacy;
 pub mod record;
 pub mod rollback;
 pub mod run;
@@ -33,6 +34,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Ingest(args) => ingest::run(context, args).await,
             Command::Materialize(args) => materialize::run(context, args).await,
             Command::Check => check::run(context).await,
+            Command::Privacy(args) => privacy::run(context, args).await,
             Command::Sql(args) => sql::run(context, args).await,
             Command::Trace(args) => trace::run(context, args).await,
             Command::Train(args) => train::run(context, args).await,

@@ -90,6 +90,7 @@ impl Lake {
         spec: &IngestSpec,
         progress: &mut (dyn FnMut(u64, &str) + Send),
     ) -> Result<(Self, IngestReport), LakeError> {
+        let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
         let staging = Staging::open(location, privacy, writer_name()).await?;
         // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
         let staged = tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress));
