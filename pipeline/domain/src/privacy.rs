@@ -111,7 +111,8 @@ impl Privacy {
         }
     }
 
-    /// What is known about a person beside their name, such as an operating system: names become hashes, the rest stays.
+    /// What is known about a person beside their name, such as an operating system: names become hashes, the rest
+    /// stays.
     pub fn scrub_profile(&self, profile: &mut Map<String, Value>) {
         for (key, value) in profile.iter_mut() {
             if PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail") {

@@ -1,3 +1,5 @@
+#![allow(clippy::print_stderr)] // measurements
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -408,6 +410,9 @@ fn hostile() -> impl Strategy<Value = String> {
         "-u=",
         "--user",
         "bob:pw",
+        "u:p@",
+        "https://u:p",
+        "://u:p@",
         "mysql -p",
         "mariadb",
         "sshpass -p",

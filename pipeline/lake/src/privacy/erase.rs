@@ -1,8 +1,8 @@
 //! `privacy erase`: takes a person out of every table and every old version.
 //!
 //! First the person is put on the list of the erased, so that nothing new comes in; then models are marked, tables
-//! rewritten and those made from them rebuilt; last, old versions lose their files. Broken off anywhere, the same command
-//! again finishes the work, because each step finds what is left to do by itself.
+//! rewritten and those made from them rebuilt; last, old versions lose their files. Broken off anywhere, the same
+//! command again finishes the work, because each step finds what is left to do by itself.
 
 use super::ModelMark;
 use super::scan::{self, Live, holds, is_text, texts};

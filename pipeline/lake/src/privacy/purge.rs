@@ -150,6 +150,10 @@ fn cleaned(commit: &str, hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::{Change, Files, Mode};
+    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use std::sync::Arc;
 
     #[test]
     fn a_commit_forgets_a_person_and_nothing_else() {
@@ -161,5 +165,50 @@ mod tests {
         let add: Value = serde_json::from_str(clean.lines().next().unwrap()).unwrap();
         assert_eq!((add["add"]["size"].as_i64(), add["add"]["stats"].as_str()), (Some(7), Some(r#"{"numRecords":3}"#)));
         assert_eq!(paths(&commit), ["a.parquet", "b.parquet"]);
+    }
+
+    /// A table of two commits behind a checkpoint, the first commit gone as after a clean-up.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn where_old_commits_are_gone_a_checkpoint_stands_for_them() {
+        let hash = "u-0123456789abcdef01234567";
+        let folder = tempfile::tempdir().unwrap();
+        let privacy = domain::privacy::Privacy::new(b"k");
+        let lake = Lake::open_or_create(&folder.path().display().to_string(), &privacy).await.unwrap();
+        let name = TableName { schema: "plans".into(), table: "notes".into() };
+        let schema = Arc::new(Schema::new(vec![Field::new("who", DataType::Utf8, true)]));
+        for who in [hash, "nobody", "somebody"] {
+            let table = table::open(&lake.store, &name).await.unwrap();
+            let column: ArrayRef = Arc::new(StringArray::from(vec![who]));
+            let mut files = Files::new(&lake.store, &name, schema.clone(), None).unwrap();
+            files.write(RecordBatch::try_new(schema.clone(), vec![column]).unwrap()).await.unwrap();
+            let adds = files.finish().await.unwrap();
+            let mode = if who == "nobody" { Mode::Replace } else { Mode::Append };
+            let change = Change { schema: &schema, partition: None, adds, mode, origin: json!({}) };
+            table::commit(&lake.store, &name, table.as_ref(), change).await.unwrap();
+            if who == hash {
+                let table = table::open(&lake.store, &name).await.unwrap().unwrap();
+                create_checkpoint(&table, None).await.unwrap();
+            }
+        }
+        let log = folder.path().join("plans/notes/_delta_log");
+        std::fs::remove_file(log.join("00000000000000000000.json")).unwrap();
+        for round in 0..2 {
+            let purged = lake.purge(&name, hash).await.unwrap();
+            // The first file is named by the second commit alone, which removed it.
+            assert_eq!((purged.files, purged.left), (1 - round, 0));
+            let mut names = lake.store.names("plans/notes/_delta_log").await.unwrap();
+            names.retain(|name| name != "_last_checkpoint");
+            assert_eq!(names, ["00000000000000000002.checkpoint.parquet", "00000000000000000002.json"]);
+            let rows = lake.query("select who from plans.notes order by who", domain::Timestamp(0)).await.unwrap();
+            assert_eq!(rows.to_json().unwrap(), [json!({"who": "nobody"}), json!({"who": "somebody"})]);
+        }
+        let table = table::open(&lake.store, &name).await.unwrap().unwrap();
+        scan::batches(&lake.store, &name, "_delta_log/00000000000000000002.checkpoint.parquet", &mut |batch| {
+            assert!(!scan::holds(&batch, hash)?.contains(&true));
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(scan::live(&name, &table).unwrap().len(), 2);
     }
 }
