@@ -13,6 +13,7 @@ mod guide;
 mod hostile;
 mod job;
 mod plan;
+mod privacy;
 mod program;
 mod readme;
 mod s3;

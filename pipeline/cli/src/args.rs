@@ -68,6 +68,8 @@ pub enum Command {
     Check,
     /// Care of the lake: merge small files, delete what nobody needs
     Lake(commands::lake::LakeArgs),
+    /// Count what the lake holds of people, or take a person out of it
+    Privacy(commands::privacy::PrivacyArgs),
     /// Ad-hoc SQL over the lake
     Sql(commands::sql::SqlArgs),
     /// One pull request's trace as JSON, or all of them as files

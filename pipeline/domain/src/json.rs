@@ -486,12 +486,18 @@ pub mod number {
         if negative {
             out.push('-');
         }
-        out.push_str(&digits);
         if (0..64).contains(&exponent) {
+            out.push_str(&digits);
             (0..exponent).for_each(|_| out.push('0'));
-        } else {
-            let _ = write!(out, "e{exponent}");
+            return;
         }
+        let (first, rest) = digits.split_at(1);
+        out.push_str(first);
+        if !rest.is_empty() {
+            out.push('.');
+            out.push_str(rest);
+        }
+        let _ = write!(out, "e{}", exponent + rest.len() as i64);
     }
 
     /// Whether a number is written in its canonical form already, told without computing: a whole number of at most 15
@@ -596,7 +602,7 @@ mod tests {
         for (text, wanted) in [
             ("123456789012345678901234567890", "123456789012345678901234567890"),
             ("1e400", "1e400"),
-            ("-0.12345678901234567890123", "-12345678901234567890123e-23"),
+            ("-0.12345678901234567890123", "-1.2345678901234567890123e-1"),
             ("18446744073709551615", "18446744073709551615"),
             ("18446744073709551616", "18446744073709551616"),
             ("1.0", "1"),

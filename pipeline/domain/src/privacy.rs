@@ -111,7 +111,8 @@ impl Privacy {
         }
     }
 
-    /// What is known about a person beside their name, such as an operating system: names become hashes, the rest stays.
+    /// What is known about a person beside their name, such as an operating system: names become hashes, the rest
+    /// stays.
     pub fn scrub_profile(&self, profile: &mut Map<String, Value>) {
         for (key, value) in profile.iter_mut() {
             if PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail") {
@@ -207,6 +208,39 @@ impl Privacy {
         };
         cut(&clean, REJECT_TEXT_LIMIT).to_owned()
     }
+}
+
+/// The hashes of people in a text.
+pub fn people_in(text: &str) -> impl Iterator<Item = &str> {
+    rules::HASH.find_iter(text).map(|found| found.as_str())
+}
+
+/// Whether a person, by their hash, is named by a field that says who did it: then it is their event.
+pub fn is_by(fields: &Map<String, Value>, hash: &str) -> bool {
+    fields.iter().any(|(key, value)| value.as_str() == Some(hash) && is_actor_field(key))
+}
+
+/// Whether a stored text, plain or JSON, holds what should not have been stored: an address, a secret, a home name.
+pub fn is_leak(text: &str) -> bool {
+    fn leaks(value: &Value, privacy: &Privacy) -> bool {
+        match value {
+            Value::String(text) => matches!(privacy.scrub(text), Cow::Owned(_)),
+            Value::Array(items) => items.iter().any(|item| leaks(item, privacy)),
+            Value::Object(map) => map.iter().any(|(key, value)| {
+                let secret = || value.as_str().is_some_and(|text| text != MASK && text != ERASED && !text.is_empty());
+                (is_secret_field(key) && secret()) || leaks(value, privacy)
+            }),
+            _ => false,
+        }
+    }
+    // Which key does not matter: nothing is to be hashed.
+    let privacy = Privacy::new(b"");
+    if text.starts_with(['{', '['])
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return leaks(&value, &privacy);
+    }
+    matches!(privacy.scrub(text), Cow::Owned(_))
 }
 
 /// The longest start of `text` of at most `limit` bytes.

@@ -85,12 +85,14 @@ pub enum LakeError {
     #[error("cannot build the columns of {0}")]
     Columns(String, #[source] arrow::error::ArrowError),
     /// A document of the lake could not be read or written.
-    #[error("cannot {doing} {path} in the lake")]
+    #[error("cannot {doing} {path} in the lake {lake}")]
     Document {
         /// `read`, `write`, `list`, `delete`.
         doing: &'static str,
         /// Below the lake.
         path: String,
+        /// The lake, as the user gave it.
+        lake: String,
         /// Why.
         source: Box<object_store::Error>,
     },

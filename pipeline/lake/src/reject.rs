@@ -39,7 +39,8 @@ impl Reject {
             reject_id: hash128(format!("{hash}\n{reason}").as_bytes()),
             source: privacy.scrub_text(dump),
             line: line as i64,
-            text: privacy.scrub_reject(text),
+            // Of an erased person nothing is kept.
+            text: if reason == Reason::Erased { String::new() } else { privacy.scrub_reject(text) },
             length: length as i64,
             reason,
             hash,

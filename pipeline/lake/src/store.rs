@@ -130,7 +130,7 @@ impl Store {
         let listed = match listed {
             Ok(listed) => listed,
             Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
-            Err(source) => return Err(document("list", below)(source)),
+            Err(source) => return Err(self.failed("list", below)(source)),
         };
         let folders = listed.common_prefixes.iter().filter_map(|path| path.filename());
         let files = listed.objects.iter().filter_map(|meta| meta.location.filename());
@@ -142,20 +142,20 @@ impl Store {
     /// Every file below a folder of the lake, with its size in bytes.
     pub(crate) async fn files(&self, below: &str) -> Result<Vec<(String, u64)>, LakeError> {
         let all: Vec<_> =
-            self.objects.list(Some(&self.path(below))).try_collect().await.map_err(document("list", below))?;
+            self.objects.list(Some(&self.path(below))).try_collect().await.map_err(self.failed("list", below))?;
         Ok(all.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect())
     }
 
     /// Every file below a folder of the lake, with its size and the time it was written.
     pub(crate) async fn entries(&self, below: &str) -> Result<Vec<ObjectMeta>, LakeError> {
-        self.objects.list(Some(&self.path(below))).try_collect().await.map_err(document("list", below))
+        self.objects.list(Some(&self.path(below))).try_collect().await.map_err(self.failed("list", below))
     }
 
     /// Removes a document; one that is not there is gone already.
     pub(crate) async fn delete(&self, below: &str) -> Result<(), LakeError> {
         match self.objects.delete(&self.path(below)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(document("delete", below)(source)),
+            Err(source) => Err(self.failed("delete", below)(source)),
         }
     }
 
@@ -167,7 +167,7 @@ impl Store {
             .filter(|gone| std::future::ready(!matches!(gone, Err(object_store::Error::NotFound { .. }))))
             .try_for_each(|_| std::future::ready(Ok(())))
             .await
-            .map_err(document("delete", below))
+            .map_err(self.failed("delete", below))
     }
 
     /// In a folder, files older than `before` that were being uploaded (`name#1`); object stores do not list theirs.
@@ -194,9 +194,9 @@ impl Store {
     /// The bytes of a document; none when it is not there.
     pub(crate) async fn get(&self, below: &str) -> Result<Option<Vec<u8>>, LakeError> {
         match self.objects.get(&self.path(below)).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(document("read", below))?.to_vec())),
+            Ok(found) => Ok(Some(found.bytes().await.map_err(self.failed("read", below))?.to_vec())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(document("read", below)(source)),
+            Err(source) => Err(self.failed("read", below)(source)),
         }
     }
 
@@ -208,8 +208,14 @@ impl Store {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Err(LakeError::Exists(below.to_owned()))
             }
-            Err(source) => Err(document("write", below)(source)),
+            Err(source) => Err(self.failed("write", below)(source)),
         }
+    }
+
+    fn failed(&self, doing: &'static str, below: &str) -> impl FnOnce(object_store::Error) -> LakeError + use<> {
+        let path = if below.is_empty() { "anything".to_owned() } else { below.to_owned() };
+        let lake = self.shown.clone();
+        move |source| LakeError::Document { doing, path, lake, source: Box::new(source) }
     }
 
     /// A file of the lake, for reading Parquet piece by piece.
@@ -230,11 +236,6 @@ impl Store {
     }
 }
 
-fn document(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> LakeError {
-    let path = if path.is_empty() { "anything".to_owned() } else { path.to_owned() };
-    move |source| LakeError::Document { doing, path, source: Box::new(source) }
-}
-
 /// A dump on an object store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -253,7 +254,7 @@ impl Object {
         let (objects, prefix) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
         let listed =
             block_on(async move { objects.list(Some(&prefix)).try_collect::<Vec<_>>().await.map(|all| (prefix, all)) });
-        let (prefix, listed) = listed.map_err(document("list", location))?;
+        let (prefix, listed) = listed.map_err(|error| unusable(error.into()))?;
         let mut found = Vec::new();
         for meta in listed {
             let below: Vec<_> = meta.location.prefix_match(&prefix).into_iter().flatten().collect();
@@ -270,8 +271,11 @@ impl Object {
     /// Its bytes, fetched a piece at a time.
     pub(crate) fn read(&self) -> Result<impl std::io::Read + Send + use<>, LakeError> {
         let shown = self.url.to_string();
-        let unusable =
-            |e: object_store::Error| LakeError::Document { doing: "read", path: shown.clone(), source: Box::new(e) };
+        let unusable = |e: object_store::Error| LakeError::Read {
+            source_name: self.url.to_string(),
+            line: 0,
+            source: std::io::Error::other(e),
+        };
         let (objects, path) = object_store::parse_url_opts(&self.url, options()).map_err(unusable)?;
         let found = block_on(async move { objects.get(&path).await });
         let stream = match found {

@@ -275,6 +275,30 @@ pub(crate) async fn commit(
     }
 }
 
+/// Puts files in the place of others in one commit, on top of the version the caller has read. What the table was made
+/// from stays what it was.
+pub(crate) async fn swap(
+    name: &TableName,
+    table: &DeltaTable,
+    old: Vec<Action>,
+    new: Vec<Add>,
+) -> Result<Outcome, LakeError> {
+    let failed = |doing| LakeError::table(doing, name.to_string());
+    let snapshot = table.snapshot().map_err(failed("read"))?;
+    let origin = origin(table).await;
+    let commit = CommitBuilder::default()
+        .with_actions(old.into_iter().chain(new.into_iter().map(Action::Add)).collect())
+        .with_app_metadata(origin.map(|origin| (ORIGIN.to_owned(), origin)).into_iter().collect())
+        .with_max_retries(0)
+        .build(Some(snapshot), table.log_store(), DeltaOperation::Delete { predicate: None })
+        .await;
+    match commit {
+        Ok(done) => Ok(Outcome::Committed(done.version() as i64)),
+        Err(error) if lost(&error) => Ok(Outcome::Lost),
+        Err(error) => Err(failed("commit to")(error)),
+    }
+}
+
 /// Whether a commit failed only because somebody else was first.
 fn lost(error: &DeltaTableError) -> bool {
     match error {

@@ -53,6 +53,8 @@ pub(crate) struct Other {
     pub(crate) what: String,
     pub(crate) exclusive: bool,
     pub(crate) started_at: DateTime<Utc>,
+    /// It is part of this very command.
+    own: bool,
 }
 
 /// Held while a command writes to the lake: `let _writing = Writing::begin(&self.store, "ingest").await?;`.
@@ -70,7 +72,7 @@ impl Writing {
         let writing = Self::put(store, what, false).await?;
         let asked = std::time::Instant::now();
         loop {
-            let Some(other) = writing.others().await?.into_iter().find(|other| other.exclusive) else {
+            let Some(other) = writing.others().await?.into_iter().find(|other| other.exclusive && !other.own) else {
                 return Ok(writing);
             };
             if asked.elapsed() > PATIENCE {
@@ -149,6 +151,7 @@ pub(crate) async fn others(store: &Store, me: Option<&Writing>) -> Result<Vec<Ot
             others.push(Other {
                 what: presence.as_ref().map_or_else(|| "a writer".to_owned(), |p| p.what.clone()),
                 exclusive: presence.as_ref().is_some_and(|p| p.exclusive),
+                own: presence.as_ref().is_some_and(|p| p.process == std::process::id() && p.place == place()),
                 started_at: presence.map_or(file.last_modified, |p| p.started_at),
             });
         } else if me.is_some() {

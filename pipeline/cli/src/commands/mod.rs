@@ -11,6 +11,7 @@ pub mod lake;
 pub mod log;
 pub mod materialize;
 pub mod plan;
+pub mod privacy;
 pub mod record;
 pub mod rollback;
 pub mod run;
@@ -35,6 +36,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Materialize(args) => materialize::run(context, args).await,
             Command::Check => check::run(context).await,
             Command::Lake(args) => lake::run(context, args).await,
+            Command::Privacy(args) => privacy::run(context, args).await,
             Command::Sql(args) => sql::run(context, args).await,
             Command::Trace(args) => trace::run(context, args).await,
             Command::Train(args) => train::run(context, args).await,

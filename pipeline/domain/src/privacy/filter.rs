@@ -160,8 +160,8 @@ const fn classes() -> [u8; 256] {
 
 const CLASS_COUNT: usize = 64;
 
-/// For two neighbouring classes: in the low byte the buckets of needles that begin so, in the high byte of those that go
-/// on so.
+/// For two neighbouring classes: in the low byte the buckets of needles that begin so, in the high byte of those that
+/// go on so.
 static PAIRS: [u16; CLASS_COUNT * CLASS_COUNT] = {
     let mut pairs = [0; CLASS_COUNT * CLASS_COUNT];
     let classes = classes();
@@ -333,38 +333,36 @@ fn at_signs(text: &[u8]) -> bool {
     let mut scheme = None;
     memchr::memchr_iter(b'@', text).any(|at| {
         let rest = &text[at + 1..];
-        // `@@ -1,3 +1,3 @@` in every diff.
-        let Some(next) = rest.first().filter(|b| after_at(**b)) else { return false };
-        if !(next.is_ascii_alphanumeric() || *next >= 0x80 || *next == b'\\' || *next == b'_') {
-            return true;
-        }
-        let raw_escape = at >= 2 && text[at - 2] == b'\\';
-        let free = at.checked_sub(1).is_none_or(|before| {
-            let before = text[before];
-            raw_escape
-                || before >= 0x80
-                || !(is_word(before) || matches!(before, b'@' | b'/' | b'.' | b']' | b'`' | b'-'))
-        });
-        let dotted = || {
-            let mut host =
-                rest.iter().take(256).take_while(|b| b.is_ascii_alphanumeric() || **b >= 0x80 || **b == b'-');
-            let length = host.by_ref().count();
-            length == 256 || matches!(rest.get(length), Some(b'.' | b'\\'))
-        };
-        let in_url = |scheme: &mut Option<bool>| {
+        let mut in_url = || {
             *scheme.get_or_insert_with(|| {
                 memchr::memmem::find(text, b"://").is_some() || memchr::memmem::find(text, b":\\/").is_some()
             })
         };
-        free || dotted() || in_url(&mut scheme)
+        // A name begins with a letter or digit; `@@ -1,3 +1,3 @@` in every diff does not.
+        let named = match rest.first() {
+            Some(b'\\') => true,
+            Some(next) if next.is_ascii_alphanumeric() || *next >= 0x80 => free(text, at) || dotted(rest),
+            _ => false,
+        };
+        named || in_url()
     })
 }
 
-/// What can follow the `@` of an address, a mention or a login in a URL.
-pub(super) fn after_at(byte: u8) -> bool {
-    !(byte.is_ascii_whitespace()
-        || matches!(byte, b'@' | b'"' | b'\'' | b'`' | b',' | b';' | b')' | b'.' | b'-' | b'/'))
-        && !matches!(byte, b'<' | b'>' | b'+' | b'=' | b'|' | b'&' | b'(' | b':' | 0x0b | 0)
+/// Whether an `@` stands where a mention may begin.
+fn free(text: &[u8], at: usize) -> bool {
+    let raw_escape = at >= 2 && text[at - 2] == b'\\';
+    let may_precede = |byte: &u8| {
+        let word = is_word(*byte) || matches!(byte, b'@' | b'/' | b'.' | b']' | b'`' | b'-');
+        *byte >= 0x80 || !word
+    };
+    raw_escape || text[..at].last().is_none_or(may_precede)
+}
+
+/// Whether a name with a dot in it begins here.
+fn dotted(rest: &[u8]) -> bool {
+    let in_label = |b: &&u8| b.is_ascii_alphanumeric() || **b >= 0x80 || **b == b'-';
+    let length = rest.iter().take(PATH_WINDOW).take_while(in_label).count();
+    length == PATH_WINDOW || matches!(rest.get(length), Some(b'.' | b'\\'))
 }
 
 /// Every needle is the part of its word that it says to be.

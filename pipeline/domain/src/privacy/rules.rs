@@ -91,10 +91,10 @@ pattern!(
 
 /// Replaces what a pattern finds; the text stays as it is where nothing changes.
 pub(super) fn replace(text: &mut Cow<'_, str>, pattern: &Regex, with: impl Fn(&Captures) -> String) {
-    if let Cow::Owned(clean) = pattern.replace_all(text, |c: &Captures| with(c)) {
-        if clean != **text {
-            *text = Cow::Owned(clean);
-        }
+    if let Cow::Owned(clean) = pattern.replace_all(text, |c: &Captures| with(c))
+        && clean != **text
+    {
+        *text = Cow::Owned(clean);
     }
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::print_stderr)] // measurements
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -320,6 +322,23 @@ fn an_erased_person_is_not_even_a_hash() {
     assert_eq!(value, json!({"reviewers": [ERASED, privacy.person("bob")], "note": ERASED}));
 }
 
+#[test]
+fn what_was_scrubbed_is_no_leak_and_what_was_not_is_one() {
+    for text in [
+        "Signed-off-by: Alice Doe <a@b.example>",
+        "thanks @ann, bob@example.com; token=hunter2 in /home/ann/x, https://u:pw@h.example",
+        "machine h login ann password hunter2",
+        "Authorization: Bearer abc.def-123456",
+    ] {
+        let stored = json!({"note": privacy().scrub_text(text), "password": MASK}).to_string();
+        assert!(is_leak(text) && !is_leak(&stored) && !is_leak(&privacy().scrub_text(text)), "{stored}");
+        assert!(is_leak(&json!({"note": [text]}).to_string()));
+    }
+    assert!(is_leak(r#"{"password":"x"}"#));
+    let hash = privacy().person("ann");
+    assert_eq!(people_in(&format!("by {hash}, u-12 and {hash}")).collect::<Vec<_>>(), [&hash, &hash]);
+}
+
 /// `cargo test --release -p domain -- --ignored scrubbing --nocapture` prints what a clean event costs.
 #[test]
 #[ignore = "a measurement"]
@@ -402,6 +421,9 @@ fn hostile() -> impl Strategy<Value = String> {
         "-u=",
         "--user",
         "bob:pw",
+        "u:p@",
+        "https://u:p",
+        "://u:p@",
         "mysql -p",
         "mariadb",
         "sshpass -p",

@@ -90,6 +90,7 @@ impl Lake {
         spec: &IngestSpec,
         progress: &mut (dyn FnMut(u64, &str) + Send),
     ) -> Result<(Self, IngestReport), LakeError> {
+        let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
         let staging = Staging::open(location, privacy).await?;
         // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
         let staged = tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress));
@@ -124,7 +125,7 @@ fn stage(
     let row_bytes = ROW_BYTES / workers;
     let shared = Shared { privacy, known: &known, staging, row_bytes, read: AtomicU64::new(0) };
     let failed = AtomicBool::new(false);
-    let (jobs, queue) = sync_channel::<Job>(2 * workers);
+    let (jobs, queue) = sync_channel::<Job>(workers);
     let queue = Mutex::new(queue);
     let left = std::thread::scope(|scope| {
         let spawn = || scope.spawn(|| work(&shared, &queue, &failed));

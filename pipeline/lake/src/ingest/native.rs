@@ -263,8 +263,13 @@ impl NativeReader {
 
 impl Row {
     fn clear(&mut self) {
-        self.text.clear();
-        self.normal.clear();
+        for text in [&mut self.text, &mut self.normal] {
+            text.clear();
+            // A huge event is no reason to hold so much memory ever after.
+            if text.capacity() > 1 << 20 {
+                text.shrink_to(1 << 16);
+            }
+        }
         self.cells.clear();
         self.outer = Default::default();
     }
@@ -459,7 +464,10 @@ mod tests {
         let mut slots = Vec::new();
         (0..events_schema().fields().len())
             .filter(|column| *column != crate::ingest::rows::EVENT_DATE)
-            .map(|column| rows.gather(column, &order, &mut slots))
+            .map(|column| {
+                rows.locate(column, &mut slots);
+                rows.gather(column, &order, &slots)
+            })
             .collect()
     }
 

@@ -50,6 +50,9 @@ pub(super) struct Rows {
 /// Memory of a row beside its columns: identity and time.
 const ROW_BYTES: usize = 24;
 
+/// No value: a number that no value can have.
+const NONE: u32 = u32::MAX;
+
 /// A payload field and its column.
 pub(super) struct Place {
     pub(super) name: &'static str,
@@ -255,8 +258,20 @@ impl Rows {
         [EVENT_ID, TS].into_iter().chain(given).collect()
     }
 
-    /// One column as Arrow in the given order of rows.
-    pub(super) fn gather(&self, index: usize, order: &[u32], slots: &mut Vec<u32>) -> ArrayRef {
+    /// Makes ready to gather one column: `slots` becomes which of its values each row has.
+    pub(super) fn locate(&self, index: usize, slots: &mut Vec<u32>) {
+        slots.clear();
+        if let Some(column) = self.columns.get(index).and_then(|column| column.as_deref()) {
+            // A column that every row has needs no map.
+            if column.rows.len() < self.ids.len() {
+                slots.resize(self.ids.len(), NONE);
+                (0..).zip(&column.rows).for_each(|(i, row)| slots[*row as usize] = i);
+            }
+        }
+    }
+
+    /// Some rows of a column that was located, as Arrow.
+    pub(super) fn gather(&self, index: usize, order: &[u32], slots: &[u32]) -> ArrayRef {
         match index {
             EVENT_ID => {
                 let mut ids = StringBuilder::with_capacity(order.len(), order.len() * 32);
@@ -275,17 +290,14 @@ impl Rows {
         let Some(column) = self.columns.get(index).and_then(|column| column.as_deref()) else {
             return arrow::array::new_null_array(events_schema().field(index).data_type(), order.len());
         };
-        // Which value a row has: none is a number no row can have.
-        slots.clear();
-        slots.resize(self.ids.len(), u32::MAX);
-        for (i, row) in column.rows.iter().enumerate() {
-            slots[*row as usize] = i as u32;
-        }
-        let slot = |row: &u32| Some(slots[*row as usize]).filter(|slot| *slot != u32::MAX).map(|slot| slot as usize);
+        let slot = |row: &u32| match slots.get(*row as usize) {
+            Some(&NONE) => None,
+            Some(slot) => Some(*slot as usize),
+            None => Some(*row as usize),
+        };
         match &column.cells {
             Cells::Text { ends, text } => {
-                let mut values =
-                    StringBuilder::with_capacity(order.len(), text.len() * order.len() / self.ids.len().max(1));
+                let mut values = StringBuilder::with_capacity(order.len(), order.len() * text.len() / self.ids.len());
                 for row in order {
                     match slot(row) {
                         Some(i) => values.append_value(&text[start(ends, i)..ends[i] as usize]),
@@ -310,6 +322,12 @@ impl Rows {
                 Arc::new(BooleanArray::from_iter(order.iter().map(|row| slot(row).map(|i| values[i]))))
             }
         }
+    }
+
+    /// How many rows to gather at a time so that their largest column stays small.
+    pub(super) fn portion(&self) -> usize {
+        const BYTES: usize = 4 << 20;
+        (BYTES / (self.bytes / self.ids.len().max(1)).max(1)).clamp(16, 16 * 1024)
     }
 
     /// The smallest and largest text of a column, for the statistics of a file.

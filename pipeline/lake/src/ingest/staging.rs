@@ -112,7 +112,12 @@ impl<'a> Staging<'a> {
         let mut writing = None;
         let store = match &lake {
             Some(lake) => {
-                writing = Some(lake.writing("ingest").await?);
+                writing = match lake.writing("ingest").await {
+                    Ok(writing) => Some(writing),
+                    // What brings nothing new can be met by a lake that cannot be written; the first file will tell.
+                    Err(LakeError::Document { .. }) => None,
+                    Err(error) => return Err(error),
+                };
                 for target in [Target::Events, Target::Rejects] {
                     seen.insert(target, look(&lake.store, target).await?);
                 }

@@ -67,10 +67,12 @@ pub(super) fn encode(rows: &Rows) -> Result<Vec<u8>, ParquetError> {
         let writers = factory.create_column_writers(number)?;
         let mut group = file.next_row_group()?;
         for ((column, field), mut writer) in filled.iter().zip(schema.fields()).zip(writers) {
-            // One column at a time: what is gathered is gone before the next one is.
-            let values = rows.gather(*column, part, &mut slots);
-            for leaf in compute_leaves(field, &values)? {
-                writer.write(&leaf)?;
+            // A little of one column at a time: what is gathered is encoded while it is in the cache.
+            rows.locate(*column, &mut slots);
+            for some in part.chunks(rows.portion()) {
+                for leaf in compute_leaves(field, &rows.gather(*column, some, &slots))? {
+                    writer.write(&leaf)?;
+                }
             }
             writer.close()?.append_to_row_group(&mut group)?;
         }

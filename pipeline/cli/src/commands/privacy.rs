@@ -1,0 +1,134 @@
+//! `privacy`: what the lake holds of people, and how a person leaves it.
+
+use crate::context::{Answer, Context};
+use crate::failure::{Exit, Failure};
+use clap::{Args, Subcommand};
+use domain::privacy::people_in;
+use lake::Erasure;
+use serde_json::json;
+
+/// What `privacy` takes.
+#[derive(Debug, Args)]
+pub struct PrivacyArgs {
+    #[command(subcommand)]
+    command: PrivacyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PrivacyCommand {
+    /// Count what the lake holds of people, and look for what should not be in it
+    #[command(after_help = "\
+Reads every text of every table. Shows numbers, tables and columns, never a value.
+Exit code 3: an address, a secret, a home name or an erased person was found.")]
+    Audit,
+    /// Take a person out of every table and every old version, for good
+    #[command(after_help = "\
+Rows of the person go; where others mention them stands [erased]; tables made from these are
+rebuilt; old versions are deleted. Models that have seen the rows are marked: train them anew.
+Events of the person that come again are rejected as `erased`, without their text.
+Without --yes it only says what it would do. Broken off, the same command finishes the work.
+Ledger, plans and journal hold people only as keyed hashes and stay as they are.")]
+    Erase {
+        /// The person's name as events have it, or their hash (u-…)
+        #[arg(long, value_name = "ID")]
+        developer: String,
+        /// Do it; there is no way back
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Does what was asked.
+pub async fn run(context: &Context, args: PrivacyArgs) -> Result<Answer, Failure> {
+    match args.command {
+        PrivacyCommand::Audit => audit(context).await,
+        PrivacyCommand::Erase { developer, yes } => erase(context, &developer, yes).await,
+    }
+}
+
+async fn audit(context: &Context) -> Result<Answer, Failure> {
+    let lake = context.lake().await?;
+    let mut task = context.progress.task("privacy audit");
+    let audit = lake.privacy_audit(&mut |table| task.at(table)).await?;
+    drop(task);
+    context.say(format!("{} people, {} erased; key {}", audit.people, audit.erased, audit.key_fingerprint));
+    for column in &audit.columns {
+        let span = match (column.earliest, column.latest) {
+            (Some(first), Some(last)) => format!("  {} to {}", first.minute(), last.minute()),
+            _ => String::new(),
+        };
+        context.say(format!("  {:<40} {:>9} rows{span}", format!("{}.{}", column.table, column.column), column.rows));
+    }
+    for model in &audit.models {
+        let mark = if model.needs_retraining { "has seen an erased person: train it anew" } else { "in order" };
+        context.say(format!("  model {}/{}: {mark}", model.model, model.version));
+    }
+    for leak in &audit.leaks {
+        context.say(format!(
+            "FINDING {}.{}: {} rows hold an address, a secret or a home name",
+            leak.table, leak.column, leak.rows
+        ));
+    }
+    if audit.erased_but_found > 0 {
+        context.say(format!("FINDING {} erased people are in the tables: erase them again", audit.erased_but_found));
+    }
+    let found = !audit.leaks.is_empty() || audit.erased_but_found > 0;
+    let json = serde_json::to_value(&audit).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    Ok(Answer { exit: if found { Exit::Findings } else { Exit::Done }, json })
+}
+
+async fn erase(context: &Context, developer: &str, yes: bool) -> Result<Answer, Failure> {
+    let developer = developer.trim();
+    if developer.is_empty() {
+        return Err(Failure::new(Exit::Usage, "--developer names nobody"));
+    }
+    let (lake, privacy) = context.lake_with_key().await?;
+    let is_hash = people_in(developer).next() == Some(developer);
+    let hash = if is_hash { developer.to_owned() } else { privacy.person(developer) };
+    let mut task = context.progress.task("privacy erase");
+    let erasure = lake.erase(&hash, &privacy, context.now, yes, &mut |table| task.at(table)).await?;
+    drop(task);
+    tell(context, &erasure);
+    if erasure.files_left > 0 {
+        let what = format!("{} files of no version were written in the last 15 minutes", erasure.files_left);
+        return Err(Failure::new(Exit::Refused, format!("{what}; everything else is erased"))
+            .hint("another process may be writing: when it has ended, or after 15 minutes, erase again"));
+    }
+    let json = json!({
+        "person": hash,
+        "done": erasure.done,
+        "rows_removed": erasure.tables.iter().map(|table| table.rows_removed).sum::<u64>(),
+        "rows_changed": erasure.tables.iter().map(|table| table.rows_changed).sum::<u64>(),
+        "tables": erasure.tables,
+        "models": erasure.models,
+        "files_deleted": erasure.files_deleted,
+        "log_entries": erasure.log_entries,
+    });
+    Ok(Answer::done(json))
+}
+
+fn tell(context: &Context, erasure: &Erasure) {
+    for table in &erasure.tables {
+        let what = if table.rebuilt {
+            format!("{} rows, rebuilt without", table.rows_changed)
+        } else {
+            format!("{} rows removed, {} without the mention", table.rows_removed, table.rows_changed)
+        };
+        context.say(format!("{:<28} {what}", table.table));
+    }
+    if erasure.tables.is_empty() {
+        context.say("0 rows: the tables hold nothing of this person");
+    }
+    for model in &erasure.models {
+        context.say(format!(
+            "model {}/{} has seen the rows: `pipeline train {}`",
+            model.model, model.version, model.model
+        ));
+    }
+    if erasure.done {
+        let log = erasure.log_entries;
+        context.say(format!("{} files of old versions deleted, {log} log entries cleaned", erasure.files_deleted));
+    } else {
+        context.say("nothing was changed; `--yes` does it, and there is no way back");
+    }
+}

@@ -1,0 +1,131 @@
+//! `privacy audit`: how much the lake holds of people, and whether anything slipped through. No value is ever shown.
+
+use super::ModelMark;
+use super::scan::{self, texts};
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::store::MARKER;
+use crate::table;
+use arrow::array::{Array, TimestampMicrosecondArray};
+use domain::Timestamp;
+use domain::privacy::{is_leak, people_in};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+
+/// Rows of a column that name people by hash.
+#[derive(Clone, Debug, Serialize)]
+pub struct People {
+    /// `schema.table`.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// Rows with at least one hash.
+    pub rows: u64,
+    /// The earliest of these rows, where the table has a time.
+    pub earliest: Option<Timestamp>,
+    /// The latest.
+    pub latest: Option<Timestamp>,
+}
+
+/// Rows of a column that hold what should not have been stored.
+#[derive(Clone, Debug, Serialize)]
+pub struct Leak {
+    /// `schema.table`.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// Rows with an e-mail address, a secret or a home name.
+    pub rows: u64,
+}
+
+/// What the lake holds of people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Audit {
+    /// Of the key under which people are hashed.
+    pub key_fingerprint: String,
+    /// Distinct hashes in the tables.
+    pub people: usize,
+    /// How many were erased.
+    pub erased: usize,
+    /// Erased people of whom a table still holds something: the erasure was broken off, or somebody restored a backup.
+    pub erased_but_found: usize,
+    /// Where they are.
+    pub columns: Vec<People>,
+    /// What should not be there.
+    pub leaks: Vec<Leak>,
+    /// The models, all of them trained on what people did.
+    pub models: Vec<ModelMark>,
+}
+
+#[derive(Default)]
+struct Count {
+    rows: u64,
+    leaks: u64,
+    span: Option<(i64, i64)>,
+}
+
+impl Lake {
+    /// Reads every text of every table.
+    pub async fn privacy_audit(&self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Audit, LakeError> {
+        let erased = self.erased().await?;
+        let mut people: HashSet<String> = HashSet::new();
+        let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
+        for name in self.tables().await? {
+            progress(&name.to_string());
+            let Some(table) = table::open(&self.store, &name).await? else { continue };
+            for file in scan::live(&name, &table)? {
+                scan::batches(&self.store, &name, &file.path, &mut |batch| {
+                    let times = batch
+                        .columns()
+                        .iter()
+                        .find_map(|c| c.as_any().downcast_ref::<TimestampMicrosecondArray>().cloned());
+                    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                        let texts = texts(column).map_err(LakeError::columns(&name.to_string()))?;
+                        let Some(texts) = texts else { continue };
+                        let count = counts.entry((name.to_string(), field.name().clone())).or_default();
+                        for (row, text) in texts.iter().enumerate() {
+                            let Some(text) = text else { continue };
+                            count.leaks += u64::from(is_leak(text));
+                            let before = count.rows;
+                            for hash in people_in(text) {
+                                count.rows = before + 1;
+                                if !people.contains(hash) {
+                                    people.insert(hash.to_owned());
+                                }
+                            }
+                            let time = times.as_ref().filter(|times| count.rows > before && !times.is_null(row));
+                            if let Some(time) = time.map(|times| times.value(row)) {
+                                let (first, last) = count.span.unwrap_or((time, time));
+                                count.span = Some((first.min(time), last.max(time)));
+                            }
+                        }
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        let (mut columns, mut leaks) = (Vec::new(), Vec::new());
+        for ((table, column), count) in counts {
+            if count.leaks > 0 {
+                leaks.push(Leak { table: table.clone(), column: column.clone(), rows: count.leaks });
+            }
+            if count.rows > 0 {
+                let (earliest, latest) = count.span.map(|(a, b)| (Timestamp(a), Timestamp(b))).unzip();
+                columns.push(People { table, column, rows: count.rows, earliest, latest });
+            }
+        }
+        let marker: Option<Value> = self.store.get_json(MARKER).await?;
+        let fingerprint = marker.and_then(|m| m["pseudonym_key_fingerprint"].as_str().map(str::to_owned));
+        Ok(Audit {
+            key_fingerprint: fingerprint.unwrap_or_default(),
+            people: people.len(),
+            erased: erased.len(),
+            erased_but_found: people.intersection(&erased).count(),
+            columns,
+            leaks,
+            models: self.model_cards().await?.into_iter().map(|(mark, _)| mark).collect(),
+        })
+    }
+}
