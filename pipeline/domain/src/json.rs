@@ -284,6 +284,21 @@ impl<'t> Json<'t> {
         &self.text[node.start as usize..node.end as usize]
     }
 
+    /// The first sixteen bytes of a node's text as a little-endian number; what it lacks of them is zero.
+    pub fn head(&self, node: Node) -> u128 {
+        let (start, length) = (node.start as usize, (node.end - node.start) as usize);
+        let bytes = self.text.as_bytes();
+        match bytes.get(start..start + 16) {
+            Some(word) => {
+                let word = u128::from_le_bytes(word.try_into().expect("a slice of sixteen bytes"));
+                if length < 16 { word & ((1 << (8 * length)) - 1) } else { word }
+            }
+            None => {
+                bytes[start..start + length.min(16)].iter().rev().fold(0, |head, byte| head << 8 | u128::from(*byte))
+            }
+        }
+    }
+
     /// The value of a string.
     pub fn string(&self, node: Node) -> Cow<'t, str> {
         match node.kind {

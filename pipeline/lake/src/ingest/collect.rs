@@ -279,6 +279,7 @@ impl<'a> Collector<'a> {
     /// Writes out and forgets until memory holds.
     fn relieve(&mut self) -> Result<(), LakeError> {
         self.shared.known.shrink()?;
+        self.native.shrink();
         if self.reject_bytes > REJECT_BYTES {
             self.shared.staging.write_rejects(std::mem::take(&mut self.rejects), self.shared.known)?;
             self.reject_bytes = 0;

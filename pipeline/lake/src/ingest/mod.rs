@@ -125,7 +125,7 @@ fn stage(
     let row_bytes = ROW_BYTES / workers;
     let shared = Shared { privacy, known: &known, staging, row_bytes, read: AtomicU64::new(0) };
     let failed = AtomicBool::new(false);
-    let (jobs, queue) = sync_channel::<Job>(workers);
+    let (jobs, queue) = sync_channel::<Job>(1);
     let queue = Mutex::new(queue);
     let left = std::thread::scope(|scope| {
         let spawn = || scope.spawn(|| work(&shared, &queue, &failed));

@@ -13,6 +13,7 @@ use domain::fields::Kind as Type;
 use domain::identity::{Identity, push_outer};
 use domain::json::{Json, Kind, Node, number, push_string};
 use domain::privacy::{Privacy, is_person_field, is_secret_field};
+use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -27,8 +28,8 @@ const REMEMBERED: usize = 1 << 14;
 pub(super) struct NativeReader {
     privacy: Privacy,
     identity: Identity,
-    shapes: HashMap<Box<str>, Vec<Shape>>,
-    people: HashMap<Box<str>, Box<str>>,
+    shapes: HashMap<Box<str>, Vec<Shape>, RandomState>,
+    people: HashMap<Box<str>, Box<str>, RandomState>,
     entries: Vec<u32>,
     row: Row,
 }
@@ -65,6 +66,8 @@ enum Cell {
 /// The keys of a payload in the order they are written, and what follows from them.
 struct Shape {
     keys: Vec<Box<str>>,
+    /// Their first sixteen bytes each, for comparing without a loop.
+    heads: Vec<u128>,
     /// The entries by key, as the normal form has them, each with its column.
     sorted: Vec<(usize, Option<&'static Place>)>,
 }
@@ -74,8 +77,8 @@ impl NativeReader {
         Self {
             privacy: privacy.clone(),
             identity: Identity::new(privacy),
-            shapes: HashMap::new(),
-            people: HashMap::new(),
+            shapes: HashMap::default(),
+            people: HashMap::default(),
             entries: Vec::new(),
             row: Row::default(),
         }
@@ -145,8 +148,9 @@ impl NativeReader {
                 text.push_str(raw);
             }
             (_, Kind::Plain) if raw.is_empty() || raw.trim().len() != raw.len() => return None,
-            (DEVELOPER, Kind::Plain) => {
-                if !self.people.contains_key(raw) {
+            (DEVELOPER, Kind::Plain) => match self.people.get(raw) {
+                Some(hash) => text.push_str(hash),
+                None => {
                     if self.people.len() == REMEMBERED {
                         self.people.clear();
                     }
@@ -154,10 +158,10 @@ impl NativeReader {
                     if self.privacy.is_erased(&hash) {
                         return None;
                     }
+                    text.push_str(&hash);
                     self.people.insert(raw.into(), hash.into());
                 }
-                text.push_str(&self.people[raw]);
-            }
+            },
             (_, Kind::Plain) => {
                 let Cow::Borrowed(clean) = self.privacy.scrub(raw) else { return None };
                 if field == PR {
@@ -228,6 +232,15 @@ impl NativeReader {
         Some(())
     }
 
+    /// Gives back what a huge event took.
+    pub(super) fn shrink(&mut self) {
+        for text in [&mut self.row.text, &mut self.row.normal] {
+            if text.capacity() > 1 << 20 {
+                *text = String::new();
+            }
+        }
+    }
+
     /// Makes the row of the event that was read last.
     pub(super) fn push(&self, key: Key, rows: &mut Rows) {
         let row = &self.row;
@@ -263,13 +276,8 @@ impl NativeReader {
 
 impl Row {
     fn clear(&mut self) {
-        for text in [&mut self.text, &mut self.normal] {
-            text.clear();
-            // A huge event is no reason to hold so much memory ever after.
-            if text.capacity() > 1 << 20 {
-                text.shrink_to(1 << 16);
-            }
-        }
+        self.text.clear();
+        self.normal.clear();
         self.cells.clear();
         self.outer = Default::default();
     }
@@ -417,17 +425,27 @@ impl Shape {
         let place = |key: &str| places.iter().find(|place| place.name == key);
         Some(Self {
             sorted: sorted.into_iter().map(|(key, entry)| (entry, place(key))).collect(),
+            heads: keys.iter().map(|key| head(key)).collect(),
             keys: keys.into_iter().map(Into::into).collect(),
         })
     }
 
     fn fits(&self, json: Json, entries: &[u32]) -> bool {
         entries.len() == 2 * self.keys.len()
-            && entries.iter().step_by(2).zip(&self.keys).all(|(entry, key)| {
+            && entries.iter().step_by(2).zip(&self.keys).zip(&self.heads).all(|((entry, key), head)| {
                 let node = json.node(*entry);
-                node.kind == Kind::Plain && json.raw(node) == &**key
+                let length = (node.end - node.start) as usize;
+                length == key.len()
+                    && node.kind == Kind::Plain
+                    && json.head(node) == *head
+                    && (length <= 16 || json.raw(node)[16..] == key[16..])
             })
     }
+}
+
+/// The first sixteen bytes of a text as a number, as [`Json::head`] has them.
+fn head(text: &str) -> u128 {
+    text.bytes().take(16).rev().fold(0, |head, byte| head << 8 | u128::from(byte))
 }
 
 /// A key that says nothing about how its value must be kept.

@@ -7,6 +7,7 @@ use crate::columns::events_schema;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringBuilder, TimestampMicrosecondArray};
 use arrow::datatypes::DataType;
 use domain::fields::{self, Kind};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -63,7 +64,7 @@ pub(super) struct Place {
 
 /// Where the fields of each event type go.
 pub(super) fn places(event_type: &str) -> &'static [Place] {
-    static PLACES: LazyLock<HashMap<&'static str, Vec<Place>>> = LazyLock::new(|| {
+    static PLACES: LazyLock<HashMap<&'static str, Vec<Place>, RandomState>> = LazyLock::new(|| {
         let schema = events_schema();
         let column = |name: &str| schema.index_of(name).expect("every field has its column");
         let place =
@@ -231,7 +232,7 @@ impl Rows {
         else {
             return Vec::new();
         };
-        let mut numbers: HashMap<&str, u32> = HashMap::new();
+        let mut numbers: HashMap<&str, u32, RandomState> = HashMap::default();
         let mut of_row = vec![0; self.ids.len()];
         let (mut last, mut last_number) = ("", 0);
         for (i, row) in rows.iter().enumerate() {
@@ -327,7 +328,7 @@ impl Rows {
     /// How many rows to gather at a time so that their largest column stays small.
     pub(super) fn portion(&self) -> usize {
         const BYTES: usize = 4 << 20;
-        (BYTES / (self.bytes / self.ids.len().max(1)).max(1)).clamp(16, 16 * 1024)
+        (BYTES / (self.bytes / self.ids.len().max(1)).max(1)).clamp(1, 16 * 1024)
     }
 
     /// The smallest and largest text of a column, for the statistics of a file.
@@ -337,8 +338,21 @@ impl Rows {
         else {
             return None;
         };
-        let values = || (0..ends.len()).map(|i| &text[start(ends, i)..ends[i] as usize]);
-        values().min().zip(values().max())
+        let value = |i: usize| &text[start(ends, i)..ends[i] as usize];
+        if ends.is_empty() {
+            return None;
+        }
+        let (mut least, mut most) = (value(0), value(0));
+        for i in 1..ends.len() {
+            let value = value(i);
+            // Most are one of the two, or between them.
+            if value < least {
+                least = value;
+            } else if value > most {
+                most = value;
+            }
+        }
+        Some((least, most))
     }
 }
 

@@ -1,6 +1,6 @@
 //! From rows to Parquet files that nothing refers to until the commit.
 
-use super::rows::{EVENT_DATE, PR_ID, REPO, Rows};
+use super::rows::{EVENT_DATE, REPO, Rows};
 use crate::columns::events_schema;
 use arrow::datatypes::{DataType, Field, Schema};
 use deltalake_core::kernel::Add;
@@ -19,11 +19,14 @@ use std::sync::{Arc, LazyLock};
 /// Rows of one row group: enough to compress well, few enough to skip.
 const ROW_GROUP: usize = 128 * 1024;
 
+/// Values that the encoders take at a time.
+const WRITE_BATCH: usize = 4096;
+
 /// Columns whose values hardly repeat: a dictionary would only cost.
 const NO_DICTIONARY: &[&str] = &["event_id", "payload", "context", "sha", "ts"];
 
-/// Long texts: their smallest and largest value help nobody.
-const NO_STATISTICS: &[&str] = &["payload", "context", "diff_snippet", "stdout_sample", "message", "note", "event_id"];
+/// Texts by which rows are sorted: only theirs tell which row groups to skip.
+const STATISTICS: &[&str] = &["repo", "pr_id", "resource"];
 
 /// How the files of `staging.events` are written.
 pub(super) fn properties() -> Arc<WriterProperties> {
@@ -33,6 +36,7 @@ pub(super) fn properties() -> Arc<WriterProperties> {
             .set_compression(Compression::ZSTD(level))
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_max_row_group_row_count(Some(ROW_GROUP))
+            .set_write_batch_size(WRITE_BATCH)
             .set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
         for field in events_schema().fields() {
             let path = ColumnPath::from(field.name().as_str());
@@ -43,7 +47,7 @@ pub(super) fn properties() -> Arc<WriterProperties> {
             if matches!(field.data_type(), DataType::Int64 | DataType::Timestamp(..)) {
                 properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
             }
-            if NO_STATISTICS.contains(&field.name().as_str()) {
+            if !is_number && !STATISTICS.contains(&field.name().as_str()) {
                 properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
             }
         }
@@ -90,13 +94,11 @@ pub(super) fn add(path: String, size: usize, day: i32, rows: &Rows) -> Add {
         least.insert("ts".into(), first.into());
         most.insert("ts".into(), last.into());
     }
-    for (name, column) in [("repo", REPO), ("pr_id", PR_ID)] {
-        if let Some((first, last)) = rows.text_bounds(column)
-            && first.len().max(last.len()) <= 128
-        {
-            least.insert(name.into(), first.into());
-            most.insert(name.into(), last.into());
-        }
+    if let Some((first, last)) = rows.text_bounds(REPO)
+        && first.len().max(last.len()) <= 128
+    {
+        least.insert("repo".into(), first.into());
+        most.insert("repo".into(), last.into());
     }
     let stats = json!({"numRecords": rows.len(), "minValues": least, "maxValues": most, "nullCount": {}});
     let partition = HashMap::from([("event_date".to_owned(), Some(date(day)))]);
