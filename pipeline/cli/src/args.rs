@@ -6,10 +6,15 @@ use domain::Timestamp;
 
 /// Right-size developer environments and CI runners: measured, reviewed, reversible.
 #[derive(Debug, Parser)]
-#[command(name = "pipeline", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "pipeline", version, propagate_version = true, arg_required_else_help = true, max_term_width = 80)]
 #[command(after_help = "\
-Exit codes: 0 done · 1 could not be done · 2 wrong arguments · 3 findings (a check failed, the plan has changes)
-            4 refused (stale, not approved, locked, tampered with, overridden) · 5 too little evidence")]
+Exit codes:
+  0  done
+  1  could not be done
+  2  wrong arguments
+  3  findings: a check failed, the plan has changes
+  4  refused: stale, not approved, locked, tampered with, overridden
+  5  too little evidence")]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -21,6 +26,7 @@ pub struct Cli {
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The lake: a folder, or an s3://, gs://, az:// or file:// URI
     #[arg(long, global = true, env = "PIPELINE_LAKE", default_value = "./lake", value_name = "URI")]
@@ -34,10 +40,11 @@ pub struct Global {
     /// Say on stderr how long each part took
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Progress on a terminal as bars, in a log as lines
-    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
+    /// auto: bars on a terminal, lines in a log; or never
+    #[arg(long, global = true, value_enum, hide_possible_values = true)]
+    #[arg(value_name = "MODE", default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
-    /// Take this as the present: fixes the clock and bounds the data [RFC 3339]
+    /// Take this as the present [RFC 3339]: fixes the clock, bounds the data
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<Timestamp>,
 }
@@ -66,17 +73,17 @@ pub enum Command {
     Materialize(commands::materialize::MaterializeArgs),
     /// Check the data and the lake's integrity
     Check,
-    /// Care of the lake: merge small files, delete what nobody needs
+    /// Care for the lake: merge small files, delete what nobody needs
     Lake(commands::lake::LakeArgs),
     /// Count what the lake holds of people, or take a person out of it
     Privacy(commands::privacy::PrivacyArgs),
-    /// Ad-hoc SQL over the lake
+    /// Ask the lake in SQL
     Sql(commands::sql::SqlArgs),
-    /// One pull request's trace as JSON, or all of them as files
+    /// Print a pull request's trace as JSON, or write all of them
     Trace(commands::trace::TraceArgs),
-    /// Train models and compare them with naive baselines on held-out time
+    /// Train models, and compare them with naive ones on later data
     Train(commands::train::TrainArgs),
-    /// Metrics of the kept models on later data, beside the baselines
+    /// Measure the kept models on later data, beside the baselines
     Evaluate(commands::evaluate::EvaluateArgs),
     /// Replay sizing policies over the past
     Backtest(commands::backtest::BacktestArgs),
@@ -84,7 +91,7 @@ pub enum Command {
     Shadow(commands::shadow::ShadowArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
-    /// A person's yes, bound to the plan's digest
+    /// Say yes to a plan, or to some of its items
     Approve(commands::approve::ApproveArgs),
     /// Carry out an approved plan
     Apply(commands::apply::ApplyArgs),
@@ -92,7 +99,7 @@ pub enum Command {
     Rollback(commands::rollback::RollbackArgs),
     /// Read the ledger of all plans, or verify that nobody changed it
     Log(commands::log::LogArgs),
-    /// A verdict on an item of a plan, used as a label at the next training
+    /// Say how an item of a plan went: a label for the next training
     Feedback(commands::feedback::FeedbackArgs),
     /// Run a job: the commands above in order, with a run record
     Run(commands::run::RunArgs),

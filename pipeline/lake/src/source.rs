@@ -1,4 +1,5 @@
-//! Dumps as they come: files, folders, patterns, standard input; plain, gzip or zstd; one line at a time in bounded memory.
+//! Dumps as they come: files, folders, patterns, objects, standard input; plain, gzip or zstd; whole lines, a block of
+//! them at a time.
 
 use crate::error::LakeError;
 use crate::store::Object;

@@ -8,8 +8,10 @@ use lake::{FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
 /// What `ingest` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A dump is NDJSON, plain or packed with gzip or zstd: `-`, files, folders (searched), or quoted patterns.
-Everything is committed at once or not at all; the same events again are duplicates, whatever file they come in.")]
+A dump is NDJSON, plain or packed with gzip or zstd: a file, a folder, a quoted
+pattern, an s3://, gs:// or az:// URI, or `-` for standard input. Folders, and
+URIs that end in /, are searched. All events are committed, or none. The same
+events again are duplicates, whatever file they come in.")]
 pub struct IngestArgs {
     /// Dumps
     #[arg(required = true, value_name = "SRC")]

@@ -15,22 +15,24 @@ pub struct LakeArgs {
 
 #[derive(Debug, Subcommand)]
 enum LakeCommand {
-    /// Merge small files into large, sorted ones with every column; no row changes
+    /// Merge small files into large, sorted ones; no row changes
     #[command(after_help = "\
-Safe beside other writers, and broken off at any time: a table changes in whole commits, and one
-that lost its files to another writer is made anew. Tables made from a compacted one stay up to
-date. Old files stay for readers until `lake vacuum`. A second run finds nothing to do.")]
+Safe beside other writers, and broken off at any time: a table changes in whole
+commits, and one that lost its files to another writer is made anew. Tables made
+from a compacted one stay up to date. Old files stay for readers until `lake
+vacuum`. A second run finds nothing to do.")]
     Compact {
         /// Only these tables, such as staging.events
         #[arg(value_name = "TABLE")]
         tables: Vec<String>,
     },
-    /// Delete files that no recent version of a table needs, and what killed writers left
+    /// Delete what no recent version needs, and what killed writers left
     #[command(after_help = "\
-What was in use within --keep stays: for queries that run, and as older versions of the tables.
-Less than an hour is refused (exit 4) while another process writes; writers then wait for its end.
-After `lake compact` and `lake vacuum --keep 0s`, the *.parquet files of a table's folder are
-exactly its rows. Ages are those of the files; --now has no say in what is deleted.")]
+What was in use within --keep stays: for queries that run, and as older versions
+of the tables. Less than an hour is refused (exit 4) while another process
+writes; writers then wait for its end. After `lake compact` and `lake vacuum
+--keep 0s`, the *.parquet files of a table's folder are exactly its rows. Ages
+are those of the files; --now has no say in what is deleted.")]
     Vacuum {
         /// What was in use since then stays
         #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_keep)]

@@ -16,18 +16,21 @@ pub struct PrivacyArgs {
 
 #[derive(Debug, Subcommand)]
 enum PrivacyCommand {
-    /// Count what the lake holds of people, and look for what should not be in it
+    /// Count what the lake holds of people, and look for leaks
     #[command(after_help = "\
-Reads every text of every table. Shows numbers, tables and columns, never a value.
-Exit code 3: an address, a secret, a home name or an erased person was found.")]
+Reads every text of every table. Shows numbers, tables and columns, never a
+value. Exit code 3: an address, a secret, a home name or an erased person was
+found.")]
     Audit,
     /// Take a person out of every table and every old version, for good
     #[command(after_help = "\
-Rows of the person go; where others mention them stands [erased]; tables made from these are
-rebuilt; old versions are deleted. Models that have seen the rows are marked: train them anew.
-Events of the person that come again are rejected as `erased`, without their text.
-Without --yes it only says what it would do. Broken off, the same command finishes the work.
-Ledger, plans and journal hold people only as keyed hashes and stay as they are.")]
+Rows of the person go; where others mention them stands [erased]; tables made
+from these are rebuilt; old versions are deleted. Models that have seen the rows
+are marked: train them anew. Events of the person that come again are rejected
+as `erased`, without their text.
+Without --yes it only says what it would do. Broken off, the same command
+finishes the work. Ledger, plans and journal hold people only as keyed hashes
+and stay as they are.")]
     Erase {
         /// The person's name as events have it, or their hash (u-…)
         #[arg(long, value_name = "ID")]

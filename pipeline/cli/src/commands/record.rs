@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 /// What `record` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "The command's exit code is passed through; an event that cannot be written is only told.")]
+#[command(after_help = "\
+The command's exit code is passed through. An event that cannot be written is
+only told.")]
 pub struct RecordArgs {
     /// The dump that the event is appended to
     #[arg(long, value_name = "FILE", default_value = "events.ndjson")]

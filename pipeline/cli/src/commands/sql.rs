@@ -12,8 +12,9 @@ use std::path::PathBuf;
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Tables: staging.events, staging.rejects, traces.*, marts.*, features.*, predictions.*, plans.* (`show tables`).
-session.clock has one row with `now`. -f takes a file, or the name of a report: starved-or-idle, slowest-jobs.
+Tables: staging.events, staging.rejects, traces.*, marts.*, features.*,
+predictions.*, plans.* (`show tables`); session.clock has one row with `now`.
+-f takes a file, or the name of a report: starved-or-idle, slowest-jobs.
 Without a query, statements are read from standard input, each ended by `;`.")]
 pub struct SqlArgs {
     /// The query
