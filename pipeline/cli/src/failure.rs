@@ -90,6 +90,7 @@ impl From<LakeError> for Failure {
             LakeError::Read { .. } => {
                 "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed"
             }
+            LakeError::NoObject(..) => "check the address, the network and the credentials in the environment",
             LakeError::NotALake(_) => {
                 "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake"
             }

@@ -12,6 +12,9 @@ pub enum LakeError {
     /// A folder or pattern without dumps.
     #[error("no dumps in {0}")]
     NoDumps(String),
+    /// A dump on an object store cannot be reached.
+    #[error("cannot reach {0}")]
+    NoObject(String, #[source] Box<object_store::Error>),
     /// A dump could not be read to its end.
     #[error("cannot read {source_name} after line {line}")]
     Read {

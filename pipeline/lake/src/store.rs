@@ -271,11 +271,7 @@ impl Object {
     /// Its bytes, fetched a piece at a time.
     pub(crate) fn read(&self) -> Result<impl std::io::Read + Send + use<>, LakeError> {
         let shown = self.url.to_string();
-        let unusable = |e: object_store::Error| LakeError::Read {
-            source_name: self.url.to_string(),
-            line: 0,
-            source: std::io::Error::other(e),
-        };
+        let unusable = |e: object_store::Error| LakeError::NoObject(shown.clone(), Box::new(e));
         let (objects, path) = object_store::parse_url_opts(&self.url, options()).map_err(unusable)?;
         let found = block_on(async move { objects.get(&path).await });
         let stream = match found {

@@ -52,7 +52,7 @@ pub(crate) trait Reader: Send {
         out.push(Err((Value::String(line.to_owned()), Reason::NotJson)));
     }
 
-    /// What is left to say when the dump has ended.
+    /// What is left to say when the dump has ended: asked again until it says nothing.
     fn end(&mut self, _out: &mut Vec<Taken>) {}
 }
 
@@ -104,7 +104,13 @@ pub(crate) fn events_of(
             value => reader.object(value, &mut out),
         }
     }
-    reader.end(&mut out);
+    loop {
+        let before = out.len();
+        reader.end(&mut out);
+        if out.len() == before {
+            break;
+        }
+    }
     let event = |taken: Taken| {
         let object = taken.map_err(|(_, reason)| reason)?;
         domain::event::normalise(object, &privacy).map_err(|(_, reason)| reason)

@@ -202,10 +202,15 @@ impl<'a> Collector<'a> {
 
     /// The end of a dump that was read in order.
     pub(super) fn end(&mut self, dump: &Dump, line: u64, reader: &mut dyn Reader) -> Result<(), LakeError> {
-        let mut taken = Vec::new();
-        reader.end(&mut taken);
-        self.taken(At { dump: &dump.name, line }, taken, "")?;
-        self.relieve()
+        loop {
+            let mut taken = Vec::new();
+            reader.end(&mut taken);
+            if taken.is_empty() {
+                return Ok(());
+            }
+            self.taken(At { dump: &dump.name, line }, taken, "")?;
+            self.relieve()?;
+        }
     }
 
     /// What a format made of something: events, and what it could not read. `line` is the text it was made of, where

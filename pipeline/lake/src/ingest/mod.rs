@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::Value;
 use staging::Staging;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -278,12 +278,11 @@ fn within_limit(report: &IngestReport, limit: Option<RejectLimit>) -> Result<(),
 fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) -> Result<(), LakeError> {
     let mut days: Vec<(i32, Vec<Rows>)> = days.into_iter().collect();
     days.sort_by_key(|(day, parts)| (std::cmp::Reverse(parts.iter().map(|rows| rows.bytes).sum::<usize>()), *day));
-    let days: Vec<Mutex<Option<(i32, Vec<Rows>)>>> = days.into_iter().map(|day| Mutex::new(Some(day))).collect();
-    let next = AtomicUsize::new(0);
+    let count = workers.min(days.len());
+    let queue = Mutex::new(days.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || -> Result<(), LakeError> {
-        while let Some(slot) = days.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some((day, parts)) = taken else { continue };
+        while let Some((day, parts)) = next() {
             let mut rows = Rows::default();
             parts.into_iter().for_each(|part| rows.append(part));
             staging.write_day(day, &rows)?;
@@ -291,7 +290,7 @@ fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) 
         Ok(())
     };
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers.min(days.len())).map(|_| scope.spawn(work)).collect();
+        let running: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
         running
             .into_iter()
             .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

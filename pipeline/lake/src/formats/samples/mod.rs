@@ -93,6 +93,9 @@ pub(super) struct Point<'a> {
     pub(super) since: Option<i64>,
 }
 
+/// Moments that are completed at a time when the dump has ended.
+const PORTION: usize = 4096;
+
 #[derive(Default)]
 pub(super) struct Samples {
     counters: HashMap<u128, Counter>,
@@ -156,9 +159,13 @@ impl Samples {
         forget(&mut self.containers, |container| container.seen);
     }
 
-    /// Completes all that waits.
+    /// Completes some of what waits, the oldest first: all of it at once could take more memory than waiting does.
     pub(super) fn end(&mut self, out: &mut Vec<Taken>) {
-        self.complete(0, out);
+        // A moment may have nothing new to say; silence would be taken for the end.
+        let before = out.len();
+        while out.len() == before && !self.pending.is_empty() {
+            self.complete(self.pending.len().saturating_sub(PORTION), out);
+        }
     }
 
     /// What a point says about its field, and over how long. `None`: it only marks where a counter stands.
