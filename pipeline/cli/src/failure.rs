@@ -90,6 +90,8 @@ impl From<LakeError> for Failure {
             LakeError::Read { .. } => {
                 "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed"
             }
+            LakeError::NoIdentity(_) => "another program wrote to the lake; restore the file, or the version before it",
+            LakeError::TakenForDead => "nothing was committed; run it again",
             LakeError::NoObject(..) => "check the address, the network and the credentials in the environment",
             LakeError::NotALake(_) => {
                 "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake"

@@ -98,6 +98,19 @@ impl fmt::Display for Reason {
 /// An event of a batch that could not be taken: its own JSON and the reason.
 pub type Refused = (Value, Reason);
 
+/// How much the outer fields of a batch may come to when they are copied into its events, in bytes.
+const BATCH_LIMIT: usize = 4 * LINE_LIMIT;
+
+/// About how long a value is as text.
+fn text_length(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_length).sum::<usize>() + 2,
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + text_length(value)).sum::<usize>() + 2,
+        _ => 8,
+    }
+}
+
 /// The single events of a native object: itself, or those of a batch `{repo, branch, …, "events": […]}` with its outer
 /// fields copied into each.
 pub fn singles(value: Value) -> Vec<Result<Map<String, Value>, Refused>> {
@@ -105,6 +118,14 @@ pub fn singles(value: Value) -> Vec<Result<Map<String, Value>, Refused>> {
         return vec![Err((value, Reason::NotAnObject))];
     };
     match outer.remove("events") {
+        // Outer fields are copied into each event: a small line must not become gigabytes.
+        Some(Value::Array(events))
+            if !outer.contains_key("type")
+                && events.len().saturating_mul(outer.values().map(text_length).sum()) > BATCH_LIMIT =>
+        {
+            outer.insert("events".into(), Value::Array(events));
+            vec![Err((Value::Object(outer), Reason::TooLong))]
+        }
         Some(Value::Array(events)) if !outer.contains_key("type") => events
             .into_iter()
             .map(|event| match event {

@@ -89,6 +89,7 @@ impl Identity {
     }
 
     /// The hash of an event's whole normal form, as [`push_outer`] begins it.
+    #[inline]
     pub fn hash(&self, normal: &[u8]) -> u128 {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(normal);

@@ -103,6 +103,13 @@ impl Tape {
         }
     }
 
+    /// Gives back what a huge text took.
+    pub fn shrink(&mut self) {
+        if self.nodes.capacity() > 1 << 16 {
+            self.nodes = Vec::new();
+        }
+    }
+
     /// One scalar, or the opening of a container that is not empty (then true: its first value is due).
     fn value(&mut self, bytes: &[u8], at: &mut usize) -> Result<bool, NotJson> {
         let start = *at;
@@ -154,6 +161,7 @@ impl Tape {
         Ok(())
     }
 
+    #[inline]
     fn string(&mut self, bytes: &[u8], at: &mut usize) -> Result<(), NotJson> {
         let start = *at + 1;
         let mut end = string_stop(bytes, start);
@@ -187,6 +195,7 @@ impl Tape {
     }
 }
 
+#[inline]
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
@@ -197,6 +206,7 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 /// The first quote, backslash or control character from `at` on; the length when there is none.
 ///
 /// Eight bytes at a time: in a word, the lowest byte whose top bit is set by `(x - 1) & !x` is the first zero byte.
+#[inline]
 fn string_stop(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = ONES << 7;
@@ -242,6 +252,7 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.iter().try_fold(0, |value, byte| Some(value << 4 | char::from(*byte).to_digit(16)?))
 }
 
+#[inline]
 fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
     let digits = |mut at: usize| {
         while matches!(bytes.get(at), Some(b'0'..=b'9')) {
@@ -275,16 +286,19 @@ fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
 
 impl<'t> Json<'t> {
     /// A node.
+    #[inline]
     pub fn node(&self, index: u32) -> Node {
         self.nodes[index as usize]
     }
 
     /// The text of a node as it is written, strings without their quotes.
+    #[inline]
     pub fn raw(&self, node: Node) -> &'t str {
         &self.text[node.start as usize..node.end as usize]
     }
 
     /// The first sixteen bytes of a node's text as a little-endian number; what it lacks of them is zero.
+    #[inline]
     pub fn head(&self, node: Node) -> u128 {
         let (start, length) = (node.start as usize, (node.end - node.start) as usize);
         let bytes = self.text.as_bytes();
@@ -312,6 +326,7 @@ impl<'t> Json<'t> {
     }
 
     /// The indices of the items of an array.
+    #[inline]
     pub fn items(&self, array: u32) -> impl Iterator<Item = u32> + use<'t> {
         let (nodes, end) = (self.nodes, self.node(array).next);
         let mut at = array + 1;
@@ -323,6 +338,7 @@ impl<'t> Json<'t> {
     }
 
     /// The indices of the keys and values of an object, in the order they are written.
+    #[inline]
     pub fn entries(&self, object: u32) -> impl Iterator<Item = (u32, u32)> + use<'t> {
         let mut nodes = self.items(object);
         std::iter::from_fn(move || Some((nodes.next()?, nodes.next()?)))
@@ -467,6 +483,7 @@ pub mod number {
 
     /// Appends a number in the one form for its value: `1` for `1.0` and `1e0`, the shortest digits for other floats,
     /// and its own digits where no 64-bit number has them.
+    #[inline]
     pub fn push_canonical(text: &str, out: &mut String) {
         if is_plain(text.as_bytes()) {
             out.push_str(text);
@@ -517,6 +534,7 @@ pub mod number {
 
     /// Whether a number is written in its canonical form already, told without computing: a whole number of at most 15
     /// digits, or a decimal fraction of at most 15 digits that ends in none and is not tiny.
+    #[inline]
     pub fn is_plain(text: &[u8]) -> bool {
         let digits = text.strip_prefix(b"-").unwrap_or(text);
         if digits.len() > 16 {
@@ -540,7 +558,9 @@ pub mod number {
             if text.parse::<u64>().is_ok() {
                 return None;
             }
-            let f: f64 = text.parse().ok()?;
+            // Digits that no float has are not those of a whole number either.
+            let Value::Number(number) = value(text) else { return None };
+            let f = number.as_f64()?;
             (f.fract() == 0.0 && f.abs() < EXACT).then_some(f as i64)
         })
     }

@@ -113,6 +113,12 @@ pub enum LakeError {
     /// The scratch file for what does not fit into memory could not be used.
     #[error("cannot use a scratch file in the folder for temporary files")]
     Scratch(#[source] std::io::Error),
+    /// Rows without an identity: somebody else wrote them, or damaged them.
+    #[error("{0} holds rows without an identity")]
+    NoIdentity(String),
+    /// Other writers thought this one dead.
+    #[error("this process was silent for so long that others removed its files")]
+    TakenForDead,
     /// A Parquet file could not be made or read.
     #[error("cannot {doing} {path}")]
     Parquet {

@@ -212,10 +212,12 @@ impl Blocks {
             if self.ahead.is_empty() {
                 return Ok(None);
             }
-            let end = match memchr::memrchr(b'\n', &self.ahead) {
+            // More may lie ahead than was asked for now, when lines were given back.
+            let window = &self.ahead[..self.ahead.len().min(wanted)];
+            let end = match memchr::memrchr(b'\n', window) {
                 Some(at) => at + 1,
                 None if self.ended && self.ahead.len() <= LINE_LIMIT => self.ahead.len(),
-                None if self.ahead.len() > LINE_LIMIT => return self.long_line().map(Some),
+                None if window.len() > LINE_LIMIT => return self.long_line().map(Some),
                 None => {
                     wanted = (2 * wanted).min(LINE_LIMIT + 1);
                     continue;

@@ -43,6 +43,9 @@ struct Presence {
     exclusive: bool,
     started_at: DateTime<Utc>,
     process: u32,
+    /// When the process began, in clock ticks since boot: numbers are used again.
+    #[serde(default)]
+    born: u64,
     /// A hash of machine, boot and process namespace: where the process number means something. Says no name.
     place: String,
 }
@@ -96,7 +99,8 @@ impl Writing {
         let (started_at, process, place) = (Utc::now(), std::process::id(), place());
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = hash128(format!("{place} {process} {count} {}", started_at.timestamp_micros()).as_bytes());
-        let presence = Presence { what: what.to_owned(), exclusive, started_at, process, place };
+        let born = born(process).unwrap_or_default();
+        let presence = Presence { what: what.to_owned(), exclusive, started_at, process, born, place };
         let path = format!("{FOLDER}/{id}.json");
         store.put_json(&path, &presence, PutMode::Overwrite).await?;
         let ((end, asked), (farewell, ended)) = (channel(), channel());
@@ -104,8 +108,15 @@ impl Writing {
         // A thread of its own: long computations may occupy every worker of the runtime.
         let beat = move || {
             while let Err(RecvTimeoutError::Timeout) = asked.recv_timeout(HEARTBEAT) {
-                // A beat that failed is made good by the next one.
-                let _ = runtime.block_on(beat_store.put_json(&beat_path, &presence, PutMode::Overwrite));
+                // A beat that failed is made good by the next one. A file that others removed is not made again: this
+                // writer was taken for dead, and must find out.
+                let beat = async {
+                    match beat_store.get(&beat_path).await {
+                        Ok(Some(_)) => beat_store.put_json(&beat_path, &presence, PutMode::Overwrite).await,
+                        found => found.map(|_| ()),
+                    }
+                };
+                let _ = runtime.block_on(beat);
             }
             // One that stays is removed by the next vacuum, once its process is gone.
             let _ = runtime.block_on(beat_store.delete(&beat_path));
@@ -116,6 +127,11 @@ impl Writing {
             .spawn(beat)
             .map_err(|source| LakeError::Write { path: path.clone().into(), source })?;
         Ok(Self { path, store: store.clone(), end: Some(end), ended })
+    }
+
+    /// Where it says that it is alive, below the lake.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// What its files are called by, so that those of a writer that was killed can be told.
@@ -210,7 +226,14 @@ impl std::fmt::Display for Other {
 /// Whether the process is there; none when it is not of this place.
 fn is_running(presence: &Presence) -> Option<bool> {
     let here = std::path::Path::new("/proc/self").exists() && presence.place == place();
-    here.then(|| std::path::Path::new(&format!("/proc/{}", presence.process)).exists())
+    here.then(|| born(presence.process).is_some_and(|born| born == presence.born))
+}
+
+/// When a process began, in clock ticks since boot; none when there is no such process.
+fn born(process: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name may hold anything, also spaces and parentheses; the 22nd field is the 20th behind it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Where a process number means something, as a hash.

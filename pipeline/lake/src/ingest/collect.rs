@@ -141,7 +141,7 @@ impl<'a> Collector<'a> {
             match text {
                 Some(text) => self.line(at, text.trim_end_matches('\r'), &mut reader)?,
                 None => {
-                    let raw = raw.trim_ascii_end();
+                    let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
                     let text = String::from_utf8_lossy(raw);
                     self.reject(at, Reason::NotJson, &text, Some(hash128(raw)), raw.len() as u64);
                 }
@@ -219,11 +219,19 @@ impl<'a> Collector<'a> {
         let is_whole = taken.len() == 1 && !line.is_empty();
         for result in taken {
             match result.and_then(|object| normalise(object, self.shared.privacy)) {
-                Ok(event) => self.event(&event)?,
+                Ok(event) => {
+                    self.event(&event)?;
+                    if self.bytes > self.shared.row_bytes {
+                        self.relieve()?;
+                    }
+                }
                 Err((_, reason)) if is_whole => self.reject(at, reason, line, None, line.len() as u64),
                 Err((value, reason)) => {
                     let text = written(&value);
                     self.reject(at, reason, &text, None, text.len() as u64);
+                    if self.reject_bytes > REJECT_BYTES {
+                        self.relieve()?;
+                    }
                 }
             }
         }
@@ -285,6 +293,7 @@ impl<'a> Collector<'a> {
     fn relieve(&mut self) -> Result<(), LakeError> {
         self.shared.known.shrink()?;
         self.native.shrink();
+        self.tape.shrink();
         if self.reject_bytes > REJECT_BYTES {
             self.shared.staging.write_rejects(std::mem::take(&mut self.rejects), self.shared.known)?;
             self.reject_bytes = 0;

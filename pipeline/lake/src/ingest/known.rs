@@ -88,17 +88,20 @@ pub(super) struct Known<'l> {
     scratch: Mutex<Option<(File, u64)>>,
 }
 
+#[inline]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A poisoned lock means that another worker panicked: that panic ends the ingest when its thread is joined.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[inline]
 fn shard_of(id: u128) -> usize {
     (id >> 124) as usize
 }
 
 impl Day {
     /// What is known of an identity.
+    #[inline]
     pub(super) fn meet(&self, id: u128, known: &Known) -> Verdict {
         let mut shard = lock(&self.shards[shard_of(id)]);
         if !shard.resting.is_empty() && !shard.fresh.contains(&id) && shard.resting.iter().any(|s| s.may_hold(id)) {
@@ -134,11 +137,21 @@ impl<'l> Known<'l> {
             Some(found) => found.clone(),
             None => {
                 let new = Arc::new(Day { shards: Default::default(), used: AtomicU64::new(0) });
+                let (mut given, mut rested) = (0u64, Ok(()));
                 (self.load)(day, &mut |id| {
                     if lock(&new.shards[shard_of(id)]).fresh.insert(id) {
                         self.count.fetch_add(1, Ordering::Relaxed);
                     }
+                    given += 1;
+                    // A day alone may be more than the limit.
+                    if given.is_multiple_of(1 << 16)
+                        && self.count.load(Ordering::Relaxed) > self.limit
+                        && rested.is_ok()
+                    {
+                        rested = self.send_to_rest(&new);
+                    }
                 })?;
+                rested?;
                 slot.insert(new).clone()
             }
         };
@@ -156,16 +169,21 @@ impl<'l> Known<'l> {
                 .filter(|day| day.shards.iter().any(|shard| !lock(shard).fresh.is_empty()))
                 .min_by_key(|day| day.used.load(Ordering::Relaxed));
             let Some(oldest) = oldest else { return Ok(()) };
-            for shard in &oldest.shards {
-                let mut shard = lock(shard);
-                let ids = std::mem::take(&mut shard.fresh);
-                if !ids.is_empty() {
-                    self.count.fetch_sub(ids.len(), Ordering::Relaxed);
-                    let segment = self.rest(ids).map_err(LakeError::Scratch)?;
-                    shard.resting.push(segment);
-                }
-            }
+            self.send_to_rest(&oldest)?;
             oldest.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn send_to_rest(&self, day: &Day) -> Result<(), LakeError> {
+        for shard in &day.shards {
+            let mut shard = lock(shard);
+            let ids = std::mem::take(&mut shard.fresh);
+            if !ids.is_empty() {
+                self.count.fetch_sub(ids.len(), Ordering::Relaxed);
+                let segment = self.rest(ids).map_err(LakeError::Scratch)?;
+                shard.resting.push(segment);
+            }
         }
         Ok(())
     }
@@ -234,6 +252,7 @@ impl<'l> Known<'l> {
 
 impl Segment {
     /// The bits of an identity: its own bits are random enough.
+    #[inline]
     fn bits(&self, id: u128) -> [usize; 4] {
         let bits = self.filter.len() as u64 * 64;
         // The top bits chose the shard, which is the same for all in it: the probes use the other 124.

@@ -31,10 +31,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Memory for rows that are not written yet, all workers together, in bytes. With the rest of the program it keeps an
 /// ingest below 512 MiB whatever the size of the dump.
-const ROW_BYTES: usize = 128 << 20;
+const ROW_BYTES: usize = 112 << 20;
 
 /// Memory for identities, in bytes.
-const KNOWN_BYTES: usize = 112 << 20;
+const KNOWN_BYTES: usize = 88 << 20;
 
 /// More workers than this would each have too little of the memory.
 const WORKERS: usize = 8;
@@ -90,8 +90,9 @@ impl Lake {
         spec: &IngestSpec,
         progress: &mut (dyn FnMut(u64, &str) + Send),
     ) -> Result<(Self, IngestReport), LakeError> {
-        let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
         let staging = Staging::open(location, privacy).await?;
+        // Read under the writer's presence: whoever erases a person waits for it.
+        let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
         // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
         let staged = tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress));
         let done = match staged {
@@ -156,20 +157,25 @@ fn stage(
 }
 
 fn work<'a>(shared: &'a Shared<'a>, queue: &Mutex<Receiver<Job>>, failed: &AtomicBool) -> Result<Left, LakeError> {
-    let mut collector = Collector::new(shared);
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        // The reader has hung up: everything is read.
-        let Ok((dump, piece)) = job else { return collector.finish() };
-        if failed.load(Ordering::Relaxed) {
-            continue; // another worker failed, and its error is told: only the queue must not fill up
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    let read = || {
+        let mut collector = Collector::new(shared);
+        // When the reader has hung up, everything is read.
+        while let Ok((dump, piece)) = next() {
+            // When another worker failed, its error is told: only the queue must not fill up.
+            if !failed.load(Ordering::Relaxed) {
+                collector.take(&dump, piece, None)?;
+            }
         }
-        if let Err(error) = collector.take(&dump, piece, None) {
-            failed.store(true, Ordering::Relaxed);
-            while queue.lock().unwrap_or_else(PoisonError::into_inner).recv().is_ok() {}
-            return Err(error);
-        }
+        collector.finish()
+    };
+    // A worker that is gone would leave the reader waiting for ever: also after a panic it listens on.
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    if !matches!(ended, Ok(Ok(_))) {
+        failed.store(true, Ordering::Relaxed);
+        while next().is_ok() {}
     }
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Reads all dumps, hands their lines to the workers, and reads itself what must be read in order.

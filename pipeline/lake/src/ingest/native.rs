@@ -21,6 +21,9 @@ use std::ops::Range;
 /// Payload shapes that are remembered for each event type; a dump with more is read a little slower.
 const SHAPES: usize = 64;
 
+/// Keys of a payload whose shape is worth remembering.
+const KEYS: usize = 256;
+
 /// Event types whose shapes are remembered, and people whose hashes are.
 const REMEMBERED: usize = 1 << 14;
 
@@ -182,9 +185,15 @@ impl NativeReader {
         if json.node(payload).kind != Kind::Object {
             return None;
         }
+        if self.entries.capacity() > 1 << 16 {
+            self.entries = Vec::new();
+        }
         self.entries.clear();
         // Keys and values by turns.
         self.entries.extend(json.items(payload));
+        if self.entries.len() > 2 * KEYS {
+            return None;
+        }
         let shapes = match self.shapes.get_mut(kind) {
             Some(shapes) => shapes,
             None => {

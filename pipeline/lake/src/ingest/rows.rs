@@ -81,12 +81,14 @@ impl Rows {
     }
 
     /// Begins a row; the columns are pushed to it until the next one begins.
+    #[inline]
     pub(super) fn begin(&mut self, id: u128, ts_micros: i64) {
         self.ids.push(id);
         self.ts.push(ts_micros);
         self.bytes += ROW_BYTES;
     }
 
+    #[inline]
     fn column(&mut self, index: usize, empty: fn() -> Cells) -> &mut Column {
         if self.columns.is_empty() {
             self.columns.resize_with(events_schema().fields().len(), || None);
@@ -94,6 +96,7 @@ impl Rows {
         self.columns[index].get_or_insert_with(|| Box::new(Column { rows: Vec::new(), cells: empty() }))
     }
 
+    #[inline]
     pub(super) fn text(&mut self, index: usize, value: &str) {
         self.bytes += 8 + value.len();
         let row = self.ids.len() as u32 - 1;
@@ -106,6 +109,7 @@ impl Rows {
     }
 
     /// A whole number, or a time in microseconds.
+    #[inline]
     pub(super) fn int(&mut self, index: usize, value: i64) {
         self.bytes += 12;
         let row = self.ids.len() as u32 - 1;
@@ -116,6 +120,7 @@ impl Rows {
         }
     }
 
+    #[inline]
     pub(super) fn float(&mut self, index: usize, value: f64) {
         self.bytes += 12;
         let row = self.ids.len() as u32 - 1;
@@ -126,6 +131,7 @@ impl Rows {
         }
     }
 
+    #[inline]
     pub(super) fn bool(&mut self, index: usize, value: bool) {
         self.bytes += 5;
         let row = self.ids.len() as u32 - 1;
@@ -357,11 +363,13 @@ impl Rows {
 }
 
 /// Where the `i`-th text begins.
+#[inline]
 fn start(ends: &[u32], i: usize) -> usize {
     if i == 0 { 0 } else { ends[i - 1] as usize }
 }
 
 /// 32 hex digits of an identity.
+#[inline]
 fn hex(id: u128, digits: &mut [u8; 32]) -> &str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (byte, out) in id.to_be_bytes().iter().zip(digits.chunks_exact_mut(2)) {

@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::table::{self, Change, Mode, Outcome, TableName};
 use crate::writers::Writing;
 use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Add;
 use domain::privacy::Privacy;
@@ -71,6 +71,7 @@ impl Target {
 }
 
 /// A file that nothing refers to yet.
+#[derive(Clone)]
 struct Written {
     add: Add,
     day: i32,
@@ -100,8 +101,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The identity as a number.
-fn identity(id: &str) -> u128 {
-    u128::from_str_radix(id, 16).unwrap_or_default()
+fn identity(id: &str) -> Option<u128> {
+    u128::from_str_radix(id, 16).ok()
+}
+
+/// The identities of some rows, whoever wrote them.
+fn identities(batch: &RecordBatch, target: Target) -> Result<StringArray, LakeError> {
+    let column = batch.column_by_name(target.id()).ok_or_else(|| LakeError::NoIdentity(target.name().to_string()))?;
+    let column = arrow::compute::cast(column, &DataType::Utf8).map_err(LakeError::columns(target.id()))?;
+    let texts = column.as_any().downcast_ref::<StringArray>().cloned();
+    texts.ok_or_else(|| LakeError::NoIdentity(target.name().to_string()))
 }
 
 impl<'a> Staging<'a> {
@@ -162,8 +171,9 @@ impl<'a> Staging<'a> {
             let mut batches = builder.with_projection(mask).build().map_err(failed)?;
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(failed)?;
-                let ids = batch.column(0).as_any().downcast_ref::<StringArray>();
-                ids.into_iter().flat_map(|ids| ids.iter().flatten()).for_each(|id| give(identity(id)));
+                for id in identities(&batch, target)?.iter() {
+                    give(id.and_then(identity).ok_or_else(|| LakeError::NoIdentity(path.clone()))?);
+                }
             }
         }
         Ok(())
@@ -243,16 +253,12 @@ impl<'a> Staging<'a> {
     /// Commits rejects, then events: a kill between the two and the same dump again adds none and loses none.
     pub(super) async fn commit(&self, report: &mut IngestReport, list_accepted: bool) -> Result<(), LakeError> {
         self.commit_target(Target::Rejects).await?;
-        let version = self.commit_target(Target::Events).await?;
-        let (accepted, paths) = {
-            let written = lock(&self.events);
-            let paths: Vec<String> = written.iter().map(|file| file.add.path.clone()).collect();
-            (written.iter().map(|file| file.rows).sum(), paths)
-        };
-        report.accepted = accepted;
-        report.duplicates = report.read - report.rejected - accepted;
+        let (version, files) = self.commit_target(Target::Events).await?;
+        report.accepted = files.iter().map(|file| file.rows).sum();
+        report.duplicates = report.read - report.rejected - report.accepted;
         report.version = version;
         if list_accepted {
+            let paths: Vec<String> = files.into_iter().map(|file| file.add.path).collect();
             let mut ids = Vec::new();
             self.read_ids(Target::Events, &paths, &mut |id| ids.push(domain::identity::hex(id))).await?;
             report.accepted_event_ids = Some(ids);
@@ -260,16 +266,17 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    async fn commit_target(&self, target: Target) -> Result<Option<i64>, LakeError> {
+    /// Commits the files of a table: the version, and the files, which are no longer ours to remove.
+    async fn commit_target(&self, target: Target) -> Result<(Option<i64>, Vec<Written>), LakeError> {
         let (mut current, mut seen) = match self.seen.get(&target) {
             Some((table, files)) => (table.clone(), files.values().flatten().cloned().collect()),
             None => (None, HashSet::new()),
         };
+        let committed = || std::mem::take(&mut *lock(self.written(target)));
         for _ in 0..TRIES {
             let adds: Vec<Add> = lock(self.written(target)).iter().map(|file| file.add.clone()).collect();
-            if adds.is_empty() {
-                return Ok(None);
-            }
+            let Some(ours) = adds.first().map(|add| add.path.clone()) else { return Ok((None, Vec::new())) };
+            self.check_presence().await?;
             let rows: u64 = lock(self.written(target)).iter().map(|file| file.rows).sum();
             let change = Change {
                 schema: &target.schema(),
@@ -278,61 +285,76 @@ impl<'a> Staging<'a> {
                 mode: Mode::Append,
                 origin: json!({target.name().table: rows}),
             };
-            match table::commit(&self.store, &target.name(), current.as_ref(), change).await? {
-                Outcome::Committed(version) => return Ok(Some(version)),
-                Outcome::Lost => {
-                    let (table, mut files) = look(&self.store, target).await?;
-                    for paths in files.values_mut() {
-                        paths.retain(|path| seen.insert(path.clone()));
-                    }
-                    self.strike_out(target, &files).await?;
-                    current = table;
-                }
+            let done = table::commit(&self.store, &target.name(), current.as_ref(), change).await;
+            if let Ok(Outcome::Committed(version)) = done {
+                return Ok((Some(version), committed()));
             }
+            // Also what is told as lost or failed may be done: an answer can be lost on its way back, and the request
+            // repeated. The log knows.
+            let (table, mut files) = match look(&self.store, target).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // Nobody knows: nothing is removed that the log may refer to.
+                    drop(committed());
+                    return Err(done.err().unwrap_or(error));
+                }
+            };
+            if files.values().flatten().any(|path| *path == ours) {
+                return Ok((table.as_ref().map(table::version), committed()));
+            }
+            done?;
+            for paths in files.values_mut() {
+                paths.retain(|path| seen.insert(path.clone()));
+            }
+            self.strike_out(target, &files).await?;
+            current = table;
         }
         Err(LakeError::Contended(target.name().to_string(), TRIES))
     }
 
+    /// Refuses to commit when others took this writer for dead, and its files for rubbish.
+    async fn check_presence(&self) -> Result<(), LakeError> {
+        let path = lock(&self.writing).as_ref().map(|writing| writing.path().to_owned());
+        match path {
+            Some(path) if self.store.get(&path).await?.is_none() => Err(LakeError::TakenForDead),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes out of our files what others' files hold already.
     async fn strike_out(&self, target: Target, others: &FilesByDay) -> Result<(), LakeError> {
-        let mut ours = std::mem::take(&mut *lock(self.written(target)));
-        ours.sort_by_key(|file| file.day);
-        let mut theirs: (i32, HashSet<u128>) = (NO_DAY, HashSet::new());
-        let mut loaded = false;
-        for file in ours {
-            let Some(paths) = others.get(&file.day).filter(|paths| !paths.is_empty()) else {
-                lock(self.written(target)).push(file);
-                continue;
-            };
-            if !loaded || theirs.0 != file.day {
-                theirs = (file.day, HashSet::new());
-                self.read_ids(target, paths, &mut |id| {
-                    theirs.1.insert(id);
-                })
-                .await?;
-                loaded = true;
-            }
-            let mut common = 0u64;
+        let count = lock(self.written(target)).len();
+        // One by one and in place, so that a failure half way forgets none of them.
+        for place in (0..count).rev() {
+            let file = lock(self.written(target))[place].clone();
+            let Some(paths) = others.get(&file.day).filter(|paths| !paths.is_empty()) else { continue };
+            let mut ours = HashSet::new();
             self.read_ids(target, std::slice::from_ref(&file.add.path), &mut |id| {
-                common += u64::from(theirs.1.contains(&id));
+                ours.insert(id);
             })
             .await?;
-            let old = format!("staging/{}/{}", target.name().table, file.add.path);
-            if common == 0 {
-                lock(self.written(target)).push(file);
+            let mut common = HashSet::new();
+            self.read_ids(target, paths, &mut |id| {
+                if ours.contains(&id) {
+                    common.insert(id);
+                }
+            })
+            .await?;
+            if common.is_empty() {
                 continue;
             }
-            if common < file.rows {
-                let rest = self.without(target, file, &theirs.1).await?;
+            if common.len() < ours.len() {
+                let rest = self.without(target, &file, &common).await?;
                 lock(self.written(target)).push(rest);
             }
-            self.store.delete(&old).await?;
+            self.store.delete(&format!("staging/{}/{}", target.name().table, file.add.path)).await?;
+            lock(self.written(target)).swap_remove(place);
         }
         Ok(())
     }
 
     /// Writes a file anew without the events that are known.
-    async fn without(&self, target: Target, file: Written, known: &HashSet<u128>) -> Result<Written, LakeError> {
+    async fn without(&self, target: Target, file: &Written, known: &HashSet<u128>) -> Result<Written, LakeError> {
         let folder = format!("staging/{}", target.name().table);
         let failed = |doing| {
             let path = file.add.path.clone();
@@ -345,9 +367,9 @@ impl<'a> Staging<'a> {
             builder.build().map_err(failed("read"))?.try_collect().await.map_err(failed("read"))?;
         let mut kept = Vec::new();
         for batch in batches {
-            let Some(ids) = batch.column_by_name(target.id()) else { continue };
-            let Some(ids) = ids.as_any().downcast_ref::<StringArray>() else { continue };
-            let new: BooleanArray = ids.iter().map(|id| id.map(|id| !known.contains(&identity(id)))).collect();
+            let ids = identities(&batch, target)?;
+            let is_new = |id: Option<&str>| id.and_then(identity).is_none_or(|id| !known.contains(&id));
+            let new: BooleanArray = ids.iter().map(|id| Some(is_new(id))).collect();
             let batch = arrow::compute::filter_record_batch(&batch, &new);
             kept.push(batch.map_err(LakeError::columns(&target.name().to_string()))?);
         }
@@ -359,7 +381,7 @@ impl<'a> Staging<'a> {
         };
         self.store.put(&format!("{folder}/{name}"), bytes.clone(), PutMode::Overwrite).await?;
         // The bounds of the old file hold for what is left of it; the count does not.
-        let mut add = Add { path: name, size: bytes.len() as i64, ..file.add };
+        let mut add = Add { path: name, size: bytes.len() as i64, ..file.add.clone() };
         if let Some(Ok(serde_json::Value::Object(mut stats))) = add.stats.as_deref().map(serde_json::from_str) {
             stats.insert("numRecords".into(), rows.into());
             add.stats = Some(serde_json::Value::Object(stats).to_string());

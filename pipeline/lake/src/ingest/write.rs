@@ -87,10 +87,13 @@ pub(super) fn encode(rows: &Rows) -> Result<Vec<u8>, ParquetError> {
 
 /// What Delta is told about a file.
 pub(super) fn add(path: String, size: usize, day: i32, rows: &Rows) -> Add {
-    let time = |ts: Option<&i64>| ts.map(|ts| Timestamp(*ts).millis());
+    // Milliseconds are all that statistics hold: the last one is rounded up, so that no reader skips what is in it.
+    let time = |ts: Option<i64>| ts.map(|ts| Timestamp(ts).millis());
     let mut least = serde_json::Map::new();
     let mut most = serde_json::Map::new();
-    if let (Some(first), Some(last)) = (time(rows.ts.iter().min()), time(rows.ts.iter().max())) {
+    if let (Some(first), Some(last)) =
+        (time(rows.ts.iter().min().copied()), time(rows.ts.iter().max().map(|ts| ts + 999)))
+    {
         least.insert("ts".into(), first.into());
         most.insert("ts".into(), last.into());
     }
