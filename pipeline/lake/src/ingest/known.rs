@@ -237,7 +237,7 @@ impl Segment {
     fn bits(&self, id: u128) -> [usize; 4] {
         let bits = self.filter.len() as u64 * 64;
         // The top bits chose the shard, which is the same for all in it: the probes use the other 124.
-        [0, 31, 62, 93].map(|shift| (((id >> shift) as u64 & 0x7fff_ffff) * bits >> 31) as usize)
+        [0, 31, 62, 93].map(|shift| ((((id >> shift) as u64 & 0x7fff_ffff) * bits) >> 31) as usize)
     }
 
     fn add(&mut self, id: u128) {

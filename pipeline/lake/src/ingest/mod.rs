@@ -7,10 +7,13 @@
 mod collect;
 mod known;
 mod native;
+mod retry;
 mod rows;
 mod slow;
 mod staging;
 mod write;
+
+pub use retry::RetryReport;
 
 use crate::error::LakeError;
 use crate::formats::{Format, Head};
@@ -278,7 +281,7 @@ fn within_limit(report: &IngestReport, limit: Option<RejectLimit>) -> Result<(),
 fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) -> Result<(), LakeError> {
     let mut days: Vec<(i32, Vec<Rows>)> = days.into_iter().collect();
     days.sort_by_key(|(day, parts)| (std::cmp::Reverse(parts.iter().map(|rows| rows.bytes).sum::<usize>()), *day));
-    let days: Vec<Mutex<Option<(i32, Vec<Rows>)>>> = days.into_iter().map(|day| Mutex::new(Some(day))).collect();
+    let days: Vec<_> = days.into_iter().map(|day| Mutex::new(Some(day))).collect();
     let next = AtomicUsize::new(0);
     let work = || -> Result<(), LakeError> {
         while let Some(slot) = days.get(next.fetch_add(1, Ordering::Relaxed)) {

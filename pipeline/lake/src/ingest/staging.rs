@@ -4,6 +4,8 @@
 //! for a version reads what the winner wrote and takes out of its own files what is there already: two appends never
 //! conflict for Delta, so its own retry would let duplicates in.
 
+mod rewrite;
+
 use super::known::{Known, Verdict};
 use super::rows::Rows;
 use super::{IngestReport, write};
@@ -14,12 +16,12 @@ use crate::reject::Reject;
 use crate::store::Store;
 use crate::table::{self, Change, Mode, Outcome, TableName};
 use crate::writers::Writing;
-use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Add;
 use domain::privacy::Privacy;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::PutMode;
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -75,6 +77,15 @@ struct Written {
     add: Add,
     day: i32,
     rows: u64,
+}
+
+/// What a commit has brought into a table.
+#[derive(Default)]
+pub(super) struct Committed {
+    /// None when there was nothing to commit.
+    pub(super) version: Option<i64>,
+    pub(super) rows: u64,
+    paths: Vec<String>,
 }
 
 /// The files that a table had when it was read, by day.
@@ -243,14 +254,9 @@ impl<'a> Staging<'a> {
     /// Commits rejects, then events: a kill between the two and the same dump again adds none and loses none.
     pub(super) async fn commit(&self, report: &mut IngestReport, list_accepted: bool) -> Result<(), LakeError> {
         self.commit_target(Target::Rejects).await?;
-        let version = self.commit_target(Target::Events).await?;
-        let (accepted, paths) = {
-            let written = lock(&self.events);
-            let paths: Vec<String> = written.iter().map(|file| file.add.path.clone()).collect();
-            (written.iter().map(|file| file.rows).sum(), paths)
-        };
-        report.accepted = accepted;
-        report.duplicates = report.read - report.rejected - accepted;
+        let Committed { version, rows, paths } = self.commit_events().await?;
+        report.accepted = rows;
+        report.duplicates = report.read - report.rejected - rows;
         report.version = version;
         if list_accepted {
             let mut ids = Vec::new();
@@ -260,15 +266,40 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    async fn commit_target(&self, target: Target) -> Result<Option<i64>, LakeError> {
-        let (mut current, mut seen) = match self.seen.get(&target) {
+    /// Commits what is new in `staging.events`.
+    pub(super) async fn commit_events(&self) -> Result<Committed, LakeError> {
+        self.commit_target(Target::Events).await
+    }
+
+    /// What the table was when it was read.
+    fn at_start(&self, target: Target) -> (Option<DeltaTable>, HashSet<String>) {
+        match self.seen.get(&target) {
             Some((table, files)) => (table.clone(), files.values().flatten().cloned().collect()),
             None => (None, HashSet::new()),
-        };
+        }
+    }
+
+    /// Of committed files nothing is left to do, and nothing to abandon.
+    fn committed(&self, target: Target, version: i64) -> Committed {
+        let written = std::mem::take(&mut *lock(self.written(target)));
+        let rows = written.iter().map(|file| file.rows).sum();
+        Committed { version: Some(version), rows, paths: written.into_iter().map(|file| file.add.path).collect() }
+    }
+
+    /// Whether files of ours are in the table: an object store that repeats a request may call our own commit a lost
+    /// race.
+    fn is_ours(&self, target: Target, files: &FilesByDay) -> bool {
+        let written = lock(self.written(target));
+        let there: HashSet<&String> = files.values().flatten().collect();
+        written.iter().any(|file| there.contains(&file.add.path))
+    }
+
+    async fn commit_target(&self, target: Target) -> Result<Committed, LakeError> {
+        let (mut current, mut seen) = self.at_start(target);
         for _ in 0..TRIES {
             let adds: Vec<Add> = lock(self.written(target)).iter().map(|file| file.add.clone()).collect();
             if adds.is_empty() {
-                return Ok(None);
+                return Ok(Committed::default());
             }
             let rows: u64 = lock(self.written(target)).iter().map(|file| file.rows).sum();
             let change = Change {
@@ -279,9 +310,12 @@ impl<'a> Staging<'a> {
                 origin: json!({target.name().table: rows}),
             };
             match table::commit(&self.store, &target.name(), current.as_ref(), change).await? {
-                Outcome::Committed(version) => return Ok(Some(version)),
+                Outcome::Committed(version) => return Ok(self.committed(target, version)),
                 Outcome::Lost => {
                     let (table, mut files) = look(&self.store, target).await?;
+                    if self.is_ours(target, &files) {
+                        return Ok(self.committed(target, table.as_ref().map_or(0, table::version)));
+                    }
                     for paths in files.values_mut() {
                         paths.retain(|path| seen.insert(path.clone()));
                     }
@@ -329,42 +363,6 @@ impl<'a> Staging<'a> {
             self.store.delete(&old).await?;
         }
         Ok(())
-    }
-
-    /// Writes a file anew without the events that are known.
-    async fn without(&self, target: Target, file: Written, known: &HashSet<u128>) -> Result<Written, LakeError> {
-        let folder = format!("staging/{}", target.name().table);
-        let failed = |doing| {
-            let path = file.add.path.clone();
-            move |source| parquet_error(doing, &path, source)
-        };
-        let reader = self.store.parquet(&format!("{folder}/{}", file.add.path));
-        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(failed("read"))?;
-        let schema = builder.schema().clone();
-        let batches: Vec<RecordBatch> =
-            builder.build().map_err(failed("read"))?.try_collect().await.map_err(failed("read"))?;
-        let mut kept = Vec::new();
-        for batch in batches {
-            let Some(ids) = batch.column_by_name(target.id()) else { continue };
-            let Some(ids) = ids.as_any().downcast_ref::<StringArray>() else { continue };
-            let new: BooleanArray = ids.iter().map(|id| id.map(|id| !known.contains(&identity(id)))).collect();
-            let batch = arrow::compute::filter_record_batch(&batch, &new);
-            kept.push(batch.map_err(LakeError::columns(&target.name().to_string()))?);
-        }
-        let rows: u64 = kept.iter().map(|batch| batch.num_rows() as u64).sum();
-        let bytes = encode_batches(&schema, &kept).map_err(failed("write"))?;
-        let name = match file.add.path.rsplit_once('/') {
-            Some((day, _)) => format!("{day}/{}", self.file_name()?),
-            None => self.file_name()?,
-        };
-        self.store.put(&format!("{folder}/{name}"), bytes.clone(), PutMode::Overwrite).await?;
-        // The bounds of the old file hold for what is left of it; the count does not.
-        let mut add = Add { path: name, size: bytes.len() as i64, ..file.add };
-        if let Some(Ok(serde_json::Value::Object(mut stats))) = add.stats.as_deref().map(serde_json::from_str) {
-            stats.insert("numRecords".into(), rows.into());
-            add.stats = Some(serde_json::Value::Object(stats).to_string());
-        }
-        Ok(Written { add, day: file.day, rows })
     }
 }
 
