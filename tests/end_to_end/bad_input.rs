@@ -158,3 +158,17 @@ fn a_very_long_query_is_answered_or_refused_but_never_crashes() {
     let ended = place.run(&["--json", "sql", "-f", "long.sql"]);
     assert!(matches!(ended.code, 0 | 1), "{}", ended.err);
 }
+
+#[test]
+fn a_link_to_a_folder_is_followed_when_it_is_named_and_not_when_it_is_found() {
+    let place = Place::new();
+    place.write("real/one.ndjson", crate::dumps::note(1, "one"));
+    place.write("other/two.ndjson", crate::dumps::note(2, "two"));
+    std::os::unix::fs::symlink(place.path("real"), place.path("linked")).unwrap();
+    std::os::unix::fs::symlink(place.path("other"), place.path("real/other")).unwrap();
+    std::os::unix::fs::symlink(place.path("real"), place.path("real/itself")).unwrap();
+    for argument in ["linked", "linked/", "./linked/../real"] {
+        assert_eq!(place.ingest(&[argument])[0], 1, "{argument}");
+    }
+    assert_eq!(place.ingest(&["real/other"]), [1, 1, 0, 0]);
+}

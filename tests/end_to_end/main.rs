@@ -16,6 +16,7 @@ mod plan;
 mod privacy;
 mod program;
 mod readme;
+mod retry;
 mod s3;
 mod s3_server;
 mod tables;

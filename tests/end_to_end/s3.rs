@@ -101,3 +101,37 @@ fn a_store_that_cannot_be_used_is_a_clear_error_without_secrets() {
     bucket.restart();
     assert_eq!(place.ingest(&[&dump]), [10, 0, 10, 0], "what was committed is intact");
 }
+
+#[test]
+fn dumps_in_a_bucket_are_taken_one_by_one_or_by_their_prefix() {
+    let bucket = Bucket::start();
+    let environment = bucket.environment().into_iter().filter(|(name, _)| name != "PIPELINE_LAKE").collect();
+    let (folder, s3) = (Place::new(), Place::with(environment));
+    let names = ["a.ndjson", "day=1/b c.jsonl.gz", "day=1/c:d%20+ü.json", "notes.md"];
+    for (seed, name) in names.iter().enumerate() {
+        let text = format!("{}junk of {name}\n", busy(2_000, seed as u64));
+        let plain = folder.write(name.trim_end_matches(".gz"), text);
+        if name.ends_with(".gz") {
+            assert!(std::process::Command::new("gzip").arg(plain).status().unwrap().success());
+        }
+        let stored = bucket.objects().join("dumps").join(name);
+        std::fs::create_dir_all(stored.parent().unwrap()).unwrap();
+        std::fs::copy(folder.path(name), stored).unwrap();
+    }
+    assert_eq!(s3.ingest(&["s3://bucket/dumps/a.ndjson"]), [2_021, 2_000, 0, 21]);
+    assert_eq!(s3.ingest(&["s3://bucket/dumps/"]), [6_063, 4_000, 2_000, 63]);
+    assert_eq!(folder.ingest(&[&folder.path("").display().to_string()]), [6_063, 6_000, 0, 63]);
+    assert!(folder.staging()[0] == s3.staging()[0], "not the same events");
+    let sources = s3.sql("select distinct source from staging.rejects order by source");
+    let sources: Vec<&str> = sources.iter().map(|row| row["source"].as_str().unwrap()).collect();
+    assert_eq!(sources.len(), 3, "{sources:?}");
+    assert!(sources.iter().all(|source| source.starts_with("s3://bucket/dumps/")), "{sources:?}");
+
+    // Rejects are read again from where they are.
+    let answer = s3.json(&["ingest", "--retry-rejects"]);
+    assert_eq!((answer["rejected"].as_u64(), answer["unreadable"].as_u64()), (Some(23), Some(0)), "{answer}");
+
+    for missing in ["s3://bucket/dumps/nowhere.ndjson", "s3://bucket/nowhere/", "s3://nobucket/a.ndjson"] {
+        failed_clearly(&s3.run(&["ingest", missing]));
+    }
+}

@@ -5,9 +5,10 @@
 //! who was erased is not even a hash any more.
 //!
 //! `fields` knows field names, `rules` what is masked in text, `filter` which texts need no rule, `broken` what to do
-//! with lines that are no JSON.
+//! with lines that are no JSON, `entries` what a JSON text holds that its value does not show.
 
 mod broken;
+mod entries;
 mod fields;
 mod filter;
 mod rules;
@@ -197,11 +198,17 @@ impl Privacy {
         self.erased.is_empty() && !memchr::memchr_iter(b'\\', line).any(escaped) && filter::rules_for(line) == 0
     }
 
-    /// What is kept of a rejected line: scrubbed by structure where it is JSON, by pattern where it is not.
+    /// What is kept of a rejected line: scrubbed by structure where it is JSON, by pattern where it is not; as it is,
+    /// byte for byte, where it is not too long and nothing had to be scrubbed.
     pub fn scrub_reject(&self, line: &str) -> String {
         let clean = match serde_json::from_str::<Value>(line) {
             Ok(mut value) => {
+                // What is too long to be kept whole may be many times its size in memory: it is not there twice.
+                let before = (line.len() <= REJECT_TEXT_LIMIT).then(|| value.clone());
                 self.scrub_value(&mut value);
+                if before.is_some_and(|before| before == value) && !entries::is_hiding(line, &value) {
+                    return line.to_owned();
+                }
                 value.to_string()
             }
             Err(_) => self.scrub_broken(cut(line, REJECT_TEXT_LIMIT)),

@@ -30,7 +30,7 @@ pub use check::Finding;
 pub use compact::Compacted;
 pub use error::LakeError;
 pub use formats::{FORMATS, Format};
-pub use ingest::{IngestReport, IngestSpec, RejectLimit};
+pub use ingest::{IngestReport, IngestSpec, RejectLimit, RetryReport};
 pub use lake::Lake;
 pub use materialize::Built;
 pub use model::{MATERIALIZED, SqlFile, files as sql_files};

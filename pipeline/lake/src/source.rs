@@ -73,6 +73,15 @@ impl Source {
         }
     }
 
+    /// The dump that a reject names, when it may still be there: a file or an object, not what came by a pipe.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        if name.contains("://") {
+            return Object::named(name).map(Self::Object);
+        }
+        // A pipe or a device is none, whatever it is called: it would be waited for.
+        Path::new(name).is_file().then(|| Self::File(name.into()))
+    }
+
     /// How it is named to people and in rejects.
     pub fn name(&self) -> String {
         match self {

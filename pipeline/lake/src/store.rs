@@ -260,12 +260,21 @@ impl Object {
             let below: Vec<_> = meta.location.prefix_match(&prefix).into_iter().flatten().collect();
             let below: Vec<&str> = below.iter().map(AsRef::as_ref).collect();
             if below.last().is_some_and(|name| crate::source::is_dump_name(name)) {
-                let url = url.join(&below.join("/")).map_err(|e| unusable(e.into()))?;
+                let mut url = url.clone();
+                // Part by part: a name may hold what means something in a URL.
+                if let Ok(mut parts) = url.path_segments_mut() {
+                    parts.pop_if_empty().extend(below);
+                }
                 found.push(Self { url });
             }
         }
         found.sort_by(|a, b| a.url.cmp(&b.url));
         if found.is_empty() { Err(LakeError::NoDumps(location.to_owned())) } else { Ok(found) }
+    }
+
+    /// The object of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Url::parse(name).ok().map(|url| Self { url })
     }
 
     /// Its bytes, fetched a piece at a time.

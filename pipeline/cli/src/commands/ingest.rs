@@ -11,10 +11,13 @@ use lake::{FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
 A dump is NDJSON, plain or packed with gzip or zstd: a file, a folder, a quoted
 pattern, an s3://, gs:// or az:// URI, or `-` for standard input. Folders, and
 URIs that end in /, are searched. All events are committed, or none. The same
-events again are duplicates, whatever file they come in.")]
+events again are duplicates, whatever file they come in.
+With --retry-rejects no dump is given: what is in staging.rejects is taken again
+from the dump it came from when that still says the same, else from its kept
+text when that is whole and nothing in it was masked.")]
 pub struct IngestArgs {
     /// Dumps
-    #[arg(required = true, value_name = "SRC")]
+    #[arg(required_unless_present = "retry_rejects", value_name = "SRC")]
     sources: Vec<String>,
     /// What the dumps look like; auto tells them apart file by file
     #[arg(long, default_value = "auto", value_parser = formats())]
@@ -25,6 +28,9 @@ pub struct IngestArgs {
     /// Name the accepted events in the JSON answer
     #[arg(long)]
     list_accepted: bool,
+    /// Take again what was rejected, as --format or as what it looks like
+    #[arg(long, conflicts_with_all = ["sources", "reject_limit", "list_accepted"])]
+    retry_rejects: bool,
 }
 
 fn formats() -> clap::builder::PossibleValuesParser {
@@ -44,6 +50,9 @@ fn parse_limit(text: &str) -> Result<RejectLimit, String> {
 
 /// Takes the dumps.
 pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure> {
+    if args.retry_rejects {
+        return retry(context, Format::named(&args.format)).await;
+    }
     let mut sources = Vec::new();
     for argument in &args.sources {
         sources.extend(Source::find(argument)?);
@@ -66,6 +75,26 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure>
     if report.rejected > 0 {
         let reasons: Vec<String> = report.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
         context.say(format!("rejected: {} (kept in staging.rejects)", reasons.join(", ")));
+    }
+    let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    Ok(Answer::done(json))
+}
+
+/// Takes the rejects again.
+async fn retry(context: &Context, format: Option<&'static Format>) -> Result<Answer, Failure> {
+    let mut task = context.progress.task("ingest");
+    let report = Lake::retry_rejects(&context.global.lake, &privacy()?, format, &mut |name| {
+        task.at(&format!("rejects of {name}"));
+    })
+    .await?;
+    drop(task);
+    context.say(format!(
+        "{} rejects taken again = {} accepted + {} duplicates + {} rejected + {} unreadable",
+        report.retried, report.accepted, report.duplicates, report.rejected, report.unreadable
+    ));
+    if report.unreadable > 0 {
+        context
+            .say("unreadable: neither the dump as it was nor the whole text is there (they stay in staging.rejects)");
     }
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer::done(json))

@@ -79,6 +79,23 @@ fn a_rejected_line_keeps_its_shape_but_no_person() {
 }
 
 #[test]
+fn a_rejected_line_without_people_and_secrets_is_kept_as_it_is() {
+    let plain = r#" {"b": 1.0, "a":[1e40, {"n": 12345678901234567890123, "n2": "é\n"}],"kind" : "x"} "#;
+    for line in [plain, r#"{"z":1,"a":{"z":1}}"#, "[]", "no JSON", "3"] {
+        assert_eq!(privacy().scrub_reject(line), line);
+    }
+    for hiding in [
+        r#"{"developer": "ann", "developer": null}"#,
+        r#"{"a": [{"note": "ann@example.com", "note": "x"}]}"#,
+        r#"{"note": "\u0061nn@example.com"}"#,
+        r#"{"\u0064eveloper": "ann", "developer": null}"#,
+    ] {
+        let clean = privacy().scrub_reject(hiding);
+        assert!(!clean.contains("ann") && !clean.contains("nn@"), "{hiding}\n{clean}");
+    }
+}
+
+#[test]
 fn secrets_and_people_are_found_in_every_dress() {
     let jwt = "Cookie: session=abc123; theme=dark";
     for (text, secret) in [

@@ -238,7 +238,8 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn event(&mut self, event: &Event) -> Result<(), LakeError> {
+    /// Takes one event.
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), LakeError> {
         let normal = self.identity.normal_form(event);
         let key = Key { id: normal.id, ts: event.ts };
         self.row(key, Some((event, &normal)))
@@ -290,7 +291,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Writes out and forgets until memory holds.
-    fn relieve(&mut self) -> Result<(), LakeError> {
+    pub(super) fn relieve(&mut self) -> Result<(), LakeError> {
         self.shared.known.shrink()?;
         self.native.shrink();
         self.tape.shrink();

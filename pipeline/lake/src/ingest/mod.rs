@@ -7,10 +7,13 @@
 mod collect;
 mod known;
 mod native;
+mod retry;
 mod rows;
 mod slow;
 mod staging;
 mod write;
+
+pub use retry::RetryReport;
 
 use crate::error::LakeError;
 use crate::formats::{Format, Head};

@@ -4,6 +4,8 @@
 //! for a version reads what the winner wrote and takes out of its own files what is there already: two appends never
 //! conflict for Delta, so its own retry would let duplicates in.
 
+mod rewrite;
+
 use super::known::{Known, Verdict};
 use super::rows::Rows;
 use super::{IngestReport, write};
@@ -14,12 +16,12 @@ use crate::reject::Reject;
 use crate::store::Store;
 use crate::table::{self, Change, Mode, Outcome, TableName};
 use crate::writers::Writing;
-use arrow::array::{Array, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Add;
 use domain::privacy::Privacy;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::PutMode;
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -76,6 +78,15 @@ struct Written {
     add: Add,
     day: i32,
     rows: u64,
+}
+
+/// What a commit has brought into a table.
+#[derive(Default)]
+pub(super) struct Committed {
+    /// None when there was nothing to commit.
+    pub(super) version: Option<i64>,
+    pub(super) rows: u64,
+    paths: Vec<String>,
 }
 
 /// The files that a table had when it was read, by day.
@@ -253,12 +264,11 @@ impl<'a> Staging<'a> {
     /// Commits rejects, then events: a kill between the two and the same dump again adds none and loses none.
     pub(super) async fn commit(&self, report: &mut IngestReport, list_accepted: bool) -> Result<(), LakeError> {
         self.commit_target(Target::Rejects).await?;
-        let (version, files) = self.commit_target(Target::Events).await?;
-        report.accepted = files.iter().map(|file| file.rows).sum();
-        report.duplicates = report.read - report.rejected - report.accepted;
+        let Committed { version, rows, paths } = self.commit_events().await?;
+        report.accepted = rows;
+        report.duplicates = report.read - report.rejected - rows;
         report.version = version;
         if list_accepted {
-            let paths: Vec<String> = files.into_iter().map(|file| file.add.path).collect();
             let mut ids = Vec::new();
             self.read_ids(Target::Events, &paths, &mut |id| ids.push(domain::identity::hex(id))).await?;
             report.accepted_event_ids = Some(ids);
@@ -266,16 +276,41 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// Commits the files of a table: the version, and the files, which are no longer ours to remove.
-    async fn commit_target(&self, target: Target) -> Result<(Option<i64>, Vec<Written>), LakeError> {
-        let (mut current, mut seen) = match self.seen.get(&target) {
+    /// Commits what is new in `staging.events`.
+    pub(super) async fn commit_events(&self) -> Result<Committed, LakeError> {
+        self.commit_target(Target::Events).await
+    }
+
+    /// What the table was when it was read.
+    fn at_start(&self, target: Target) -> (Option<DeltaTable>, HashSet<String>) {
+        match self.seen.get(&target) {
             Some((table, files)) => (table.clone(), files.values().flatten().cloned().collect()),
             None => (None, HashSet::new()),
-        };
-        let committed = || std::mem::take(&mut *lock(self.written(target)));
+        }
+    }
+
+    /// Of committed files nothing is left to do, and nothing to abandon.
+    fn committed(&self, target: Target, version: i64) -> Committed {
+        let written = std::mem::take(&mut *lock(self.written(target)));
+        let rows = written.iter().map(|file| file.rows).sum();
+        Committed { version: Some(version), rows, paths: written.into_iter().map(|file| file.add.path).collect() }
+    }
+
+    /// Whether files of ours are in the table: an object store that repeats a request may call our own commit a lost
+    /// race.
+    fn is_ours(&self, target: Target, files: &FilesByDay) -> bool {
+        let written = lock(self.written(target));
+        let there: HashSet<&String> = files.values().flatten().collect();
+        written.iter().any(|file| there.contains(&file.add.path))
+    }
+
+    async fn commit_target(&self, target: Target) -> Result<Committed, LakeError> {
+        let (mut current, mut seen) = self.at_start(target);
         for _ in 0..TRIES {
             let adds: Vec<Add> = lock(self.written(target)).iter().map(|file| file.add.clone()).collect();
-            let Some(ours) = adds.first().map(|add| add.path.clone()) else { return Ok((None, Vec::new())) };
+            if adds.is_empty() {
+                return Ok(Committed::default());
+            }
             self.check_presence().await?;
             let rows: u64 = lock(self.written(target)).iter().map(|file| file.rows).sum();
             let change = Change {
@@ -287,7 +322,7 @@ impl<'a> Staging<'a> {
             };
             let done = table::commit(&self.store, &target.name(), current.as_ref(), change).await;
             if let Ok(Outcome::Committed(version)) = done {
-                return Ok((Some(version), committed()));
+                return Ok(self.committed(target, version));
             }
             // Also what is told as lost or failed may be done: an answer can be lost on its way back, and the request
             // repeated. The log knows.
@@ -295,12 +330,12 @@ impl<'a> Staging<'a> {
                 Ok(found) => found,
                 Err(error) => {
                     // Nobody knows: nothing is removed that the log may refer to.
-                    drop(committed());
+                    self.committed(target, 0);
                     return Err(done.err().unwrap_or(error));
                 }
             };
-            if files.values().flatten().any(|path| *path == ours) {
-                return Ok((table.as_ref().map(table::version), committed()));
+            if self.is_ours(target, &files) {
+                return Ok(self.committed(target, table.as_ref().map_or(0, table::version)));
             }
             done?;
             for paths in files.values_mut() {
@@ -351,42 +386,6 @@ impl<'a> Staging<'a> {
             lock(self.written(target)).swap_remove(place);
         }
         Ok(())
-    }
-
-    /// Writes a file anew without the events that are known.
-    async fn without(&self, target: Target, file: &Written, known: &HashSet<u128>) -> Result<Written, LakeError> {
-        let folder = format!("staging/{}", target.name().table);
-        let failed = |doing| {
-            let path = file.add.path.clone();
-            move |source| parquet_error(doing, &path, source)
-        };
-        let reader = self.store.parquet(&format!("{folder}/{}", file.add.path));
-        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(failed("read"))?;
-        let schema = builder.schema().clone();
-        let batches: Vec<RecordBatch> =
-            builder.build().map_err(failed("read"))?.try_collect().await.map_err(failed("read"))?;
-        let mut kept = Vec::new();
-        for batch in batches {
-            let ids = identities(&batch, target)?;
-            let is_new = |id: Option<&str>| id.and_then(identity).is_none_or(|id| !known.contains(&id));
-            let new: BooleanArray = ids.iter().map(|id| Some(is_new(id))).collect();
-            let batch = arrow::compute::filter_record_batch(&batch, &new);
-            kept.push(batch.map_err(LakeError::columns(&target.name().to_string()))?);
-        }
-        let rows: u64 = kept.iter().map(|batch| batch.num_rows() as u64).sum();
-        let bytes = encode_batches(&schema, &kept).map_err(failed("write"))?;
-        let name = match file.add.path.rsplit_once('/') {
-            Some((day, _)) => format!("{day}/{}", self.file_name()?),
-            None => self.file_name()?,
-        };
-        self.store.put(&format!("{folder}/{name}"), bytes.clone(), PutMode::Overwrite).await?;
-        // The bounds of the old file hold for what is left of it; the count does not.
-        let mut add = Add { path: name, size: bytes.len() as i64, ..file.add.clone() };
-        if let Some(Ok(serde_json::Value::Object(mut stats))) = add.stats.as_deref().map(serde_json::from_str) {
-            stats.insert("numRecords".into(), rows.into());
-            add.stats = Some(serde_json::Value::Object(stats).to_string());
-        }
-        Ok(Written { add, day: file.day, rows })
     }
 }
 

@@ -1,0 +1,230 @@
+//! What becomes of a reject: found in its dump or its kept text, decoded once more, decided.
+
+use super::{Retry, Row, hash_of, number, texts};
+use crate::error::LakeError;
+use crate::formats::{Format, Head, Reader, Taken};
+use crate::ingest::{Begin, begin};
+use crate::reject::Reject;
+use crate::source::{Blocks, Piece, Source};
+use domain::Reason;
+use domain::event::normalise;
+use domain::identity::written;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Kept text of new rejects after which they are written out.
+const REJECT_BYTES: usize = 4 << 20;
+
+/// Those of sorted rows for which a key has a value.
+fn those<K: Ord>(rows: &[Row], key: impl Fn(&Row) -> K, value: &K) -> std::ops::Range<usize> {
+    rows.partition_point(|row| key(row) < *value)..rows.partition_point(|row| key(row) <= *value)
+}
+
+impl Retry<'_> {
+    /// Reads a dump for the rejects that are from it.
+    pub(super) fn dump(&mut self, source: &Source, rows: &mut [Row]) -> Result<(), LakeError> {
+        let mut blocks = source.open()?;
+        let Some(begin) = begin(&mut blocks, self.format)? else { return Ok(()) };
+        let before = std::mem::take(&mut self.staged.gone);
+        let in_order = !begin.format.is_independent();
+        let done = self.read(&mut blocks, begin, rows);
+        if done.is_err() && in_order {
+            // What a line says is known only at the end, which was not reached.
+            rows.iter_mut().for_each(|row| row.is_open |= self.staged.gone.contains(&row.id));
+            self.staged.gone.clear();
+        }
+        self.staged.gone.extend(before);
+        done
+    }
+
+    fn read(&mut self, blocks: &mut Blocks, begin: Begin, rows: &mut [Row]) -> Result<(), LakeError> {
+        let mut reader = begin.format.reader();
+        let in_order = !begin.format.is_independent();
+        let last = rows.last().map_or(0, |row| row.line);
+        for value in begin.values {
+            let (text, mut taken) = (written(&value), Vec::new());
+            reader.object(value, &mut taken);
+            let range = those(rows, |row| row.line, &1);
+            self.unit(&text, false, &taken, &mut rows[range])?;
+        }
+        while let Some(piece) = blocks.next_piece()? {
+            if !in_order && piece.first_line() > last {
+                break;
+            }
+            let (first, bytes) = match piece {
+                Piece::Lines { first, bytes } => (first, bytes),
+                Piece::Long { line, length, hash, .. } => {
+                    let range = those(rows, |row| row.line, &line);
+                    self.stay(&mut rows[range], number(&hash), length);
+                    continue;
+                }
+            };
+            for (line, raw) in (first..).zip(bytes.split(|byte| *byte == b'\n')) {
+                let range = those(rows, |row| row.line, &line);
+                if range.is_empty() && !in_order {
+                    continue;
+                }
+                match std::str::from_utf8(raw) {
+                    Ok(text) if text.trim_ascii().is_empty() => {}
+                    Ok(text) => {
+                        let text = text.trim_end_matches('\r');
+                        let taken = self.decode(text, &mut *reader);
+                        self.unit(text, true, &taken, &mut rows[range])?;
+                    }
+                    Err(_) => {
+                        let raw = raw.trim_ascii_end();
+                        self.stay(&mut rows[range], hash_of(raw), raw.len() as u64);
+                    }
+                }
+            }
+        }
+        let mut taken = Vec::new();
+        reader.end(&mut taken);
+        self.end(taken, rows)
+    }
+
+    /// What a format has to say at the end of a dump, which may be of any of its lines.
+    fn end(&mut self, taken: Vec<Taken>, rows: &mut [Row]) -> Result<(), LakeError> {
+        if taken.is_empty() || rows.iter().all(|row| row.is_open) {
+            return Ok(()); // nothing of it is what it was
+        }
+        let open = rows.iter().enumerate().filter(|(_, row)| row.is_open).map(|(place, row)| (row.hash, place));
+        let open: HashMap<u128, usize> = open.collect();
+        for part in taken {
+            match (open.get(&part_hash(&part)), part) {
+                (Some(place), part) => self.settle(&mut rows[*place], &[part], None)?,
+                (None, Ok(object)) => {
+                    if let Ok(event) = normalise(object, self.privacy) {
+                        self.collector.event(&event)?;
+                    }
+                }
+                (None, Err(_)) => {} // no reject of ours
+            }
+        }
+        self.collector.relieve()
+    }
+
+    fn decode(&mut self, text: &str, reader: &mut dyn Reader) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        match self.tape.scan(text) {
+            Ok(json) => reader.object(json.value(0), &mut taken),
+            Err(_) => reader.text(text, &mut taken),
+        }
+        taken
+    }
+
+    /// What a format made of a line, or of a value of a dump that is one JSON text. The rejects, sorted by their hash,
+    /// are of this whole or of its parts, or the dump has changed and they are of neither.
+    fn unit(&mut self, text: &str, is_line: bool, taken: &[Taken], rows: &mut [Row]) -> Result<(), LakeError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let whole = those(rows, |row| row.hash, &hash_of(text.as_bytes()));
+        let are_whole = whole.len() == rows.len();
+        for row in &mut rows[whole] {
+            if row.length == text.len() as u64 {
+                self.settle(row, taken, is_line.then_some(text))?;
+            }
+        }
+        for part in taken.iter().filter(|_| !are_whole) {
+            let range = those(rows, |row| row.hash, &part_hash(part));
+            for row in &mut rows[range] {
+                self.settle(row, std::slice::from_ref(part), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides what becomes of a reject by what is made of it now. `line` is the text it was made of, where that is a
+    /// line or was kept.
+    fn settle(&mut self, row: &mut Row, parts: &[Taken], line: Option<&str>) -> Result<(), LakeError> {
+        if !std::mem::take(&mut row.is_open) {
+            return Ok(());
+        }
+        let line = line.filter(|_| parts.len() == 1);
+        let mut refused = Vec::new();
+        for part in parts {
+            match part.clone().and_then(|object| normalise(object, self.privacy)) {
+                Ok(event) => self.collector.event(&event)?,
+                Err((value, reason)) => {
+                    let text = line.map_or_else(|| Cow::Owned(written(&value)), Cow::Borrowed);
+                    let dump = &self.sources[row.source as usize];
+                    let length = text.len() as u64;
+                    refused.push(Reject::new(dump, row.line, reason, &text, None, length, self.privacy));
+                }
+            }
+        }
+        self.staged.rejected += refused.len() as u64;
+        let is_there = refused.iter().any(|reject| reject.id() == row.id);
+        let is_erased = refused.iter().any(|reject| reject.reason == Reason::Erased);
+        // As another format than its own, everything is refused: that says nothing new about it.
+        let is_asked = self.format.is_some() && !refused.is_empty() && refused.len() == parts.len() && !is_erased;
+        if is_asked && !is_there {
+            return self.collector.relieve();
+        }
+        if !is_there {
+            self.staged.gone.insert(row.id);
+        }
+        refused.retain(|reject| reject.id() != row.id);
+        self.refused_bytes += refused.iter().map(|reject| reject.text.len() + 256).sum::<usize>();
+        self.refused.append(&mut refused);
+        if self.refused_bytes > REJECT_BYTES {
+            self.staging.write_rejects(std::mem::take(&mut self.refused), self.known)?;
+            self.refused_bytes = 0;
+        }
+        self.collector.relieve()
+    }
+
+    /// Leaves rejects what they are: too long, or no text.
+    fn stay(&mut self, rows: &mut [Row], hash: u128, length: u64) {
+        for row in rows.iter_mut().filter(|row| row.is_open && row.hash == hash && row.length == length) {
+            row.is_open = false;
+            self.staged.rejected += 1;
+        }
+    }
+
+    /// What could not be read from its dump is read from its kept text.
+    pub(super) fn texts(&mut self, mut rows: Vec<Row>, progress: &mut dyn FnMut(&str)) -> Result<(), LakeError> {
+        rows.retain(|row| row.is_open);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        progress("kept texts");
+        rows.sort_unstable_by_key(|row| row.id);
+        let staging = self.staging;
+        staging.each_reject(&["reject_id", "text"], &mut |batch| {
+            let (ids, kept) = (texts(&batch, "reject_id")?, texts(&batch, "text")?);
+            for (id, text) in ids.iter().flatten().zip(kept.iter().flatten()) {
+                let range = those(&rows, |row| row.id, &number(id));
+                for row in &mut rows[range] {
+                    self.text(row, text)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn text(&mut self, row: &mut Row, text: &str) -> Result<(), LakeError> {
+        let is_whole = row.length == text.len() as u64 && row.hash == hash_of(text.as_bytes());
+        let format = self.format.unwrap_or_else(|| match self.tape.scan(text) {
+            Ok(json) => Format::detect(&Head::Json(&json.value(0))),
+            Err(_) => Format::detect(&Head::Text(text)),
+        });
+        // Where a line says something only together with those before it, alone it would say something else.
+        if !is_whole || !format.is_independent() {
+            self.staged.unreadable += u64::from(std::mem::take(&mut row.is_open));
+            return Ok(());
+        }
+        let taken = self.decode(text, &mut *format.reader());
+        self.settle(row, &taken, Some(text))
+    }
+}
+
+/// The hash under which one event of many would be refused.
+fn part_hash(part: &Taken) -> u128 {
+    match part {
+        Ok(object) => hash_of(written(&Value::Object(object.clone())).as_bytes()),
+        Err((value, _)) => hash_of(written(value).as_bytes()),
+    }
+}
