@@ -151,7 +151,7 @@ pub(crate) async fn others(store: &Store, me: Option<&Writing>) -> Result<Vec<Ot
     // The store's clock wrote both times, so this machine's clock does not matter.
     let now = files.iter().find(|file| Some(&file.location) == own.as_ref());
     let now = now.map_or_else(Utc::now, |file| file.last_modified);
-    let mut others = Vec::new();
+    let (mut others, mut died) = (Vec::new(), false);
     for file in files.into_iter().filter(|file| Some(&file.location) != own.as_ref()) {
         let Some(name) = file.location.filename() else { continue };
         let path = format!("{FOLDER}/{name}");
@@ -174,6 +174,13 @@ pub(crate) async fn others(store: &Store, me: Option<&Writing>) -> Result<Vec<Ot
             // What it wrote and could not commit goes first: its own file is the only trace of it.
             sweep(store, name.trim_end_matches(".json")).await?;
             store.delete(&path).await?;
+            died = true;
+        }
+    }
+    if died && others.is_empty() {
+        // Nobody else is there: what was being written before this writer said so is nobody's.
+        for draft in store.local_drafts("staging", now) {
+            let _ = std::fs::remove_file(draft);
         }
     }
     Ok(others)
@@ -201,11 +208,6 @@ async fn sweep(store: &Store, id: &str) -> Result<(), LakeError> {
         };
         let gone = left.into_iter().map(|file| file.location).filter(|path| !is_kept(path)).collect();
         store.delete_all(gone, &folder).await?;
-    }
-    for draft in store.local_drafts("staging", Utc::now()) {
-        if draft.to_string_lossy().contains(id) {
-            let _ = std::fs::remove_file(draft);
-        }
     }
     Ok(())
 }
