@@ -28,6 +28,12 @@ const PERSON_KEYS: &[&str] = &["login", "user_id", "name", "email", "id"];
 /// The longest text kept of a rejected line, in bytes.
 pub const REJECT_TEXT_LIMIT: usize = 64 << 10;
 
+/// How often the rules go over a text that they change: nearly always the second time finds nothing.
+const PASSES: usize = 4;
+
+/// Over a longer text, in bytes, they go once: nobody writes one, but somebody could send many.
+const PASSES_LIMIT: usize = 64 << 10;
+
 /// What stands where a secret was.
 const MASK: &str = "[masked]";
 
@@ -177,8 +183,22 @@ impl Privacy {
     /// Takes e-mail addresses, mentions, secrets and home names out of a text. Almost always there are none, which
     /// costs some ten nanoseconds.
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let clean = self.apply(text, filter::rules_for(text.as_bytes()));
+        let clean = self.scrub_by(text, filter::rules_for);
         if self.erased.is_empty() { clean } else { self.without_erased(clean) }
+    }
+
+    /// Until the rules find nothing more: what one writes may be what another looks for.
+    fn scrub_by<'t>(&self, text: &'t str, rules: impl Fn(&[u8]) -> u16) -> Cow<'t, str> {
+        let mut clean = self.apply(text, rules(text.as_bytes()));
+        for _ in 1..PASSES {
+            let Cow::Owned(text) = &clean else { break };
+            if text.len() > PASSES_LIMIT {
+                break;
+            }
+            let Cow::Owned(cleaner) = self.apply(text, rules(text.as_bytes())) else { break };
+            clean = Cow::Owned(cleaner);
+        }
+        clean
     }
 
     /// A hash that was written into a text before its person was erased.

@@ -16,14 +16,13 @@ macro_rules! pattern {
 
 pattern!(HASH, r"u-[0-9a-f]{24}");
 pattern!(URL_LOGIN, r#"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@?#"'<>`]*:[^/\s?#"'<>`]*)@"#);
-pattern!(
-    EMAIL,
-    concat!(
-        r"([\p{L}\p{N}\p{M}._%+\-]+)((?i-u:@|%40|\\{1,2}u0040)|＠)",
-        r"([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:\.[\p{L}\p{N}\p{M}\-]+)*",
-        r"\.(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
-    )
+const AT_SIGN: &str = r"(?:(?i-u:@|%40|\\{1,2}u0040)|＠)";
+const DOMAIN: &str = concat!(
+    r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:\.[\p{L}\p{N}\p{M}\-]+)*",
+    r"\.(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
 );
+// All of `a@b.cc@d.ee` is one address: what would be left of it looks like another.
+pattern!(EMAIL, format!(r"([\p{{L}}\p{{N}}\p{{M}}._%+\-]+){AT_SIGN}({DOMAIN})((?:{AT_SIGN}{DOMAIN})*)"));
 pattern!(MENTION, r"(^|[^\w@/.\]`-])@([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}_\-]|\.[\p{Ll}\p{N}])*)([/(]?)");
 pattern!(HOME_PATH, r"(?i-u:([/\\]|%2f|%5c)+(?:home|users|documents and settings)([/\\]|%2f|%5c)+)");
 pattern!(
@@ -46,8 +45,9 @@ pattern!(
     KEY,
     format!(
         concat!(
-            r#"(?i-u:(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|_pass|\bsig(?:nature)?"#,
-            r#"|[_-]sig(?:nature)?|(?:{})[_-]?key)[A-Za-z0-9_-]*\\*["'`]?\]?\s*(?:=>|:=|={{1,3}}|:)[ \t]*)"#
+            r#"(?i-u:(?:(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|_pass|(?:{})[_-]?key)[a-z0-9_-]*"#,
+            // `signal: killed` and `Signed-off-by: …` are no signatures.
+            r#"|(?:\b|[_-])sig(?:nature)?(?:v?[0-9_-][a-z0-9_-]*)?)\\*["'`]?\]?\s*(?:=>|:=|={{1,3}}|:)[ \t]*)"#
         ),
         KEYS.join("|")
     )
@@ -109,12 +109,17 @@ fn replace_after(
     let (mut kept, mut at) = (0, 0);
     while at <= text.len() {
         let Some(found) = pattern.find_at(text, at) else { break };
-        at = found.end().max(at + usize::from(found.is_empty()));
+        // The blanks it ends with may be what the next one begins with: `--password --token x`.
+        at = (found.start() + found.as_str().trim_end().len()).max(at + 1);
         if let Some(range) = what(text, found) {
-            clean.push_str(&text[kept..range.start]);
-            clean.push_str(&with(&text[range.clone()]));
-            kept = range.end;
             at = range.end.max(at);
+            let old = &text[range.clone()];
+            let new = with(old);
+            if new != old {
+                clean.push_str(&text[kept..range.start]);
+                clean.push_str(&new);
+                kept = range.end;
+            }
         }
     }
     if kept > 0 {
@@ -418,7 +423,7 @@ const NOBODY: &[&str] = &[
     "wraps",
 ];
 
-fn is_hash(text: &str) -> bool {
+pub(super) fn is_hash(text: &str) -> bool {
     text.len() == 26 && HASH.is_match_at(text, 0)
 }
 
@@ -482,9 +487,9 @@ impl Privacy {
         }
         if on(filter::AT) {
             self.names_before_addresses(&mut text);
-            replace(&mut text, &EMAIL, |c| match no_person(&c[1], &c[3]) {
+            replace(&mut text, &EMAIL, |c| match c[3].is_empty() && no_person(&c[1], &c[2]) {
                 true => c[0].to_owned(),
-                false => self.mention(&format!("{}@{}", &c[1], &c[3])),
+                false => self.mention(&format!("{}@{}", &c[1], &c[2])),
             });
             self.mentions(&mut text);
         }
