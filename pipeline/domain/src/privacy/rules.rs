@@ -4,6 +4,7 @@ use super::filter::{self, KEYS};
 use super::{MASK, Privacy};
 use regex::{Captures, Match, Regex};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -445,6 +446,10 @@ impl Privacy {
     pub(super) fn apply<'t>(&self, text: &'t str, rules: u16) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         let on = |rule: u16| rules & rule != 0;
+        // What takes most of a line goes first: another rule could take the word it begins with for a value.
+        if on(filter::TRAILER) {
+            replace_after(&mut text, &TRAILER_NAME, trailer_name, |name| self.mention_text(name));
+        }
         if on(filter::AT) {
             replace(&mut text, &URL_LOGIN, |c| format!("{}{MASK}@", &c[1]));
         }
@@ -480,10 +485,14 @@ impl Privacy {
             replace_after(&mut text, &KEY, value, |_| MASK.to_owned());
         }
         if on(filter::HOME) {
-            replace_after(&mut text, &HOME_PATH, home_name, |_| MASK.to_owned());
-        }
-        if on(filter::TRAILER) {
-            replace_after(&mut text, &TRAILER_NAME, trailer_name, |name| self.mention_text(name));
+            // A path begins anew behind a name that was masked.
+            let masked = Cell::new(0);
+            let name = |text: &str, found: Match| {
+                let name = home_name(text, found, masked.get())?;
+                masked.set(name.end);
+                Some(name)
+            };
+            replace_after(&mut text, &HOME_PATH, name, |_| MASK.to_owned());
         }
         if on(filter::AT) {
             self.names_before_addresses(&mut text);
@@ -604,8 +613,8 @@ fn login_value(text: &str, found: Match) -> Option<Range<usize>> {
 }
 
 /// The folder below a home folder. A relative path such as `src/home/index.html` is none, nor is a web address.
-fn home_name(text: &str, found: Match) -> Option<Range<usize>> {
-    let path = filter::path_before(&text.as_bytes()[..found.start()]);
+fn home_name(text: &str, found: Match, from: usize) -> Option<Range<usize>> {
+    let path = filter::path_before(&text.as_bytes()[from.min(found.start())..found.start()]);
     let lower: Vec<u8> = path.to_ascii_lowercase();
     let web = lower.windows(7).any(|w| w == b"http://" || w == b"ttps://");
     let relative = match path {

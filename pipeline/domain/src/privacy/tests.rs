@@ -79,6 +79,8 @@ fn no_name_or_secret_hides_behind_another() {
         ("tool --password --token hunter2", "hunter2"),
         ("curl -H Authorization: Bearer hunter2 x", "hunter2"),
         ("from ann@b.example@c.example", "ann"),
+        ("tool --token Signed-off-by: Ann Doe", "Doe"),
+        ("/home/[\0b.c/home/[\0d/home/[\0e/home/[\0f/home/[\0g/home/ann", "ann"),
     ] {
         let clean = privacy().scrub_text(text);
         assert!(!clean.contains(secret), "{clean}");
