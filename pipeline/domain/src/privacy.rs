@@ -101,14 +101,22 @@ impl Privacy {
     /// Takes people, secrets and home names out of an object, at any depth, its keys included.
     pub fn scrub_object(&self, map: &mut Map<String, Value>) {
         for (key, value) in map.iter_mut() {
-            if is_person_field(key) {
-                self.scrub_person(value);
-            } else if is_secret_field(key) && !value.is_null() {
-                *value = Value::String(MASK.to_owned());
-            } else {
-                self.scrub_value(value);
-            }
+            self.scrub_field(key, value);
         }
+        self.scrub_keys(map);
+    }
+
+    fn scrub_field(&self, key: &str, value: &mut Value) {
+        if is_person_field(key) {
+            self.scrub_person(value);
+        } else if is_secret_field(key) && !value.is_null() {
+            *value = Value::String(MASK.to_owned());
+        } else {
+            self.scrub_value(value);
+        }
+    }
+
+    fn scrub_keys(&self, map: &mut Map<String, Value>) {
         let odd: Vec<String> = map.keys().filter(|key| matches!(self.scrub(key), Cow::Owned(_))).cloned().collect();
         for key in odd {
             if let Some(value) = map.remove(&key) {
@@ -124,9 +132,10 @@ impl Privacy {
             if PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail") {
                 self.scrub_person(value);
             } else {
-                self.scrub_value(value);
+                self.scrub_field(key, value);
             }
         }
+        self.scrub_keys(profile);
     }
 
     /// [`Self::scrub_object`] for any value.

@@ -22,8 +22,9 @@ const DOMAIN: &str = concat!(
     r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:\.[\p{L}\p{N}\p{M}\-]+)*",
     r"\.(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
 );
-// All of `a@b.cc@d.ee` is one address: what would be left of it looks like another.
-pattern!(EMAIL, format!(r"([\p{{L}}\p{{N}}\p{{M}}._%+\-]+){AT_SIGN}({DOMAIN})((?:{AT_SIGN}{DOMAIN})*)"));
+const LOCAL: &str = r"[\p{L}\p{N}\p{M}._%+\-]";
+// All of `a@b.cc@d.ee` and `a@b.cc-@d.ee` is one address: what would be left of it looks like another.
+pattern!(EMAIL, format!("({LOCAL}+){AT_SIGN}({DOMAIN})((?:{LOCAL}*{AT_SIGN}{DOMAIN})*)"));
 pattern!(MENTION, r"(^|[^\w@/.\]`-])@([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}_\-]|\.[\p{Ll}\p{N}])*)([/(]?)");
 pattern!(HOME_PATH, r"(?i-u:([/\\]|%2f|%5c)+(?:home|users|documents and settings)([/\\]|%2f|%5c)+)");
 pattern!(
