@@ -100,7 +100,7 @@ pub(super) fn replace(text: &mut Cow<'_, str>, pattern: &Regex, with: impl Fn(&C
     }
 }
 
-/// Replaces what stands after a pattern: `what` says which bytes, and where to go on when there are none.
+/// Replaces what stands after a pattern: `what` says which bytes, if any.
 fn replace_after(
     text: &mut Cow<'_, str>,
     pattern: &Regex,
@@ -113,16 +113,23 @@ fn replace_after(
         let Some(found) = pattern.find_at(text, at) else { break };
         // The blanks it ends with may be what the next one begins with: `--password --token x`.
         at = (found.start() + found.as_str().trim_end().len()).max(at + 1);
-        if let Some(range) = what(text, found) {
-            at = range.end.max(at);
-            let old = &text[range.clone()];
-            let new = with(old);
-            if new != old {
-                clean.push_str(&text[kept..range.start]);
-                clean.push_str(&new);
-                kept = range.end;
-            }
+        // What was taken for a value may begin the next one: `sshpass -p mysql -px`.
+        if found.end() <= kept {
+            continue;
         }
+        let Some(range) = what(text, found).filter(|range| range.end > kept) else { continue };
+        let old = &text[range.clone()];
+        let new = with(old);
+        if new == old {
+            at = at.max(range.end);
+            continue;
+        }
+        at = at.max(range.start);
+        if kept == 0 || range.start > kept {
+            clean.push_str(&text[kept..range.start]);
+            clean.push_str(&new);
+        }
+        kept = range.end;
     }
     if kept > 0 {
         clean.push_str(&text[kept..]);
@@ -473,9 +480,9 @@ impl Privacy {
             });
         }
         if on(filter::OPTION) {
+            replace_after(&mut text, &CLIENT, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
             replace_after(&mut text, &SWITCH, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
             replace_after(&mut text, &USER_LOGIN, login_value, |_| MASK.to_owned());
-            replace_after(&mut text, &CLIENT, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
         }
         if on(filter::ASSIGNED) {
             let value = |text: &str, found: Match| {

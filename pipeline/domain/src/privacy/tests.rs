@@ -92,6 +92,8 @@ fn no_name_or_secret_hides_behind_another() {
         ("from ann@b.example@c.example", "ann"),
         ("from ann@b.example-@c.example", "ann"),
         ("tool --token Signed-off-by: Ann Doe", "Doe"),
+        ("tool --password mysql -phunter2", "hunter2"),
+        ("sshpass -p mysql -phunter2", "hunter2"),
         ("/home/[\0b.c/home/[\0d/home/[\0e/home/[\0f/home/[\0g/home/ann", "ann"),
     ] {
         let clean = privacy().scrub_text(text);
