@@ -63,15 +63,13 @@ pattern!(
     )
 );
 pattern!(USER_LOGIN, r#"(?:^|[\s"'`])(?:-u|--user)[ =]+\\*["']?[^\s:"'\\]+:"#);
-pattern!(
-    CLIENT,
-    concat!(
-        r"(?-u:\b(?:mysql|mariadb)[a-z_-]*[ \t](?:[^\x00-\x08\n\r|;&\x80-\xff]*?[ \t])?-p",
-        r"|\bsshpass[ \t]+-p[ \t]*|\blogin[ \t](?:[^\x00-\x08\n\r|;&\x80-\xff]*?[ \t])?-p[ \t=]+",
-        r"|\bredis-cli[ \t](?:[^\x00-\x08\n\r|;&\x80-\xff]*?[ \t])?-a[ \t]+)"
-    )
-    .replace(r"[^\x00-\x08\n\r|;&\x80-\xff]", r"[\t\x20-%'-:<-{}~]")
-);
+/// Whatever stands between a program and its option, up to the next command.
+const ARGUMENTS: &str = r"(?:[\t\x20-%'-:<-{}~]*?[ \t])??";
+// One pattern each: what one program takes for its option may be another's.
+pattern!(MYSQL, format!(r"(?-u:\b(?:mysql|mariadb)[a-z_-]*[ \t]{ARGUMENTS}-p)"));
+pattern!(SSHPASS, r"(?-u:\bsshpass[ \t]+-p[ \t]*)");
+pattern!(CLIENT_LOGIN, format!(r"(?-u:\blogin[ \t]{ARGUMENTS}-p[ \t=]+)"));
+pattern!(REDIS, format!(r"(?-u:\bredis-cli[ \t]{ARGUMENTS}-a[ \t]+)"));
 pattern!(HEADER_LINE, r#"(?i-u:(?:authorization|\bcookie|\bset-cookie)\\*["'`]?\s*(?:=>|:|=|\\*["'],)[ \t]*)"#);
 pattern!(SCHEME, r"(?i-u:\b(bearer|basic)[ \t]+)([A-Za-z0-9._~+/=\-]{8,})");
 pattern!(
@@ -480,8 +478,9 @@ impl Privacy {
             });
         }
         if on(filter::OPTION) {
-            replace_after(&mut text, &CLIENT, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
-            replace_after(&mut text, &SWITCH, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
+            for pattern in [&MYSQL, &SSHPASS, &CLIENT_LOGIN, &REDIS, &SWITCH] {
+                replace_after(&mut text, pattern, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
+            }
             replace_after(&mut text, &USER_LOGIN, login_value, |_| MASK.to_owned());
         }
         if on(filter::ASSIGNED) {

@@ -94,6 +94,9 @@ fn no_name_or_secret_hides_behind_another() {
         ("tool --token Signed-off-by: Ann Doe", "Doe"),
         ("tool --password mysql -phunter2", "hunter2"),
         ("sshpass -p mysql -phunter2", "hunter2"),
+        ("mysql -phunter2 x; docker login -p y", "hunter2"),
+        ("mysql -phunter2 x docker login -p y", "hunter2"),
+        ("mysql x docker login -p hunter2", "hunter2"),
         ("/home/[\0b.c/home/[\0d/home/[\0e/home/[\0f/home/[\0g/home/ann", "ann"),
     ] {
         let clean = privacy().scrub_text(text);
