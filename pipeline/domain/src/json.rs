@@ -469,7 +469,7 @@ pub mod number {
     /// Sign, digits without zeros at either end, and the power of ten of the last digit.
     fn decimal(text: &str) -> Option<(bool, String, i64)> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let mut exponent: i64 = exponent.parse().ok().filter(|e: &i64| e.abs() < 1 << 40)?;
+        let mut exponent: i64 = exponent.parse().ok().filter(|e: &i64| e.unsigned_abs() < 1 << 40)?;
         let negative = mantissa.starts_with('-');
         let (whole, part) =
             mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
@@ -647,6 +647,7 @@ mod tests {
             ("1E2", "100"),
             ("0.1", "0.1"),
             ("1e999999999999999999999", "1e999999999999999999999"),
+            ("0e-9223372036854775808", "0e-9223372036854775808"),
         ] {
             assert_eq!(canonical_text(text), wanted);
             let mut direct = String::new();

@@ -29,6 +29,12 @@ const PERSON_KEYS: &[&str] = &["login", "user_id", "name", "email", "id"];
 /// The longest text kept of a rejected line, in bytes.
 pub const REJECT_TEXT_LIMIT: usize = 64 << 10;
 
+/// How often the rules go over a text that they change: nearly always the second time finds nothing.
+const PASSES: usize = 4;
+
+/// Over a longer text, in bytes, they go once: nobody writes one, but somebody could send many.
+const PASSES_LIMIT: usize = 64 << 10;
+
 /// What stands where a secret was.
 const MASK: &str = "[masked]";
 
@@ -96,14 +102,22 @@ impl Privacy {
     /// Takes people, secrets and home names out of an object, at any depth, its keys included.
     pub fn scrub_object(&self, map: &mut Map<String, Value>) {
         for (key, value) in map.iter_mut() {
-            if is_person_field(key) {
-                self.scrub_person(value);
-            } else if is_secret_field(key) && !value.is_null() {
-                *value = Value::String(MASK.to_owned());
-            } else {
-                self.scrub_value(value);
-            }
+            self.scrub_field(key, value);
         }
+        self.scrub_keys(map);
+    }
+
+    fn scrub_field(&self, key: &str, value: &mut Value) {
+        if is_person_field(key) {
+            self.scrub_person(value);
+        } else if is_secret_field(key) && !value.is_null() {
+            *value = Value::String(MASK.to_owned());
+        } else {
+            self.scrub_value(value);
+        }
+    }
+
+    fn scrub_keys(&self, map: &mut Map<String, Value>) {
         let odd: Vec<String> = map.keys().filter(|key| matches!(self.scrub(key), Cow::Owned(_))).cloned().collect();
         for key in odd {
             if let Some(value) = map.remove(&key) {
@@ -119,9 +133,10 @@ impl Privacy {
             if PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail") {
                 self.scrub_person(value);
             } else {
-                self.scrub_value(value);
+                self.scrub_field(key, value);
             }
         }
+        self.scrub_keys(profile);
     }
 
     /// [`Self::scrub_object`] for any value.
@@ -178,8 +193,22 @@ impl Privacy {
     /// Takes e-mail addresses, mentions, secrets and home names out of a text. Almost always there are none, which
     /// costs some ten nanoseconds.
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let clean = self.apply(text, filter::rules_for(text.as_bytes()));
+        let clean = self.scrub_by(text, filter::rules_for);
         if self.erased.is_empty() { clean } else { self.without_erased(clean) }
+    }
+
+    /// Until the rules find nothing more: what one writes may be what another looks for.
+    fn scrub_by<'t>(&self, text: &'t str, rules: impl Fn(&[u8]) -> u16) -> Cow<'t, str> {
+        let mut clean = self.apply(text, rules(text.as_bytes()));
+        for _ in 1..PASSES {
+            let Cow::Owned(text) = &clean else { break };
+            if text.len() > PASSES_LIMIT {
+                break;
+            }
+            let Cow::Owned(cleaner) = self.apply(text, rules(text.as_bytes())) else { break };
+            clean = Cow::Owned(cleaner);
+        }
+        clean
     }
 
     /// A hash that was written into a text before its person was erased.

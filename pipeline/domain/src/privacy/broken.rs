@@ -1,6 +1,6 @@
 //! Lines that are no JSON, but were meant to be: people and secrets by the name of their field.
 
-use super::rules::value_at;
+use super::rules::{is_hash, value_at};
 use super::{MASK, Privacy, is_person_field, is_secret_field};
 use regex::Regex;
 use std::borrow::Cow;
@@ -15,6 +15,8 @@ impl Privacy {
     /// [`Privacy::scrub`], and by field name what only a field tells.
     pub(super) fn scrub_broken(&self, line: &str) -> String {
         let line = unescaped(line);
+        // First the rules, which know where a header ends: of `Authorization: Bearer x` a field's value is one word.
+        let line = self.scrub(&line);
         let mut clean = String::with_capacity(line.len());
         let (mut kept, mut at) = (0, 0);
         while let Some(found) = NAME.captures_at(&line, at) {
@@ -28,7 +30,8 @@ impl Privacy {
             for value in values(&line, all.end()) {
                 let text = &line[value.clone()];
                 let bare = matches!(text, "" | "null" | "true" | "false") || text.starts_with(['{', '[']);
-                if !bare {
+                let hashed = person && is_hash(text);
+                if !bare && !hashed {
                     clean.push_str(&line[kept..value.start]);
                     clean.push_str(&if person { self.mention(text) } else { MASK.to_owned() });
                     (kept, at) = (value.end, value.end);

@@ -4,6 +4,7 @@ use super::filter::{self, KEYS};
 use super::{MASK, Privacy};
 use regex::{Captures, Match, Regex};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -16,14 +17,14 @@ macro_rules! pattern {
 
 pattern!(HASH, r"u-[0-9a-f]{24}");
 pattern!(URL_LOGIN, r#"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@?#"'<>`]*:[^/\s?#"'<>`]*)@"#);
-pattern!(
-    EMAIL,
-    concat!(
-        r"([\p{L}\p{N}\p{M}._%+\-]+)((?i-u:@|%40|\\{1,2}u0040)|＠)",
-        r"([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:\.[\p{L}\p{N}\p{M}\-]+)*",
-        r"\.(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
-    )
+const AT_SIGN: &str = r"(?:(?i-u:@|%40|\\{1,2}u0040)|＠)";
+const DOMAIN: &str = concat!(
+    r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:\.[\p{L}\p{N}\p{M}\-]+)*",
+    r"\.(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
 );
+const LOCAL: &str = r"[\p{L}\p{N}\p{M}._%+\-]";
+// All of `a@b.cc@d.ee` and `a@b.cc-@d.ee` is one address: what would be left of it looks like another.
+pattern!(EMAIL, format!("({LOCAL}+){AT_SIGN}({DOMAIN})((?:{LOCAL}*{AT_SIGN}{DOMAIN})*)"));
 pattern!(MENTION, r"(^|[^\w@/.\]`-])@([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}_\-]|\.[\p{Ll}\p{N}])*)([/(]?)");
 pattern!(HOME_PATH, r"(?i-u:([/\\]|%2f|%5c)+(?:home|users|documents and settings)([/\\]|%2f|%5c)+)");
 pattern!(
@@ -46,8 +47,9 @@ pattern!(
     KEY,
     format!(
         concat!(
-            r#"(?i-u:(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|_pass|\bsig(?:nature)?"#,
-            r#"|[_-]sig(?:nature)?|(?:{})[_-]?key)[A-Za-z0-9_-]*\\*["'`]?\]?\s*(?:=>|:=|={{1,3}}|:)[ \t]*)"#
+            r#"(?i-u:(?:(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|_pass|(?:{})[_-]?key)[a-z0-9_-]*"#,
+            // `signal: killed` and `Signed-off-by: …` are no signatures.
+            r#"|(?:\b|[_-])sig(?:nature)?(?:v?[0-9_-][a-z0-9_-]*)?)\\*["'`]?\]?\s*(?:=>|:=|={{1,3}}|:)[ \t]*)"#
         ),
         KEYS.join("|")
     )
@@ -61,15 +63,13 @@ pattern!(
     )
 );
 pattern!(USER_LOGIN, r#"(?:^|[\s"'`])(?:-u|--user)[ =]+\\*["']?[^\s:"'\\]+:"#);
-pattern!(
-    CLIENT,
-    concat!(
-        r"(?-u:\b(?:mysql|mariadb)[a-z_-]*[ \t](?:[^\x00-\x08\n\r|;&\x80-\xff]*?[ \t])?-p",
-        r"|\bsshpass[ \t]+-p[ \t]*|\blogin[ \t](?:[^\x00-\x08\n\r|;&\x80-\xff]*?[ \t])?-p[ \t=]+",
-        r"|\bredis-cli[ \t](?:[^\x00-\x08\n\r|;&\x80-\xff]*?[ \t])?-a[ \t]+)"
-    )
-    .replace(r"[^\x00-\x08\n\r|;&\x80-\xff]", r"[\t\x20-%'-:<-{}~]")
-);
+/// Whatever stands between a program and its option, up to the next command.
+const ARGUMENTS: &str = r"(?:[\t\x20-%'-:<-{}~]*?[ \t])??";
+// One pattern each: what one program takes for its option may be another's.
+pattern!(MYSQL, format!(r"(?-u:\b(?:mysql|mariadb)[a-z_-]*[ \t]{ARGUMENTS}-p)"));
+pattern!(SSHPASS, r"(?-u:\bsshpass[ \t]+-p[ \t]*)");
+pattern!(CLIENT_LOGIN, format!(r"(?-u:\blogin[ \t]{ARGUMENTS}-p[ \t=]+)"));
+pattern!(REDIS, format!(r"(?-u:\bredis-cli[ \t]{ARGUMENTS}-a[ \t]+)"));
 pattern!(HEADER_LINE, r#"(?i-u:(?:authorization|\bcookie|\bset-cookie)\\*["'`]?\s*(?:=>|:|=|\\*["'],)[ \t]*)"#);
 pattern!(SCHEME, r"(?i-u:\b(bearer|basic)[ \t]+)([A-Za-z0-9._~+/=\-]{8,})");
 pattern!(
@@ -98,7 +98,7 @@ pub(super) fn replace(text: &mut Cow<'_, str>, pattern: &Regex, with: impl Fn(&C
     }
 }
 
-/// Replaces what stands after a pattern: `what` says which bytes, and where to go on when there are none.
+/// Replaces what stands after a pattern: `what` says which bytes, if any.
 fn replace_after(
     text: &mut Cow<'_, str>,
     pattern: &Regex,
@@ -109,13 +109,25 @@ fn replace_after(
     let (mut kept, mut at) = (0, 0);
     while at <= text.len() {
         let Some(found) = pattern.find_at(text, at) else { break };
-        at = found.end().max(at + usize::from(found.is_empty()));
-        if let Some(range) = what(text, found) {
-            clean.push_str(&text[kept..range.start]);
-            clean.push_str(&with(&text[range.clone()]));
-            kept = range.end;
-            at = range.end.max(at);
+        // The blanks it ends with may be what the next one begins with: `--password --token x`.
+        at = (found.start() + found.as_str().trim_end().len()).max(at + 1);
+        // What was taken for a value may begin the next one: `sshpass -p mysql -px`.
+        if found.end() <= kept {
+            continue;
         }
+        let Some(range) = what(text, found).filter(|range| range.end > kept) else { continue };
+        let old = &text[range.clone()];
+        let new = with(old);
+        if new == old {
+            at = at.max(range.end);
+            continue;
+        }
+        at = at.max(range.start);
+        if kept == 0 || range.start > kept {
+            clean.push_str(&text[kept..range.start]);
+            clean.push_str(&new);
+        }
+        kept = range.end;
     }
     if kept > 0 {
         clean.push_str(&text[kept..]);
@@ -418,7 +430,7 @@ const NOBODY: &[&str] = &[
     "wraps",
 ];
 
-fn is_hash(text: &str) -> bool {
+pub(super) fn is_hash(text: &str) -> bool {
     text.len() == 26 && HASH.is_match_at(text, 0)
 }
 
@@ -440,6 +452,10 @@ impl Privacy {
     pub(super) fn apply<'t>(&self, text: &'t str, rules: u16) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         let on = |rule: u16| rules & rule != 0;
+        // What takes most of a line goes first: another rule could take the word it begins with for a value.
+        if on(filter::TRAILER) {
+            replace_after(&mut text, &TRAILER_NAME, trailer_name, |name| self.mention_text(name));
+        }
         if on(filter::AT) {
             replace(&mut text, &URL_LOGIN, |c| format!("{}{MASK}@", &c[1]));
         }
@@ -462,9 +478,10 @@ impl Privacy {
             });
         }
         if on(filter::OPTION) {
-            replace_after(&mut text, &SWITCH, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
+            for pattern in [&MYSQL, &SSHPASS, &CLIENT_LOGIN, &REDIS, &SWITCH] {
+                replace_after(&mut text, pattern, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
+            }
             replace_after(&mut text, &USER_LOGIN, login_value, |_| MASK.to_owned());
-            replace_after(&mut text, &CLIENT, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
         }
         if on(filter::ASSIGNED) {
             let value = |text: &str, found: Match| {
@@ -475,16 +492,20 @@ impl Privacy {
             replace_after(&mut text, &KEY, value, |_| MASK.to_owned());
         }
         if on(filter::HOME) {
-            replace_after(&mut text, &HOME_PATH, home_name, |_| MASK.to_owned());
-        }
-        if on(filter::TRAILER) {
-            replace_after(&mut text, &TRAILER_NAME, trailer_name, |name| self.mention_text(name));
+            // A path begins anew behind a name that was masked.
+            let masked = Cell::new(0);
+            let name = |text: &str, found: Match| {
+                let name = home_name(text, found, masked.get())?;
+                masked.set(name.end);
+                Some(name)
+            };
+            replace_after(&mut text, &HOME_PATH, name, |_| MASK.to_owned());
         }
         if on(filter::AT) {
             self.names_before_addresses(&mut text);
-            replace(&mut text, &EMAIL, |c| match no_person(&c[1], &c[3]) {
+            replace(&mut text, &EMAIL, |c| match c[3].is_empty() && no_person(&c[1], &c[2]) {
                 true => c[0].to_owned(),
-                false => self.mention(&format!("{}@{}", &c[1], &c[3])),
+                false => self.mention(&format!("{}@{}", &c[1], &c[2])),
             });
             self.mentions(&mut text);
         }
@@ -599,8 +620,8 @@ fn login_value(text: &str, found: Match) -> Option<Range<usize>> {
 }
 
 /// The folder below a home folder. A relative path such as `src/home/index.html` is none, nor is a web address.
-fn home_name(text: &str, found: Match) -> Option<Range<usize>> {
-    let path = filter::path_before(&text.as_bytes()[..found.start()]);
+fn home_name(text: &str, found: Match, from: usize) -> Option<Range<usize>> {
+    let path = filter::path_before(&text.as_bytes()[from.min(found.start())..found.start()]);
     let lower: Vec<u8> = path.to_ascii_lowercase();
     let web = lower.windows(7).any(|w| w == b"http://" || w == b"ttps://");
     let relative = match path {
