@@ -88,6 +88,18 @@ fn numbers_beyond_64_bits_keep_their_digits() {
 }
 
 #[test]
+fn digits_that_no_float_has_are_no_whole_number() {
+    for text in ["5.00000000000000000001", "0.99999999999999999999", "1e-400", "18446744073709551615", "1.5"] {
+        assert_eq!(number::whole(text), None, "{text}");
+        assert_eq!(crate::event::whole(&read(text).unwrap()), None, "{text}");
+    }
+    for text in ["5", "5.0", "50e-1", "-0"] {
+        assert_eq!(number::whole(text), crate::event::whole(&read(text).unwrap()), "{text}");
+        assert!(number::whole(text).is_some(), "{text}");
+    }
+}
+
+#[test]
 fn of_keys_written_twice_the_last_counts() {
     assert_eq!(canonical_text(r#"{"a":1,"b":2,"a":3}"#), r#"{"a":3,"b":2}"#);
 }
