@@ -1,4 +1,6 @@
 -- One row per resource and usage sample: what it used beside what it was allowed.
+-- Partition: event_date
+-- Follows: staging.events
 -- Reads staging.events. Key: event_id. ts is the end of the interval. Samples without a resource count for their environment.
 select
     event_id,
@@ -21,7 +23,8 @@ select
     net_tx_bytes,
     psi_cpu_some,
     psi_memory_some,
-    psi_io_some
+    psi_io_some,
+    event_date
 from staging.events
 where type = 'usage' and coalesce(resource, env) is not null
-order by resource, ts
+order by event_date, resource, ts

@@ -1,44 +1,37 @@
 -- One row per event of a trace: every event of a pull request in the order in which it happened.
--- Reads staging.events, session.event_types. Key: pr_id, event_id; seq counts from 1 without gaps inside a pull request.
--- An event may belong to several pull requests. link_rule says why it belongs:
---   number  it names the pull request
---   branch  it names no pull request, but the branch of one that was open then, and no default branch
+-- Reads staging.events, traces.branches, traces.links, session.event_types. Key: pr_id, event_id; seq counts from 1
+-- without gaps inside a pull request. link_rule says why the event belongs: number (it names the pull request), else
+-- the rules of traces.links. Payload fields that traces are asked for most are columns.
+-- Partition: trace_date
+-- Follows: pull requests
 with pull_requests as (
-    select
-        pr_id,
-        repo,
-        max(branch) as branch,
-        min(ts) as first_at,
-        max(case when action in ('merged', 'closed') then ts end) as ended_at,
-        max(case when action = 'reopened' then ts end) as reopened_at
-    from staging.events
-    where pr_id is not null and type in ('pr', 'commit', 'push')
-    group by pr_id, repo
+    select distinct pr_id, trace_id, trace_date from traces.branches
 ),
 
 linked as (
-    select pr_id, event_id, ts, type, 'number' as link_rule, repo, branch, developer, env, resource, session, context, payload
-    from staging.events
-    where pr_id is not null
+    select
+        e.pr_id, 'number' as link_rule, e.event_id, e.event_date, e.ts, e.type, e.repo, e.branch, e.developer, e.env,
+        e.resource, e.session, e.action, e.title, e.sha, e.file, e.language, e.duration_ms, e.insertions, e.deletions,
+        e.context, e.payload
+    from staging.events e
+    where e.pr_id is not null
 
     union all
 
     select
-        p.pr_id, e.event_id, e.ts, e.type, 'branch' as link_rule, e.repo, e.branch, e.developer, e.env, e.resource,
-        e.session, e.context, e.payload
-    from staging.events e
-    join pull_requests p on e.repo = p.repo and e.branch = p.branch
+        l.pr_id, l.link_rule, e.event_id, e.event_date, e.ts, e.type, e.repo, e.branch, e.developer, e.env,
+        e.resource, e.session, e.action, e.title, e.sha, e.file, e.language, e.duration_ms, e.insertions, e.deletions,
+        e.context, e.payload
+    from traces.links l
+    join staging.events e on l.event_id = e.event_id and l.event_date = e.event_date
     where e.pr_id is null
-        and e.branch not in ('main', 'master', 'trunk', 'develop')
-        -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
-        and e.ts >= p.first_at - interval '14 days'
-        and (p.ended_at is null or p.reopened_at > p.ended_at or e.ts <= p.ended_at)
 )
 
+-- No order at the end: the window leaves each pull request together and in order, and two streams write faster than one.
 select
-    md5(l.pr_id) as trace_id,
+    p.trace_id,
     l.pr_id,
-    row_number() over (partition by l.pr_id order by l.ts, coalesce(t.rank, 1000), l.event_id) as seq,
+    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, coalesce(t.rank, 1000), l.event_id) as seq,
     l.event_id,
     l.ts,
     l.type,
@@ -49,8 +42,18 @@ select
     l.env,
     l.resource,
     l.session,
+    l.action,
+    l.title,
+    l.sha,
+    l.file,
+    l.language,
+    l.duration_ms,
+    l.insertions,
+    l.deletions,
     l.context,
-    l.payload
+    l.payload,
+    l.event_date,
+    p.trace_date
 from linked l
+join pull_requests p on l.pr_id = p.pr_id
 left join session.event_types t on l.type = t.type
-order by l.pr_id, seq

@@ -1,29 +1,31 @@
 -- One row per pull request: what it is, where it stands, how complete its trace is.
--- Reads traces.events, staging.events. Key: pr_id (and trace_id, its hash).
+-- Reads traces.events. Key: pr_id (and trace_id, its hash).
+-- Partition: trace_date
+-- Follows: traces.events
 --
 -- A source may state the final figures in a `snapshot` event. Where the timeline itself says the same, the timeline
 -- counts; the snapshot is taken for merged_at and closed_at (GitHub's own record is up to a second earlier than its
 -- timeline entry), and the larger number of commits (GitHub lists no more than 250).
 with facts as (
     select
-        t.pr_id,
-        t.ts,
+        pr_id,
+        trace_date,
+        ts,
         -- A run ends later than it begins; no duration counts for more than a year.
-        t.ts + arrow_cast(least(coalesce(case when t.type <> 'usage' then e.duration_ms end, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
-        t.seq,
-        t.type,
-        t.repo,
-        t.branch,
-        t.developer,
-        t.payload,
-        t.context,
-        e.action,
-        e.title,
-        e.sha,
-        e.language,
-        e.file
-    from traces.events t
-    join staging.events e on t.event_id = e.event_id
+        ts + arrow_cast(least(coalesce(case when type <> 'usage' then duration_ms end, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
+        seq,
+        type,
+        repo,
+        branch,
+        developer,
+        payload,
+        context,
+        action,
+        title,
+        sha,
+        language,
+        file
+    from traces.events
 ),
 
 snapshots as (
@@ -42,7 +44,8 @@ snapshots as (
 totals as (
     select
         pr_id,
-        max(repo) as repo,
+        trace_date,
+        coalesce(max(repo), split_part(pr_id, '#', 1)) as repo,
         max(case when type = 'pr' then branch end) as pr_branch,
         max(branch) as any_branch,
         min(ts) as started_at,
@@ -52,6 +55,7 @@ totals as (
         max(case when action = 'merged' then ts end) as merged_at,
         max(case when action = 'closed' then ts end) as closed_at,
         max(case when action = 'reopened' then ts end) as reopened_at,
+        max(case when action in ('merged', 'closed') then ts end) as last_end_at,
         count(distinct case when type = 'commit' then sha end) as commits,
         count(case when type = 'push' then 1 end) as pushes,
         count(case when action = 'commented' then 1 end) as comments,
@@ -78,6 +82,25 @@ totals as (
         first_value(title order by seq desc) filter (where title is not null) as last_title,
         first_value(context order by seq desc) filter (where context is not null) as context
     from facts
+    group by pr_id, trace_date
+),
+
+-- Effects that come before their causes, by the clocks of different sources: a commit that was run or pushed before it
+-- was made, something that happened to a pull request before it was opened.
+commits as (
+    select
+        pr_id,
+        min(case when type = 'commit' then ts end) as made_at,
+        min(case when type <> 'commit' then ts end) as used_at
+    from facts
+    where sha is not null and type in ('commit', 'push', 'command', 'test', 'ci_run')
+    group by pr_id, sha
+),
+
+skews as (
+    select pr_id, max(to_unixtime(made_at) - to_unixtime(used_at)) as seconds
+    from commits
+    where made_at > used_at
     group by pr_id
 ),
 
@@ -122,26 +145,42 @@ select
     t.runs,
     t.edits,
     t.events,
-    -- A whole trace has an opening, commits, runs and a review.
-    (case when t.opened_at is not null then 1 else 0 end
-        + case when t.commits > 0 then 1 else 0 end
-        + case when t.runs > 0 then 1 else 0 end
-        + case when t.reviews + t.review_comments > 0 then 1 else 0 end) / 4.0 as completeness,
+    -- A whole trace has an opening, commits and runs; one that was merged a review; one that is over its end; and as many
+    -- commits as its source says. Completeness is the share of these that is there; gaps names the others.
+    round(
+        1.0 - (
+            case when t.opened_at is null then 1 else 0 end
+            + case when t.commits = 0 then 1 else 0 end
+            + case when t.runs = 0 then 1 else 0 end
+            + case when e.merged_at is not null and t.reviews + t.review_comments = 0 then 1 else 0 end
+            + case when e.closed_at is not null and t.last_end_at is null then 1 else 0 end
+            + case when t.commits > 0 and t.commits < s.commits then 1 else 0 end
+        ) / cast(
+            3
+            + case when e.merged_at is not null then 1 else 0 end
+            + case when e.closed_at is not null then 1 else 0 end
+            + case when t.commits > 0 and s.commits is not null then 1 else 0 end
+        as double),
+        3
+    ) as completeness,
     concat_ws(
         ',',
         case when t.opened_at is null then 'opened' end,
         case when t.commits = 0 then 'commits' end,
+        case when t.commits > 0 and t.commits < s.commits then 'all_commits' end,
         case when t.runs = 0 then 'runs' end,
-        case when t.reviews + t.review_comments = 0 then 'reviews' end
+        case when e.merged_at is not null and t.reviews + t.review_comments = 0 then 'reviews' end,
+        case when e.closed_at is not null and t.last_end_at is null then 'end' end
     ) as gaps,
-    -- How far the sources' clocks disagree at least: what happened to the pull request before it was opened.
-    case
-        when t.opened_at > t.first_pr_event_at
-            then (to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at)) * 1000
-        else 0
-    end as clock_skew_ms,
-    t.context
+    -- How far the sources' clocks disagree at least.
+    cast(greatest(
+        coalesce(to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at), 0),
+        coalesce(k.seconds, 0)
+    ) * 1000 as bigint) as clock_skew_ms,
+    t.context,
+    t.trace_date
 from totals t
 join ends e on t.pr_id = e.pr_id
 left join snapshots s on t.pr_id = s.pr_id and s.newest = 1
-order by t.pr_id
+left join skews k on t.pr_id = k.pr_id
+order by t.trace_date, t.pr_id

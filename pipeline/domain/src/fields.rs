@@ -70,6 +70,7 @@ const COMMAND: &[Field] = &[
     req("exit_code", Int),
     req("duration_ms", Count),
     opt("kind", Text),
+    opt("sha", Text),
     opt("passed", Count),
     opt("failed", Count),
     opt("skipped", Count),
@@ -101,6 +102,7 @@ const CHURN: &[Field] = &[
 const CI_RUN: &[Field] = &[
     req("run_id", Id),
     req("duration_ms", Count),
+    opt("sha", Text),
     opt("workflow", Text),
     opt("job", Text),
     opt("result", Text),

@@ -44,6 +44,7 @@ const TAG: &str = "pipeline.compacted";
 fn order(name: &TableName) -> &'static [&'static str] {
     match (name.schema.as_str(), name.table.as_str()) {
         ("staging", "events") => &["repo", "pr_id", "resource", "ts", "event_id"],
+        ("traces", "events") => &["pr_id", "seq"],
         _ => &[],
     }
 }

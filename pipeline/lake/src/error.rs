@@ -74,6 +74,9 @@ pub enum LakeError {
         /// Why.
         source: Box<datafusion::error::DataFusionError>,
     },
+    /// A part of the work ended without an answer.
+    #[error("writing {0} was broken off: {1}")]
+    Stopped(String, String),
     /// A Delta table could not be read or written.
     #[error("cannot {doing} {table}")]
     Table {

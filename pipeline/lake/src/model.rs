@@ -3,7 +3,7 @@
 use crate::error::LakeError;
 use crate::table::TableName;
 use datafusion::error::DataFusionError;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use include_dir::{Dir, include_dir};
@@ -48,6 +48,11 @@ pub fn files(schema: &str) -> Vec<SqlFile> {
     let mut files: Vec<SqlFile> = files.collect();
     files.sort_by(|a, b| a.name.cmp(&b.name));
     files
+}
+
+/// Plans a file on some tables.
+pub(crate) async fn plan(context: &SessionContext, file: &SqlFile) -> Result<DataFrame, LakeError> {
+    context.sql(&file.text).await.map_err(LakeError::sql(file.path()))
 }
 
 /// Everything that `materialize` makes, each after what it reads.

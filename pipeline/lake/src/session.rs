@@ -9,7 +9,10 @@ use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use domain::{Timestamp, fields};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +28,9 @@ pub struct Session {
 impl Lake {
     /// Opens a session. `now` is what `session.clock` says, the bound of everything that learns.
     pub async fn session(&self, now: Timestamp) -> Result<Session, LakeError> {
-        let mut config =
-            SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
-        config.options_mut().execution.time_zone = Some("UTC".into());
-        let mut context = SessionContext::new_with_config(config);
-        datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES)));
+        let runtime = runtime.build_arc().map_err(LakeError::sql("the engine"))?;
+        let context = engine(runtime)?;
         let mut session = Session { context, versions: BTreeMap::new() };
         for name in self.tables().await? {
             self.register(&mut session, &name).await?;
@@ -72,29 +73,65 @@ impl Lake {
     }
 }
 
+/// What sorting and grouping may hold before it goes to temporary files.
+const MEMORY_BYTES: usize = 640 << 20;
+
+/// An engine without tables.
+fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
+    let mut config =
+        SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
+    config.options_mut().execution.time_zone = Some("UTC".into());
+    let mut context = SessionContext::new_with_config_rt(config, runtime);
+    datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
+    Ok(context)
+}
+
+/// Makes a table known, in the place of one that has its name.
+pub(crate) fn put(
+    context: &SessionContext,
+    name: &TableName,
+    provider: Arc<dyn TableProvider>,
+) -> Result<(), LakeError> {
+    let put = || {
+        let missing = |what: &str| DataFusionError::Internal(format!("the session has no {what}"));
+        let catalog = context.catalog("lake").ok_or_else(|| missing("catalog"))?;
+        if catalog.schema(&name.schema).is_none() {
+            catalog.register_schema(&name.schema, Arc::new(MemorySchemaProvider::new()))?;
+        }
+        let schema = catalog.schema(&name.schema).ok_or_else(|| missing(&name.schema))?;
+        if schema.table_exist(&name.table) {
+            schema.deregister_table(&name.table)?;
+        }
+        schema.register_table(name.table.clone(), provider).map(|_| ())
+    };
+    put().map_err(LakeError::sql(name.to_string()))
+}
+
 impl Session {
     pub(crate) fn put(&self, name: &TableName, provider: Arc<dyn TableProvider>) -> Result<(), LakeError> {
-        let failed = LakeError::sql(name.to_string());
-        let put = || {
-            let catalog = self
-                .context
-                .catalog("lake")
-                .ok_or_else(|| datafusion::error::DataFusionError::Internal("the session has no catalog".into()))?;
-            let schema = match catalog.schema(&name.schema) {
-                Some(schema) => schema,
-                None => {
-                    catalog.register_schema(&name.schema, Arc::new(MemorySchemaProvider::new()))?;
-                    catalog.schema(&name.schema).ok_or_else(|| {
-                        datafusion::error::DataFusionError::Internal("the schema did not register".into())
-                    })?
+        put(&self.context, name, provider)
+    }
+
+    /// An engine with the same tables, some of them replaced: by a part of their rows, or by what they shall be.
+    pub(crate) async fn scoped(
+        &self,
+        others: &[(TableName, Arc<dyn TableProvider>)],
+    ) -> Result<SessionContext, LakeError> {
+        let context = engine(self.context.runtime_env())?;
+        let catalog = self.context.catalog("lake");
+        for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
+            let Some(tables) = catalog.as_ref().and_then(|catalog| catalog.schema(&schema)) else { continue };
+            for table in tables.table_names().into_iter().filter(|_| schema != "information_schema") {
+                let name = TableName { schema: schema.clone(), table };
+                if let Some(found) = tables.table(&name.table).await.map_err(LakeError::sql(name.to_string()))? {
+                    put(&context, &name, found)?;
                 }
-            };
-            if schema.table_exist(&name.table) {
-                schema.deregister_table(&name.table)?;
             }
-            schema.register_table(name.table.clone(), provider).map(|_| ())
-        };
-        put().map_err(failed)
+        }
+        for (name, provider) in others {
+            put(&context, name, provider.clone())?;
+        }
+        Ok(context)
     }
 
     /// `features.*` are views: they cost nothing until somebody trains. Those whose tables are not there yet are left out.
@@ -102,15 +139,15 @@ impl Session {
         for file in model::ordered(model::files("features"), &self.context)? {
             let mut reads = model::references(&file, &self.context)?.into_iter();
             if reads.all(|name| self.context.table_exist(name.as_str()).unwrap_or(false)) {
-                self.put(&file.name, self.plan(&file).await?.into_view())?;
+                self.put(&file.name, model::plan(&self.context, &file).await?.into_view())?;
             }
         }
         Ok(())
     }
 
     /// Plans one of our own SQL files.
-    pub(crate) async fn plan(&self, file: &SqlFile) -> Result<datafusion::prelude::DataFrame, LakeError> {
-        self.context.sql(&file.text).await.map_err(LakeError::sql(file.path()))
+    pub(crate) async fn plan(&self, file: &SqlFile) -> Result<DataFrame, LakeError> {
+        model::plan(&self.context, file).await
     }
 }
 

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{Action, Add, MetadataExt, Remove, StructField, StructType};
+use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructField, StructType};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -182,6 +182,8 @@ impl Files {
 pub(crate) enum Mode {
     Append,
     Replace,
+    /// Other rows in the place of those of some files.
+    Exchange(Vec<Remove>),
     /// The same rows in other files: these go.
     Compact(Vec<Remove>),
 }
@@ -236,9 +238,8 @@ pub(crate) async fn commit(
             Action::Remove(remove)
         }));
         let wanted = struct_type(schema).map_err(failed("write"))?;
-        if *snapshot.schema() != wanted {
-            let metadata = MetadataExt::with_schema(snapshot.metadata().clone(), &wanted)
-                .map_err(|error| failed("write")(error.into()))?;
+        if *snapshot.schema() != wanted || *snapshot.metadata().partition_columns() != partition_by {
+            let metadata = reshaped(snapshot.metadata(), &wanted, &partition_by).map_err(failed("write"))?;
             actions.push(Action::Metadata(metadata));
         }
     }
@@ -250,6 +251,14 @@ pub(crate) async fn commit(
     let operation = match mode {
         Mode::Append => write(SaveMode::Append),
         Mode::Replace => write(SaveMode::Overwrite),
+        Mode::Exchange(removes) => {
+            let now = chrono::Utc::now().timestamp_millis();
+            actions.extend(removes.into_iter().map(|mut remove| {
+                remove.deletion_timestamp = Some(now);
+                Action::Remove(remove)
+            }));
+            write(SaveMode::Overwrite)
+        }
         Mode::Compact(removes) => {
             actions.extend(removes.into_iter().map(Action::Remove));
             DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES as i64 }
@@ -273,6 +282,14 @@ pub(crate) async fn commit(
         Err(error) if lost(&error) => Ok(Outcome::Lost),
         Err(error) => Err(failed("commit to")(error)),
     }
+}
+
+/// The same table with other columns and partitions.
+fn reshaped(metadata: &Metadata, schema: &StructType, partition_by: &[String]) -> Result<Metadata, DeltaTableError> {
+    let metadata = metadata.clone().with_schema(schema)?;
+    let mut written = serde_json::to_value(metadata)?;
+    written["partitionColumns"] = partition_by.into();
+    Ok(serde_json::from_value(written)?)
 }
 
 /// Puts files in the place of others in one commit, on top of the version the caller has read. What the table was made

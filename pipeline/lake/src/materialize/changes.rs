@@ -1,0 +1,173 @@
+//! What changed in a table between two versions, from its log.
+
+use crate::error::LakeError;
+use crate::store::Store;
+use crate::table::{self, TableName};
+use arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use deltalake_core::DeltaTable;
+use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
+use deltalake_core::kernel::Remove;
+use domain::Timestamp;
+use domain::time::DAY;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// The days that are partitions, as the log writes them: `2026-10-31`.
+pub(super) type Days = BTreeSet<String>;
+
+/// What changed; rewritings that change no row are left out.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// New files, each with its partition.
+    pub(super) added: Vec<(String, String)>,
+    /// Partitions that lost files.
+    pub(super) removed: Days,
+}
+
+impl Changes {
+    /// The partitions that are not what they were.
+    pub(super) fn days(&self) -> Days {
+        self.added.iter().map(|(_, day)| day.clone()).chain(self.removed.iter().cloned()).collect()
+    }
+}
+
+/// What changed after version `from` up to and with version `to`; none when the log does not reach back so far.
+pub(super) async fn between(store: &Store, name: &TableName, from: i64, to: i64) -> Result<Option<Changes>, LakeError> {
+    let mut changes = Changes::default();
+    for version in from + 1..=to {
+        let path = format!("{}/{}/_delta_log/{version:020}.json", name.schema, name.table);
+        let Some(bytes) = store.get(&path).await? else { return Ok(None) };
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let damaged = |source| LakeError::Damaged { path: path.clone(), source };
+            let action: Value = serde_json::from_slice(line).map_err(damaged)?;
+            let of = |kind: &str| action.get(kind).filter(|action| action["dataChange"] != false);
+            if let Some(add) = of("add") {
+                changes.added.push((add["path"].as_str().unwrap_or_default().to_owned(), day(&add["partitionValues"])));
+            }
+            if let Some(remove) = of("remove") {
+                changes.removed.insert(day(&remove["partitionValues"]));
+            }
+        }
+    }
+    Ok(Some(changes))
+}
+
+/// The only partition value; empty where there is none.
+fn day(values: &Value) -> String {
+    let value = values.as_object().and_then(|values| values.values().next()).and_then(Value::as_str);
+    value.unwrap_or_default().to_owned()
+}
+
+/// The files of a table as it is now, by partition.
+pub(super) struct Parts {
+    table: DeltaTable,
+    name: TableName,
+    pub(super) by_day: BTreeMap<String, Vec<Part>>,
+}
+
+/// One file.
+pub(super) struct Part {
+    pub(super) path: String,
+    pub(super) rows: u64,
+    pub(super) remove: Remove,
+}
+
+impl Parts {
+    /// Of a table that is there.
+    pub(super) async fn open(store: &Store, name: &TableName) -> Result<Option<Self>, LakeError> {
+        let Some(table) = table::open(store, name).await? else { return Ok(None) };
+        let snapshot = table.snapshot().map_err(LakeError::table("read", name.to_string()))?;
+        let mut by_day: BTreeMap<String, Vec<Part>> = BTreeMap::new();
+        for file in snapshot.log_data().iter() {
+            let day = file.partition_values_map().into_values().next().flatten().unwrap_or_default();
+            by_day.entry(day).or_default().push(Part {
+                path: file.path().into_owned(),
+                rows: file.num_records().unwrap_or_default() as u64,
+                remove: file.remove_action(true),
+            });
+        }
+        Ok(Some(Self { table, name: name.clone(), by_day }))
+    }
+
+    pub(super) fn table(&self) -> &DeltaTable {
+        &self.table
+    }
+
+    /// The column that parts the table.
+    pub(super) fn partition(&self) -> Option<String> {
+        let snapshot = self.table.snapshot().ok()?;
+        snapshot.metadata().partition_columns().first().cloned()
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.by_day.values().flatten().map(|part| part.rows).sum()
+    }
+
+    /// The rows of some partitions.
+    pub(super) fn of_days(&self, days: &Days, context: &SessionContext) -> Result<Arc<dyn TableProvider>, LakeError> {
+        self.of_files(
+            days.iter().filter_map(|day| self.by_day.get(day)).flatten().map(|part| part.path.clone()),
+            context,
+        )
+    }
+
+    /// The rows of some files.
+    pub(super) fn of_files(
+        &self,
+        paths: impl IntoIterator<Item = String>,
+        context: &SessionContext,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let snapshot = self.table.snapshot().map_err(LakeError::table("read", self.name.to_string()))?;
+        let config = DeltaScanConfig::new_from_session(&context.state()).with_wrap_partition_values(false);
+        let failed = |error: DataFusionError| LakeError::sql(self.name.to_string())(error);
+        let scan = DeltaScanNext::new(snapshot.snapshot().clone(), config).map_err(failed)?;
+        Ok(Arc::new(scan.with_file_paths(paths)))
+    }
+
+    /// Whether all these files are still there: a compaction puts others in their place.
+    pub(super) fn have(&self, files: &[(String, String)]) -> bool {
+        let there: HashSet<&str> = self.by_day.values().flatten().map(|part| part.path.as_str()).collect();
+        files.iter().all(|(path, _)| there.contains(path.as_str()))
+    }
+}
+
+/// Days around some days.
+pub(super) fn around(days: &Days, by: i32) -> Days {
+    if by == 0 {
+        return days.clone();
+    }
+    let numbers: BTreeSet<i32> = days.iter().filter_map(|day| number(day)).flat_map(|n| n - by..=n + by).collect();
+    numbers.into_iter().map(written).collect()
+}
+
+/// A day as days since 1970.
+pub(super) fn number(day: &str) -> Option<i32> {
+    Timestamp::parse(&format!("{day}T00:00:00Z")).map(|ts| ts.day())
+}
+
+/// Days since 1970 as the log writes them.
+pub(super) fn written(number: i32) -> String {
+    Timestamp(i64::from(number) * DAY).date()
+}
+
+/// Whether partitions of this type are days.
+pub(super) fn is_day(data_type: &DataType) -> bool {
+    *data_type == DataType::Date32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_around_days_are_days() {
+        let days = |list: &[&str]| list.iter().map(|day| (*day).to_owned()).collect::<Days>();
+        assert_eq!(around(&days(&["2026-03-01"]), 1), days(&["2026-02-28", "2026-03-01", "2026-03-02"]));
+        assert_eq!(around(&days(&["2026-03-01", "2026-03-02"]), 0), days(&["2026-03-01", "2026-03-02"]));
+        assert_eq!(around(&days(&["1970-01-01"]), 1).first().map(String::as_str), Some("1969-12-31"));
+    }
+}

@@ -1,0 +1,146 @@
+//! Tables that follow others day by day: only the days that changed are made anew.
+
+use super::changes::{self, Days, Parts, around, number, written};
+use super::follows::{Input, Through};
+use super::write;
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::model::{self, SqlFile};
+use crate::session::Session;
+use crate::table::TableName;
+use datafusion::catalog::TableProvider;
+use datafusion::prelude::{Expr, SessionContext, col, lit};
+use datafusion::scalar::ScalarValue;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What belongs to a pull request began at most so many days before the first event that names it: 14 by its branch,
+/// and 30 more by the commits there (`sql/traces/links.sql`), rounded up.
+const REACH_DAYS: i32 = 45;
+
+/// The names of the tables that carry the pull requests.
+pub(super) const BRANCHES: &str = "traces.branches";
+
+/// What a table may be told about an input that is not built yet, when only explaining.
+pub(super) type Expected = BTreeMap<String, Days>;
+
+impl Lake {
+    /// The days of a table that what it follows has changed; none when that cannot be known.
+    pub(super) async fn days_to_do(
+        &self,
+        session: &Session,
+        inputs: &[Input],
+        last: &Value,
+        expected: &Expected,
+    ) -> Result<Result<Days, String>, LakeError> {
+        let mut todo = Days::new();
+        for input in inputs {
+            let mut days = expected.get(&input.table).cloned().unwrap_or_default();
+            let (from, to) = (last["inputs"][&input.table].as_i64(), session.versions.get(&input.table).copied());
+            if from != Some(to.unwrap_or(-1)) {
+                let (Some(from), Some(to)) = (from, to) else { return Ok(Err(format!("{} changed", input.table))) };
+                let Some(found) = changes::between(&self.store, &name(&input.table), from, to).await? else {
+                    return Ok(Err(format!("the log of {} does not reach back to the last time", input.table)));
+                };
+                days.append(&mut found.days());
+            }
+            if days.contains("") {
+                return Ok(Err(format!("{} changed, which is not kept by day", input.table)));
+            }
+            match &input.through {
+                Through::Days(by) => todo.append(&mut around(&days, *by)),
+                Through::Key(key) => todo.append(&mut self.days_by_key(session, &input.table, key, &days).await?),
+            }
+        }
+        Ok(Ok(todo))
+    }
+
+    /// The trace days of the pull requests in some days of a table.
+    async fn days_by_key(&self, session: &Session, table: &str, key: &str, days: &Days) -> Result<Days, LakeError> {
+        let Some(parts) = Parts::open(&self.store, &name(table)).await? else { return Ok(Days::new()) };
+        let context = session.scoped(&[(name("session.changed"), parts.of_days(days, &session.context)?)]).await?;
+        let query = format!(
+            "select distinct cast(trace_date as varchar) as day from {BRANCHES}
+             where pr_id in (select {key} from session.changed)"
+        );
+        texts(&context, &query).await
+    }
+
+    /// Makes some days of a table anew; gives the rows written, or none when another writer was first.
+    pub(super) async fn replace_days(
+        &self,
+        session: &Session,
+        file: &SqlFile,
+        partition: &str,
+        inputs: &[Input],
+        days: &Days,
+        origin: Value,
+    ) -> Result<Option<u64>, LakeError> {
+        let Some(old) = Parts::open(&self.store, &file.name).await? else { return Ok(None) };
+        let mut only: Vec<(TableName, Arc<dyn TableProvider>)> = Vec::new();
+        for input in inputs {
+            let Some(parts) = Parts::open(&self.store, &name(&input.table)).await? else { continue };
+            let provider = match &input.through {
+                Through::Days(by) => parts.of_days(&around(days, *by), &session.context)?,
+                Through::Key(key) => self.by_key(session, &parts, key, days).await?,
+            };
+            only.push((name(&input.table), provider));
+        }
+        let context = session.scoped(&only).await?;
+        let frame = model::plan(&context, file).await?;
+        let frame = frame.filter(in_days(partition, days)).map_err(LakeError::sql(file.path()))?;
+        let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
+        let gone =
+            days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
+        let rows = new.rows;
+        Ok(write::exchange(&self.store, &file.name, &old, gone, new, origin).await?.then_some(rows))
+    }
+
+    /// The rows of a table about the pull requests of some trace days.
+    async fn by_key(
+        &self,
+        session: &Session,
+        parts: &Parts,
+        key: &str,
+        days: &Days,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let first = days.first().and_then(|day| number(day)).map(|day| written(day - REACH_DAYS)).unwrap_or_default();
+        let reach: Days = parts.by_day.keys().filter(|day| **day >= first).cloned().collect();
+        let mut named = vec![(name("session.all_rows"), parts.of_days(&reach, &session.context)?)];
+        if let Some(branches) = Parts::open(&self.store, &name(BRANCHES)).await? {
+            named.push((name(BRANCHES), branches.of_days(days, &session.context)?));
+        }
+        let context = session.scoped(&named).await?;
+        let query = format!("select * from session.all_rows where {key} in (select pr_id from {BRANCHES})");
+        Ok(context.sql(&query).await.map_err(LakeError::sql("the rows of the pull requests"))?.into_view())
+    }
+}
+
+/// `schema.table` as a name.
+pub(super) fn name(table: &str) -> TableName {
+    let (schema, table) = table.split_once('.').unwrap_or(("", table));
+    TableName { schema: schema.to_owned(), table: table.to_owned() }
+}
+
+/// Whether a row is in one of these days.
+pub(super) fn in_days(partition: &str, days: &Days) -> Expr {
+    let days = days.iter().filter_map(|day| number(day)).map(|day| lit(ScalarValue::Date32(Some(day)))).collect();
+    col(partition).in_list(days, false)
+}
+
+/// The texts in the only column of a result.
+pub(super) async fn texts(context: &SessionContext, query: &str) -> Result<Days, LakeError> {
+    let failed = || LakeError::sql(query.split_whitespace().collect::<Vec<_>>().join(" "));
+    let batches = context.sql(query).await.map_err(failed())?.collect().await.map_err(failed())?;
+    let mut texts = Days::new();
+    for batch in batches {
+        let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8);
+        let column = column.map_err(LakeError::columns(query))?;
+        let column = column.as_any().downcast_ref::<arrow::array::StringArray>();
+        texts.extend(
+            column.into_iter().flat_map(|column| column.iter().flatten().map(str::to_owned).collect::<Vec<_>>()),
+        );
+    }
+    Ok(texts)
+}

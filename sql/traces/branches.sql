@@ -1,0 +1,42 @@
+-- One row per pull request and head branch: from when until when what happens on the branch belongs to it without naming it.
+-- Reads staging.events. Key: pr_id, branch. A pull request of which no branch is known has one row without one.
+-- trace_date is the UTC day of the first event that names the pull request; every table of traces is parted by it.
+-- Partition: trace_date
+-- Follows: pull requests
+with named as (
+    select pr_id, repo, branch, ts, type, action
+    from staging.events
+    where pr_id is not null
+),
+
+lives as (
+    select
+        pr_id,
+        coalesce(max(repo), split_part(pr_id, '#', 1)) as repo,
+        cast(min(ts) as date) as trace_date,
+        min(case when type in ('pr', 'commit', 'push') then ts end) as first_at,
+        max(case when type = 'pr' and action in ('merged', 'closed') then ts end) as ended_at,
+        max(case when type = 'pr' and action = 'reopened' then ts end) as reopened_at
+    from named
+    group by pr_id
+),
+
+heads as (
+    -- What is on a default branch belongs to everybody.
+    select distinct pr_id, branch
+    from named
+    where type in ('pr', 'commit', 'push') and branch not in ('main', 'master', 'trunk', 'develop')
+)
+
+select
+    l.pr_id,
+    md5(l.pr_id) as trace_id,
+    l.repo,
+    h.branch,
+    -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
+    l.first_at - interval '14 days' as linked_from,
+    -- Null: still open, or opened again.
+    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until,
+    l.trace_date
+from lives l
+left join heads h on l.pr_id = h.pr_id
