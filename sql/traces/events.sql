@@ -1,7 +1,8 @@
 -- One row per event of a trace: every event of a pull request in the order in which it happened.
--- Reads staging.events, traces.branches, traces.links, session.event_types. Key: pr_id, event_id; seq counts from 1
--- without gaps inside a pull request. link_rule says why the event belongs: number (it names the pull request), else
--- the rules of traces.links. Payload fields that traces are asked for most are columns.
+-- Reads staging.events, traces.branches, traces.links. Key: pr_id, event_id; seq counts from 1 without gaps inside a pull
+-- request: by time, then causes before what follows from them (event_rank), then event_id. link_rule says why the event
+-- belongs: number (it names the pull request), else the rules of traces.links. The payload fields that traces are asked
+-- for most are columns.
 -- Partition: trace_date
 -- Follows: pull requests
 with pull_requests as (
@@ -31,7 +32,7 @@ linked as (
 select
     p.trace_id,
     l.pr_id,
-    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, coalesce(t.rank, 1000), l.event_id) as seq,
+    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, event_rank(l.type), l.event_id) as seq,
     l.event_id,
     l.ts,
     l.type,
@@ -56,4 +57,3 @@ select
     p.trace_date
 from linked l
 join pull_requests p on l.pr_id = p.pr_id
-left join session.event_types t on l.type = t.type

@@ -11,6 +11,7 @@ mod faults;
 mod files;
 mod guide;
 mod hostile;
+mod incremental;
 mod job;
 mod plan;
 mod privacy;

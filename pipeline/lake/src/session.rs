@@ -5,13 +5,15 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
 use crate::table::{self, TableName};
-use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use domain::{Timestamp, fields};
 use std::collections::BTreeMap;
@@ -42,7 +44,6 @@ impl Lake {
             }
         }
         session.put(&TableName { schema: "session".into(), table: "clock".into() }, Arc::new(clock(now)?))?;
-        session.put(&TableName { schema: "session".into(), table: "event_types".into() }, Arc::new(event_types()?))?;
         session.register_views().await?;
         Ok(session)
     }
@@ -83,6 +84,7 @@ fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     config.options_mut().execution.time_zone = Some("UTC".into());
     let mut context = SessionContext::new_with_config_rt(config, runtime);
     datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
+    context.register_udf(event_rank());
     Ok(context)
 }
 
@@ -159,17 +161,17 @@ fn clock(now: Timestamp) -> Result<MemTable, LakeError> {
     MemTable::try_new(schema, vec![vec![batch]]).map_err(LakeError::sql("session.clock"))
 }
 
-/// The order of event types inside one microsecond, for `seq`.
-fn event_types() -> Result<MemTable, LakeError> {
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("type", DataType::Utf8, false),
-        Field::new("rank", DataType::Int64, false),
-    ]));
-    let types = StringArray::from_iter_values(fields::TYPES.iter().copied());
-    let ranks = Int64Array::from_iter_values(0..fields::TYPES.len() as i64);
-    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(types), Arc::new(ranks)])
-        .map_err(LakeError::columns("session.event_types"))?;
-    MemTable::try_new(schema, vec![vec![batch]]).map_err(LakeError::sql("session.event_types"))
+/// `event_rank(type)`: the place of an event type inside one microsecond, for `seq`; unknown types come last.
+fn event_rank() -> ScalarUDF {
+    let rank = |of: Option<&str>| of.and_then(|of| fields::TYPES.iter().position(|name| *name == of));
+    let rank = move |of: Option<&str>| rank(of).unwrap_or(fields::TYPES.len()) as i64;
+    let ranks = move |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let types = cast(&arrays[0], &DataType::Utf8View)?;
+        let ranks: Int64Array = types.as_string_view().iter().map(|of| Some(rank(of))).collect();
+        Ok(ColumnarValue::Array(Arc::new(ranks)))
+    };
+    create_udf("event_rank", vec![DataType::Utf8View], DataType::Int64, Volatility::Immutable, Arc::new(ranks))
 }
 
 /// Tables that a command writes when it first runs; until then SQL sees them empty.

@@ -9,7 +9,7 @@ use crate::model::{self, SqlFile};
 use crate::session::Session;
 use crate::table::TableName;
 use datafusion::catalog::TableProvider;
-use datafusion::prelude::{Expr, SessionContext, col, lit};
+use datafusion::prelude::{DataFrame, Expr, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ const REACH_DAYS: i32 = 45;
 
 /// The names of the tables that carry the pull requests.
 pub(super) const BRANCHES: &str = "traces.branches";
+
+/// Rows of what a table follows that are taken at a time: joins hold them in memory.
+const CHUNK_ROWS: u64 = 2_000_000;
 
 /// What a table may be told about an input that is not built yet, when only explaining.
 pub(super) type Expected = BTreeMap<String, Days>;
@@ -78,6 +81,56 @@ impl Lake {
         origin: Value,
     ) -> Result<Option<u64>, LakeError> {
         let Some(old) = Parts::open(&self.store, &file.name).await? else { return Ok(None) };
+        let frame = self.frame_of_days(session, file, partition, inputs, days).await?;
+        let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
+        let gone = days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
+        let rows = new.rows;
+        Ok(write::exchange(&self.store, &file.name, &old, gone, new, origin).await?.then_some(rows))
+    }
+
+    /// Writes all days of a table, so many at a time as fit into memory whatever the size of the lake.
+    pub(super) async fn write_all_days(
+        &self,
+        session: &Session,
+        file: &SqlFile,
+        partition: &str,
+        inputs: &[Input],
+    ) -> Result<write::Written, LakeError> {
+        let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+        for input in inputs.iter().filter(|input| matches!(input.through, Through::Days(_))) {
+            let parts = Parts::open(&self.store, &name(&input.table)).await?;
+            for (day, files) in parts.iter().flat_map(|parts| &parts.by_day) {
+                *rows.entry(day.clone()).or_default() += files.iter().map(|file| file.rows).sum::<u64>();
+            }
+        }
+        if rows.contains_key("") {
+            // Not kept by day, so there are no days to take.
+            return write::frame(&self.store, &file.name, session.plan(file).await?, Some(partition)).await;
+        }
+        let mut written: Option<write::Written> = None;
+        for days in chunks(rows) {
+            let frame = self.frame_of_days(session, file, partition, inputs, &days).await?;
+            let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
+            match &mut written {
+                Some(written) => written.append(new),
+                None => written = Some(new),
+            }
+        }
+        match written {
+            Some(written) => Ok(written),
+            None => write::frame(&self.store, &file.name, session.plan(file).await?, Some(partition)).await,
+        }
+    }
+
+    /// Some days of a table, from those rows of what it follows that they depend on.
+    async fn frame_of_days(
+        &self,
+        session: &Session,
+        file: &SqlFile,
+        partition: &str,
+        inputs: &[Input],
+        days: &Days,
+    ) -> Result<DataFrame, LakeError> {
         let mut only: Vec<(TableName, Arc<dyn TableProvider>)> = Vec::new();
         for input in inputs {
             let Some(parts) = Parts::open(&self.store, &name(&input.table)).await? else { continue };
@@ -89,12 +142,7 @@ impl Lake {
         }
         let context = session.scoped(&only).await?;
         let frame = model::plan(&context, file).await?;
-        let frame = frame.filter(in_days(partition, days)).map_err(LakeError::sql(file.path()))?;
-        let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
-        let gone =
-            days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
-        let rows = new.rows;
-        Ok(write::exchange(&self.store, &file.name, &old, gone, new, origin).await?.then_some(rows))
+        frame.filter(in_days(partition, days)).map_err(LakeError::sql(file.path()))
     }
 
     /// The rows of a table about the pull requests of some trace days.
@@ -115,6 +163,24 @@ impl Lake {
         let query = format!("select * from session.all_rows where {key} in (select pr_id from {BRANCHES})");
         Ok(context.sql(&query).await.map_err(LakeError::sql("the rows of the pull requests"))?.into_view())
     }
+}
+
+/// Days in a row, at least one and as many as stay below [`CHUNK_ROWS`].
+fn chunks(rows: BTreeMap<String, u64>) -> Vec<Days> {
+    let (mut chunks, mut held) = (Vec::<Days>::new(), 0);
+    for (day, rows) in rows {
+        match chunks.last_mut() {
+            Some(chunk) if held + rows <= CHUNK_ROWS => {
+                held += rows;
+                chunk.insert(day);
+            }
+            _ => {
+                held = rows;
+                chunks.push(Days::from([day]));
+            }
+        }
+    }
+    chunks
 }
 
 /// `schema.table` as a name.
@@ -143,4 +209,18 @@ pub(super) async fn texts(context: &SessionContext, query: &str) -> Result<Days,
         );
     }
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_taken_together_while_they_fit() {
+        let rows = [("1", 1_500_000), ("2", 400_000), ("3", 200_000), ("4", 9_000_000), ("5", 1)];
+        let chunks = chunks(rows.map(|(day, rows)| (day.to_owned(), rows)).into());
+        let sizes: Vec<usize> = chunks.iter().map(Days::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 1], "a day is never parted");
+        assert!(super::chunks(BTreeMap::new()).is_empty());
+    }
 }

@@ -257,7 +257,12 @@ impl Lake {
             let partition = rule.as_ref().map(|rule| rule.partition.as_str());
             let current = table::open(&self.store, &file.name).await?;
             let origin = origin(file, session)?;
-            let new = write::frame(&self.store, &file.name, session.plan(file).await?, partition).await?;
+            let new = match rule {
+                Some(Rule { partition, follows: Follows::Tables(inputs) }) => {
+                    self.write_all_days(session, file, partition, inputs).await?
+                }
+                _ => write::frame(&self.store, &file.name, session.plan(file).await?, partition).await?,
+            };
             let (rows, mode) = (new.rows, Mode::Replace);
             let change = Change { schema: &new.schema, partition, adds: new.adds, mode, origin };
             match table::commit(&self.store, &file.name, current.as_ref(), change).await? {

@@ -24,6 +24,13 @@ pub(super) struct Written {
     pub(super) rows: u64,
 }
 
+impl Written {
+    pub(super) fn append(&mut self, other: Self) {
+        self.adds.extend(other.adds);
+        self.rows += other.rows;
+    }
+}
+
 /// Writes the result of a query, each of its streams on its own.
 pub(super) async fn frame(
     store: &Store,
