@@ -65,13 +65,15 @@ pub fn report(failure: &Failure) -> ExitCode {
     let label = |code: &str, text: &str| {
         if plain { format!("{text}:") } else { format!("\u{1b}[{code}m{text}:\u{1b}[0m") }
     };
+    // Messages quote data and queries: what they hold must not command the terminal.
+    let shown = |text: &str| text.split('\n').map(lake::visible).collect::<Vec<_>>().join("\n");
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{} {}", label("1;31", "error"), failure.what);
+    let _ = writeln!(err, "{} {}", label("1;31", "error"), shown(&failure.what));
     for cause in &failure.causes {
-        let _ = writeln!(err, "{} {cause}", label("1", "caused by"));
+        let _ = writeln!(err, "{} {}", label("1", "caused by"), shown(cause));
     }
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(err, "{} {hint}", label("36", "hint"));
+        let _ = writeln!(err, "{} {}", label("36", "hint"), shown(hint));
     }
     ExitCode::from(failure.exit as u8)
 }

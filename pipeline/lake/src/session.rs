@@ -1,15 +1,19 @@
 //! One DataFusion session over the lake: every Delta table by its two names, `features.*` as views, and a clock.
 
+use crate::at::At;
 use crate::columns::{events_schema, rejects_schema, timestamp_type};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
+use crate::query::bound_functions;
 use crate::table::{self, TableName};
 use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use deltalake_core::DeltaTable;
 use domain::{Timestamp, fields};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,19 +24,52 @@ pub struct Session {
     pub context: SessionContext,
     /// Version of each Delta table in it: the last one that changed its rows, so that a compaction changes nothing.
     pub versions: BTreeMap<String, i64>,
+    pub(crate) view: View,
+    /// Tables that were not there yet at the view's moment.
+    pub(crate) absent: Vec<String>,
+}
+
+/// How a session sees the lake. The default is what the lake's own commands use: all of it, as it is now.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// As it was then; none: as it is.
+    pub at: Option<At>,
+    /// Queries may name local files as tables.
+    pub files: bool,
+    /// The memory of the queries that run at one time; what sorts and joins need beyond it goes to temporary files.
+    pub memory_bytes: Option<usize>,
 }
 
 impl Lake {
     /// Opens a session. `now` is what `session.clock` says, the bound of everything that learns.
     pub async fn session(&self, now: Timestamp) -> Result<Session, LakeError> {
+        self.session_of(now, View::default()).await
+    }
+
+    /// Opens a session that sees the lake in a certain way.
+    pub async fn session_of(&self, now: Timestamp, view: View) -> Result<Session, LakeError> {
         let mut config =
             SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
         config.options_mut().execution.time_zone = Some("UTC".into());
-        let mut context = SessionContext::new_with_config(config);
+        config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
+        let mut context = match view.memory_bytes {
+            None => SessionContext::new_with_config(config),
+            Some(bytes) => {
+                let runtime = RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0).build_arc();
+                SessionContext::new_with_config_rt(config, runtime.map_err(LakeError::sql("the session"))?)
+            }
+        };
         datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
-        let mut session = Session { context, versions: BTreeMap::new() };
-        for name in self.tables().await? {
-            self.register(&mut session, &name).await?;
+        let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
+        bound_functions(&session.context);
+        let tables = self.tables().await?;
+        match session.view.at.clone() {
+            None => {
+                for name in tables {
+                    self.register(&mut session, &name).await?;
+                }
+            }
+            Some(at) => self.register_at(&mut session, tables, &at).await?,
         }
         for (name, schema) in empty_tables() {
             if !session.versions.contains_key(&name.to_string()) {
@@ -63,11 +100,19 @@ impl Lake {
     /// Registers a Delta table as it is now; also after it was rewritten in the same session.
     pub(crate) async fn register(&self, session: &mut Session, name: &TableName) -> Result<(), LakeError> {
         let Some(table) = table::open(&self.store, name).await? else { return Ok(()) };
+        Self::register_table(session, name, &table).await
+    }
+
+    pub(crate) async fn register_table(
+        session: &mut Session,
+        name: &TableName,
+        table: &DeltaTable,
+    ) -> Result<(), LakeError> {
         table
             .update_datafusion_session(&session.context.state())
             .map_err(LakeError::table("read", name.to_string()))?;
         let provider = table.table_provider().await.map_err(LakeError::sql(name.to_string()))?;
-        session.versions.insert(name.to_string(), table::data_version(&table).await);
+        session.versions.insert(name.to_string(), table::data_version(table).await);
         session.put(name, provider)
     }
 }
@@ -102,7 +147,12 @@ impl Session {
         for file in model::ordered(model::files("features"), &self.context)? {
             let mut reads = model::references(&file, &self.context)?.into_iter();
             if reads.all(|name| self.context.table_exist(name.as_str()).unwrap_or(false)) {
-                self.put(&file.name, self.plan(&file).await?.into_view())?;
+                match self.plan(&file).await {
+                    Ok(plan) => self.put(&file.name, plan.into_view())?,
+                    // The tables of then may lack a column of today's view.
+                    Err(_) if self.view.at.is_some() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())
