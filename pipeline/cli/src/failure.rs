@@ -131,9 +131,8 @@ impl From<LakeError> for Failure {
             LakeError::Forgotten { .. } => {
                 "`pipeline lake vacuum --keep` says how far back the lake can be read; choose a later moment"
             }
-            LakeError::Sql { what, .. } if !what.starts_with("sql/") => {
-                "`pipeline sql \"show tables\"` and `\"describe schema.table\"` show what there is"
-            }
+            // What the caret points at needs no advice.
+            LakeError::Sql { what, .. } if !what.starts_with("sql/") => "",
             LakeError::Sql { .. } => {
                 "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`"
             }

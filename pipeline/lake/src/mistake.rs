@@ -219,14 +219,15 @@ impl Mistake {
         if let Some(table) = between(text, "table '", "' not found").or_else(|| between(text, "Table '", "' not found"))
         {
             let table = short(table);
+            // A path is one name of the default schema.
+            let table = table.strip_prefix("marts.").filter(|rest| rest.contains(['.', '/'])).unwrap_or(table);
             self.place = statement.find(table).or_else(|| statement.find(table.rsplit('.').next()?));
             self.message = format!("there is no table {table}");
-            let near = nearest(table, tables).or_else(|| {
-                let bare: Vec<String> =
-                    tables.iter().map(|name| name.rsplit('.').next().unwrap_or(name).to_owned()).collect();
-                nearest(table.rsplit('.').next()?, &bare)
-            });
+            let near = nearest_table(table, tables);
             self.hint = near.map(|at| format!("did you mean {}?", tables[at]));
+            if self.hint.is_none() && !tables.is_empty() {
+                self.hint = Some("`pipeline sql \"show tables\"` lists the tables".into());
+            }
         } else if let Some(name) = between(text, "Invalid function '", "'") {
             self.place = statement.find(name);
             self.message = format!("there is no function {name}");
@@ -234,6 +235,27 @@ impl Mistake {
         } else if let Some(name) = between(text, "for placeholder with id ", "\n").or_else(|| between(text, "No value found for placeholder with name ", "\n")) {
             self.place = statement.find(name);
             self.message = format!("parameter {name} has no value");
+        } else if let Some(call) = between(text, "argument types '", "'") {
+            let (name, types) = call.split_once('(').unwrap_or((call, ")"));
+            self.place = statement.find(name);
+            self.message = match types {
+                ")" => format!("the function {name} needs something to work on"),
+                types => format!("the function {name} cannot work on ({}", sql_types(types)),
+            };
+            let takes = text.lines().filter_map(|line| line.strip_prefix('\t'));
+            let takes: Vec<&str> = takes.filter(|line| line.starts_with(name) && !line.contains("UserDefined")).collect();
+            self.hint = (!takes.is_empty()).then(|| format!("it is {}", takes[..takes.len().min(4)].join(" or ")));
+        } else if let Some(name) = between(text, "Function '", "' failed to match any signature") {
+            self.place = statement.find(name);
+            let kind = between(text, "but received ", " (DataType").unwrap_or("such value");
+            self.message = format!("the function {name} cannot work on a {}", kind.to_lowercase());
+        } else if let Some(column) = between(text, "While expanding wildcard, column \"", "\" must appear") {
+            self.message = format!("column {column} must stand in group by, or inside an aggregate function");
+        } else if let Some(name) = between(text, "Projections require unique expression names but the expression \"", "\" at") {
+            let name = name.rsplit(" AS ").next().unwrap_or(name);
+            self.message = format!("column {name} comes twice");
+            self.hint = Some("give one of them another name: … as other_name".into());
+            self.place = statement.find(name);
         } else {
             let (text, at) = located(text);
             self.place = at.and_then(|(line, column)| statement.place(line, column, 1));
@@ -280,7 +302,18 @@ fn nearest(written: &str, names: &[String]) -> Option<usize> {
     let written = written.to_lowercase();
     let scores = names.iter().map(|name| strsim::damerau_levenshtein(&written, &name.to_lowercase()));
     let (at, distance) = scores.enumerate().min_by_key(|(_, distance)| *distance)?;
-    (distance * 2 <= written.chars().count().max(2)).then_some(at)
+    (distance * 5 <= written.chars().count() * 2).then_some(at)
+}
+
+/// The table that is most like what was written: by its own name first, which may stand under another schema.
+fn nearest_table(written: &str, tables: &[String]) -> Option<usize> {
+    let own = |name: &str| name.rsplit('.').next().unwrap_or(name).to_lowercase();
+    let (bare, full) = (own(written), written.to_lowercase());
+    let scores = tables.iter().map(|table| {
+        (strsim::damerau_levenshtein(&bare, &own(table)), strsim::damerau_levenshtein(&full, &table.to_lowercase()))
+    });
+    let (at, (distance, _)) = scores.enumerate().min_by_key(|(_, score)| *score)?;
+    if distance * 5 <= bare.chars().count() * 2 { Some(at) } else { nearest(written, tables) }
 }
 
 /// Whether an error says, at any depth, that a file is not there.
@@ -345,7 +378,59 @@ fn plain(text: &str) -> String {
     }
     let text = text.split("\n\tCandidate functions").next().unwrap_or(text);
     let text = text.split(" You might need to add explicit type casts").next().unwrap_or(text);
-    text.trim().trim_end_matches('.').to_owned()
+    sql_types(text.trim().trim_end_matches('.'))
+}
+
+/// Types by the names that SQL has for them.
+fn sql_types(text: &str) -> String {
+    const TYPES: &[(&str, &str)] = &[
+        ("LargeUtf8", "text"),
+        ("Utf8View", "text"),
+        ("Utf8", "text"),
+        ("UInt64", "unsigned bigint"),
+        ("Int64", "bigint"),
+        ("Int32", "integer"),
+        ("Float64", "double"),
+        ("Boolean", "boolean"),
+        ("Date32", "date"),
+        ("Timestamp(µs, \"UTC\")", "timestamp"),
+        ("Timestamp(µs)", "timestamp"),
+        ("Timestamp(ns)", "timestamp"),
+        ("Interval(MonthDayNano)", "interval"),
+    ];
+    let mut text = without_types(text);
+    for (name, word) in TYPES {
+        text = text.replace(name, word);
+    }
+    text
+}
+
+/// `Int64(1)` and `Utf8("x")`, the engine's way to write values, as `1` and `'x'`.
+pub(crate) fn without_types(text: &str) -> String {
+    const TYPES: &[&str] = &["Int64(", "Float64(", "Utf8(", "Utf8View(", "Boolean(", "UInt64("];
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, name)) = TYPES.iter().filter_map(|name| Some((rest.find(name)?, name))).min() {
+        let inner = &rest[at + name.len()..];
+        let free = !rest[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let value = match inner.strip_prefix('"') {
+            Some(quoted) => quoted.find("\")").map(|end| (format!("'{}'", &quoted[..end]), end + 3)),
+            None => inner.find(')').map(|end| (inner[..end].to_owned(), end + 1)),
+        };
+        match value.filter(|_| free) {
+            Some((value, length)) => {
+                plain.push_str(&rest[..at]);
+                plain.push_str(&value);
+                rest = &inner[length..];
+            }
+            None => {
+                plain.push_str(&rest[..at + name.len()]);
+                rest = inner;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 impl fmt::Display for Mistake {
@@ -382,6 +467,29 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_table_may_stand_under_another_schema() {
+        let names = ["features.runs", "marts.daily", "marts.runs", "staging.events"].map(str::to_owned);
+        for (written, meant) in
+            [("marts.run", "marts.runs"), ("mart.runs", "marts.runs"), ("marts.event", "staging.events"), ("marts.dayly", "marts.daily")]
+        {
+            assert_eq!(nearest_table(written, &names).map(|at| names[at].as_str()), Some(meant), "{written}");
+        }
+        assert_eq!(nearest_table("marts.x", &names[3..]), None);
+    }
+
+    #[test]
+    fn a_mistake_in_one_of_our_files_is_shown_in_that_file() {
+        let field = Box::new(Column::from_qualified_name("payload"));
+        let error = SchemaError::FieldNotFound { field, valid_fields: vec![Column::from_qualified_name("t.payloads")] };
+        let error = DataFusionError::SchemaError(Box::new(error), Box::new(None));
+        let error = crate::LakeError::sql("sql/traces/events.sql")(error);
+        let shown = std::error::Error::source(&error).unwrap().to_string();
+        assert!(shown.contains("at sql/traces/events.sql:") && shown.contains("^^^^^^^"), "{shown}");
+        let crate::LakeError::Sql { source, .. } = error else { panic!("another error") };
+        assert_eq!(source.hint.as_deref(), Some("did you mean t.payloads?"));
+    }
+
+    #[test]
     fn a_place_counts_from_the_file_s_first_line_and_the_caret_stands_under_the_word() {
         let statement = Statement { file: Some("a.sql".into()), text: "select\n  nope from x".into(), first_line: 4, first_column: 3 };
         let place = statement.find("nope").unwrap();
@@ -394,6 +502,8 @@ mod tests {
     #[test]
     fn what_concerns_the_engine_s_makers_is_left_out() {
         assert_eq!(plain("Error during planning: no.\n\nbacktrace:   0: std"), "no");
+        assert_eq!(plain("Cannot add Utf8View to Int64(1) and Int64"), "Cannot add text to 1 and bigint");
+        assert_eq!(without_types("Utf8(\"a(b)\") || x + Int64(-1) + myInt64(2)"), "'a(b)' || x + -1 + myInt64(2)");
         assert_eq!(located("Expected: x at Line: 3, Column: 9"), ("Expected: x", Some((3, 9))));
     }
 }

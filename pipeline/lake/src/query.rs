@@ -21,7 +21,7 @@ pub use write::OutputFormat;
 
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::mistake::{Mistake, Statement};
+use crate::mistake::{self, Mistake, Statement};
 use crate::session::Session;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -92,8 +92,13 @@ impl Session {
         let parsed = state.sql_to_statement(&statement.text, &Dialect::Generic).map_err(|e| failed.says(&e))?;
         if !reads(&parsed) {
             let mut words = statements::tokens(&statement.text).into_iter().map(|token| token.token.to_string());
-            let word = words.find(|word| word.chars().all(char::is_alphabetic)).unwrap_or_default();
-            return Err(LakeError::NotAQuery(word.to_uppercase()));
+            // Behind EXPLAIN stands what would be done.
+            let wrapped = ["EXPLAIN", "ANALYZE", "VERBOSE", "ANALYSE"];
+            let word = words.find_map(|word| {
+                let word = word.to_uppercase();
+                (word.bytes().all(|b| b.is_ascii_uppercase()) && !wrapped.contains(&word.as_str())).then_some(word)
+            });
+            return Err(LakeError::NotAQuery(word.unwrap_or_else(|| "such statement".to_owned())));
         }
         if self.view.files {
             self.register_files(&parsed, failed).await?;
@@ -128,15 +133,17 @@ fn reads(statement: &Parsed) -> bool {
     }
 }
 
-/// Columns of one name would be one key of a JSON object: the second becomes `name_2`.
+/// Columns of one name would be one key of a JSON object: the second becomes `name_2`. A column without a name is
+/// called by its expression, as SQL writes it.
 fn distinct(fields: &arrow::datatypes::Fields) -> SchemaRef {
     let mut seen = HashSet::new();
     let fields = fields.iter().map(|field| {
-        let mut name = field.name().clone();
+        let first = mistake::without_types(field.name());
+        let mut name = first.clone();
         let mut n = 1;
         while !seen.insert(name.clone()) {
             n += 1;
-            name = format!("{}_{n}", field.name());
+            name = format!("{first}_{n}");
         }
         Arc::new(field.as_ref().clone().with_name(name))
     });

@@ -11,6 +11,7 @@ use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake_core::DeltaTable;
@@ -55,7 +56,9 @@ impl Lake {
         let mut context = match view.memory_bytes {
             None => SessionContext::new_with_config(config),
             Some(bytes) => {
-                let runtime = RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0).build_arc();
+                // Each operator that can spill gets its share, so that one does not starve the others into failing.
+                let pool = Arc::new(FairSpillPool::new(bytes));
+                let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc();
                 SessionContext::new_with_config_rt(config, runtime.map_err(LakeError::sql("the session"))?)
             }
         };

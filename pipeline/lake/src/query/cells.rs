@@ -1,6 +1,6 @@
 //! One value as text for eyes: how wide it is on a terminal, and nothing in it that a terminal obeys.
 
-use arrow::array::Array;
+use arrow::array::{Array, UnionArray};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::borrow::Cow;
@@ -60,14 +60,27 @@ pub(crate) fn fitting(text: &str, limit: usize) -> usize {
     end
 }
 
-/// The values of a column as visible text; none for a null.
+/// The values of a column as text; none for a null.
 pub(crate) fn texts(column: &dyn Array) -> Result<Vec<Option<String>>, ArrowError> {
-    let options = FormatOptions::default();
+    let options = FormatOptions::default().with_null("null");
+    // What `json_get` gives is of one type here and of another there: each value by itself.
+    if let Some(union) = column.as_any().downcast_ref::<UnionArray>() {
+        return (0..union.len())
+            .map(|row| {
+                let value = union.value(row);
+                match value.logical_null_count() {
+                    0 => ArrayFormatter::try_new(&value, &options)?.value(0).try_to_string().map(Some),
+                    _ => Ok(None),
+                }
+            })
+            .collect();
+    }
     let formatter = ArrayFormatter::try_new(column, &options)?;
+    let nulls = column.logical_nulls();
     (0..column.len())
-        .map(|row| match column.is_null(row) {
+        .map(|row| match nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             true => Ok(None),
-            false => formatter.value(row).try_to_string().map(|text| Some(visible(&text).into_owned())),
+            false => formatter.value(row).try_to_string().map(Some),
         })
         .collect()
 }

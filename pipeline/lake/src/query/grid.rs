@@ -108,7 +108,9 @@ fn cells(batch: &RecordBatch) -> Result<Cells, ArrowError> {
     if batch.num_columns() == 0 {
         return Ok(Vec::new());
     }
-    batch.columns().iter().map(|column| texts(column)).collect()
+    let shown = |text: Option<String>| text.map(|text| visible(&text).into_owned());
+    let column = |column| Ok(texts(column)?.into_iter().map(shown).collect());
+    batch.columns().iter().map(|array| column(array)).collect()
 }
 
 impl Layout {

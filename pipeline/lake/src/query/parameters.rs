@@ -181,11 +181,14 @@ pub(crate) fn names(plan: &LogicalPlan) -> Result<Vec<String>, DataFusionError> 
 fn placeholders(plan: &LogicalPlan) -> Result<BTreeMap<String, Option<DataType>>, DataFusionError> {
     let mut found: BTreeMap<String, Option<DataType>> = BTreeMap::new();
     plan.apply_with_subqueries(|plan| {
+        // The engine gives no type to what stands in `limit $n`.
+        let of_place = matches!(plan, LogicalPlan::Limit(_)).then_some(DataType::Int64);
         plan.apply_expressions(|expression| {
             expression.apply(|expression| {
                 if let Expr::Placeholder(placeholder) = expression {
                     let name = placeholder.id.trim_start_matches('$').to_owned();
                     let data_type = placeholder.field.as_ref().map(|field| field.data_type().clone());
+                    let data_type = data_type.or_else(|| of_place.clone());
                     let known = found.entry(name).or_default();
                     *known = known.take().or(data_type.filter(|data_type| *data_type != DataType::Null));
                 }

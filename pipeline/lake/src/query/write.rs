@@ -2,13 +2,13 @@
 
 use crate::error::LakeError;
 use crate::query::Query;
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use crate::query::cells::texts;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{Writer as JsonWriter, WriterBuilder as JsonBuilder};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -173,12 +173,7 @@ fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     match column.data_type() {
         from if from == to => Ok(column.clone()),
         DataType::Null => Ok(arrow::array::new_null_array(to, column.len())),
-        _ if *to == DataType::Utf8 => {
-            let options = FormatOptions::default();
-            let texts = ArrayFormatter::try_new(column, &options)?;
-            let texts = (0..column.len()).map(|i| (!column.is_null(i)).then(|| texts.value(i).to_string()));
-            Ok(Arc::new(StringArray::from_iter(texts)))
-        }
+        _ if *to == DataType::Utf8 => Ok(Arc::new(StringArray::from(texts(column)?))),
         _ => cast(column, to),
     }
 }

@@ -54,6 +54,9 @@ impl Sink {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
+        if !folder.is_dir() {
+            return Err(refused(&format!("there is no folder {}", folder.display())));
+        }
         let lake = fs::canonicalize(&context.global.lake);
         if let (Ok(lake), Ok(folder)) = (lake, fs::canonicalize(&folder))
             && folder.starts_with(&lake)
