@@ -66,7 +66,8 @@ fn a_file_is_there_whole_or_not_at_all() {
     let old = place.write("out.csv", "what was there\n");
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o640)).unwrap();
     // It fails after rows were written.
-    let ended = place.run(&["sql", "select 1 / (value - 200000) as x from generate_series(1, 400000)", "-o", "out.csv"]);
+    let ended =
+        place.run(&["sql", "select 1 / (value - 200000) as x from generate_series(1, 400000)", "-o", "out.csv"]);
     assert_eq!(ended.code, 1, "{}", ended.err);
     assert_eq!(place.read("out.csv"), "what was there\n");
     let drafts = || {
@@ -124,14 +125,18 @@ fn a_large_result_is_not_held_in_memory() {
         let most = place.read("peak").lines().filter_map(kib).max().unwrap();
         assert!(most < 200 * 1024, "{format}: {most} KiB");
     }
-    assert_eq!(place.json(&["sql", "--allow-files", "select count(*) as n from 'out.parquet'"])["rows"][0]["n"], 2_000_000);
+    assert_eq!(
+        place.json(&["sql", "--allow-files", "select count(*) as n from 'out.parquet'"])["rows"][0]["n"],
+        2_000_000
+    );
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_the_query_in_silence() {
     let place = place();
     for format in ["csv", "ndjson", "table"] {
-        let mut command = place.command(&["sql", "select value from generate_series(1, 100000000000)", "--format", format]);
+        let mut command =
+            place.command(&["sql", "select value from generate_series(1, 100000000000)", "--format", format]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = [0; 10];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
@@ -147,8 +152,7 @@ fn statements_from_a_pipe_run_in_order_until_the_first_error() {
     let place = place();
     let pipe = |flags: &[&str], text: &str| {
         let mut command = place.command(&[&["sql"], flags].concat());
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let ended = child.wait_with_output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -166,6 +170,8 @@ fn statements_from_a_pipe_run_in_order_until_the_first_error() {
     assert_eq!(answer["results"][1]["rows"][0]["b"], 2);
     let (code, out, _) = pipe(&[], "\\d\n\\q\nselect nope;");
     assert!(code == 0 && out.contains("marts.runs"), "{out}");
+    let (code, out, err) = pipe(&csv, "\\o next.json\nselect 1 as a;\nselect 2 as a;");
+    assert_eq!((code, out.as_str(), place.read("next.json").trim()), (0, "a\n2\n", "[{\"a\":1}]"), "{err}");
     assert_eq!(pipe(&[], "").0, 0);
 }
 

@@ -56,6 +56,7 @@ fn a_statement_has_lines_a_history_and_an_answer() {
     terminal.press("\x1b[A");
     terminal.see("as answer,");
     terminal.press("\x03");
+    terminal.ready();
     terminal.press("\\q\r");
     assert_eq!(terminal.end(), 0);
 }
@@ -65,7 +66,8 @@ fn ctrl_c_stops_the_query_and_clears_the_line_but_not_the_shell() {
     let place = place();
     let mut terminal = Terminal::start(&shell(&place, &[]), 24, 80);
     terminal.ready();
-    terminal.press("select sum(a.value * b.value) from generate_series(1, 1000000) a, generate_series(1, 1000000) b;\r");
+    terminal
+        .press("select sum(a.value * b.value) from generate_series(1, 1000000) a, generate_series(1, 1000000) b;\r");
     std::thread::sleep(std::time::Duration::from_millis(500));
     terminal.press("\x03");
     terminal.see("stopped after");
@@ -97,9 +99,13 @@ fn tab_completes_tables_columns_and_commands() {
         ("select 'from marts.ru\t", "select 'from marts.ru"),
     ] {
         terminal.press(typed);
-        let shown = terminal.wait(becomes, |shown| shown.lines().next_back().is_some_and(|l| l.trim_end().ends_with(becomes.trim_end())));
+        let shown = terminal.wait(becomes, |shown| {
+            shown.lines().next_back().is_some_and(|l| l.trim_end().ends_with(becomes.trim_end()))
+        });
         assert!(!shown.is_empty());
-        terminal.press("\x03\x0c");
+        terminal.press("\x03");
+        terminal.ready();
+        terminal.press("\x0c");
         terminal.wait("an empty line", |shown| shown.trim() == "sql>");
     }
     // Before the table is written, its columns follow from what stands behind the cursor.
@@ -129,7 +135,6 @@ fn the_tables_their_columns_and_the_settings_have_commands() {
     let shown = terminal.line("select 1 as a, 'x' as b;");
     assert!(shown.contains("out.csv (1 row"), "{shown}");
     assert_eq!(place.read("out.csv"), "a,b\n1,x\n");
-    terminal.line("\\format table");
     assert!(terminal.line("select 7 as a;").contains("(1 row)"), "one result only went to the file");
     place.write("mine.sql", "select 'from a file' as f;\nselect nope;\nselect 3;");
     let shown = terminal.line("\\i mine.sql");

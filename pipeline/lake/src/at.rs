@@ -26,9 +26,8 @@ impl At {
         if let Some((table, version)) = text.rsplit_once('@') {
             let (schema, table) = table.split_once('.')?;
             let name = TableName { schema: schema.to_owned(), table: table.to_owned() };
-            let plain = |part: &str| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
-            };
+            let plain =
+                |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
             return Some(Self::Version(name.clone(), version_number(version)?))
                 .filter(|_| plain(&name.schema) && plain(&name.table));
         }

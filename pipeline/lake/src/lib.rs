@@ -42,7 +42,8 @@ pub use mistake::{Mistake, Place, Statement};
 pub use model::{MATERIALIZED, SqlFile, files as sql_files};
 pub use privacy::{Audit, ErasedTable, Erasure, Leak, ModelMark, People};
 pub use query::{
-    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, is_blank, is_complete, statements, visible, words,
+    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, is_blank, is_complete, statements,
+    visible, words,
 };
 pub use session::{Session, View};
 pub use source::Source;

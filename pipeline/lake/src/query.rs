@@ -105,7 +105,8 @@ impl Session {
         }
         let plan = state.statement_to_plan(parsed).await.map_err(|e| failed.says(&e))?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        options.verify_plan(&plan).map_err(|e| LakeError::NotAQuery(Mistake::new(&e, statement, &[]).message))?;
+        let writes = |_| LakeError::NotAQuery("statement that defines or writes something".to_owned());
+        options.verify_plan(&plan).map_err(writes)?;
         Ok(plan)
     }
 }
@@ -177,7 +178,8 @@ impl Failed {
             if mistake.file_missing {
                 return LakeError::Forgotten { table: "what the query reads".into(), at: at.clone() };
             }
-            if let Some(table) = self.absent.iter().find(|table| mistake.message == format!("there is no table {table}"))
+            if let Some(table) =
+                self.absent.iter().find(|table| mistake.message == format!("there is no table {table}"))
             {
                 mistake.message = format!("there was no table {table} at {at}");
                 mistake.hint = Some("it was made later; without --at it is there".into());

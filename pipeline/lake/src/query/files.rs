@@ -5,10 +5,10 @@ use crate::mistake::Mistake;
 use crate::query::Failed;
 use crate::session::Session;
 use crate::table::TableName;
+use datafusion::common::TableReference;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{CsvReadOptions, DataFrame, JsonReadOptions, ParquetReadOptions};
-use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use std::path::Path;
 
@@ -53,7 +53,9 @@ impl Session {
                 let options = JsonReadOptions::default().file_extension(&whole).file_compression_type(packing);
                 self.context.read_json(path, options).await
             }
-            _ => Err(plan(format!("{path} is no parquet, csv, tsv, ndjson, jsonl or json, also with .gz or .zst behind it"))),
+            _ => Err(plan(format!(
+                "{path} is no parquet, csv, tsv, ndjson, jsonl or json, also with .gz or .zst behind it"
+            ))),
         }
     }
 }

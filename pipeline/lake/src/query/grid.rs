@@ -6,15 +6,18 @@ use crate::error::LakeError;
 use crate::query::Query;
 use crate::query::cells::{NULL, cut, fitting, texts, visible, width};
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use std::io::Write;
 
 /// Rows from which the widths are taken.
 const SAMPLE_ROWS: usize = 1000;
 
-/// No column is wider, unless it holds numbers: a number cut short is another number.
+/// No column is wider, unless it holds numbers or times: a number cut short is another number.
 const CELL_COLUMNS: usize = 60;
+
+/// A text is not cut shorter than this to make room for others.
+const TEXT_COLUMNS: usize = 10;
 
 /// Lines of one value when rows too wide for the terminal are shown one value a line without being asked for.
 const VALUE_LINES: usize = 3;
@@ -57,6 +60,7 @@ struct Layout {
     grid: Grid,
     names: Vec<String>,
     right: Vec<bool>,
+    whole: Vec<bool>,
     widths: Vec<usize>,
     records: bool,
 }
@@ -117,25 +121,30 @@ impl Layout {
     fn new(grid: Grid, schema: &SchemaRef, sample: &[Cells]) -> Self {
         let names: Vec<String> = schema.fields().iter().map(|field| visible(field.name()).into_owned()).collect();
         let right: Vec<bool> = schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
+        let is_whole = |data_type: &DataType| data_type.is_numeric() || data_type.is_temporal();
+        let whole: Vec<bool> = schema.fields().iter().map(|field| is_whole(field.data_type())).collect();
         let mut widths: Vec<usize> = names.iter().map(|name| width(name)).collect();
         for cells in sample {
-            for ((most, column), right) in widths.iter_mut().zip(cells).zip(&right) {
+            for ((most, column), whole) in widths.iter_mut().zip(cells).zip(&whole) {
                 for cell in column {
                     let cell = width(cell.as_deref().unwrap_or(NULL));
-                    *most = (*most).max(if *right { cell } else { cell.min(CELL_COLUMNS) });
+                    *most = (*most).max(if *whole { cell } else { cell.min(CELL_COLUMNS) });
                 }
             }
         }
-        let least = widths.iter().zip(&right).zip(&names);
-        let least: Vec<usize> =
-            least.map(|((most, right), name)| if *right { *most } else { width(name).max(12).min(*most) }).collect();
+        let least = widths.iter().zip(&whole).zip(&names);
+        let least = least.map(|((most, whole), name)| match whole {
+            true => *most,
+            false => width(name).max(TEXT_COLUMNS).min(*most),
+        });
+        let least: Vec<usize> = least.collect();
         let fits = fit(&mut widths, &least, grid.width);
         let records = match grid.expanded {
             Expanded::Auto => !fits,
             Expanded::On => true,
             Expanded::Off => false,
         };
-        Self { grid, names, right, widths, records }
+        Self { grid, names, right, whole, widths, records }
     }
 
     fn head(&self, out: &mut dyn Write) -> std::io::Result<()> {
@@ -167,7 +176,7 @@ impl Layout {
             let (most, right) = (self.widths[at], self.right[at]);
             let text = cell.unwrap_or(NULL);
             // On a terminal no cell pushes the others away; elsewhere it is whole up to the usual limit.
-            let limit = match (right, self.grid.width) {
+            let limit = match (self.whole[at], self.grid.width) {
                 (true, _) => usize::MAX,
                 (false, 0) => most.max(CELL_COLUMNS),
                 (false, _) => most,

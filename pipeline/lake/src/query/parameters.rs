@@ -79,7 +79,8 @@ impl Declared {
         let lines = head.filter_map(|line| line.trim_start_matches('-').trim().strip_prefix("Parameter "));
         lines
             .map(|line| {
-                Self::line(line).ok_or_else(|| format!("cannot read `-- Parameter {line}`: write NAME: TYPE, default VALUE"))
+                Self::line(line)
+                    .ok_or_else(|| format!("cannot read `-- Parameter {line}`: write NAME: TYPE, default VALUE"))
             })
             .collect()
     }
@@ -131,7 +132,8 @@ impl Parameters {
         for (name, inferred) in &types {
             values.insert(name.clone(), self.value(name, inferred.as_ref(), types.keys())?);
         }
-        let values: Vec<(&str, ScalarValue)> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let values: Vec<(&str, ScalarValue)> =
+            values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         plan.with_param_values(values).map_err(|e| failed.says(&e))
     }
 
@@ -201,7 +203,8 @@ fn placeholders(plan: &LogicalPlan) -> Result<BTreeMap<String, Option<DataType>>
 
 /// A text as a value of a type; none when it is none.
 fn typed(text: &str, data_type: &DataType) -> Option<ScalarValue> {
-    let moment = || Timestamp::parse(text).or_else(|| time::parse_since(text, Timestamp(i64::MAX)).filter(|_| is_date(text)));
+    let moment =
+        || Timestamp::parse(text).or_else(|| time::parse_since(text, Timestamp(i64::MAX)).filter(|_| is_date(text)));
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(ScalarValue::from(text)),
         DataType::Int8
@@ -287,7 +290,8 @@ mod tests {
                 ("pr", "text", None),
             ]
         );
-        for bad in ["-- Parameter repo", "-- Parameter a b: text", "-- Parameter x: colour", "-- Parameter x: text, 7"] {
+        for bad in ["-- Parameter repo", "-- Parameter a b: text", "-- Parameter x: colour", "-- Parameter x: text, 7"]
+        {
             assert!(Declared::read(bad).is_err(), "{bad}");
         }
     }

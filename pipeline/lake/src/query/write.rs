@@ -74,7 +74,11 @@ impl OutputFormat {
 
     pub(crate) fn writer<'a>(self, schema: &SchemaRef, out: Out<'a>) -> Result<RowsWriter<'a>, LakeError> {
         let schema = Arc::new(Schema::new(
-            schema.fields().iter().map(|f| Field::new(f.name(), self.writable(f.data_type()), true)).collect::<Vec<_>>(),
+            schema
+                .fields()
+                .iter()
+                .map(|f| Field::new(f.name(), self.writable(f.data_type()), true))
+                .collect::<Vec<_>>(),
         ));
         let json = || JsonBuilder::new().with_explicit_nulls(true);
         let inner = match self {

@@ -47,8 +47,10 @@ pub struct Desk<'a> {
     pub style: Style,
     /// Values of `$name`.
     pub given: BTreeMap<String, String>,
-    /// Where the (next) result goes, when not to standard output.
+    /// Where every result goes, when not to standard output.
     pub output: Option<PathBuf>,
+    /// Where the next one goes alone.
+    pub next_output: Option<PathBuf>,
 }
 
 /// One statement with all it needs, so that it can run apart from the shell.
@@ -59,6 +61,8 @@ pub struct Asked {
     format: OutputFormat,
     grid: Grid,
     sink: Sink,
+    /// The file, when it goes to one.
+    pub output: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -71,6 +75,11 @@ pub struct Told {
 }
 
 impl Asked {
+    /// Whether a table is shown to somebody.
+    pub fn is_shown(&self) -> bool {
+        self.format == OutputFormat::Table && self.output.is_none()
+    }
+
     /// Runs the statement and writes its rows.
     pub async fn run(mut self) -> Result<Told, LakeError> {
         let query = self.session.start(&self.statement, &self.parameters).await?;
@@ -103,7 +112,7 @@ impl<'a> Desk<'a> {
     ) -> Result<Self, Failure> {
         let lake = context.lake().await?;
         let session = Arc::new(session(context, &lake, &view).await?);
-        Ok(Self { context, lake, session, view, style, given, output })
+        Ok(Self { context, lake, session, view, style, given, output, next_output: None })
     }
 
     /// Opens the lake again: as it is now, or as it was.
@@ -134,12 +143,13 @@ impl<'a> Desk<'a> {
     /// A statement ready to run; in the shell, its table is kept in memory for the pager.
     pub fn prepare(&mut self, statement: Statement, declared: &[Declared], shell: bool) -> Result<Asked, Failure> {
         let terminal = std::io::stdout().is_terminal();
-        let format = OutputFormat::from(self.style.format);
-        if format == OutputFormat::Parquet && self.output.is_none() && terminal {
+        let form = self.next_output.as_deref().and_then(Form::of_ending).unwrap_or(self.style.format);
+        let output = self.next_output.take().or_else(|| self.output.clone());
+        let format = OutputFormat::from(form);
+        if format == OutputFormat::Parquet && output.is_none() && terminal {
             return Err(Failure::new(Exit::Usage, "Parquet is not for a terminal")
                 .hint("write it to a file: -o runs.parquet, in the shell \\o runs.parquet"));
         }
-        let output = if shell { self.output.take() } else { self.output.clone() };
         let is_table = format == OutputFormat::Table;
         let to_screen = output.is_none() && terminal;
         let grid = Grid {
@@ -148,40 +158,37 @@ impl<'a> Desk<'a> {
             colour: to_screen && std::env::var_os("NO_COLOR").is_none(),
             rows: (to_screen && self.style.max_rows > 0).then_some(self.style.max_rows),
         };
-        let sink = match output {
-            Some(path) => Sink::file(self.context, &path)?,
+        let sink = match &output {
+            Some(path) => Sink::file(self.context, path)?,
             None if shell && is_table && to_screen && grid.rows.is_some() => Sink::Memory(Vec::new()),
             // The cells of a table are visible already, and its own dimming must pass.
             None => Sink::stdout(!is_table),
         };
         let parameters = Parameters::new(self.given.clone(), declared.to_vec());
-        Ok(Asked { session: self.session.clone(), statement, parameters, format, grid, sink })
+        Ok(Asked { session: self.session.clone(), statement, parameters, format, grid, sink, output })
     }
 
     /// Asks and shows; gives what `--json` prints.
     pub async fn ask(&mut self, statement: Statement, declared: &[Declared]) -> Result<Value, Failure> {
-        if self.context.global.json && self.output.is_none() {
+        if self.context.global.json && self.output.is_none() && self.next_output.is_none() {
             return self.ask_json(statement, declared).await;
         }
-        let is_table = self.style.format == Form::Table;
         let began = Instant::now();
         let asked = self.prepare(statement, declared, false)?;
+        let (is_shown, output) = (asked.is_shown(), asked.output.clone());
         let told = match asked.run().await {
             Ok(told) => told,
             // `| head` has seen enough.
-            Err(LakeError::Format(..)) if self.output.is_none() && reader_gone() => {
-                return Ok(json!({"row_count": null}));
-            }
+            Err(LakeError::Format(..)) if output.is_none() && reader_gone() => return Ok(json!({"row_count": null})),
             Err(error) => return Err(error.into()),
         };
         let (rows, more) = (told.rows, told.more);
         told.finish()?;
-        let say = self.output.is_none() && is_table && !self.context.global.quiet;
-        if say {
+        if is_shown && !self.context.global.quiet {
             let took = std::io::stdout().is_terminal().then(|| began.elapsed());
             emit(&counted(rows, more, took, "--max-rows 0, or -o FILE for all"));
         }
-        Ok(json!({"row_count": rows, "output": self.output}))
+        Ok(json!({"row_count": rows, "output": output}))
     }
 
     async fn ask_json(&mut self, statement: Statement, declared: &[Declared]) -> Result<Value, Failure> {

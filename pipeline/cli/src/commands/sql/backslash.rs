@@ -10,7 +10,6 @@ use rustyline::history::{FileHistory, History, SearchDirection};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use tokio::sync::watch;
 
 /// Each command with what it takes and does.
 pub const COMMANDS: &[(&str, &str, &str)] = &[
@@ -47,7 +46,7 @@ pub async fn run(desk: &mut Desk<'_>, line: &str) -> Flow {
 }
 
 /// Carries out a command in the shell.
-pub async fn run_in_shell(desk: &mut Desk<'_>, line: &str, interrupts: &mut watch::Receiver<u64>) -> Flow {
+pub async fn run_in_shell(desk: &mut Desk<'_>, line: &str, interrupts: &mut shell::Interruptible) -> Flow {
     let (command, rest) = parts(line);
     if command == "\\i" {
         let (script, declared) = reports::read(needed(command, rest)?)?;
@@ -83,13 +82,7 @@ async fn other(desk: &mut Desk<'_>, command: &str, rest: &str) -> Flow {
         "\\d" if !rest.is_empty() => columns(desk, rest).await?,
         "\\d" | "\\dt" => tables(desk, command == "\\d").await?,
         "\\reports" => drop(reports::list(desk.context)?),
-        "\\o" => {
-            let path = PathBuf::from(needed(command, rest)?);
-            if let Some(form) = Form::of_ending(&path) {
-                desk.style.format = form;
-            }
-            desk.output = Some(path);
-        }
+        "\\o" => desk.next_output = Some(PathBuf::from(needed(command, rest)?)),
         "\\format" => {
             let form = Form::from_str(needed(command, rest)?, true).map_err(|_| wrong(command, rest))?;
             desk.style.format = form;
@@ -154,16 +147,16 @@ fn help() {
         let left = format!("{name} {takes}");
         emit(&format!("{left:<wide$}  {}", crate::context::wrap(does, wide + 2)));
     }
-    emit("\nA statement ends with ; and may have many lines. Tab completes, Ctrl-R searches the history,\nCtrl-C stops a query or clears the line. Queries only read: nothing here changes the lake.");
+    let rest = "A statement ends with ; and may have many lines. Tab completes, Ctrl-R searches the history, Ctrl-C stops \
+                a query or clears the line. Queries only read: nothing here changes the lake.";
+    emit(&format!("\n{}", crate::context::wrap(rest, 0)));
 }
 
 /// The tables with how many rows they hold; of views only that they are.
 async fn tables(desk: &Desk<'_>, views: bool) -> Result<(), Failure> {
     let tables = desk.session.catalog().await?;
-    let tables: Vec<&TableInfo> = tables
-        .iter()
-        .filter(|table| table.name.schema != "session" && (views || !table.is_view))
-        .collect();
+    let tables: Vec<&TableInfo> =
+        tables.iter().filter(|table| table.name.schema != "session" && (views || !table.is_view)).collect();
     let wide = tables.iter().map(|table| table.name.to_string().len()).max().unwrap_or(0);
     for table in tables {
         let name = table.name.to_string();
@@ -206,10 +199,8 @@ pub fn edit(history: &FileHistory) -> Result<String, Failure> {
             break;
         }
     }
-    let mut file = tempfile::Builder::new()
-        .suffix(".sql")
-        .tempfile()
-        .map_err(|e| failed("make a file for the editor", &e))?;
+    let mut file =
+        tempfile::Builder::new().suffix(".sql").tempfile().map_err(|e| failed("make a file for the editor", &e))?;
     file.write_all(last.as_bytes()).and_then(|()| file.flush()).map_err(|e| failed("write for the editor", &e))?;
     let set = |name: &str| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty());
     let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());

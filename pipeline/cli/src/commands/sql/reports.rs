@@ -37,7 +37,8 @@ pub fn list(context: &Context) -> Result<Answer, Failure> {
     let mut reports = Vec::new();
     for report in lake::sql_files("reports") {
         let declared = Declared::read(&report.text);
-        let declared = declared.map_err(|problem| Failure::new(Exit::Failed, format!("{}: {problem}", report.path())))?;
+        let declared =
+            declared.map_err(|problem| Failure::new(Exit::Failed, format!("{}: {problem}", report.path())))?;
         let head = report.head();
         let about = head.split(" Parameter ").next().unwrap_or_default();
         let about = about.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();

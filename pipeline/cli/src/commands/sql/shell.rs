@@ -2,7 +2,7 @@
 
 use crate::commands::sql::ask::{Desk, Told, counted, span};
 use crate::commands::sql::completion::Words;
-use crate::commands::sql::{Form, backslash, pager};
+use crate::commands::sql::{backslash, pager};
 use crate::context::{Answer, emit};
 use crate::failure::{Exit, Failure};
 use lake::{Declared, Statement, is_blank, is_complete, statements};
@@ -20,6 +20,7 @@ use std::io::IsTerminal;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Instant;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 /// Statements that are remembered.
@@ -27,13 +28,14 @@ const HISTORY: usize = 5000;
 
 /// Reads, asks, shows, until Ctrl-D or `\q`.
 pub async fn run(desk: &mut Desk<'_>) -> Result<Answer, Failure> {
+    desk.next_output = desk.output.take();
     let mut editor = editor()?;
     let history = history_file();
     if let Some(path) = &history {
         // The first time there is none.
         let _ = editor.load_history(path);
     }
-    let mut interrupts = interrupts()?;
+    let mut interrupts = Interruptible::new()?;
     if !desk.context.global.quiet {
         emit(&format!("The lake {}. \\? for help, \\q to leave.", desk.context.global.lake));
     }
@@ -87,12 +89,7 @@ pub async fn run(desk: &mut Desk<'_>) -> Result<Answer, Failure> {
 }
 
 /// Asks one after the other; what fails or is stopped ends it.
-pub async fn all(
-    desk: &mut Desk<'_>,
-    script: Vec<Statement>,
-    declared: &[Declared],
-    interrupts: &mut watch::Receiver<u64>,
-) {
+pub async fn all(desk: &mut Desk<'_>, script: Vec<Statement>, declared: &[Declared], interrupts: &mut Interruptible) {
     for statement in script {
         if let Err(failure) = one(desk, statement, declared, interrupts).await {
             crate::report(&failure);
@@ -105,18 +102,18 @@ async fn one(
     desk: &mut Desk<'_>,
     statement: Statement,
     declared: &[Declared],
-    interrupts: &mut watch::Receiver<u64>,
+    interrupts: &mut Interruptible,
 ) -> Result<(), Failure> {
-    let to = desk.output.clone();
-    let is_table = desk.style.format == Form::Table;
     let asked = desk.prepare(statement, declared, true)?;
+    let (is_shown, to) = (asked.is_shown(), asked.output.clone());
     let began = Instant::now();
     // A Ctrl-C of before is over.
-    interrupts.mark_unchanged();
-    let mut running = tokio::spawn(asked.run());
+    interrupts.signals.mark_unchanged();
+    let queries = interrupts.queries.as_ref().map_or_else(Handle::current, |queries| queries.handle().clone());
+    let mut running = queries.spawn(asked.run());
     let told: Told = tokio::select! {
         told = &mut running => told.map_err(|_| Failure::new(Exit::Failed, "the query broke off; this is a fault in the program"))??,
-        _ = interrupts.changed() => {
+        _ = interrupts.signals.changed() => {
             running.abort();
             return Err(Failure::new(Exit::Failed, format!("stopped after {}", span(began.elapsed()))));
         }
@@ -127,7 +124,7 @@ async fn one(
     let count = counted(rows, more, took, "\\rows 0, or \\o FILE for all");
     if let Some(path) = to {
         emit(&format!("{} {count}", path.display()));
-    } else if is_table {
+    } else if is_shown {
         text.extend(format!("{count}\n").bytes());
         pager::show(&text);
     } else if took.is_some() {
@@ -136,17 +133,36 @@ async fn one(
     Ok(())
 }
 
-/// Tells each Ctrl-C. On a terminal that reads a line, it is a key and no signal.
-fn interrupts() -> Result<watch::Receiver<u64>, Failure> {
-    let (send, receive) = watch::channel(0);
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])
-        .map_err(|e| Failure::new(Exit::Failed, format!("cannot listen for Ctrl-C: {e}")))?;
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            send.send_modify(|count| *count += 1);
+/// Where queries run, so that Ctrl-C ends the wait for one at once, and a query that has not noticed yet keeps nobody
+/// from leaving the shell.
+pub struct Interruptible {
+    queries: Option<Runtime>,
+    /// Counts each Ctrl-C. While the terminal reads a line, it is a key and no signal.
+    signals: watch::Receiver<u64>,
+}
+
+impl Interruptible {
+    fn new() -> Result<Self, Failure> {
+        let failed = |what: &str, e: std::io::Error| Failure::new(Exit::Failed, format!("cannot {what}: {e}"));
+        let queries = Some(crate::runtime().map_err(|e| failed("start", e))?);
+        let (send, signals) = watch::channel(0);
+        let mut caught = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])
+            .map_err(|e| failed("listen for Ctrl-C", e))?;
+        std::thread::spawn(move || {
+            for _ in caught.forever() {
+                send.send_modify(|count| *count += 1);
+            }
+        });
+        Ok(Self { queries, signals })
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        if let Some(queries) = self.queries.take() {
+            queries.shutdown_background();
         }
-    });
-    Ok(receive)
+    }
 }
 
 async fn refresh(editor: &mut Editor<Line, FileHistory>, desk: &Desk<'_>) -> Result<(), Failure> {
