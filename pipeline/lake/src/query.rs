@@ -11,6 +11,7 @@ mod grid;
 mod parameters;
 mod statements;
 mod write;
+mod yielding;
 
 pub(crate) use bounded::bound_functions;
 pub use cells::visible;
@@ -18,6 +19,7 @@ pub use grid::{Expanded, Grid, Shown};
 pub use parameters::{Declared, Kind, Parameters};
 pub use statements::{is_blank, is_complete, statements, words};
 pub use write::OutputFormat;
+pub(crate) use yielding::Yielding;
 
 use crate::error::LakeError;
 use crate::lake::Lake;

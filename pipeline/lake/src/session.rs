@@ -5,12 +5,13 @@ use crate::columns::{events_schema, rejects_schema, timestamp_type};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
-use crate::query::bound_functions;
+use crate::query::{Yielding, bound_functions};
 use crate::table::{self, TableName};
 use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -59,7 +60,13 @@ impl Lake {
                 // Each operator that can spill gets its share, so that one does not starve the others into failing.
                 let pool = Arc::new(FairSpillPool::new(bytes));
                 let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc();
-                SessionContext::new_with_config_rt(config, runtime.map_err(LakeError::sql("the session"))?)
+                let state = SessionStateBuilder::new()
+                    .with_config(config)
+                    .with_runtime_env(runtime.map_err(LakeError::sql("the session"))?)
+                    .with_default_features()
+                    .with_physical_optimizer_rule(Arc::new(Yielding))
+                    .build();
+                SessionContext::new_with_state(state)
             }
         };
         datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;

@@ -115,6 +115,8 @@ async fn one(
         told = &mut running => told.map_err(|_| Failure::new(Exit::Failed, "the query broke off; this is a fault in the program"))??,
         _ = interrupts.signals.changed() => {
             running.abort();
+            // Should it not notice soon, the next query need not wait for its threads.
+            interrupts.renew()?;
             return Err(Failure::new(Exit::Failed, format!("stopped after {}", span(began.elapsed()))));
         }
     };
@@ -154,6 +156,14 @@ impl Interruptible {
             }
         });
         Ok(Self { queries, signals })
+    }
+
+    fn renew(&mut self) -> Result<(), Failure> {
+        let queries = crate::runtime().map_err(|e| Failure::new(Exit::Failed, format!("cannot start: {e}")))?;
+        if let Some(old) = self.queries.replace(queries) {
+            old.shutdown_background();
+        }
+        Ok(())
     }
 }
 
