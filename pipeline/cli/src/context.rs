@@ -116,6 +116,11 @@ pub fn emit_bytes(bytes: &[u8]) {
     }
 }
 
+/// Whether nobody reads standard output any more: work whose only result is there may end.
+pub fn reader_gone() -> bool {
+    GONE.load(Ordering::Relaxed)
+}
+
 static GONE: AtomicBool = AtomicBool::new(false);
 static LOST: AtomicBool = AtomicBool::new(false);
 

@@ -81,7 +81,7 @@ impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
         let exit = match &error {
             LakeError::OtherKey | LakeError::Contended(..) | LakeError::Exists(_) | LakeError::Busy(_) => Exit::Refused,
-            LakeError::NotAQuery(_) => Exit::Usage,
+            LakeError::NotAQuery(_) | LakeError::Parameter { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
         let hint = match &error {
@@ -117,9 +117,22 @@ impl From<LakeError> for Failure {
             LakeError::NotAQuery(_) => {
                 "the lake is changed only by the commands that own its tables; `pipeline sql` reads"
             }
-            LakeError::Sql { what, .. } if what == "the query" => {
-                "`pipeline sql \"show tables\"` and `\"describe schema.table\"` show what there is"
+            LakeError::Sql { source, .. } if source.out_of_memory => {
+                "give it more with --memory, ask for fewer rows or columns, or give TMPDIR a folder with free space"
             }
+            LakeError::Sql { source, .. } if source.hint.is_some() => source.hint.as_deref().unwrap_or_default(),
+            LakeError::Sql { source, .. } if source.file_missing => {
+                "`pipeline check` says which files of the lake are missing"
+            }
+            LakeError::Parameter { hint, .. } => hint,
+            LakeError::NoVersion { .. } | LakeError::TooEarly(_) => {
+                "`pipeline sql --help` says what --at takes; without it, the lake is read as it is now"
+            }
+            LakeError::Forgotten { .. } => {
+                "`pipeline lake vacuum --keep` says how far back the lake can be read; choose a later moment"
+            }
+            // What the caret points at needs no advice.
+            LakeError::Sql { what, .. } if !what.starts_with("sql/") => "",
             LakeError::Sql { .. } => {
                 "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`"
             }

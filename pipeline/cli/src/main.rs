@@ -31,10 +31,14 @@ fn main() -> ExitCode {
 
 const STACK_BYTES: usize = 512 << 20;
 
+/// What runs the work that waits.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
 fn work(cli: Cli) -> ExitCode {
     let json = cli.global.json;
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build();
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::new(Exit::Failed, format!("cannot start: {error}"))),
     };
@@ -65,13 +69,15 @@ pub fn report(failure: &Failure) -> ExitCode {
     let label = |code: &str, text: &str| {
         if plain { format!("{text}:") } else { format!("\u{1b}[{code}m{text}:\u{1b}[0m") }
     };
+    // Messages quote data and queries: what they hold must not command the terminal.
+    let shown = |text: &str| text.split('\n').map(lake::visible).collect::<Vec<_>>().join("\n");
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{} {}", label("1;31", "error"), failure.what);
+    let _ = writeln!(err, "{} {}", label("1;31", "error"), shown(&failure.what));
     for cause in &failure.causes {
-        let _ = writeln!(err, "{} {cause}", label("1", "caused by"));
+        let _ = writeln!(err, "{} {}", label("1", "caused by"), shown(cause));
     }
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(err, "{} {hint}", label("36", "hint"));
+        let _ = writeln!(err, "{} {}", label("36", "hint"), shown(hint));
     }
     ExitCode::from(failure.exit as u8)
 }

@@ -1,5 +1,7 @@
 //! What can go wrong in the lake, naming what was being done to which thing.
 
+use crate::mistake::Mistake;
+use crate::model;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -71,8 +73,39 @@ pub enum LakeError {
     Sql {
         /// The file or query.
         what: String,
-        /// Why.
-        source: Box<datafusion::error::DataFusionError>,
+        /// Why, and where in its text.
+        source: Box<Mistake>,
+    },
+    /// A parameter of a query without a value, or with one that does not fit.
+    #[error("{problem}")]
+    Parameter {
+        /// Which, and what about it.
+        problem: String,
+        /// What to write.
+        hint: String,
+    },
+    /// A version that the log of a table does not have.
+    #[error("{table} has no version {version}: it has {first} to {last}")]
+    NoVersion {
+        /// `schema.table`.
+        table: String,
+        /// The one that was asked for.
+        version: i64,
+        /// The oldest that there is.
+        first: i64,
+        /// The newest.
+        last: i64,
+    },
+    /// A moment before the lake's first commit.
+    #[error("the lake had no tables at {0}")]
+    TooEarly(String),
+    /// A moment that a vacuum has taken away.
+    #[error("{table} cannot be read at {at}: its files or its log of then are deleted")]
+    Forgotten {
+        /// `schema.table`.
+        table: String,
+        /// The moment.
+        at: String,
     },
     /// A part of the work ended without an answer.
     #[error("writing {0} was broken off: {1}")]
@@ -144,14 +177,18 @@ pub enum LakeError {
     #[error("cannot write the result as {0}")]
     Format(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// A query that would change something.
-    #[error("only queries are allowed: {0}")]
+    #[error("only queries are allowed, no {0}")]
     NotAQuery(String),
 }
 
 impl LakeError {
     pub(crate) fn sql(what: impl Into<String>) -> impl FnOnce(datafusion::error::DataFusionError) -> Self {
         let what = what.into();
-        move |source| Self::Sql { what, source: Box::new(source) }
+        move |source| {
+            let statement = model::statement(&what);
+            let source = Box::new(Mistake::new(&source, &statement, &model::names()));
+            Self::Sql { what, source }
+        }
     }
 
     pub(crate) fn table(

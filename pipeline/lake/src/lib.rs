@@ -3,6 +3,8 @@
 //! Owns every byte of the lake: how dumps become columns, how commits stay atomic, how tables are rebuilt and
 //! queried. The only crate that knows Arrow. Knows no models and no targets.
 
+mod at;
+mod catalog;
 mod check;
 mod columns;
 mod compact;
@@ -13,6 +15,7 @@ mod ingest;
 #[allow(clippy::module_inception)] // the crate is about the lake, and this is it
 mod lake;
 mod materialize;
+mod mistake;
 mod model;
 mod parquet_file;
 mod privacy;
@@ -26,6 +29,8 @@ mod trace;
 mod vacuum;
 mod writers;
 
+pub use at::At;
+pub use catalog::{ColumnInfo, TableInfo};
 pub use check::Finding;
 pub use compact::Compacted;
 pub use error::LakeError;
@@ -33,10 +38,14 @@ pub use formats::{FORMATS, Format};
 pub use ingest::{IngestReport, IngestSpec, RejectLimit, RetryReport};
 pub use lake::Lake;
 pub use materialize::Built;
+pub use mistake::{Mistake, Place, Statement};
 pub use model::{MATERIALIZED, SqlFile, files as sql_files};
 pub use privacy::{Audit, ErasedTable, Erasure, Leak, ModelMark, People};
-pub use query::{OutputFormat, Rows};
-pub use session::Session;
+pub use query::{
+    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, is_blank, is_complete, statements,
+    visible, words,
+};
+pub use session::{Session, View};
 pub use source::Source;
 pub use table::TableName;
 pub use vacuum::{VacuumReport, Vacuumed};

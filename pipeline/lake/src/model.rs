@@ -1,10 +1,11 @@
 //! The SQL model: `sql/<schema>/<table>.sql` is the table `<schema>.<table>`, built into the program, in the order of its references.
 
 use crate::error::LakeError;
+use crate::mistake::Statement;
 use crate::table::TableName;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::resolve::resolve_table_references;
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeSet;
@@ -55,6 +56,22 @@ pub(crate) async fn plan(context: &SessionContext, file: &SqlFile) -> Result<Dat
     context.sql(&file.text).await.map_err(LakeError::sql(file.path()))
 }
 
+/// The text behind what an error names: one of our files by its path, or nothing.
+pub(crate) fn statement(what: &str) -> Statement {
+    let text = what.strip_prefix("sql/").and_then(|path| SQL.get_file(path)).and_then(|file| file.contents_utf8());
+    match text {
+        Some(text) => Statement::of_file(what, text),
+        None => Statement::new(""),
+    }
+}
+
+/// `schema.table` of every table that our files make, and of those that commands write.
+pub(crate) fn names() -> Vec<String> {
+    let made = ["traces", "marts", "features", "predictions", "plans"].into_iter().flat_map(files);
+    let written = ["staging.events", "staging.rejects", "plans.items", "session.clock"];
+    made.map(|file| file.name.to_string()).chain(written.map(str::to_owned)).collect()
+}
+
 /// Everything that `materialize` makes, each after what it reads.
 pub(crate) fn materialized(context: &SessionContext) -> Result<Vec<SqlFile>, LakeError> {
     ordered(MATERIALIZED.iter().flat_map(|schema| files(schema)).collect(), context)
@@ -63,7 +80,7 @@ pub(crate) fn materialized(context: &SessionContext) -> Result<Vec<SqlFile>, Lak
 /// The tables a file reads, as `schema.table`.
 pub(crate) fn references(file: &SqlFile, context: &SessionContext) -> Result<BTreeSet<String>, LakeError> {
     let failed = || LakeError::sql(file.path());
-    let statement: Statement =
+    let statement: Parsed =
         context.state().sql_to_statement(&file.text, &datafusion::config::Dialect::Generic).map_err(failed())?;
     let (tables, _) = resolve_table_references(&statement, true).map_err(failed())?;
     Ok(tables.into_iter().filter_map(|t| Some(format!("{}.{}", t.schema()?, t.table()))).collect())

@@ -1,36 +1,55 @@
-//! Ad-hoc SQL: read-only by construction, in the format that the next program wants.
+//! Ad-hoc SQL: read-only by construction, row by row to whoever asked.
+//!
+//! Two locks keep the lake as it is. Of all kinds of statements only those that read are taken, by their syntax; and
+//! the plan may hold no node that defines, changes or writes. Files outside the lake have no name in SQL unless the
+//! session's view gives them one.
+
+mod bounded;
+mod cells;
+mod files;
+mod grid;
+mod parameters;
+mod statements;
+mod write;
+mod yielding;
+
+pub(crate) use bounded::bound_functions;
+pub use cells::visible;
+pub use grid::{Expanded, Grid, Shown};
+pub use parameters::{Declared, Kind, Parameters};
+pub use statements::{is_blank, is_complete, statements, words};
+pub use write::OutputFormat;
+pub(crate) use yielding::Yielding;
 
 use crate::error::LakeError;
 use crate::lake::Lake;
+use crate::mistake::{self, Mistake, Statement};
 use crate::session::Session;
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::config::Dialect;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
-use datafusion::scalar::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::Statement as Ast;
 use domain::Timestamp;
-use std::io::Write;
-
-/// How a result is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OutputFormat {
-    /// Aligned columns for people.
-    #[default]
-    Table,
-    /// One JSON array.
-    Json,
-    /// One JSON object a line.
-    Ndjson,
-    /// With a header line.
-    Csv,
-    /// For other engines.
-    Parquet,
-}
+use futures::StreamExt;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A result in memory.
 pub struct Rows {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
+}
+
+/// A query that runs: its rows come when they are asked for.
+pub struct Query {
+    schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+    failed: Failed,
 }
 
 impl Lake {
@@ -48,16 +67,174 @@ impl Session {
 
     /// Runs one query with parameters: `$name` stands for a text, which is never pasted into the query.
     pub async fn query_with(&self, sql: &str, parameters: &[(&str, &str)]) -> Result<Rows, LakeError> {
+        let parameters = Parameters::texts(parameters);
+        self.start(&Statement::new(sql), &parameters).await?.collect().await
+    }
+
+    /// Starts one query: `$name` stands for a value of `parameters`, bound to the plan. What is no query is refused.
+    pub async fn start(&self, statement: &Statement, parameters: &Parameters) -> Result<Query, LakeError> {
+        let failed = Failed::of(self, statement);
+        let plan = self.read_only(statement, &failed).await?;
+        let plan = parameters.bind(plan, &failed)?;
+        let frame = self.context.execute_logical_plan(plan).await.map_err(|e| failed.says(&e))?;
+        let schema = distinct(frame.schema().as_arrow().fields());
+        let stream = frame.execute_stream().await.map_err(|e| failed.says(&e))?;
+        Ok(Query { schema, stream, failed })
+    }
+
+    /// The names of the parameters of a query, without `$`.
+    pub async fn parameters(&self, statement: &Statement) -> Result<Vec<String>, LakeError> {
+        let failed = Failed::of(self, statement);
+        let plan = self.read_only(statement, &failed).await?;
+        parameters::names(&plan).map_err(|e| failed.says(&e))
+    }
+
+    async fn read_only(&self, statement: &Statement, failed: &Failed) -> Result<LogicalPlan, LakeError> {
+        let state = self.context.state();
+        let parsed = state.sql_to_statement(&statement.text, &Dialect::Generic).map_err(|e| failed.says(&e))?;
+        if !reads(&parsed) {
+            let mut words = statements::tokens(&statement.text).into_iter().map(|token| token.token.to_string());
+            // Behind EXPLAIN stands what would be done.
+            let wrapped = ["EXPLAIN", "ANALYZE", "VERBOSE", "ANALYSE"];
+            let word = words.find_map(|word| {
+                let word = word.to_uppercase();
+                (word.bytes().all(|b| b.is_ascii_uppercase()) && !wrapped.contains(&word.as_str())).then_some(word)
+            });
+            return Err(LakeError::NotAQuery(word.unwrap_or_else(|| "such statement".to_owned())));
+        }
+        if self.view.files {
+            self.register_files(&parsed, failed).await?;
+        }
+        let plan = state.statement_to_plan(parsed).await.map_err(|e| failed.says(&e))?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let plan = self.context.state().create_logical_plan(sql).await.map_err(LakeError::sql("the query"))?;
-        options.verify_plan(&plan).map_err(|e| LakeError::NotAQuery(e.strip_backtrace()))?;
-        let values: Vec<(&str, ScalarValue)> =
-            parameters.iter().map(|(name, text)| (*name, ScalarValue::from(*text))).collect();
-        let plan = plan.with_param_values(values).map_err(LakeError::sql("the query"))?;
-        let frame = self.context.execute_logical_plan(plan).await.map_err(LakeError::sql("the query"))?;
-        let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(LakeError::sql("the query"))?;
-        Ok(Rows { schema, batches })
+        let writes = |_| LakeError::NotAQuery("statement that defines or writes something".to_owned());
+        options.verify_plan(&plan).map_err(writes)?;
+        Ok(plan)
+    }
+}
+
+/// Whether a statement only reads.
+fn reads(statement: &Parsed) -> bool {
+    let ast = |ast: &Ast| {
+        matches!(
+            ast,
+            Ast::Query(_)
+                | Ast::ShowTables { .. }
+                | Ast::ShowColumns { .. }
+                | Ast::ShowFunctions { .. }
+                | Ast::ShowVariable { .. }
+                | Ast::ExplainTable { .. }
+        )
+    };
+    match statement {
+        Parsed::Statement(statement) => match statement.as_ref() {
+            Ast::Explain { statement, .. } => ast(statement),
+            other => ast(other),
+        },
+        Parsed::Explain(explain) => reads(&explain.statement),
+        _ => false,
+    }
+}
+
+/// Columns of one name would be one key of a JSON object: the second becomes `name_2`. A column without a name is
+/// called by its expression, as SQL writes it.
+fn distinct(fields: &arrow::datatypes::Fields) -> SchemaRef {
+    let mut seen = HashSet::new();
+    let fields = fields.iter().map(|field| {
+        let first = mistake::without_types(field.name());
+        let mut name = first.clone();
+        let mut n = 1;
+        while !seen.insert(name.clone()) {
+            n += 1;
+            name = format!("{first}_{n}");
+        }
+        Arc::new(field.as_ref().clone().with_name(name))
+    });
+    Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// What an error of a query is made of.
+#[derive(Clone)]
+pub(crate) struct Failed {
+    statement: Statement,
+    tables: Vec<String>,
+    absent: Vec<String>,
+    at: Option<String>,
+    files: bool,
+}
+
+impl Failed {
+    fn of(session: &Session, statement: &Statement) -> Self {
+        Self {
+            statement: statement.clone(),
+            tables: session.table_names(),
+            absent: session.absent.clone(),
+            at: session.view.at.as_ref().map(ToString::to_string),
+            files: session.view.files,
+        }
+    }
+
+    pub(crate) fn says(&self, error: &DataFusionError) -> LakeError {
+        let mut mistake = Mistake::new(error, &self.statement, &self.tables);
+        if let Some(at) = &self.at {
+            if mistake.file_missing {
+                return LakeError::Forgotten { table: "what the query reads".into(), at: at.clone() };
+            }
+            if let Some(table) =
+                self.absent.iter().find(|table| mistake.message == format!("there is no table {table}"))
+            {
+                mistake.message = format!("there was no table {table} at {at}");
+                mistake.hint = Some("it was made later; without --at it is there".into());
+            }
+        }
+        if !self.files && mistake.is_about_a_file() {
+            mistake.hint = Some("queries read local files only with --allow-files".into());
+        }
+        LakeError::Sql { what: self.statement.what(), source: Box::new(mistake) }
+    }
+}
+
+impl Query {
+    /// The columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next rows; none at the end.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, LakeError> {
+        let Some(batch) = self.stream.next().await else { return Ok(None) };
+        let batch = batch.map_err(|e| self.failed.says(&e))?;
+        // Types may differ in nullability only; the names are those of the result.
+        let columns = batch.columns().to_vec();
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let fields = self.schema.fields().iter().zip(&columns);
+        let fields = fields.map(|(field, column)| {
+            field.as_ref().clone().with_data_type(column.data_type().clone()).with_nullable(true)
+        });
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new_with_options(schema, columns, &options);
+        batch.map(Some).map_err(LakeError::columns("the result"))
+    }
+
+    /// All rows, in memory.
+    pub async fn collect(mut self) -> Result<Rows, LakeError> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await? {
+            batches.push(batch);
+        }
+        Ok(Rows { schema: self.schema, batches })
+    }
+
+    /// All rows as JSON objects; none when their text is longer than `limit` bytes.
+    pub async fn json(self, limit: usize) -> Result<Option<Vec<serde_json::Value>>, LakeError> {
+        let mut bytes = Vec::new();
+        let mut capped = write::Capped::new(&mut bytes, limit);
+        let written = self.write(OutputFormat::Json, &mut capped).await;
+        if capped.is_full() {
+            return Ok(None);
+        }
+        written?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| LakeError::Format("JSON", e.into()))
     }
 }
 
@@ -72,160 +249,14 @@ impl Rows {
         self.len() == 0
     }
 
-    /// Writes the result; a table no wider than `width` columns of text.
-    pub fn write(&self, format: OutputFormat, width: usize, out: &mut dyn Write) -> Result<(), LakeError> {
-        match format {
-            OutputFormat::Table => self.write_table(width, out).map_err(|e| LakeError::Format("table", e.into())),
-            OutputFormat::Json => self.write_json(out).map_err(|e| LakeError::Format("JSON", e.into())),
-            OutputFormat::Ndjson => {
-                let mut writer = arrow::json::LineDelimitedWriter::new(out);
-                self.batches
-                    .iter()
-                    .try_for_each(|batch| writer.write(batch))
-                    .and_then(|()| writer.finish())
-                    .map_err(|e| LakeError::Format("NDJSON", e.into()))
-            }
-            OutputFormat::Csv => self.write_csv(out).map_err(|e| LakeError::Format("CSV", e.into())),
-            OutputFormat::Parquet => self.write_parquet(out).map_err(|e| LakeError::Format("Parquet", e.into())),
-        }
-    }
-
     /// The rows as JSON objects.
     pub fn to_json(&self) -> Result<Vec<serde_json::Value>, LakeError> {
         let mut bytes = Vec::new();
-        self.write(OutputFormat::Json, 0, &mut bytes)?;
+        let mut writer = OutputFormat::Json.writer(&self.schema, &mut bytes)?;
+        for batch in &self.batches {
+            writer.write(batch)?;
+        }
+        writer.finish()?;
         serde_json::from_slice(&bytes).map_err(|e| LakeError::Format("JSON", e.into()))
     }
-
-    fn write_json(&self, out: &mut dyn Write) -> Result<(), arrow::error::ArrowError> {
-        if self.is_empty() {
-            return Ok(out.write_all(b"[]\n")?);
-        }
-        let mut writer = arrow::json::WriterBuilder::new()
-            .with_explicit_nulls(true)
-            .build::<_, arrow::json::writer::JsonArray>(&mut *out);
-        self.batches.iter().try_for_each(|batch| writer.write(batch))?;
-        writer.finish()?;
-        drop(writer);
-        Ok(out.write_all(b"\n")?)
-    }
-
-    fn write_csv(&self, out: &mut dyn Write) -> Result<(), arrow::error::ArrowError> {
-        let empty = RecordBatch::new_empty(self.schema.clone());
-        let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
-        // CSV has no lists and structs: they are written as text.
-        let flat = |batch: &RecordBatch| -> Result<RecordBatch, arrow::error::ArrowError> {
-            let columns = batch.columns().iter().map(|column| match column.data_type() {
-                DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::ListView(_) => {
-                    let options = FormatOptions::default();
-                    let texts = ArrayFormatter::try_new(column, &options)?;
-                    let texts = (0..column.len()).map(|i| (!column.is_null(i)).then(|| texts.value(i).to_string()));
-                    Ok(std::sync::Arc::new(arrow::array::StringArray::from_iter(texts)) as _)
-                }
-                _ => Ok(column.clone()),
-            });
-            let columns: Vec<arrow::array::ArrayRef> = columns.collect::<Result<_, arrow::error::ArrowError>>()?;
-            RecordBatch::try_from_iter(self.schema.fields().iter().map(|f| f.name().clone()).zip(columns))
-        };
-        for batch in if self.is_empty() { std::slice::from_ref(&empty) } else { &self.batches } {
-            writer.write(&flat(batch)?)?;
-        }
-        Ok(())
-    }
-
-    fn write_parquet(&self, out: &mut dyn Write) -> Result<(), parquet::errors::ParquetError> {
-        // Parquet is read from its end, so it is put together in memory first.
-        let mut bytes = Vec::new();
-        let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, self.schema.clone(), None)?;
-        self.batches.iter().try_for_each(|batch| writer.write(batch))?;
-        writer.close()?;
-        Ok(out.write_all(&bytes)?)
-    }
-
-    fn write_table(&self, width: usize, out: &mut dyn Write) -> Result<(), arrow::error::ArrowError> {
-        let options = FormatOptions::default().with_null("");
-        let mut columns: Vec<Vec<String>> = vec![Vec::new(); self.schema.fields().len()];
-        for batch in &self.batches {
-            for (cells, column) in columns.iter_mut().zip(batch.columns()) {
-                let texts = ArrayFormatter::try_new(column, &options)?;
-                cells.extend((0..column.len()).map(|i| shorten(&texts.value(i).to_string(), 60)));
-            }
-        }
-        let names: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
-        let mut widths: Vec<usize> = columns
-            .iter()
-            .zip(&names)
-            .map(|(cells, name)| cells.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(name.chars().count()))
-            .collect();
-        let least: Vec<usize> = self
-            .schema
-            .fields()
-            .iter()
-            .zip(&widths)
-            .zip(&names)
-            .map(|((field, width), name)| {
-                // A number cut short is another number.
-                if field.data_type().is_numeric() { *width } else { name.chars().count().max(12).min(*width) }
-            })
-            .collect();
-        if !fit(&mut widths, &least, width) {
-            return write_records(&names, &columns, self.len(), width, out);
-        }
-        let line = |cells: Vec<&str>| -> String {
-            let cells = cells.into_iter().zip(&widths).zip(self.schema.fields()).map(|((cell, width), field)| {
-                let cell = shorten(cell, *width);
-                let fill = " ".repeat(width - cell.chars().count());
-                if field.data_type().is_numeric() { format!("{fill}{cell}") } else { format!("{cell}{fill}") }
-            });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        };
-        writeln!(out, "{}", line(names.iter().map(String::as_str).collect()))?;
-        writeln!(
-            out,
-            "{}",
-            line(widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().iter().map(String::as_str).collect())
-        )?;
-        for row in 0..self.len() {
-            writeln!(out, "{}", line(columns.iter().map(|cells| cells[row].as_str()).collect()))?;
-        }
-        Ok(())
-    }
-}
-
-/// Takes from the widest columns until the line fits, none below its least width; false when it cannot fit.
-fn fit(widths: &mut [usize], least: &[usize], limit: usize) -> bool {
-    let gaps = widths.len().saturating_sub(1) * 2;
-    while limit > 0 && widths.iter().sum::<usize>() + gaps > limit {
-        let spare = widths.iter_mut().zip(least).filter(|(width, least)| **width > **least).max_by_key(|(w, _)| **w);
-        let Some((widest, _)) = spare else { return false };
-        *widest -= 1;
-    }
-    true
-}
-
-/// Rows too wide for the terminal, one figure a line.
-fn write_records(
-    names: &[String],
-    columns: &[Vec<String>],
-    rows: usize,
-    width: usize,
-    out: &mut dyn Write,
-) -> Result<(), arrow::error::ArrowError> {
-    let label = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for row in 0..rows {
-        writeln!(out, "── {} ──", row + 1)?;
-        for (name, cells) in names.iter().zip(columns) {
-            writeln!(out, "{name:<label$}  {}", shorten(&cells[row], width.saturating_sub(label + 2).max(8)))?;
-        }
-    }
-    Ok(())
-}
-
-fn shorten(text: &str, width: usize) -> String {
-    let text = text.replace(['\n', '\r', '\t'], " ");
-    if text.chars().count() <= width {
-        return text;
-    }
-    let cut: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{cut}…")
 }

@@ -1,9 +1,11 @@
 //! One DataFusion session over the lake: every Delta table by its two names, `features.*` as views, and a clock.
 
+use crate::at::At;
 use crate::columns::{events_schema, rejects_schema, timestamp_type};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
+use crate::query::{Yielding, bound_functions};
 use crate::table::{self, TableName};
 use arrow::array::{AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::cast;
@@ -11,10 +13,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use deltalake_core::DeltaTable;
 use domain::{Timestamp, fields};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,17 +29,45 @@ pub struct Session {
     pub context: SessionContext,
     /// Version of each Delta table in it: the last one that changed its rows, so that a compaction changes nothing.
     pub versions: BTreeMap<String, i64>,
+    pub(crate) view: View,
+    /// Tables that were not there yet at the view's moment.
+    pub(crate) absent: Vec<String>,
+}
+
+/// How a session sees the lake. The default is what the lake's own commands use: all of it, as it is now.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// As it was then; none: as it is.
+    pub at: Option<At>,
+    /// Queries may name local files as tables.
+    pub files: bool,
+    /// The memory of the queries that run at one time; what sorts and joins need beyond it goes to temporary files.
+    pub memory_bytes: Option<usize>,
 }
 
 impl Lake {
     /// Opens a session. `now` is what `session.clock` says, the bound of everything that learns.
     pub async fn session(&self, now: Timestamp) -> Result<Session, LakeError> {
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES)));
-        let runtime = runtime.build_arc().map_err(LakeError::sql("the engine"))?;
-        let context = engine(runtime)?;
-        let mut session = Session { context, versions: BTreeMap::new() };
-        for name in self.tables().await? {
-            self.register(&mut session, &name).await?;
+        self.session_of(now, View::default()).await
+    }
+
+    /// Opens a session that sees the lake in a certain way.
+    pub async fn session_of(&self, now: Timestamp, view: View) -> Result<Session, LakeError> {
+        let mut runtime = RuntimeEnvBuilder::new();
+        if let Some(bytes) = view.memory_bytes {
+            // Each operator that can spill gets its share, so that one does not starve the others into failing.
+            runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+        }
+        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?)?;
+        let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
+        let tables = self.tables().await?;
+        match session.view.at.clone() {
+            None => {
+                for name in tables {
+                    self.register(&mut session, &name).await?;
+                }
+            }
+            Some(at) => self.register_at(&mut session, tables, &at).await?,
         }
         for (name, schema) in empty_tables() {
             if !session.versions.contains_key(&name.to_string()) {
@@ -65,25 +97,38 @@ impl Lake {
     /// Registers a Delta table as it is now; also after it was rewritten in the same session.
     pub(crate) async fn register(&self, session: &mut Session, name: &TableName) -> Result<(), LakeError> {
         let Some(table) = table::open(&self.store, name).await? else { return Ok(()) };
+        Self::register_table(session, name, &table).await
+    }
+
+    pub(crate) async fn register_table(
+        session: &mut Session,
+        name: &TableName,
+        table: &DeltaTable,
+    ) -> Result<(), LakeError> {
         table
             .update_datafusion_session(&session.context.state())
             .map_err(LakeError::table("read", name.to_string()))?;
         let provider = table.table_provider().await.map_err(LakeError::sql(name.to_string()))?;
-        session.versions.insert(name.to_string(), table::data_version(&table).await);
+        session.versions.insert(name.to_string(), table::data_version(table).await);
         session.put(name, provider)
     }
 }
-
-/// What sorting and grouping may hold before it goes to temporary files.
-const MEMORY_BYTES: usize = 640 << 20;
 
 /// An engine without tables.
 fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     let mut config =
         SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
     config.options_mut().execution.time_zone = Some("UTC".into());
-    let mut context = SessionContext::new_with_config_rt(config, runtime);
+    config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(Yielding))
+        .build();
+    let mut context = SessionContext::new_with_state(state);
     datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
+    bound_functions(&context);
     context.register_udf(event_rank());
     Ok(context)
 }
@@ -119,7 +164,23 @@ impl Session {
         &self,
         others: &[(TableName, Arc<dyn TableProvider>)],
     ) -> Result<SessionContext, LakeError> {
-        let context = engine(self.context.runtime_env())?;
+        self.scoped_in(self.context.runtime_env(), others).await
+    }
+
+    /// An engine with the same tables that sorts and groups in so many bytes, and beyond them in temporary files.
+    pub(crate) async fn within(&self, memory_bytes: usize) -> Result<SessionContext, LakeError> {
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .build_arc();
+        self.scoped_in(runtime.map_err(LakeError::sql("the engine"))?, &[]).await
+    }
+
+    async fn scoped_in(
+        &self,
+        runtime: Arc<RuntimeEnv>,
+        others: &[(TableName, Arc<dyn TableProvider>)],
+    ) -> Result<SessionContext, LakeError> {
+        let context = engine(runtime)?;
         let catalog = self.context.catalog("lake");
         for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
             let Some(tables) = catalog.as_ref().and_then(|catalog| catalog.schema(&schema)) else { continue };
@@ -141,7 +202,12 @@ impl Session {
         for file in model::ordered(model::files("features"), &self.context)? {
             let mut reads = model::references(&file, &self.context)?.into_iter();
             if reads.all(|name| self.context.table_exist(name.as_str()).unwrap_or(false)) {
-                self.put(&file.name, model::plan(&self.context, &file).await?.into_view())?;
+                match self.plan(&file).await {
+                    Ok(plan) => self.put(&file.name, plan.into_view())?,
+                    // The tables of then may lack a column of today's view.
+                    Err(_) if self.view.at.is_some() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())

@@ -65,6 +65,16 @@ pub(crate) async fn open(store: &Store, name: &TableName) -> Result<Option<Delta
     }
 }
 
+/// The table as it was at a version that its log still has.
+pub(crate) async fn open_at(store: &Store, name: &TableName, version: i64) -> Result<Option<DeltaTable>, LakeError> {
+    let failed = LakeError::table("open", format!("{name} at version {version}"));
+    let builder = DeltaTableBuilder::from_url(store.table_url(&name.schema, &name.table)?);
+    match builder {
+        Ok(builder) => builder.with_version(version.unsigned_abs()).load().await.map(Some).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 /// The version of a loaded table.
 pub(crate) fn version(table: &DeltaTable) -> i64 {
     table.version().map_or(-1, |v| v as i64)

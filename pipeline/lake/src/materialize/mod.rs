@@ -26,6 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const TRIES: u32 = 20;
 
+/// What sorting and grouping may hold of a table that is made whole.
+const SORT_BYTES: usize = 640 << 20;
+
 /// What happened, or would happen, to one table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Built {
@@ -261,7 +264,11 @@ impl Lake {
                 Some(Rule { partition, follows: Follows::Tables(inputs) }) => {
                     self.write_all_days(session, file, partition, inputs).await?
                 }
-                _ => write::frame(&self.store, &file.name, session.plan(file).await?, partition).await?,
+                // Made whole at once: its sort is what could outgrow memory.
+                _ => {
+                    let frame = model::plan(&session.within(SORT_BYTES).await?, file).await?;
+                    write::frame(&self.store, &file.name, frame, partition).await?
+                }
             };
             let (rows, mode) = (new.rows, Mode::Replace);
             let change = Change { schema: &new.schema, partition, adds: new.adds, mode, origin };

@@ -1,0 +1,215 @@
+//! Results for programs: JSON, NDJSON, CSV and Parquet, written batch by batch as the rows come.
+
+use crate::error::LakeError;
+use crate::query::Query;
+use crate::query::cells::texts;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::json::writer::{JsonArray, LineDelimited};
+use arrow::json::{Writer as JsonWriter, WriterBuilder as JsonBuilder};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::io::Write;
+use std::sync::Arc;
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// Aligned columns for people.
+    #[default]
+    Table,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// With a header line (RFC 4180); lists and structs as text.
+    Csv,
+    /// For other engines.
+    Parquet,
+}
+
+type Out<'a> = &'a mut (dyn Write + Send);
+
+/// Rows on their way into a format.
+pub(crate) struct RowsWriter<'a> {
+    schema: SchemaRef,
+    rows: u64,
+    inner: Inner<'a>,
+}
+
+enum Inner<'a> {
+    Json(Box<JsonWriter<Vec<u8>, JsonArray>>, Out<'a>),
+    Ndjson(Box<JsonWriter<Out<'a>, LineDelimited>>),
+    Csv(Box<arrow::csv::Writer<Out<'a>>>),
+    Parquet(Box<ArrowWriter<Out<'a>>>),
+}
+
+impl Query {
+    /// Writes all rows for programs; gives their number. A table for people is written by [`Query::table`].
+    pub async fn write(mut self, format: OutputFormat, out: &mut (dyn Write + Send)) -> Result<u64, LakeError> {
+        if format == OutputFormat::Table {
+            return self.table(Default::default(), out).await.map(|shown| shown.rows as u64);
+        }
+        let mut writer = format.writer(&self.schema, out)?;
+        while let Some(batch) = self.next().await? {
+            writer.write(&batch)?;
+        }
+        writer.finish()
+    }
+}
+
+impl OutputFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "JSON",
+            Self::Ndjson => "NDJSON",
+            Self::Csv => "CSV",
+            Self::Parquet => "Parquet",
+        }
+    }
+
+    pub(crate) fn writer<'a>(self, schema: &SchemaRef, out: Out<'a>) -> Result<RowsWriter<'a>, LakeError> {
+        let schema = Arc::new(Schema::new(
+            schema
+                .fields()
+                .iter()
+                .map(|f| Field::new(f.name(), self.writable(f.data_type()), true))
+                .collect::<Vec<_>>(),
+        ));
+        let json = || JsonBuilder::new().with_explicit_nulls(true);
+        let inner = match self {
+            Self::Table | Self::Json => Inner::Json(Box::new(json().build::<_, JsonArray>(Vec::new())), out),
+            Self::Ndjson => Inner::Ndjson(Box::new(json().build::<_, LineDelimited>(out))),
+            Self::Csv => Inner::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out))),
+            Self::Parquet => {
+                // A row group is held until it is full.
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
+                    .set_max_row_group_row_count(Some(128 * 1024))
+                    .build();
+                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties));
+                Inner::Parquet(Box::new(writer.map_err(|e| LakeError::Format(self.name(), e.into()))?))
+            }
+        };
+        Ok(RowsWriter { schema, rows: 0, inner })
+    }
+
+    /// The type that a format can hold for a type of a result.
+    fn writable(self, data_type: &DataType) -> DataType {
+        match (self, data_type) {
+            (_, DataType::Union(..) | DataType::Null) => DataType::Utf8,
+            (Self::Csv, nested) if nested.is_nested() => DataType::Utf8,
+            (Self::Parquet, DataType::Interval(IntervalUnit::MonthDayNano)) => DataType::Utf8,
+            (Self::Parquet, DataType::ListView(item) | DataType::LargeListView(item)) => DataType::List(item.clone()),
+            (_, other) => other.clone(),
+        }
+    }
+}
+
+impl RowsWriter<'_> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let name = self.name();
+        let failed = |e: ArrowError| LakeError::Format(name, e.into());
+        let columns = batch.columns().iter().zip(self.schema.fields());
+        let columns = columns.map(|(column, field)| convert(column, field.data_type())).collect::<Result<_, _>>();
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns.map_err(failed)?, &options);
+        let batch = batch.map_err(failed)?;
+        self.rows += batch.num_rows() as u64;
+        match &mut self.inner {
+            Inner::Json(writer, out) => {
+                writer.write(&batch).map_err(failed)?;
+                drain(writer, out).map_err(|e| failed(e.into()))
+            }
+            Inner::Ndjson(writer) => writer.write(&batch).map_err(failed),
+            Inner::Csv(writer) => writer.write(&batch).map_err(failed),
+            Inner::Parquet(writer) => writer.write(&batch).map_err(|e| LakeError::Format(name, e.into())),
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Result<u64, LakeError> {
+        let name = self.name();
+        let failed = |e: ArrowError| LakeError::Format(name, e.into());
+        match &mut self.inner {
+            Inner::Json(writer, out) if self.rows > 0 => {
+                writer.finish().map_err(failed)?;
+                drain(writer, out).and_then(|()| out.write_all(b"\n")).map_err(|e| failed(e.into()))?;
+            }
+            Inner::Json(_, out) => out.write_all(b"[]\n").map_err(|e| failed(e.into()))?,
+            Inner::Ndjson(writer) => writer.finish().map_err(failed)?,
+            Inner::Csv(writer) if self.rows == 0 => {
+                writer.write(&RecordBatch::new_empty(self.schema.clone())).map_err(failed)?;
+            }
+            Inner::Csv(_) => {}
+            Inner::Parquet(writer) => {
+                writer.finish().map(|_| ()).map_err(|e| LakeError::Format(name, e.into()))?;
+            }
+        }
+        Ok(self.rows)
+    }
+
+    fn name(&self) -> &'static str {
+        match &self.inner {
+            Inner::Json(..) => "JSON",
+            Inner::Ndjson(_) => "NDJSON",
+            Inner::Csv(_) => "CSV",
+            Inner::Parquet(_) => "Parquet",
+        }
+    }
+}
+
+/// Hands on what a writer has in its buffer.
+fn drain(writer: &mut JsonWriter<Vec<u8>, JsonArray>, out: &mut Out<'_>) -> std::io::Result<()> {
+    let buffer = writer.get_mut();
+    out.write_all(buffer)?;
+    buffer.clear();
+    Ok(())
+}
+
+fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        from if from == to => Ok(column.clone()),
+        DataType::Null => Ok(arrow::array::new_null_array(to, column.len())),
+        _ if *to == DataType::Utf8 => Ok(Arc::new(StringArray::from(texts(column)?))),
+        _ => cast(column, to),
+    }
+}
+
+/// Memory that takes no more than it may.
+pub(crate) struct Capped<'a> {
+    bytes: &'a mut Vec<u8>,
+    limit: usize,
+    full: bool,
+}
+
+impl<'a> Capped<'a> {
+    pub(crate) fn new(bytes: &'a mut Vec<u8>, limit: usize) -> Self {
+        Self { bytes, limit, full: false }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+impl Write for Capped<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            self.full = true;
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
