@@ -1,6 +1,7 @@
 -- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
 -- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
--- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs that had ended.
+-- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs whose label was known
+-- by then. A run counts once its own label is known: a cause may be told by a later sample or rerun (marts.run_labels).
 -- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
 -- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held.
 with hours as (
@@ -57,11 +58,13 @@ runs as (
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
         case
-            when lag(ended_at) over job <= started_at
+            when lag(known_at) over job <= started_at
                 then case when lag(contended) over job then 1.0 else 0.0 end
         end as job_contended_last
     from marts.runs
-    where label is not null and label <> 'timeout' and ended_at <= (select now from session.clock)
+    -- What was cut off from outside or by the clock does not show how it would have fared.
+    where contended is not null and label not in ('timeout', 'preempted', 'infrastructure')
+        and known_at <= (select now from session.clock)
     window job as (partition by job_key order by started_at, run_id)
 ),
 

@@ -1,6 +1,8 @@
 -- One row per run: a command, a test or a CI run, what it used beside what it was allowed, and what held it up.
--- Reads staging.events, traces.events. Key: repo, run_id, started_at. A CI run reported several times keeps the report
--- that ended last; a rerun under the same number began at another time and is a run of its own.
+-- Reads staging.events, traces.events, marts.run_labels. Key: repo, run_id, started_at.
+-- A CI run reported several times keeps the report that ended last; a rerun under the same number began at another time
+-- and is a run of its own. A row depends on the reports of its run, the jobs of its run (repo, run_id), the traces that
+-- hold it, and what its labels depend on.
 with linked as (
     -- A run without a number that belongs to several pull requests is counted for the first.
     select event_id, min(pr_id) as pr_id
@@ -23,21 +25,29 @@ reports as (
     where type in ('command', 'test', 'ci_run')
 ),
 
-labelled as (
+outcomes as (
     select
         event_id,
-        case when result is not null then result when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end as result,
-        -- What held it up, strongest cause first. Null: nothing was measured, so nothing can be said.
-        case
-            when oom_killed then 'oom_kill'
-            when psi_memory_some >= 0.1 then 'memory_pressure'
-            when throttled_ratio >= 0.25 then 'cpu_throttled'
-            when psi_io_some >= 0.3 then 'io_stall'
-            when result = 'timeout' then 'timeout'
-            when coalesce(psi_memory_some, psi_io_some, throttled_ratio) is not null or oom_killed is not null then 'none'
-        end as label
+        coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as result,
+        coalesce(sha, json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha')) as sha,
+        -- GitHub tells of a workflow run and of its jobs: the run's time is its jobs' time.
+        coalesce(type = 'ci_run' and job is null and bool_or(job is not null) over (
+            partition by coalesce(repo, ''), case when type = 'ci_run' then run_id else event_id end
+        ), false) as has_jobs
     from staging.events
     where type in ('command', 'test', 'ci_run')
+),
+
+labels as (
+    select
+        event_id,
+        first_value(label order by rank) as label,
+        bool_or(label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall')) as held_up,
+        bool_or(label = 'none') as measured_free,
+        -- `none` says that its resources were measured: where that was later, contended is known only then.
+        greatest(first_value(known_at order by rank), max(case when label = 'none' then known_at end)) as known_at
+    from marts.run_labels
+    group by event_id
 )
 
 select
@@ -57,6 +67,8 @@ select
     e.workflow,
     e.job,
     e.runner,
+    x.sha,
+    x.has_jobs,
     e.ts as started_at,
     r.ended_at,
     e.duration_ms,
@@ -98,12 +110,13 @@ select
     e.psi_memory_some,
     e.psi_io_some,
     coalesce(x.result in ('failure', 'error', 'timeout'), false) as failed,
-    x.label,
-    x.label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall') as contended,
-    r.ended_at as known_at
+    b.label,
+    case when b.held_up then true when b.measured_free then false end as contended,
+    coalesce(b.known_at, r.ended_at) as known_at
 from reports r
 join staging.events e on r.event_id = e.event_id
-join labelled x on r.event_id = x.event_id
+join outcomes x on r.event_id = x.event_id
+left join labels b on r.event_id = b.event_id
 left join linked l on r.event_id = l.event_id
 where r.newest = 1
 order by started_at, run_id
