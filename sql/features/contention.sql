@@ -121,30 +121,30 @@ judged as (
 )
 
 select
-    u.unit,
-    u.unit_id,
-    u.key,
-    u.starts_at,
-    coalesce(j.given_at, u.known_at) as known_at,
-    case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label,
-    case when j.verdict is null then 'measured' else 'feedback' end as label_source,
-    case u.unit when 'run' then 1.0 else 0.0 end as is_run,
-    cast(date_part('hour', u.starts_at) as double) as hour_of_day,
-    cast(date_part('dow', u.starts_at) as double) as day_of_week,
-    u.churn,
-    u.job_contended_last,
-    u.cpu_limit_cores,
-    u.memory_limit_bytes,
-    u.cpu_share_1h,
-    u.cpu_peak_share_1h,
-    u.memory_share_1h,
-    u.throttled_1h,
-    u.contended_1h,
-    u.contended_24h_ago,
-    u.contended_rate_24h,
-    u.cpu_peak_share_24h,
-    u.memory_share_24h,
-    u.contended_rate_168h
+    u.unit, -- What the row is about. [one of: run, hour]
+    u.unit_id, -- Which one. [not null]
+    u.key, -- Resource, or the job key of a run.
+    u.starts_at, -- When it begins, UTC: every feature is known by then. [not null]
+    coalesce(j.given_at, u.known_at) as known_at, -- From when on the label is known.
+    case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label, -- Whether its limits killed it or held it up; null: not known yet, to be predicted.
+    case when j.verdict is null then 'measured' else 'feedback' end as label_source, -- Who says so. [one of: measured, feedback]
+    case u.unit when 'run' then 1.0 else 0.0 end as is_run, -- 1 for a run, 0 for an hour.
+    cast(date_part('hour', u.starts_at) as double) as hour_of_day, -- Hour at which it begins, UTC. [0 to 23]
+    cast(date_part('dow', u.starts_at) as double) as day_of_week, -- Weekday on which it begins, 0 is Sunday. [0 to 6]
+    u.churn, -- Lines of source and tests changed by what the run builds.
+    u.job_contended_last, -- Whether the job's run before was held up, if that was known by then.
+    u.cpu_limit_cores, -- Processor limit, cores.
+    u.memory_limit_bytes, -- Memory limit, bytes.
+    u.cpu_share_1h, -- Mean processor use over its limit, in the hour before.
+    u.cpu_peak_share_1h, -- Largest processor use over its limit, in the hour before.
+    u.memory_share_1h, -- Largest memory use over its limit, in the hour before.
+    u.throttled_1h, -- Throttled share of CFS periods, in the hour before.
+    u.contended_1h, -- Whether the hour before was held up.
+    u.contended_24h_ago, -- Whether the same hour of the day before was held up.
+    u.contended_rate_24h, -- Share of the day before's hours that were held up.
+    u.cpu_peak_share_24h, -- Largest processor use over its limit, in the day before.
+    u.memory_share_24h, -- Largest memory use over its limit, in the day before.
+    u.contended_rate_168h -- Share of the week before's hours that were held up.
 from units u
 left join judged j on u.unit_id = j.unit_id
 order by u.starts_at, u.unit_id

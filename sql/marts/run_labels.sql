@@ -283,14 +283,14 @@ explained as (
 )
 
 select
-    event_id,
-    repo,
-    own_id as run_id,
-    started_at,
-    label,
-    rank,
-    known_at,
-    evidence
+    event_id, -- The report of the run in staging.events. [not null; in staging.events.event_id]
+    repo, -- Repository, `owner/name`; empty where none is known.
+    own_id as run_id, -- The run, as in marts.runs. [not null]
+    started_at, -- When the run began.
+    label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, preempted, infrastructure, timeout, flaky, none]
+    rank, -- Which cause counts where there are several: the smallest. [1 to 9]
+    known_at, -- From when on this could be known, and nothing may use it earlier. [not null]
+    evidence -- What it was told by, as a sentence.
 from explained
 where holds
 order by event_id, rank

@@ -51,32 +51,32 @@ labels as (
 )
 
 select
-    r.own_id as run_id,
+    r.own_id as run_id, -- Of a CI run its number and job, else the event. [not null]
     e.event_id,
-    coalesce(e.pr_id, l.pr_id) as pr_id,
-    e.pr_id is not null as names_pr,
+    coalesce(e.pr_id, l.pr_id) as pr_id, -- Pull request it ran for: named by it, or the first of those it is linked to.
+    e.pr_id is not null as names_pr, -- Whether the run itself names the pull request. [not null]
     e.type,
-    coalesce(e.kind, case e.type when 'ci_run' then 'ci' when 'test' then 'test' else 'other' end) as kind,
+    coalesce(e.kind, case e.type when 'ci_run' then 'ci' when 'test' then 'test' else 'other' end) as kind, -- Kind of work: build, test, lint, run, ci, other. [not null]
     e.repo,
     e.branch,
     e.developer,
     e.env,
     e.resource,
-    concat_ws(' ', e.repo, nullif(concat_ws('/', e.workflow, e.job), ''), left(e.command, 80)) as job_key,
+    concat_ws(' ', e.repo, nullif(concat_ws('/', e.workflow, e.job), ''), left(e.command, 80)) as job_key, -- Repository, workflow, job and command: runs of one key repeat the same work. [not null]
     e.command,
     e.workflow,
     e.job,
     e.runner,
-    x.sha,
-    x.has_jobs,
-    e.ts as started_at,
-    r.ended_at,
-    e.duration_ms,
-    e.queued_ms,
-    x.result,
+    x.sha, -- Commit it ran on.
+    x.has_jobs, -- It is a whole workflow run whose jobs are rows of their own: sums leave it out. [not null]
+    e.ts as started_at, -- When it began, UTC. [not null]
+    r.ended_at, -- When it ended, UTC. [not null]
+    e.duration_ms, -- How long it took, ms. [>= 0]
+    e.queued_ms, -- How long it waited for a machine, ms. [>= 0]
+    x.result, -- How it ended, in OpenTelemetry's words; of a command by its exit code.
     e.exit_code,
     e.passed,
-    e.failed as failed_tests,
+    e.failed as failed_tests, -- Tests that failed. [>= 0]
     e.skipped,
     e.language,
     e.from_fork,
@@ -104,15 +104,15 @@ select
     e.io_write_bytes,
     e.cpu_limit_cores,
     e.memory_limit_bytes,
-    e.throttled_ratio,
+    e.throttled_ratio, -- Share of the CFS periods in which it was throttled. [0 to 1]
     e.oom_killed,
-    e.psi_cpu_some,
-    e.psi_memory_some,
-    e.psi_io_some,
-    coalesce(x.result in ('failure', 'error', 'timeout'), false) as failed,
-    b.label,
-    case when b.held_up then true when b.measured_free then false end as contended,
-    coalesce(b.known_at, r.ended_at) as known_at
+    e.psi_cpu_some, -- Share of the run in which some task waited for a processor (PSI). [0 to 1]
+    e.psi_memory_some, -- Share of the run in which some task waited for memory (PSI). [0 to 1]
+    e.psi_io_some, -- Share of the run in which some task waited for a disk (PSI). [0 to 1]
+    coalesce(x.result in ('failure', 'error', 'timeout'), false) as failed, -- It did not succeed: failure, error or timeout. [not null]
+    b.label, -- What explains how it went, the strongest cause of marts.run_labels; null where nothing is known.
+    case when b.held_up then true when b.measured_free then false end as contended, -- Its limits killed it or held it up; null where its resources were not measured.
+    coalesce(b.known_at, r.ended_at) as known_at -- From when on label and contended are known: nothing may use them earlier. [not null]
 from reports r
 join staging.events e on r.event_id = e.event_id
 join outcomes x on r.event_id = x.event_id

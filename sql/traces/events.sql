@@ -36,13 +36,13 @@ linked as (
 )
 
 select
-    md5(l.pr_id) as trace_id,
-    l.pr_id,
-    row_number() over (partition by l.pr_id order by l.ts, coalesce(t.rank, 1000), l.event_id) as seq,
-    l.event_id,
+    md5(l.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
+    l.pr_id, -- Pull request, `owner/name#number`. [not null; in traces.traces.pr_id]
+    row_number() over (partition by l.pr_id order by l.ts, coalesce(t.rank, 1000), l.event_id) as seq, -- Place of the event in the trace, from 1 without gaps. [>= 1]
+    l.event_id, -- The event. [not null; in staging.events.event_id]
     l.ts,
     l.type,
-    l.link_rule,
+    l.link_rule, -- Why the event belongs to the pull request. [not null]
     l.repo,
     l.branch,
     l.developer,

@@ -96,50 +96,50 @@ ends as (
 )
 
 select
-    md5(t.pr_id) as trace_id,
-    t.pr_id,
+    md5(t.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
+    t.pr_id, -- Pull request, `owner/name#number`. [not null]
     t.repo,
-    coalesce(t.pr_branch, t.any_branch) as branch,
-    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title,
+    coalesce(t.pr_branch, t.any_branch) as branch, -- Branch of the pull request, else one that its events name.
+    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title, -- Newest title.
     case
         when e.merged_at is not null then 'merged'
         when e.closed_at is not null then 'closed'
         else 'open'
-    end as status,
-    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at,
-    e.merged_at,
-    e.closed_at,
-    t.started_at,
-    t.ended_at,
-    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds,
-    t.developer,
-    t.languages,
-    greatest(t.commits, coalesce(s.commits, 0)) as commits,
-    t.pushes,
-    t.comments,
-    t.review_comments,
-    t.reviews,
-    t.runs,
-    t.edits,
-    t.events,
+    end as status, -- Where it stands. [one of: open, merged, closed]
+    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at, -- When it was opened, UTC; else its first event. [not null]
+    e.merged_at, -- When it was merged.
+    e.closed_at, -- When it was closed for good, with or without a merge.
+    t.started_at, -- First event. [not null]
+    t.ended_at, -- End of the last event, as far as it is known. [not null]
+    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds, -- First event to the end of the last, s. [>= 0]
+    t.developer, -- Keyed hash of who opened it.
+    t.languages, -- Programming languages that its events name or its files show.
+    greatest(t.commits, coalesce(s.commits, 0)) as commits, -- Commits. [>= 0]
+    t.pushes, -- Pushes. [>= 0]
+    t.comments, -- Comments on the pull request. [>= 0]
+    t.review_comments, -- Comments on lines of code. [>= 0]
+    t.reviews, -- Reviews, approvals among them. [>= 0]
+    t.runs, -- Commands, tests and CI runs. [>= 0]
+    t.edits, -- Edits of files. [>= 0]
+    t.events, -- Events of the trace, snapshots left out. [>= 0]
     -- A whole trace has an opening, commits, runs and a review.
     (case when t.opened_at is not null then 1 else 0 end
         + case when t.commits > 0 then 1 else 0 end
         + case when t.runs > 0 then 1 else 0 end
-        + case when t.reviews + t.review_comments > 0 then 1 else 0 end) / 4.0 as completeness,
+        + case when t.reviews + t.review_comments > 0 then 1 else 0 end) / 4.0 as completeness, -- Share of what a whole trace has that this one has. [0 to 1]
     concat_ws(
         ',',
         case when t.opened_at is null then 'opened' end,
         case when t.commits = 0 then 'commits' end,
         case when t.runs = 0 then 'runs' end,
         case when t.reviews + t.review_comments = 0 then 'reviews' end
-    ) as gaps,
+    ) as gaps, -- What it lacks of that, separated by commas.
     -- How far the sources' clocks disagree at least: what happened to the pull request before it was opened.
     case
         when t.opened_at > t.first_pr_event_at
             then (to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at)) * 1000
         else 0
-    end as clock_skew_ms,
+    end as clock_skew_ms, -- How far the sources' clocks disagree at least, ms. [>= 0]
     t.context
 from totals t
 join ends e on t.pr_id = e.pr_id

@@ -6,6 +6,7 @@
 mod check;
 mod columns;
 mod compact;
+mod documentation;
 mod error;
 mod export;
 mod formats;
@@ -28,6 +29,7 @@ mod writers;
 
 pub use check::Finding;
 pub use compact::Compacted;
+pub use documentation::{ColumnDocumentation, Rule, TableDocumentation, documentation, documented};
 pub use error::LakeError;
 pub use formats::{FORMATS, Format};
 pub use ingest::{IngestReport, IngestSpec, RejectLimit, RetryReport};

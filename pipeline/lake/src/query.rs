@@ -1,5 +1,6 @@
 //! Ad-hoc SQL: read-only by construction, in the format that the next program wants.
 
+use crate::documentation;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::session::Session;
@@ -9,6 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::context::SQLOptions;
 use datafusion::scalar::ScalarValue;
 use domain::Timestamp;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 /// How a result is written.
@@ -48,11 +50,26 @@ impl Session {
 
     /// Runs one query with parameters: `$name` stands for a text, which is never pasted into the query.
     pub async fn query_with(&self, sql: &str, parameters: &[(&str, &str)]) -> Result<Rows, LakeError> {
+        let values = parameters.iter().map(|(name, text)| ((*name).to_owned(), ScalarValue::from(*text))).collect();
+        self.query_bound(sql, values).await
+    }
+
+    /// Runs one query whose parameters are texts or null.
+    pub async fn query_report(
+        &self,
+        sql: &str,
+        parameters: &BTreeMap<String, Option<String>>,
+    ) -> Result<Rows, LakeError> {
+        let value = |text: &Option<String>| ScalarValue::Utf8(text.clone());
+        self.query_bound(sql, parameters.iter().map(|(name, text)| (name.clone(), value(text))).collect()).await
+    }
+
+    async fn query_bound(&self, sql: &str, values: Vec<(String, ScalarValue)>) -> Result<Rows, LakeError> {
+        let described = documentation::described(sql, &self.context);
+        let sql = described.as_deref().unwrap_or(sql);
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let plan = self.context.state().create_logical_plan(sql).await.map_err(LakeError::sql("the query"))?;
         options.verify_plan(&plan).map_err(|e| LakeError::NotAQuery(e.strip_backtrace()))?;
-        let values: Vec<(&str, ScalarValue)> =
-            parameters.iter().map(|(name, text)| (*name, ScalarValue::from(*text))).collect();
         let plan = plan.with_param_values(values).map_err(LakeError::sql("the query"))?;
         let frame = self.context.execute_logical_plan(plan).await.map_err(LakeError::sql("the query"))?;
         let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());

@@ -1,6 +1,7 @@
 //! One DataFusion session over the lake: every Delta table by its two names, `features.*` as views, and a clock.
 
 use crate::columns::{events_schema, rejects_schema, timestamp_type};
+use crate::documentation;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -42,6 +43,9 @@ impl Lake {
         }
         session.put(&TableName { schema: "session".into(), table: "clock".into() }, Arc::new(clock(now)?))?;
         session.put(&TableName { schema: "session".into(), table: "event_types".into() }, Arc::new(event_types()?))?;
+        for (name, table) in documentation::tables()? {
+            session.put(&name, Arc::new(table))?;
+        }
         session.register_views().await?;
         Ok(session)
     }

@@ -5,6 +5,7 @@ use crate::failure::{Exit, Failure};
 use clap::{Args, ValueEnum};
 use lake::{OutputFormat, Rows, Session};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -14,7 +15,9 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Tables: staging.events, staging.rejects, traces.*, marts.*, features.*,
 predictions.*, plans.* (`show tables`); session.clock has one row with `now`.
--f takes a file, or the name of a report: starved-or-idle, slowest-jobs.
+-f takes a file, or the name of a report: flakiest-tests, plans-helped, pr-cost,
+queue-by-hour, slowest-jobs, starved-or-idle. The head of sql/reports/NAME.sql
+says which parameters it takes (--param repo=acme/api).
 Without a query, statements are read from standard input, each ended by `;`.")]
 pub struct SqlArgs {
     /// The query
@@ -22,6 +25,9 @@ pub struct SqlArgs {
     /// Read the query from a file, or run a report by its name
     #[arg(short, long, value_name = "FILE", conflicts_with = "query")]
     file: Option<PathBuf>,
+    /// Give a parameter of the file or report a value, such as repo=acme/api
+    #[arg(long = "param", value_name = "NAME=VALUE", requires = "file", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = Form::Table)]
     format: Form,
@@ -55,13 +61,30 @@ impl From<Form> for OutputFormat {
 /// Runs what was asked.
 pub async fn run(context: &Context, args: SqlArgs) -> Result<Answer, Failure> {
     let session = context.lake().await?.session(context.now).await?;
-    let query = match (&args.query, &args.file) {
-        (Some(query), _) => query.clone(),
-        (None, Some(file)) => read(file)?,
+    let rows = match (&args.query, &args.file) {
+        (Some(query), _) => session.query(query).await?,
+        (None, Some(file)) => {
+            let text = read(file)?;
+            session.query_report(&text, &values(&text, &args.parameters)).await?
+        }
         (None, None) => return lines(context, &session, &args).await,
     };
-    let rows = session.query(&query).await?;
     answer(context, &rows, &args).map(Answer::done)
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What was given, and for the rest what the head declares: `-- Parameter repo: text, default null`.
+fn values(text: &str, given: &[(String, String)]) -> BTreeMap<String, Option<String>> {
+    let head = text.lines().filter_map(|line| line.strip_prefix("-- Parameter ")?.split_once(": "));
+    let default =
+        |rest: &str| rest.split_once("default ")?.1.split(' ').next().filter(|word| *word != "null").map(str::to_owned);
+    let mut values: BTreeMap<_, _> = head.map(|(name, rest)| (name.to_owned(), default(rest))).collect();
+    values.extend(given.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
+    values
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {
