@@ -1,6 +1,7 @@
 -- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
 -- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
--- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs that had ended.
+-- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs whose label was known
+-- by then. A run counts once its own label is known: a cause may be told by a later sample or rerun (marts.run_labels).
 -- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
 -- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held.
 with hours as (
@@ -57,11 +58,13 @@ runs as (
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
         case
-            when lag(ended_at) over job <= started_at
+            when lag(known_at) over job <= started_at
                 then case when lag(contended) over job then 1.0 else 0.0 end
         end as job_contended_last
     from marts.runs
-    where label is not null and label <> 'timeout' and ended_at <= (select now from session.clock)
+    -- What was cut off from outside or by the clock does not show how it would have fared.
+    where contended is not null and label not in ('timeout', 'preempted', 'infrastructure')
+        and known_at <= (select now from session.clock)
     window job as (partition by job_key order by started_at, run_id)
 ),
 
@@ -118,30 +121,30 @@ judged as (
 )
 
 select
-    u.unit,
-    u.unit_id,
-    u.key,
-    u.starts_at,
-    coalesce(j.given_at, u.known_at) as known_at,
-    case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label,
-    case when j.verdict is null then 'measured' else 'feedback' end as label_source,
-    case u.unit when 'run' then 1.0 else 0.0 end as is_run,
-    cast(date_part('hour', u.starts_at) as double) as hour_of_day,
-    cast(date_part('dow', u.starts_at) as double) as day_of_week,
-    u.churn,
-    u.job_contended_last,
-    u.cpu_limit_cores,
-    u.memory_limit_bytes,
-    u.cpu_share_1h,
-    u.cpu_peak_share_1h,
-    u.memory_share_1h,
-    u.throttled_1h,
-    u.contended_1h,
-    u.contended_24h_ago,
-    u.contended_rate_24h,
-    u.cpu_peak_share_24h,
-    u.memory_share_24h,
-    u.contended_rate_168h
+    u.unit, -- What the row is about. [one of: run, hour]
+    u.unit_id, -- Which one. [not null]
+    u.key, -- Resource, or the job key of a run.
+    u.starts_at, -- When it begins, UTC: every feature is known by then. [not null]
+    coalesce(j.given_at, u.known_at) as known_at, -- From when on the label is known.
+    case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label, -- Whether its limits killed it or held it up; null: not known yet, to be predicted.
+    case when j.verdict is null then 'measured' else 'feedback' end as label_source, -- Who says so. [one of: measured, feedback]
+    case u.unit when 'run' then 1.0 else 0.0 end as is_run, -- 1 for a run, 0 for an hour.
+    cast(date_part('hour', u.starts_at) as double) as hour_of_day, -- Hour at which it begins, UTC. [0 to 23]
+    cast(date_part('dow', u.starts_at) as double) as day_of_week, -- Weekday on which it begins, 0 is Sunday. [0 to 6]
+    u.churn, -- Lines of source and tests changed by what the run builds.
+    u.job_contended_last, -- Whether the job's run before was held up, if that was known by then.
+    u.cpu_limit_cores, -- Processor limit, cores.
+    u.memory_limit_bytes, -- Memory limit, bytes.
+    u.cpu_share_1h, -- Mean processor use over its limit, in the hour before.
+    u.cpu_peak_share_1h, -- Largest processor use over its limit, in the hour before.
+    u.memory_share_1h, -- Largest memory use over its limit, in the hour before.
+    u.throttled_1h, -- Throttled share of CFS periods, in the hour before.
+    u.contended_1h, -- Whether the hour before was held up.
+    u.contended_24h_ago, -- Whether the same hour of the day before was held up.
+    u.contended_rate_24h, -- Share of the day before's hours that were held up.
+    u.cpu_peak_share_24h, -- Largest processor use over its limit, in the day before.
+    u.memory_share_24h, -- Largest memory use over its limit, in the day before.
+    u.contended_rate_168h -- Share of the week before's hours that were held up.
 from units u
 left join judged j on u.unit_id = j.unit_id
 order by u.starts_at, u.unit_id

@@ -12,7 +12,7 @@ select
     duration_ms,
     failed,
     result,
-    names_pr as is_pr, -- the branch rule would know of pull requests opened later
+    names_pr as is_pr, -- Whether it names a pull request; the branch rule would know of those opened later.
     from_fork,
     jobs,
     commits,

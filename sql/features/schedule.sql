@@ -13,7 +13,13 @@ with announced as (
     where type = 'schedule' and ts <= (select now from session.clock)
 )
 
-select schedule_event_id, resource, event_type, start_time, end_time, scale
+select
+    schedule_event_id,
+    resource, -- Resource or environment it touches; null: all.
+    event_type,
+    start_time,
+    end_time,
+    scale -- Expected load as a multiple of the usual; null where not told. [>= 0]
 from announced
 where newest = 1
 order by start_time, schedule_event_id

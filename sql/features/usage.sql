@@ -6,9 +6,9 @@ select
     interval_s,
     cpu_cores,
     cpu_limit_cores,
-    cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes) as double) as memory_bytes,
-    cast(memory_limit_bytes as double) as memory_limit_bytes,
-    coalesce(oom_kills, 0) as oom_kills,
+    cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes) as double) as memory_bytes, -- Larger of working set and peak, bytes.
+    cast(memory_limit_bytes as double) as memory_limit_bytes, -- Memory limit, bytes.
+    coalesce(oom_kills, 0) as oom_kills, -- Processes killed for memory in the interval, 0 where not told. [>= 0]
     throttled_ratio
 from marts.usage
 where ts <= (select now from session.clock)

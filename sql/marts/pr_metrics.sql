@@ -1,73 +1,245 @@
 -- One row per pull request: how long each phase took, what was done, what it cost.
--- Reads traces.traces, traces.events, staging.events, marts.runs. Key: pr_id. Times in seconds; null where a phase has no end.
---   coding   first commit to opening             pickup  opening to the first reaction of somebody else
---   review   that reaction to the merge          cycle   first commit (or the opening, if earlier) to the merge
--- Only reviews and comments by somebody else than the author, before the merge, end the pickup phase: the author's own
--- comments, label changes and checks do not (DevLake once showed 331 h where it was 13 h).
-with moments as (
+-- Reads traces.traces, traces.events, marts.runs. Key: pr_id.
+-- A row depends on the trace of its pull request (pr_id) and on the runs of it.
+-- Partition: trace_date
+-- Follows: traces.traces, traces.events, marts.runs by pr_id
+--
+-- The phases are those of Apache DevLake's pull-request metrics (coding, pickup, review) and of LinearB's cycle time, with
+-- what these got wrong put right; the cases are in tests/sql/marts/pr_metrics. Of a pull request with a reaction and a merge
+-- they add up exactly: cycle = coding + pickup + review + away (DevLake #4562 was a second off). Times are in seconds
+-- between moments in UTC; a phase that has not ended is null, never 0.
+with moves as (
     select
-        t.pr_id,
-        min(case when e.type = 'commit' then e.ts end) as first_commit_at,
+        e.pr_id,
+        e.seq,
+        e.ts,
+        e.type,
+        e.action,
+        e.developer,
+        e.sha,
+        json_get_str(e.payload, 'message') as message,
+        e.insertions,
+        e.deletions,
+        t.created_at,
+        t.merged_at,
+        t.developer as author,
+        -- A rebase writes the commit's own time anew and keeps the author's.
+        arrow_try_cast(json_get_str(e.payload, 'authored_at'), 'Timestamp(Microsecond, Some("UTC"))') as authored_at,
+        -- A bot that comments within seconds is no pickup (DevLake #8974: pickup times near zero).
+        coalesce(json_get_bool(e.payload, 'by_bot'), false) as by_bot,
+        case
+            when e.action in ('closed', 'merged') then true
+            when e.action in ('opened', 'reopened') then false
+        end as closes,
+        case
+            when e.action in ('convert_to_draft', 'converted_to_draft') then true
+            when e.action = 'ready_for_review' then false
+        end as drafts
+    from traces.events e
+    join traces.traces t on e.pr_id = t.pr_id
+    where e.type in ('pr', 'commit', 'push') and e.action is distinct from 'snapshot'
+),
+
+-- Where the pull request stood at each event: closed, or a draft, nobody was asked to look at it. One whose first word about
+-- drafts is "ready" was opened as one.
+stands as (
+    select
+        *,
+        coalesce(last_value(closes) ignore nulls over so_far, false)
+            or coalesce(
+                last_value(drafts) ignore nulls over so_far,
+                not first_value(drafts) ignore nulls over (
+                    partition by pr_id order by seq rows between unbounded preceding and unbounded following
+                ),
+                false
+            ) as away,
+        lead(ts) over (partition by pr_id order by seq) as next_at
+    from moves
+    window so_far as (partition by pr_id order by seq rows between unbounded preceding and current row)
+),
+
+moments as (
+    select
+        pr_id,
+        min(case when type = 'commit' and ts <= created_at then ts end) as committed_at,
+        -- After a force-push no commit may be older than the opening; then the author's times say when it began.
+        min(case when type = 'commit' and authored_at <= created_at then authored_at end) as authored_at,
+        -- The first reaction of another person, between the opening and the merge, while it was open and no draft. The
+        -- author's own words, labels, requests and checks are no reaction. The time is that of the comment, not of its last
+        -- edit (DevLake #6367: an edit made 331 h of 13 h).
         min(case
-            when e.action in ('reviewed', 'approved', 'commented', 'review_commented')
-                and e.developer <> t.developer and e.ts >= t.created_at and e.ts <= coalesce(t.merged_at, e.ts)
-            then e.ts
+            when action in ('reviewed', 'approved', 'commented', 'review_commented')
+                and developer <> author and not by_bot and not away
+                and ts >= created_at and ts <= coalesce(merged_at, ts)
+            then ts
         end) as first_reaction_at,
-        min(case when e.action = 'approved' then e.ts end) as first_approval_at,
-        -- A push repeats what its commits say. Doubles: one absurd count must not overflow the sum.
-        coalesce(sum(case when e.type = 'commit' then cast(e.insertions as double) end), sum(cast(e.insertions as double))) as insertions,
-        coalesce(sum(case when e.type = 'commit' then cast(e.deletions as double) end), sum(cast(e.deletions as double))) as deletions
-    from traces.traces t
-    join traces.events l on t.pr_id = l.pr_id
-    join staging.events e on l.event_id = e.event_id
-    group by t.pr_id
+        min(case when action = 'approved' and not by_bot and ts <= coalesce(merged_at, ts) then ts end) as approved_at,
+        count(case when action = 'approved' and not by_bot and ts <= coalesce(merged_at, ts) then 1 end) as approvals,
+        count(distinct case
+            when action in ('reviewed', 'approved', 'review_commented') and developer <> author and not by_bot
+                and ts <= coalesce(merged_at, ts)
+            then developer
+        end) as reviewers,
+        count(case when action in ('head_ref_force_pushed', 'force_pushed') then 1 end) as force_pushes,
+        count(case when action = 'reopened' then 1 end) as reopenings
+    from stands
+    group by pr_id
+),
+
+-- How long it was closed or a draft between its opening and its merge, before the first reaction and after it.
+away as (
+    select
+        s.pr_id,
+        sum(greatest(0, to_unixtime(least(s.next_at, m.first_reaction_at, s.merged_at)) - to_unixtime(greatest(s.ts, s.created_at))))
+            as before_reaction,
+        sum(case
+            when m.first_reaction_at is not null
+            then greatest(0, to_unixtime(least(s.next_at, s.merged_at)) - to_unixtime(greatest(s.ts, m.first_reaction_at)))
+        end) as after_reaction
+    from stands s
+    join moments m on s.pr_id = m.pr_id
+    where s.away and s.next_at is not null
+    group by s.pr_id
+),
+
+-- A commit counts once, however many sources tell of it and however often a rebase wrote it anew: that keeps the author's
+-- time and the message. Doubles: one absurd count must not overflow the sum.
+commits as (
+    select
+        pr_id,
+        last_value(cast(insertions as double) order by seq) as insertions,
+        last_value(cast(deletions as double) order by seq) as deletions
+    from moves
+    where type = 'commit'
+    group by pr_id, coalesce(concat(cast(authored_at as varchar), ' ', message), sha)
+),
+
+changes as (
+    select pr_id, sum(insertions) as insertions, sum(deletions) as deletions
+    from commits
+    group by pr_id
+),
+
+-- A push repeats what its commits say; it counts where there are none.
+pushes as (
+    select pr_id, sum(cast(insertions as double)) as insertions, sum(cast(deletions as double)) as deletions
+    from moves
+    where type = 'push'
+    group by pr_id
 ),
 
 runs as (
     select
-        pr_id,
+        r.pr_id,
         count(*) as runs,
-        count(case when type = 'ci_run' then 1 end) as ci_runs,
-        count(case when failed then 1 end) as failed_runs,
-        sum(duration_ms) as run_ms,
-        sum(queued_ms) as queued_ms,
-        sum(cpu_ms) / 3600000.0 as core_hours,
-        sum(cast(memory_peak_bytes as double) * duration_ms) / 1073741824.0 / 3600000.0 as gib_hours
-    from marts.runs
-    where pr_id is not null
-    group by pr_id
+        count(case when r.type = 'ci_run' then 1 end) as ci_runs,
+        count(case when r.failed then 1 end) as failed_runs,
+        count(case when r.flaky then 1 end) as flaky_runs,
+        count(case when r.label in ('infrastructure', 'preempted') then 1 end) as infrastructure_runs,
+        count(case when r.contended then 1 end) as contended_runs,
+        count(r.cpu_ms) as measured_runs,
+        sum(case when r.type = 'ci_run' then r.queued_ms end) as ci_queued_ms,
+        sum(case when r.type = 'ci_run' then r.duration_ms end) as ci_run_ms,
+        sum(r.duration_ms) as run_ms,
+        sum(r.cpu_ms) / 3600000.0 as core_hours,
+        sum(cast(r.memory_peak_bytes as double) * r.duration_ms) / 1073741824.0 / 3600000.0 as gib_hours,
+        sum(r.cpu_limit_cores * r.duration_ms) / 3600000.0 as held_core_hours,
+        sum(cast(r.memory_limit_bytes as double) * r.duration_ms) / 1073741824.0 / 3600000.0 as held_gib_hours
+    from (
+        select
+            pr_id, type, failed, flaky, label, contended, cpu_ms, queued_ms, memory_peak_bytes, memory_limit_bytes,
+            cpu_limit_cores,
+            least(duration_ms, 31536000000) as duration_ms -- no duration counts for more than a year
+        from marts.runs
+        -- The time of a workflow run is that of its jobs: counting both would double the cost.
+        where pr_id is not null and not has_jobs
+    ) r
+    group by r.pr_id
+),
+
+phases as (
+    select
+        t.pr_id,
+        t.trace_id,
+        t.trace_date,
+        t.repo,
+        t.status,
+        t.created_at,
+        t.merged_at,
+        t.commits,
+        t.comments,
+        t.review_comments,
+        t.reviews,
+        coalesce(m.committed_at, m.authored_at) as first_commit_at,
+        m.first_reaction_at,
+        m.approved_at,
+        m.approvals,
+        m.reviewers,
+        m.force_pushes,
+        m.reopenings,
+        coalesce(a.before_reaction, 0) as away_before,
+        coalesce(a.after_reaction, 0) as away_after
+    from traces.traces t
+    left join moments m on t.pr_id = m.pr_id
+    left join away a on t.pr_id = a.pr_id
 )
 
 select
-    t.pr_id,
-    t.trace_id,
-    t.repo,
-    t.status,
-    t.created_at,
-    t.merged_at,
+    p.pr_id,
+    p.trace_id,
+    p.repo,
+    p.status,
+    p.first_commit_at, -- First commit before the opening; after a rebase by its author's time.
+    p.created_at,
+    p.first_reaction_at, -- First review or comment by another person, before the merge, while it was open and no draft.
+    p.approved_at, -- First approval by a person, before the merge.
+    p.merged_at,
+    -- coding: from the first commit to the opening. Null without an earlier commit.
+    to_unixtime(p.created_at) - to_unixtime(p.first_commit_at) as coding_seconds, -- First commit to opening, s. [>= 0]
+    -- pickup: from the opening to the first reaction, as far as it waited for one.
+    to_unixtime(p.first_reaction_at) - to_unixtime(p.created_at) - p.away_before as pickup_seconds, -- Opening to first reaction, without the time away, s. [>= 0]
+    -- review: from the first reaction to the merge, as far as it was open. Null when it was merged without a reaction.
+    to_unixtime(p.merged_at) - to_unixtime(p.first_reaction_at) - p.away_after as review_seconds, -- First reaction to merge, without the time away, s. [>= 0]
+    -- away: closed or a draft, between the opening and the merge.
+    p.away_before + p.away_after as away_seconds, -- Closed or a draft between opening and merge, s. [>= 0]
+    -- time to merge: from the opening to the merge, all of it. It is not the cycle time (DevLake #5814 had one for the other).
+    to_unixtime(p.merged_at) - to_unixtime(p.created_at) as merge_seconds, -- Opening to merge, s. [>= 0]
+    -- cycle: from the first commit (the opening, where there is none earlier) to the merge.
+    to_unixtime(p.merged_at) - to_unixtime(coalesce(p.first_commit_at, p.created_at)) as cycle_seconds, -- First commit, else opening, to merge, s. [>= 0]
+    p.commits,
+    p.comments,
+    p.review_comments,
+    p.reviews,
+    coalesce(p.approvals, 0) as approvals, -- Approvals by people before the merge. [>= 0]
+    coalesce(p.reviewers, 0) as reviewers, -- Other people who reviewed it before the merge. [>= 0]
+    coalesce(p.force_pushes, 0) as force_pushes, -- How often its history was rewritten. [>= 0]
+    coalesce(p.reopenings, 0) as reopenings, -- How often it was opened again. [>= 0]
+    coalesce(c.insertions, u.insertions) as insertions, -- Lines inserted by its commits, else its pushes. [>= 0]
+    coalesce(c.deletions, u.deletions) as deletions, -- Lines deleted by its commits, else its pushes. [>= 0]
+    -- churn: every line written or removed on the way, also those a later commit took back.
     case
-        when m.first_commit_at < t.created_at then to_unixtime(t.created_at) - to_unixtime(m.first_commit_at)
-    end as coding_seconds,
-    to_unixtime(m.first_reaction_at) - to_unixtime(t.created_at) as pickup_seconds,
-    case
-        when m.first_reaction_at <= t.merged_at then to_unixtime(t.merged_at) - to_unixtime(m.first_reaction_at)
-    end as review_seconds,
-    to_unixtime(t.merged_at) - to_unixtime(t.created_at) as merge_seconds,
-    to_unixtime(t.merged_at) - to_unixtime(least(t.created_at, coalesce(m.first_commit_at, t.created_at))) as cycle_seconds,
-    t.commits,
-    t.comments,
-    t.review_comments,
-    t.reviews,
-    m.insertions,
-    m.deletions,
-    coalesce(r.runs, 0) as runs,
-    coalesce(r.ci_runs, 0) as ci_runs,
-    coalesce(r.failed_runs, 0) as failed_runs,
-    r.run_ms,
-    r.queued_ms,
-    r.core_hours,
-    r.gib_hours
-from traces.traces t
-join moments m on t.pr_id = m.pr_id
-left join runs r on t.pr_id = r.pr_id
-order by t.pr_id
+        when coalesce(c.insertions, u.insertions, c.deletions, u.deletions) is not null
+        then coalesce(c.insertions, u.insertions, 0) + coalesce(c.deletions, u.deletions, 0)
+    end as churn_lines, -- Lines written or removed on the way. [>= 0]
+    coalesce(r.runs, 0) as runs, -- Commands, tests and CI jobs that ran for it. [>= 0]
+    coalesce(r.ci_runs, 0) as ci_runs, -- CI jobs among them. [>= 0]
+    coalesce(r.failed_runs, 0) as failed_runs, -- Runs that did not succeed. [>= 0]
+    coalesce(r.flaky_runs, 0) as flaky_runs, -- Runs that failed by themselves and passed on the same commit. [>= 0]
+    coalesce(r.infrastructure_runs, 0) as infrastructure_runs, -- Runs that the infrastructure failed, or that were preempted. [>= 0]
+    coalesce(r.contended_runs, 0) as contended_runs, -- Runs that their limits held up. [>= 0]
+    coalesce(r.measured_runs, 0) as measured_runs, -- Runs that say how much processor time they used: what the cost knows of. [>= 0]
+    r.ci_queued_ms, -- CI jobs waiting for machines, all together, ms. [>= 0]
+    r.ci_run_ms, -- CI jobs running, all together, ms. [>= 0]
+    r.run_ms, -- All runs together, ms. [>= 0]
+    -- used: processor time, and the peak memory for as long as the run took.
+    r.core_hours, -- Processor time used, core-hours. [>= 0]
+    r.gib_hours, -- Peak memory for as long as each run took, GiB-hours. [>= 0]
+    -- held: the limits for as long as the run took, which is what a machine had to keep free.
+    r.held_core_hours, -- Processor limits for as long as each run took, core-hours. [>= 0]
+    r.held_gib_hours, -- Memory limits for as long as each run took, GiB-hours. [>= 0]
+    p.trace_date
+from phases p
+left join changes c on p.pr_id = c.pr_id
+left join pushes u on p.pr_id = u.pr_id
+left join runs r on p.pr_id = r.pr_id
+order by p.trace_date, p.pr_id

@@ -1,6 +1,6 @@
 -- One row per verdict a person gave on an item of a plan.
--- Reads staging.events. Key: event_id. applied_at, rolled_back_at and resource come from the item's own adjustments, null
--- when they are unknown here.
+-- Reads staging.events. Key: event_id. A row depends on its event and the adjustments of its item.
+-- applied_at, rolled_back_at and resource come from the item's own adjustments, null when they are unknown here.
 with adjustments as (
     select
         item_id,
@@ -16,14 +16,14 @@ with adjustments as (
 select
     f.event_id,
     f.item_id,
-    a.plan_id,
-    coalesce(a.resource, f.resource) as resource,
+    a.plan_id, -- Plan of the item; null where no adjustment of it is known.
+    coalesce(a.resource, f.resource) as resource, -- Container or service that the item changed, `env/service`.
     f.verdict,
     f.note,
     f.developer,
-    a.applied_at,
-    a.rolled_back_at,
-    f.ts as given_at
+    a.applied_at, -- When the item was first applied.
+    a.rolled_back_at, -- When it was last rolled back.
+    f.ts as given_at -- When the verdict was given, UTC. [not null]
 from staging.events f
 left join adjustments a on f.item_id = a.item_id
 where f.type = 'feedback'

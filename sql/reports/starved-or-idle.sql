@@ -1,14 +1,42 @@
--- One row per resource: how much of its limits it used in the last 30 days, the share of hours (%) in which it was held
--- up, and how often it was killed. Reads features.resource_hours, session.clock.
+-- Which environments are starved or idle: one row per resource, with what it used of its limits and the share of hours in
+-- which it was held up. Starved ones first, then idle ones.
+-- Reads features.resource_hours, session.clock.
+-- Starved: killed for memory, or held up in one hour of twenty. Idle: never above a third of either limit.
+-- Parameter env: text, default null (all)
+-- Parameter days: integer, default 30
+with figures as (
+    select
+        resource,
+        count(*) as hours,
+        max(cpu_limit_cores) as cpu_limit,
+        round(max(cpu_cores_max), 2) as cpu_peak,
+        round(max(memory_limit_bytes) / 1073741824.0, 2) as gib_limit,
+        round(max(memory_bytes) / 1073741824.0, 2) as gib_peak,
+        round(100.0 * avg(case when contended then 1.0 else 0.0 end), 1) as held_up_pct,
+        sum(oom_kills) as oom_kills,
+        max(cpu_cores_max / nullif(cpu_limit_cores, 0)) as cpu_share,
+        max(memory_bytes / nullif(memory_limit_bytes, 0)) as memory_share
+    from features.resource_hours
+    where (cast($env as varchar) is null or resource = cast($env as varchar)
+            or starts_with(resource, concat(cast($env as varchar), '/')))
+        and to_unixtime((select now from session.clock)) - to_unixtime(hour) between 0 and cast($days as bigint) * 86400
+    group by resource
+)
+
 select
     resource,
-    max(cpu_limit_cores) as cpu_limit,
-    round(max(cpu_cores_max), 2) as cpu_peak,
-    round(max(memory_limit_bytes) / 1073741824.0, 2) as gib_limit,
-    round(max(memory_bytes) / 1073741824.0, 2) as gib_peak,
-    round(100.0 * avg(case when contended then 1.0 else 0.0 end), 1) as held_up,
-    sum(oom_kills) as oom_kills
-from features.resource_hours
-where hour > (select now from session.clock) - interval '30 days'
-group by resource
-order by held_up desc, resource
+    case
+        when oom_kills > 0 or held_up_pct >= 5 then 'starved'
+        when greatest(cpu_share, memory_share) < 1.0 / 3 then 'idle'
+        when coalesce(cpu_share, memory_share) is null then 'no limits'
+        else 'fits'
+    end as state,
+    hours,
+    cpu_limit,
+    cpu_peak,
+    gib_limit,
+    gib_peak,
+    held_up_pct,
+    oom_kills
+from figures
+order by case state when 'starved' then 1 when 'idle' then 2 else 3 end, held_up_pct desc, resource

@@ -29,14 +29,13 @@ heads as (
 )
 
 select
-    l.pr_id,
-    md5(l.pr_id) as trace_id,
-    l.repo,
-    h.branch,
+    l.pr_id, -- Pull request, `owner/name#number`. [not null]
+    md5(l.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
+    l.repo, -- Repository, `owner/name`. [not null]
+    h.branch, -- A head branch of it; null where none is known.
     -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
-    l.first_at - interval '14 days' as linked_from,
-    -- Null: still open, or opened again.
-    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until,
-    l.trace_date
+    l.first_at - interval '14 days' as linked_from, -- From when on what happens on the branch belongs to it; null where it has no commit, push or word of its own.
+    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- Until when; null while it is open, or open again.
+    l.trace_date -- UTC day of the first event that names it: the partition. [not null]
 from lives l
 left join heads h on l.pr_id = h.pr_id

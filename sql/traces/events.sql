@@ -30,13 +30,13 @@ linked as (
 
 -- No order at the end: the window leaves each pull request together and in order, and two streams write faster than one.
 select
-    p.trace_id,
-    l.pr_id,
-    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, event_rank(l.type), l.event_id) as seq,
-    l.event_id,
+    p.trace_id, -- The trace: hash of pr_id. [not null]
+    l.pr_id, -- Pull request, `owner/name#number`. [not null; in traces.traces.pr_id]
+    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, event_rank(l.type), l.event_id) as seq, -- Place of the event in the trace, from 1 without gaps. [>= 1]
+    l.event_id, -- The event. [not null; in staging.events.event_id]
     l.ts,
     l.type,
-    l.link_rule,
+    l.link_rule, -- Why the event belongs to the pull request. [not null; one of: number, branch, sha, session]
     l.repo,
     l.branch,
     l.developer,
@@ -54,6 +54,6 @@ select
     l.context,
     l.payload,
     l.event_date,
-    p.trace_date
+    p.trace_date -- UTC day of the first event that names the pull request: the partition. [not null]
 from linked l
 join pull_requests p on l.pr_id = p.pr_id

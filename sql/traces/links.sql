@@ -61,9 +61,9 @@ found as (
 )
 
 select
-    event_id,
-    pr_id,
-    case min(rule) when 1 then 'branch' when 2 then 'sha' else 'session' end as link_rule,
+    event_id, -- The event. [not null; in staging.events.event_id]
+    pr_id, -- A pull request it belongs to. [not null; in traces.branches.pr_id]
+    case min(rule) when 1 then 'branch' when 2 then 'sha' else 'session' end as link_rule, -- Why. [one of: branch, sha, session]
     ts,
     type,
     event_date

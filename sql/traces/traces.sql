@@ -119,32 +119,32 @@ ends as (
 )
 
 select
-    md5(t.pr_id) as trace_id,
-    t.pr_id,
+    md5(t.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
+    t.pr_id, -- Pull request, `owner/name#number`. [not null]
     t.repo,
-    coalesce(t.pr_branch, t.any_branch) as branch,
-    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title,
+    coalesce(t.pr_branch, t.any_branch) as branch, -- Branch of the pull request, else one that its events name.
+    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title, -- Newest title.
     case
         when e.merged_at is not null then 'merged'
         when e.closed_at is not null then 'closed'
         else 'open'
-    end as status,
-    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at,
-    e.merged_at,
-    e.closed_at,
-    t.started_at,
-    t.ended_at,
-    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds,
-    t.developer,
-    t.languages,
-    greatest(t.commits, coalesce(s.commits, 0)) as commits,
-    t.pushes,
-    t.comments,
-    t.review_comments,
-    t.reviews,
-    t.runs,
-    t.edits,
-    t.events,
+    end as status, -- Where it stands. [one of: open, merged, closed]
+    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at, -- When it was opened, UTC; else its first event. [not null]
+    e.merged_at, -- When it was merged.
+    e.closed_at, -- When it was closed for good, with or without a merge.
+    t.started_at, -- First event. [not null]
+    t.ended_at, -- End of the last event, as far as it is known. [not null]
+    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds, -- First event to the end of the last, s. [>= 0]
+    t.developer, -- Keyed hash of who opened it.
+    t.languages, -- Programming languages that its events name or its files show.
+    greatest(t.commits, coalesce(s.commits, 0)) as commits, -- Commits. [>= 0]
+    t.pushes, -- Pushes. [>= 0]
+    t.comments, -- Comments on the pull request. [>= 0]
+    t.review_comments, -- Comments on lines of code. [>= 0]
+    t.reviews, -- Reviews, approvals among them. [>= 0]
+    t.runs, -- Commands, tests and CI runs. [>= 0]
+    t.edits, -- Edits of files. [>= 0]
+    t.events, -- Events of the trace, snapshots left out. [>= 0]
     -- A whole trace has an opening, commits and runs; one that was merged a review; one that is over its end; and as many
     -- commits as its source says. Completeness is the share of these that is there; gaps names the others.
     round(
@@ -162,7 +162,7 @@ select
             + case when t.commits > 0 and s.commits is not null then 1 else 0 end
         as double),
         3
-    ) as completeness,
+    ) as completeness, -- Share of what a whole trace has that this one has. [0 to 1]
     concat_ws(
         ',',
         case when t.opened_at is null then 'opened' end,
@@ -171,14 +171,14 @@ select
         case when t.runs = 0 then 'runs' end,
         case when e.merged_at is not null and t.reviews + t.review_comments = 0 then 'reviews' end,
         case when e.closed_at is not null and t.last_end_at is null then 'end' end
-    ) as gaps,
+    ) as gaps, -- What it lacks of that, separated by commas.
     -- How far the sources' clocks disagree at least.
     cast(greatest(
         coalesce(to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at), 0),
         coalesce(k.seconds, 0)
-    ) * 1000 as bigint) as clock_skew_ms,
+    ) * 1000 as bigint) as clock_skew_ms, -- How far the sources' clocks disagree at least, ms. [>= 0]
     t.context,
-    t.trace_date
+    t.trace_date -- UTC day of the first event that names it: the partition. [not null]
 from totals t
 join ends e on t.pr_id = e.pr_id
 left join snapshots s on t.pr_id = s.pr_id and s.newest = 1

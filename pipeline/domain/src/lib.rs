@@ -5,6 +5,7 @@
 //! no clock, no Arrow. Time is always an argument.
 
 pub mod columns;
+pub mod documentation;
 pub mod event;
 pub mod fields;
 pub mod identity;

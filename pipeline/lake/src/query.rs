@@ -21,6 +21,7 @@ pub use statements::{is_blank, is_complete, statements, words};
 pub use write::OutputFormat;
 pub(crate) use yielding::Yielding;
 
+use crate::documentation;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::mistake::{self, Mistake, Statement};
@@ -91,7 +92,9 @@ impl Session {
 
     async fn read_only(&self, statement: &Statement, failed: &Failed) -> Result<LogicalPlan, LakeError> {
         let state = self.context.state();
-        let parsed = state.sql_to_statement(&statement.text, &Dialect::Generic).map_err(|e| failed.says(&e))?;
+        let described = documentation::described(&statement.text, &self.context);
+        let text = described.as_deref().unwrap_or(&statement.text);
+        let parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(|e| failed.says(&e))?;
         if !reads(&parsed) {
             let mut words = statements::tokens(&statement.text).into_iter().map(|token| token.token.to_string());
             // Behind EXPLAIN stands what would be done.

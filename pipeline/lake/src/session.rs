@@ -2,6 +2,7 @@
 
 use crate::at::At;
 use crate::columns::{events_schema, rejects_schema, timestamp_type};
+use crate::documentation;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -76,6 +77,9 @@ impl Lake {
             }
         }
         session.put(&TableName { schema: "session".into(), table: "clock".into() }, Arc::new(clock(now)?))?;
+        for (name, table) in documentation::tables()? {
+            session.put(&name, Arc::new(table))?;
+        }
         session.register_views().await?;
         Ok(session)
     }

@@ -42,8 +42,13 @@ fn translate(value: &Value) -> Result<Vec<Object>, Reason> {
             Ok(opened(object, pull, outer))
         }
         Some("comment") => {
-            let payload = with_rest(json!({"action": "review_commented"}), object, &["created_at"]);
-            Ok(vec![with_person(outer(object.get("created_at"), "pr", payload), object.get("user"))])
+            let person = object.get("user");
+            let mut known = json!({"action": "review_commented"});
+            if is_bot(person) {
+                known["by_bot"] = true.into();
+            }
+            let payload = with_rest(known, object, &["created_at"]);
+            Ok(vec![with_person(outer(object.get("created_at"), "pr", payload), person)])
         }
         Some("event") => Ok(vec![timeline(object, text("event").ok_or(Reason::Format("event is missing"))?, outer)]),
         _ => Err(Reason::Format("_kind is none of opened, event, comment")),
@@ -85,7 +90,10 @@ fn timeline(object: &Object, name: &str, outer: impl Fn(Option<&Value>, &str, Va
         "committed" => {
             let dated = |who: &str| object.get(who).and_then(|p| p.get("date"));
             let author = object.get("author").and_then(|p| p.get("name"));
-            let payload = with_rest(json!({}), object, &["event"]);
+            // A rebase moves the committer's date and keeps the author's, which the hash of the person swallows.
+            let authored = dated("author").filter(|date| Some(*date) != dated("committer"));
+            let known = authored.map_or(json!({}), |date| json!({"authored_at": date}));
+            let payload = with_rest(known, object, &["event"]);
             with_person(outer(dated("committer").or_else(|| dated("author")), "commit", payload), author)
         }
         _ => {
@@ -94,8 +102,13 @@ fn timeline(object: &Object, name: &str, outer: impl Fn(Option<&Value>, &str, Va
                 _ => name,
             };
             let at = object.get("created_at").or_else(|| object.get("submitted_at"));
-            let payload = with_rest(json!({"action": action}), object, &["event", "created_at", "submitted_at"]);
-            with_person(outer(at, "pr", payload), object.get("actor").or_else(|| object.get("user")))
+            let person = object.get("actor").or_else(|| object.get("user"));
+            let mut known = json!({"action": action});
+            if is_bot(person) {
+                known["by_bot"] = true.into();
+            }
+            let payload = with_rest(known, object, &["event", "created_at", "submitted_at"]);
+            with_person(outer(at, "pr", payload), person)
         }
     }
 }
@@ -109,6 +122,12 @@ fn with_rest(payload: Value, source: &Object, without: &[&str]) -> Value {
         }
     }
     Value::Object(payload)
+}
+
+/// Whether GitHub says it is a bot: the hash of its login no longer shows that.
+fn is_bot(person: Option<&Value>) -> bool {
+    let text = |key: &str| person.and_then(|person| person.get(key)).and_then(Value::as_str);
+    text("type") == Some("Bot") || text("login").is_some_and(|login| login.ends_with("[bot]"))
 }
 
 fn with_person(mut event: Object, person: Option<&Value>) -> Object {
@@ -159,10 +178,15 @@ mod tests {
             "committer": {"name": "c", "date": "2020-06-18T12:30:15Z"}, "author": {"name": "a", "date": "2019-01-01T00:00:00Z"}}));
         assert_eq!((commit.kind.as_str(), commit.ts.to_string().as_str()), ("commit", "2020-06-18T12:30:15Z"));
         assert!(commit.payload["committer"].as_str().unwrap().starts_with("u-"));
+        assert_eq!(commit.payload["authored_at"], "2019-01-01T00:00:00Z");
         let review = with(
             json!({"event": "reviewed", "state": "approved", "submitted_at": "2020-06-18T13:00:00Z", "user": {"login": "b"}}),
         );
         assert_eq!(review.payload["action"], "approved");
         assert_eq!(review.pr_id.as_deref(), Some("o/r#3"));
+        assert!(!review.payload.contains_key("by_bot"));
+        let bot =
+            with(json!({"event": "commented", "created_at": "2020-06-18T13:00:00Z", "actor": {"login": "lint[bot]"}}));
+        assert_eq!(bot.payload["by_bot"], true);
     }
 }

@@ -174,15 +174,22 @@ async fn rows(desk: &Desk<'_>, table: &str) -> Result<String, Failure> {
     Ok(counted.first().and_then(|row| row["n"].as_u64()).map_or_else(String::new, |n| n.to_string()))
 }
 
-/// The columns of a table: name, type, whether it may be null.
+/// The columns of a table: name, type, whether it may be null, what it means.
 async fn columns(desk: &Desk<'_>, name: &str) -> Result<(), Failure> {
     let table = desk.session.describe(name).await?;
     emit(&format!("{}{}", table.name, if table.is_view { " (view)" } else { "" }));
     let wide = table.columns.iter().map(|column| column.name.len()).max().unwrap_or(0);
     let types = table.columns.iter().map(|column| column.data_type.len()).max().unwrap_or(0).min(30);
+    let documented = lake::documentation(&table.name.to_string());
+    if let Some(documented) = documented {
+        emit(&crate::context::wrap(&documented.description, 0));
+    }
     for column in &table.columns {
         let null = if column.nullable { "" } else { "not null" };
         emit(format!("  {:<wide$}  {:<types$}  {null}", column.name, column.data_type).trim_end());
+        if let Some(said) = documented.and_then(|table| table.column(&column.name)) {
+            emit(&format!("      {}", crate::context::wrap(&said.description, 6)));
+        }
     }
     Ok(())
 }

@@ -1,0 +1,302 @@
+-- One row per run and cause that explains how it went: the cause-typed label, and when it could first be known.
+-- Reads staging.events, marts.usage. Key: event_id, label.
+-- A row depends on the reports of its run (repo, run_id, job, ts), on the runs of its commit (repo, sha) within two weeks,
+-- and on the usage samples and notes of its resource from its start to an hour after its end, two days at most.
+-- Partition: event_date
+-- Follows: staging.events ±14 days, marts.usage ±3 days
+--
+-- These are the rules; change them here. A run may have several causes: `rank` says which one counts, and marts.runs shows
+-- that one. What is measured comes first, because a run that was held up was held up however it ended; then what came from
+-- outside, because no change of code or limits helps there; then how it ended. Nothing may use a label before its known_at.
+with causes as (
+    select label, rank
+    from (values
+        ('oom_kill', 1), ('memory_pressure', 2), ('cpu_throttled', 3), ('io_stall', 4), ('preempted', 5),
+        ('infrastructure', 6), ('timeout', 7), ('flaky', 8), ('none', 9)
+    ) as ranks (label, rank)
+),
+
+told as (
+    select
+        event_id,
+        coalesce(repo, '') as repo,
+        type,
+        case when type = 'ci_run' then concat_ws('/', run_id, job) else event_id end as own_id,
+        concat_ws('/', workflow, job, command) as work,
+        case when type = 'ci_run' then sha_of_run else coalesce(sha, sha_of_run) end as sha,
+        coalesce(resource, env) as resource,
+        ts as started_at,
+        -- No duration counts for more than a year: the end must stay a time.
+        ts + arrow_cast(least(coalesce(duration_ms, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
+        duration_ms,
+        outcome,
+        coalesce(exit_code, json_get_int(payload, 'exit_code')) as exit_code,
+        command,
+        oom_killed,
+        throttled_ratio,
+        psi_memory_some,
+        psi_io_some,
+        cast(memory_peak_bytes as double) / nullif(memory_limit_bytes, 0) as memory_share,
+        -- What a run prints counts only when it failed: one that passed may well test its handling of such messages.
+        case when outcome <> 'success' then lower(concat_ws(
+            ' ', coalesce(stdout_sample, json_get_str(payload, 'stdout_sample')), json_as_text(payload, 'error'),
+            json_as_text(payload, 'failure_reason'), json_as_text(payload, 'annotations')
+        )) end as said
+    from (
+        select
+            *,
+            coalesce(json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha')) as sha_of_run,
+            coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as outcome
+        from staging.events
+        where type in ('command', 'test', 'ci_run')
+    )
+),
+
+reports as (
+    select
+        event_id, repo, own_id, type, work, sha, resource, started_at, ended_at, outcome, exit_code, command, oom_killed,
+        throttled_ratio, psi_memory_some, psi_io_some, memory_share,
+        coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed,
+        coalesce(said like '%oomkilled%' or said like '%out of memory: killed process%', false) as says_oom,
+        -- The machine was taken away. 'shutdown signal' is what a GitHub runner prints on SIGTERM from a spot instance.
+        coalesce(
+            said like '%preempt%' or said like '%spot instance%' or said like '%spot interruption%' or said like '%evicted%'
+            or said like '%received a shutdown signal%',
+            false
+        ) as says_preempted,
+        coalesce(
+            -- The runner or its host went away.
+            said like '%lost communication with the server%' or said like '%runner lost%' or said like '%runner has gone%'
+            or said like '%runner system failure%' or said like '%cannot connect to the docker daemon%'
+            -- The disk of the machine is full: not a thing a test does.
+            or said like '%no space left on device%'
+            -- The network between the runner and what it fetches from.
+            or said like '%could not resolve host%' or said like '%temporary failure in name resolution%'
+            or said like '%tls handshake timeout%' or said like '%failed to pull image%' or said like '%imagepullbackoff%'
+            or said like '%toomanyrequests%' or said like '%502 bad gateway%' or said like '%503 service unavailable%',
+            false
+        ) as says_infrastructure,
+        -- The same choice as in marts.runs: of several reports of a run the one that ended last.
+        row_number() over (partition by repo, own_id, started_at order by duration_ms desc, event_id) as newest
+    from told
+),
+
+runs as (
+    select
+        *,
+        -- A commit is the same code, so a pass beside a failure means that chance decided. Without a sha nothing is the
+        -- same; after two weeks the world around the code is another.
+        min(case when outcome = 'success' then ended_at end) over (
+            partition by repo, type, work, coalesce(sha, event_id) order by started_at
+            range between interval '14 days' preceding and interval '14 days' following
+        ) as passed_at
+    from reports
+    where newest = 1
+),
+
+-- What the machine showed meanwhile, for runs that do not say all of it themselves. Joined by resource and hour, so that
+-- the cost grows with the runs and the samples beside each, and not with their product.
+hours as (
+    select
+        event_id, resource, failed,
+        arrow_cast(started_at, 'Int64') / 1e6 as began_s,
+        arrow_cast(ended_at, 'Int64') / 1e6 as ended_s,
+        -- Two days are enough: what runs longer is a service.
+        unnest(range(
+            arrow_cast(started_at, 'Int64') / 3600000000,
+            least(arrow_cast(ended_at, 'Int64'), arrow_cast(started_at, 'Int64') + 172800000000) / 3600000000 + 2
+        )) as hour
+    from runs
+    where resource is not null
+        and (failed or oom_killed is null or throttled_ratio is null or psi_memory_some is null or psi_io_some is null)
+),
+
+samples as (
+    select
+        resource,
+        ts,
+        arrow_cast(ts, 'Int64') / 3600000000 as hour,
+        arrow_cast(ts, 'Int64') / 1e6 - interval_s as began_s,
+        arrow_cast(ts, 'Int64') / 1e6 as ended_s,
+        interval_s, throttled_ratio, psi_memory_some, psi_io_some, oom_kills,
+        cast(null as varchar) as note
+    from marts.usage
+    where interval_s > 0 and interval_s <= 3600 -- longer ones say too little about one run
+
+    union all
+
+    select
+        coalesce(resource, env) as resource,
+        ts,
+        arrow_cast(ts, 'Int64') / 3600000000 as hour,
+        arrow_cast(ts, 'Int64') / 1e6 as began_s,
+        arrow_cast(ts, 'Int64') / 1e6 as ended_s,
+        null as interval_s, null as throttled_ratio, null as psi_memory_some, null as psi_io_some, null as oom_kills,
+        lower(note) as note
+    from staging.events
+    where type = 'annotation' and coalesce(resource, env) is not null
+),
+
+beside as (
+    select
+        r.event_id,
+        s.ts,
+        r.ended_s - r.began_s as run_s,
+        greatest(0, least(s.ended_s, r.ended_s) - greatest(s.began_s, r.began_s)) as shared_s,
+        -- A sample more than twice as long as the run says more about what ran beside it.
+        coalesce(s.interval_s <= 2 * (r.ended_s - r.began_s), false) as fits,
+        s.throttled_ratio, s.psi_memory_some, s.psi_io_some,
+        -- The kill that ended the run lies in the sample in which the run ended, if that is short enough to tell.
+        coalesce(r.failed and s.oom_kills > 0 and s.interval_s <= 900 and r.ended_s between s.began_s and s.ended_s, false)
+            or coalesce(r.failed and s.note like '%oomkilled%', false) as killed,
+        coalesce(r.failed and (s.note like '%preempt%' or s.note like '%evicted%' or s.note like '%spot interruption%'), false)
+            as preempted
+    from hours r
+    join samples s on r.resource = s.resource and r.hour = s.hour
+    -- The notice of a kill or an eviction may come minutes after it.
+    where s.ended_s >= r.began_s and s.began_s <= r.ended_s + 600
+),
+
+observed as (
+    select
+        event_id,
+        max(case when killed then ts end) as killed_seen_at,
+        min(case when preempted then ts end) as preempted_seen_at,
+        max(case when fits and shared_s > 0 then ts end) as measured_at,
+        -- Means over the run, as the run itself would have measured them; only where the samples cover half of it.
+        case when sum(case when fits and throttled_ratio is not null then shared_s end) >= 0.5 * max(run_s)
+            then sum(case when fits then throttled_ratio * shared_s end)
+                / nullif(sum(case when fits and throttled_ratio is not null then shared_s end), 0) end as throttled_ratio,
+        case when sum(case when fits and psi_memory_some is not null then shared_s end) >= 0.5 * max(run_s)
+            then sum(case when fits then psi_memory_some * shared_s end)
+                / nullif(sum(case when fits and psi_memory_some is not null then shared_s end), 0) end as psi_memory_some,
+        case when sum(case when fits and psi_io_some is not null then shared_s end) >= 0.5 * max(run_s)
+            then sum(case when fits then psi_io_some * shared_s end)
+                / nullif(sum(case when fits and psi_io_some is not null then shared_s end), 0) end as psi_io_some
+    from beside
+    group by event_id
+),
+
+facts as (
+    select
+        r.event_id, r.repo, r.own_id, r.started_at, r.failed, r.outcome, r.exit_code, r.command, r.oom_killed, r.memory_share, r.ended_at, r.passed_at,
+        r.says_oom, r.says_preempted, r.says_infrastructure, o.killed_seen_at, o.preempted_seen_at,
+        coalesce(r.throttled_ratio, o.throttled_ratio) as throttled_ratio,
+        coalesce(r.psi_memory_some, o.psi_memory_some) as psi_memory_some,
+        coalesce(r.psi_io_some, o.psi_io_some) as psi_io_some,
+        -- When the last of these figures was there: at the end of the run, or with the sample that covers its end.
+        case when r.throttled_ratio is null or r.psi_memory_some is null or r.psi_io_some is null
+            then greatest(r.ended_at, o.measured_at) else r.ended_at end as measured_at
+    from runs r
+    left join observed o on r.event_id = o.event_id
+),
+
+judged as (
+    select
+        event_id, repo, own_id, started_at, failed, outcome, ended_at, passed_at, measured_at, throttled_ratio, psi_memory_some, psi_io_some,
+        killed_seen_at, preempted_seen_at, says_preempted, says_oom, oom_killed,
+        -- The kernel killed it. Exit 137 is SIGKILL from anyone; at the limit it was the kernel's.
+        coalesce(oom_killed, false) or says_oom
+            or (oom_killed is null and killed_seen_at is not null)
+            or (oom_killed is null and coalesce(exit_code = 137 and memory_share >= 0.98, false)) as oom_kill,
+        -- A tenth of the time some task waited for memory: reclaim has become part of the work.
+        coalesce(psi_memory_some >= 0.1, false) as memory_pressure,
+        -- A quarter of its CFS periods: bursts wait up to 100 ms each.
+        coalesce(throttled_ratio >= 0.25, false) as cpu_throttled,
+        -- Builds wait for the disk now and then; a third of the time is more than that.
+        coalesce(psi_io_some >= 0.3, false) as io_stall,
+        -- Said so, or SIGKILL while the kernel is known to have killed nothing.
+        coalesce(failed or outcome = 'cancellation', false) and (
+            says_preempted or preempted_seen_at is not null
+            or coalesce(exit_code = 137 and not oom_killed and killed_seen_at is null, false)
+        ) as preempted,
+        -- `error` is an error of the CI system, `failure` one of the work (OpenTelemetry, cicd.pipeline.result). 125 is
+        -- the container engine's own failure. 126 and 127 are not taken: a misspelt command is no infrastructure.
+        failed and (
+            says_infrastructure or outcome = 'error'
+            or coalesce(exit_code = 125 and (command like 'docker %' or command like 'podman %'), false)
+        ) as infrastructure,
+        -- 124 is what timeout(1) exits with.
+        coalesce(outcome = 'timeout', false) or coalesce(exit_code = 124, false) as timeout,
+        coalesce(psi_memory_some, psi_io_some, throttled_ratio) is not null or oom_killed is not null as measured
+    from facts
+),
+
+-- Every run beside each of the nine causes: nine rows a run, whatever the history.
+explained as (
+    select
+        j.event_id,
+        j.repo,
+        j.own_id,
+        j.started_at,
+        c.label,
+        c.rank,
+        case c.label
+            when 'oom_kill' then j.oom_kill
+            when 'memory_pressure' then j.memory_pressure
+            when 'cpu_throttled' then j.cpu_throttled
+            when 'io_stall' then j.io_stall
+            when 'preempted' then j.preempted
+            when 'infrastructure' then j.infrastructure and not j.preempted
+            when 'timeout' then j.timeout
+            -- It failed by itself and passed on the same commit. What came from outside is no flaky test.
+            when 'flaky' then j.failed and j.passed_at is not null and not j.preempted and not j.infrastructure
+            -- Its resources were measured, and none of them held it up.
+            when 'none' then j.measured and not (j.oom_kill or j.memory_pressure or j.cpu_throttled or j.io_stall)
+        end as holds,
+        case c.label
+            when 'oom_kill' then case
+                when j.oom_killed or j.says_oom or j.killed_seen_at is null then j.ended_at
+                else greatest(j.ended_at, j.killed_seen_at)
+            end
+            when 'preempted' then case
+                when j.says_preempted or j.preempted_seen_at is null then j.ended_at
+                else greatest(j.ended_at, j.preempted_seen_at)
+            end
+            when 'flaky' then greatest(j.ended_at, j.passed_at)
+            when 'memory_pressure' then j.measured_at
+            when 'cpu_throttled' then j.measured_at
+            when 'io_stall' then j.measured_at
+            when 'none' then j.measured_at
+            else j.ended_at
+        end as known_at,
+        case c.label
+            when 'oom_kill' then case
+                when j.oom_killed then 'the run was killed for memory'
+                when j.says_oom then 'its output names the kill'
+                when j.killed_seen_at is not null then 'its resource had a kill when it ended'
+                else 'SIGKILL at the memory limit'
+            end
+            when 'memory_pressure' then concat('waited for memory ', cast(round(100 * j.psi_memory_some) as bigint), ' % of the time')
+            when 'cpu_throttled' then concat('throttled in ', cast(round(100 * j.throttled_ratio) as bigint), ' % of its periods')
+            when 'io_stall' then concat('waited for the disk ', cast(round(100 * j.psi_io_some) as bigint), ' % of the time')
+            when 'preempted' then case
+                when j.says_preempted then 'its output says so'
+                when j.preempted_seen_at is not null then 'a note on its resource says so'
+                else 'SIGKILL, and not for memory'
+            end
+            when 'infrastructure' then case
+                when j.outcome = 'error' then 'the CI system failed, not the work'
+                else 'its output names the cause'
+            end
+            when 'timeout' then 'it ran out of its time'
+            when 'flaky' then concat('passed on the same commit at ', cast(j.passed_at as varchar))
+            else 'measured, and nothing held it up'
+        end as evidence
+    from judged j
+    cross join causes c
+)
+
+select
+    event_id, -- The report of the run in staging.events. [not null; in staging.events.event_id]
+    repo, -- Repository, `owner/name`; empty where none is known.
+    own_id as run_id, -- The run, as in marts.runs. [not null]
+    started_at, -- When the run began.
+    label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, preempted, infrastructure, timeout, flaky, none]
+    rank, -- Which cause counts where there are several: the smallest. [1 to 9]
+    known_at, -- From when on this could be known, and nothing may use it earlier. [not null]
+    evidence, -- What it was told by, as a sentence.
+    cast(started_at as date) as event_date -- UTC day of the start: the partition. [not null]
+from explained
+where holds
+order by event_date, event_id, rank

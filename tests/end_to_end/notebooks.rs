@@ -1,0 +1,41 @@
+//! The notebooks run from top to bottom on the samples, without a network, and show what they say they show.
+
+use crate::program::{Place, checkout, end, say};
+use crate::python::python;
+use std::process::{Command, Stdio};
+
+#[test]
+fn every_notebook_runs_without_a_network_and_shows_what_it_holds() {
+    let Some(python) = python("the notebooks") else { return };
+    let notebooks: Vec<_> = std::fs::read_dir(checkout().join("notebooks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "ipynb"))
+        .collect();
+    assert!(notebooks.len() >= 2, "{notebooks:?}");
+    for path in &notebooks {
+        let size = std::fs::metadata(path).unwrap().len();
+        assert!(size < 400_000, "{}: {size} bytes", path.display());
+        assert!(std::fs::read_to_string(path).unwrap().contains("image/png"), "{} holds no picture", path.display());
+    }
+    let place = Place::new();
+    place.ingest(&[&checkout().join("data-samples/team").display().to_string()]);
+    place.json(&["materialize"]);
+
+    // A network namespace of its own has not even a loopback that is up.
+    let alone = ["--net", "--map-root-user"];
+    let status = Command::new("unshare").args(alone).arg("true").stderr(Stdio::null()).status();
+    let mut command = if status.is_ok_and(|status| status.success()) {
+        let mut command = Command::new("unshare");
+        command.args(alone).arg(&python);
+        command
+    } else {
+        say("NOT TESTED: that the notebooks need no network. It takes the right to make a network namespace.");
+        Command::new(&python)
+    };
+    command.arg(checkout().join("tests/python/notebooks.py")).arg(place.path("lake")).args(&notebooks);
+    // Compiled files and fonts belong to nobody's home.
+    command.env("MPLCONFIGDIR", place.path("matplotlib")).env("IPYTHONDIR", place.path("ipython"));
+    let ended = end(command);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+}
