@@ -64,13 +64,13 @@ select
     e.workflow,
     e.job,
     e.runner,
-    e.commit_sha, -- Commit it ran on.
+    e.commit_sha as sha, -- Commit it ran on.
     e.has_jobs, -- It is a whole workflow run whose jobs are rows of their own: sums leave it out. [not null]
     e.ts as started_at, -- When it began, UTC. [not null]
     e.ended_at, -- When it ended, UTC. [not null]
     e.duration_ms, -- How long it took, ms. [>= 0]
     e.queued_ms, -- How long it waited for a machine, ms. [>= 0]
-    e.outcome, -- How it ended, in OpenTelemetry's words; of a command by its exit code.
+    e.outcome as result, -- How it ended, in OpenTelemetry's words; of a command by its exit code.
     e.exit_code,
     e.passed,
     e.failed as failed_tests, -- Tests that failed. [>= 0]

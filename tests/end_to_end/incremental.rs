@@ -25,7 +25,7 @@ fn event() -> impl Strategy<Value = Value> {
                 "pr" => json!({"action": action, "title": format!("t{}", n % 3)}),
                 "commit" | "push" => json!({"sha": sha.unwrap_or_default(), "insertions": n}),
                 "ci_run" => json!({"run_id": n % 20, "duration_ms": n * 1000, "sha": sha, "workflow": "ci",
-                    "result": ["success", "failure"][n as usize % 2]}),
+                    "result": (if n % 2 == 0 { "success" } else { "failure" })}),
                 "command" => json!({"command": "make", "exit_code": n % 2, "duration_ms": n * 100, "sha": sha}),
                 "edit" => json!({"file": format!("f{}.rs", n % 4)}),
                 "usage" => json!({"interval_s": 60, "cpu_cores": 1.0, "throttled_ratio": f64::from(n) / 100.0}),
