@@ -74,6 +74,9 @@ pub enum LakeError {
         /// Why.
         source: Box<datafusion::error::DataFusionError>,
     },
+    /// What a SQL file says of its columns cannot be understood.
+    #[error("cannot read what the tables mean: {0}")]
+    Documentation(String),
     /// A Delta table could not be read or written.
     #[error("cannot {doing} {table}")]
     Table {
