@@ -110,6 +110,9 @@ pub enum LakeError {
     /// A part of the work ended without an answer.
     #[error("writing {0} was broken off: {1}")]
     Stopped(String, String),
+    /// What a SQL file says of its columns cannot be understood.
+    #[error("cannot read what the tables mean: {0}")]
+    Documentation(String),
     /// A Delta table could not be read or written.
     #[error("cannot {doing} {table}")]
     Table {

@@ -1,6 +1,6 @@
 //! The documentation as SQL sees it: `session.tables`, `session.columns`, and `describe`.
 
-use super::documented;
+use super::{documented, sound};
 use crate::error::LakeError;
 use crate::table::TableName;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 /// `session.tables` and `session.columns`.
 pub(crate) fn tables() -> Result<Vec<(TableName, MemTable)>, LakeError> {
+    sound()?;
     let text = |values: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(values)) };
     let tables = vec![
         ("table_name", text(documented().map(|table| table.name.clone()).collect())),
