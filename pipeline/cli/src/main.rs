@@ -61,17 +61,26 @@ fn work(cli: Cli) -> ExitCode {
 
 /// The one place where an error is printed.
 pub fn report(failure: &Failure) -> ExitCode {
+    say("1;31", "error", failure);
+    ExitCode::from(failure.exit as u8)
+}
+
+/// The same for what does not stop anything.
+pub fn warn(failure: &Failure) {
+    say("1;33", "warning", failure);
+}
+
+fn say(colour: &str, what: &str, failure: &Failure) {
     let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stderr().is_terminal();
     let label = |code: &str, text: &str| {
         if plain { format!("{text}:") } else { format!("\u{1b}[{code}m{text}:\u{1b}[0m") }
     };
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{} {}", label("1;31", "error"), failure.what);
+    let _ = writeln!(err, "{} {}", label(colour, what), failure.what);
     for cause in &failure.causes {
         let _ = writeln!(err, "{} {cause}", label("1", "caused by"));
     }
     if let Some(hint) = &failure.hint {
         let _ = writeln!(err, "{} {hint}", label("36", "hint"));
     }
-    ExitCode::from(failure.exit as u8)
 }
