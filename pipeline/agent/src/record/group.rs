@@ -86,7 +86,7 @@ impl OwnGroup {
         Some(anonymous + mapped.max(of(["shmem", "total_shmem"]).unwrap_or(0)))
     }
 
-    /// The most that was charged at a time, page cache included: never below the true peak.
+    /// The most that was charged at a time, page cache included. What was there before the group was is not in it.
     pub(crate) fn charged_peak_bytes(&self) -> Option<u64> {
         let own = self.memory.as_ref()?;
         kernel::number(&own.join("memory.peak")).or_else(|| kernel::number(&own.join("memory.max_usage_in_bytes")))

@@ -8,7 +8,7 @@ use super::services::{Service, Services};
 use super::tree::{Look, Tree};
 use crate::kernel::{Kernel, Reading, Scope};
 use domain::Timestamp;
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::ClockId;
 use serde_json::{Map, Value, json};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -134,7 +134,7 @@ fn run(plan: Plan, stopped: &Receiver<()>) -> Seen {
         }
     }
     if let Some(group) = &group {
-        seen.charged_peak_bytes = group.charged_peak_bytes();
+        seen.charged_peak_bytes = group.charged_peak_bytes().map(|bytes| bytes + joined_bytes);
         seen.oom_kills = group.oom_kills();
         seen.stalled = Some((group.stalled_us(), grouped.elapsed()));
     }
@@ -157,7 +157,8 @@ fn take_in(group: Option<&OwnGroup>, tree: &mut Tree) {
 
 /// CPU time of this thread.
 fn own_cpu() -> Duration {
-    getrusage(UsageWho::RUSAGE_THREAD).map(|used| super::cpu_of(&used)).unwrap_or_default()
+    // Not getrusage: it is brought up to date with the scheduler's tick only.
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).unwrap_or_default()
 }
 
 /// What `usage` events tell: the differences between two looks.
