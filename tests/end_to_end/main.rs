@@ -16,6 +16,8 @@ mod plan;
 mod privacy;
 mod program;
 mod readme;
+mod record;
+mod record_install;
 mod retry;
 mod s3;
 mod s3_server;

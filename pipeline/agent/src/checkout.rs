@@ -142,7 +142,16 @@ impl Comparison {
     /// Starts git on both questions: what is different in files it knows, and which files it does not know.
     pub(crate) fn start(top: &Path) -> Option<Self> {
         let questions: [&[&str]; 2] = [
-            &["diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "HEAD"],
+            &[
+                "diff",
+                "--numstat",
+                "-z",
+                "--no-renames",
+                "--no-ext-diff",
+                "--no-textconv",
+                "--ignore-submodules=dirty",
+                "HEAD",
+            ],
             &["ls-files", "-z", "--others", "--exclude-standard"],
         ];
         let (sender, texts) = channel();
@@ -186,8 +195,11 @@ impl Comparison {
 
 fn changes(top: &Path, different: &[u8], unknown: &[u8], since: SystemTime) -> Changes {
     let mut changes = Changes::default();
-    let written_later =
-        |path: &Path| path.symlink_metadata().and_then(|meta| meta.modified()).is_ok_and(|modified| modified >= since);
+    // Of a file that is gone, its folder tells when.
+    let written_later = |path: &Path| {
+        let meta = path.symlink_metadata().or_else(|_| path.parent().unwrap_or(top).symlink_metadata());
+        meta.and_then(|meta| meta.modified()).is_ok_and(|modified| modified >= since)
+    };
     let mut add = |path: &str, insertions: u64, deletions: u64| {
         changes.files_changed += 1;
         changes.insertions += insertions;
@@ -198,7 +210,9 @@ fn changes(top: &Path, different: &[u8], unknown: &[u8], since: SystemTime) -> C
     };
     for line in different.split(|byte| *byte == 0).map(String::from_utf8_lossy) {
         let mut parts = line.splitn(3, '\t');
-        let (Some(insertions), Some(deletions), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(insertions), Some(deletions), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         if !written_later(&top.join(path)) {
             // A binary file has `-` for both.
             add(path, insertions.parse().unwrap_or(0), deletions.parse().unwrap_or(0));
@@ -328,7 +342,7 @@ mod tests {
         assert_eq!((found.files_changed, found.insertions, found.deletions), (3, 4, 2));
         let started = Comparison::start(&top).unwrap();
         let before = started.finish(SystemTime::now() - Duration::from_secs(60), Duration::from_secs(20)).unwrap();
-        assert_eq!(before.paths, ["b.txt"], "what was written since then is the command's own");
+        assert_eq!(before.paths, [""; 0], "what was written since then is the command's own");
     }
 
     #[test]

@@ -245,12 +245,11 @@ mod tests {
     fn no_limit_and_no_kernel_are_absent() {
         let (_dir, reading) = machine(&[]);
         assert_eq!(reading, Reading::default());
-        let (_dir, reading) =
-            machine(&[
-                ("proc/self/mountinfo", V1_OF_A_CONTAINER),
-                ("proc/self/cgroup", "2:cpu,cpuacct:/docker/abc\n"),
-                ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"),
-            ]);
+        let (_dir, reading) = machine(&[
+            ("proc/self/mountinfo", V1_OF_A_CONTAINER),
+            ("proc/self/cgroup", "2:cpu,cpuacct:/docker/abc\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"),
+        ]);
         assert_eq!(reading.cpu_limit_cores, None);
     }
 }

@@ -30,7 +30,10 @@ const RUNNERS: &[(&str, &[&str])] = &[
 const WORDS: &[(&str, &[&str])] = &[
     ("test", &["test", "tests", "t", "nextest", "spec", "verify", "pytest", "jest", "vitest", "e2e"]),
     ("lint", &["lint", "clippy", "fmt", "format", "vet", "typecheck", "eslint"]),
-    ("build", &["build", "b", "compile", "doc", "install", "package", "bundle", "assemble", "all", "ci", "sync", "fetch"]),
+    (
+        "build",
+        &["build", "b", "compile", "doc", "install", "package", "bundle", "assemble", "all", "ci", "sync", "fetch"],
+    ),
     ("run", &["run", "r", "start", "serve", "server", "dev", "up", "exec", "watch"]),
 ];
 
@@ -42,8 +45,8 @@ const WRAPPERS_RUN: &[&str] = &["uv", "poetry", "pipenv", "hatch", "pdm", "rye",
 
 /// Programs that print line after line and leave the terminal as it is.
 const PRINTS_LINES: &[&str] = &[
-    "cargo", "npm", "yarn", "pnpm", "bun", "go", "pip", "uv", "poetry", "pdm", "pytest", "unittest", "tox", "nox", "jest",
-    "vitest", "mocha", "ctest", "gradle", "gradlew", "mvn", "mvnw", "dotnet", "rspec", "phpunit",
+    "cargo", "npm", "yarn", "pnpm", "bun", "go", "pip", "uv", "poetry", "pdm", "pytest", "unittest", "tox", "nox",
+    "jest", "vitest", "mocha", "ctest", "gradle", "gradlew", "mvn", "mvnw", "dotnet", "rspec", "phpunit",
 ];
 
 /// Of those, what makes them wait for keys.

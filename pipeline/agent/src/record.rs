@@ -26,10 +26,10 @@ use self::output::Findings;
 use self::sampler::{Plan, Sampler, Seen};
 use self::signals::Signals;
 use self::stdio::Output;
+use crate::AgentError;
 use crate::checkout::{self, Changes, Checkout, Comparison};
 use crate::kernel::{Kernel, Reading, Scope};
 use crate::kind;
-use crate::AgentError;
 use domain::Timestamp;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -38,7 +38,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What to say about a command besides what was measured, and how closely to look.
@@ -98,18 +98,10 @@ pub fn run(cmd: &[OsString], spec: &RecordSpec, now: fn() -> Timestamp, emit: Em
         _ => Checkout::default(),
     };
     let kernel = Kernel::here();
-    let (mut output, comparison) = signals.blocked(|| {
-        let output = Output::open(spec.read_output, &purpose, &spec.relay);
-        (output, found.top.as_deref().filter(|_| found.commit.is_some()).and_then(Comparison::start))
-    });
+    let mut output = signals.blocked(|| Output::open(spec.read_output, &purpose, &spec.relay));
     let (own_peak_bytes, before) = (own_peak_bytes(), kernel.read());
-    let mut command = Command::new(program);
-    command.args(args);
-    output.hand_over(&mut command);
     let (ts, clock, wall_clock) = (now(), Instant::now(), SystemTime::now());
-    let started = command.spawn();
-    drop(command); // its copies of the relayed descriptors would keep the relays waiting
-    let mut child = match started {
+    let mut child = match output.start(program, args) {
         Ok(child) => child,
         Err(source) => {
             output.findings(0);
@@ -117,6 +109,8 @@ pub fn run(cmd: &[OsString], spec: &RecordSpec, now: fn() -> Timestamp, emit: Em
         }
     };
     signals.pass_on_to(child.id());
+    // Beside the command, not before it: what it writes from now on is newer than `wall_clock`, and is left out.
+    let comparison = found.top.as_deref().filter(|_| found.commit.is_some()).and_then(Comparison::start);
     let cost = cost::Started { before: clock - began };
     let record_id = format!("{:x}-{:x}", ts.0, child.id());
     let outer = outer(&found, spec);
@@ -295,7 +289,13 @@ fn share(part: f64, whole: f64) -> Value {
     json!(((part / whole.max(1e-9)).clamp(0.0, 1.0) * 1e4).round() / 1e4)
 }
 
-fn add_stalls(payload: &mut Map<String, Value>, from: [Option<u64>; 3], to: [Option<u64>; 3], scope: Scope, time_s: f64) {
+fn add_stalls(
+    payload: &mut Map<String, Value>,
+    from: [Option<u64>; 3],
+    to: [Option<u64>; 3],
+    scope: Scope,
+    time_s: f64,
+) {
     for (i, name) in ["psi_cpu_some", "psi_memory_some", "psi_io_some"].into_iter().enumerate() {
         if let (Some(from), Some(to)) = (from[i], to[i]) {
             payload.insert(name.into(), share(to.saturating_sub(from) as f64 / 1e6, time_s));
@@ -339,7 +339,12 @@ fn add_findings(payload: &mut Map<String, Value>, findings: Findings) {
     }
 }
 
-fn add_checkout(payload: &mut Map<String, Value>, found: &Checkout, folder: Option<&std::path::Path>, changes: Option<Changes>) {
+fn add_checkout(
+    payload: &mut Map<String, Value>,
+    found: &Checkout,
+    folder: Option<&std::path::Path>,
+    changes: Option<Changes>,
+) {
     if let Some(commit) = &found.commit {
         payload.insert("commit".into(), commit.clone().into());
     }

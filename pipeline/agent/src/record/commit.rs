@@ -20,7 +20,8 @@ pub fn commit_event(spec: &RecordSpec) -> Result<Value, AgentError> {
     };
     let message = lines.next().unwrap_or_default().trim();
     // Of a merge: what it changed on the branch it was merged into. An empty commit has no lines.
-    let changed = git(&["diff-tree", "--root", "--no-commit-id", "-r", "-m", "--first-parent", "--numstat", "-z", "HEAD"]);
+    let changed =
+        git(&["diff-tree", "--root", "--no-commit-id", "-r", "-m", "--first-parent", "--numstat", "-z", "HEAD"]);
     let (mut files, mut insertions, mut deletions) = (Vec::new(), 0, 0);
     for line in changed.unwrap_or_default().split('\0') {
         let parts: Vec<&str> = line.splitn(3, '\t').collect();

@@ -21,7 +21,8 @@ const END: &str = "# <<< pipeline record <<<";
 
 /// What is recorded unless the user names commands. `make` and the rest run these, and are left alone within.
 pub const TOOLS: [&str; 15] = [
-    "cargo", "make", "npm", "yarn", "pnpm", "pytest", "tox", "go", "pip", "mvn", "gradle", "cmake", "ninja", "jest", "dotnet",
+    "cargo", "make", "npm", "yarn", "pnpm", "pytest", "tox", "go", "pip", "mvn", "gradle", "cmake", "ninja", "jest",
+    "dotnet",
 ];
 
 /// Where to put it.
@@ -110,7 +111,10 @@ impl Change {
     /// The difference, as `diff -u` shows it: one block is added or taken out.
     pub fn diff(&self) -> String {
         let lines = |bytes: &Option<Vec<u8>>| -> Vec<String> {
-            String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).split_inclusive('\n').map(str::to_owned).collect()
+            String::from_utf8_lossy(bytes.as_deref().unwrap_or_default())
+                .split_inclusive('\n')
+                .map(str::to_owned)
+                .collect()
         };
         let (before, after) = (lines(&self.before), lines(&self.after));
         let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
@@ -171,7 +175,8 @@ impl Change {
 }
 
 fn file(place: Place) -> Result<(PathBuf, u32), AgentError> {
-    let home = || std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).ok_or(AgentError::NoHome);
+    let home =
+        || std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).ok_or(AgentError::NoHome);
     let folder = |name: &str, below: &str| match std::env::var_os(name).map(PathBuf::from) {
         Some(folder) if folder.is_absolute() => Ok(folder),
         _ => home().map(|home| home.join(below)),
@@ -215,9 +220,10 @@ fn without(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
 fn after_first_line(bytes: &[u8], text: &str) -> Option<Vec<u8>> {
     let first = bytes.split_inclusive(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(first);
-    let shell = line.strip_prefix("#!")?.split_whitespace().any(|word| {
-        matches!(word.rsplit('/').next(), Some("sh" | "bash" | "dash" | "zsh" | "ksh"))
-    });
+    let shell = line
+        .strip_prefix("#!")?
+        .split_whitespace()
+        .any(|word| matches!(word.rsplit('/').next(), Some("sh" | "bash" | "dash" | "zsh" | "ksh")));
     shell.then(|| [first, b"\n", text.as_bytes(), &bytes[first.len()..]].concat())
 }
 
@@ -231,13 +237,19 @@ fn text(place: Place, setup: &Setup, own: &str) -> String {
              PIPELINE_RECORD=inside command {program} record --out {out} -- \"$@\"\n  else\n    command \"$@\"\n  fi\n}}\n"
         );
         for tool in &setup.tools {
-            text += &format!("{}{tool}() {{ _pipeline_record {tool} \"$@\"; }}\n", if place == Place::Gitlab { "" } else { "function " });
+            text += &format!(
+                "{}{tool}() {{ _pipeline_record {tool} \"$@\"; }}\n",
+                if place == Place::Gitlab { "" } else { "function " }
+            );
         }
         text.lines().map(|line| format!("{indent}{line}\n")).collect::<String>()
     };
     let body = match place {
         Place::Bash | Place::Zsh => {
-            format!("# Builds and tests typed here are recorded. Off: PIPELINE_RECORD=off. Out: pipeline record install --remove\n{}", functions(""))
+            format!(
+                "# Builds and tests typed here are recorded. Off: PIPELINE_RECORD=off. Out: pipeline record install --remove\n{}",
+                functions("")
+            )
         }
         Place::Fish => {
             let (program, out) = (fish_quoted(&setup.program), fish_quoted(&out));
@@ -253,7 +265,9 @@ fn text(place: Place, setup: &Setup, own: &str) -> String {
         }
         Place::GitHook => {
             let (program, out) = (quoted(&setup.program), quoted(&out));
-            format!("# Each commit becomes an event. A hook never holds a commit up.\n{program} record --commit --out {out} >/dev/null 2>&1 || :\n")
+            format!(
+                "# Each commit becomes an event. A hook never holds a commit up.\n{program} record --commit --out {out} >/dev/null 2>&1 || :\n"
+            )
         }
         Place::Github => format!(
             "# For BASH_ENV of a workflow: every `run` step starts with it. Tools it records are functions.\n{}",
@@ -314,7 +328,11 @@ mod tests {
     use super::*;
 
     fn setup() -> Setup {
-        Setup { program: "pipeline".into(), out: "/data/it's.ndjson".into(), tools: vec!["cargo".into(), "make".into()] }
+        Setup {
+            program: "pipeline".into(),
+            out: "/data/it's.ndjson".into(),
+            tools: vec!["cargo".into(), "make".into()],
+        }
     }
 
     #[test]

@@ -8,8 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Where runners put them when nobody says otherwise: jest-junit, nextest, surefire, gradle, and common names.
-const USUAL: &[&str] =
-    &["junit.xml", "report.xml", "test-results", "reports", "target/nextest", "target/surefire-reports", "build/test-results"];
+const USUAL: &[&str] = &[
+    "junit.xml",
+    "report.xml",
+    "test-results",
+    "reports",
+    "target/nextest",
+    "target/surefire-reports",
+    "build/test-results",
+];
 
 /// Folders within folders that are looked into: gradle has `build/test-results/<task>/<file>`.
 const DEPTH: usize = 3;

@@ -178,7 +178,17 @@ impl Usage {
     fn new(every: Duration, began: Instant, start: &Reading) -> Self {
         let (stalled_us, scope) = (start.stalled_us, start.scope);
         let (periods, oom_kills) = (start.periods, start.oom_kills);
-        Self { every, next: began + every, last: began, cpu_ms: 0, io_bytes: (0, 0), stalled_us, scope, periods, oom_kills }
+        Self {
+            every,
+            next: began + every,
+            last: began,
+            cpu_ms: 0,
+            io_bytes: (0, 0),
+            stalled_us,
+            scope,
+            periods,
+            oom_kills,
+        }
     }
 
     fn tick(&mut self, now: Instant, look: &Look, peak_bytes: u64, kernel: &Kernel) -> Map<String, Value> {

@@ -109,7 +109,8 @@ impl Services {
     pub(crate) fn found(&self) -> Vec<Service> {
         let mut places: BTreeMap<SocketAddr, Service> = BTreeMap::new();
         for ((local, remote), (first, last)) in &self.connections {
-            let to_itself = self.own_ports.contains(&remote.port()) && (remote.ip().is_loopback() || remote.ip() == local.ip());
+            let to_itself =
+                self.own_ports.contains(&remote.port()) && (remote.ip().is_loopback() || remote.ip() == local.ip());
             if to_itself || self.own_ports.contains(&local.port()) {
                 continue;
             }
@@ -133,7 +134,8 @@ impl Services {
 fn sockets(folder: &Path, found: &mut HashSet<u64>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(target) = fs::read_link(entry.path()) else { continue };
-        let inode: Option<u64> = target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        let inode: Option<u64> =
+            target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
         found.extend(inode);
     }
 }

@@ -5,7 +5,7 @@
 //! shell) stays ignored, here and in the command.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use std::io::{self, IsTerminal};
@@ -44,9 +44,11 @@ impl Signals {
 
     /// What is started by `start` inherits them blocked.
     pub(crate) fn blocked<T>(&self, start: impl FnOnce() -> T) -> T {
-        let _ = self.held.thread_block();
+        let before = self.held.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let done = start();
-        let _ = self.held.thread_unblock();
+        if let Ok(before) = before {
+            let _ = before.thread_set_mask(); // what was blocked when we were started is the command's to find so
+        }
         done
     }
 

@@ -16,6 +16,7 @@
 use super::output::{Findings, Reader};
 use super::relay::{ENDED, is_terminal};
 use crate::kind::{self, Purpose};
+use nix::errno::Errno;
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, OutputFlags, tcgetattr};
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -122,14 +123,32 @@ impl Output {
         Some(write)
     }
 
-    /// The command's descriptors; ours, where nothing is to be read.
-    pub(crate) fn hand_over(&mut self, command: &mut Command) {
-        if let Some(stdout) = self.stdout.take() {
-            command.stdout(Stdio::from(stdout));
+    /// Starts the command with its descriptors; with ours, where nothing is to be read.
+    ///
+    /// A script without `#!` is run by `sh`, as execvp(3), and so every shell, `nice` and `env`, does it.
+    pub(crate) fn start(&mut self, program: &OsString, arguments: &[OsString]) -> io::Result<Child> {
+        let started = self.spawn(Command::new(program).args(arguments));
+        let started = match started {
+            Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
+                self.spawn(Command::new("/bin/sh").arg(program).args(arguments))
+            }
+            started => started,
+        };
+        // The command has its own: with ours the relays would never see the last writer go.
+        (self.stdout, self.stderr) = (None, None);
+        started
+    }
+
+    fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        if let Some(stdout) = &self.stdout {
+            command.stdout(Stdio::from(stdout.try_clone()?));
         }
-        if let Some(stderr) = self.stderr.take() {
-            command.stderr(Stdio::from(stderr));
+        if let Some(stderr) = &self.stderr {
+            command.stderr(Stdio::from(stderr.try_clone()?));
         }
+        let started = command.spawn();
+        command.stdout(Stdio::null()).stderr(Stdio::null()); // closes the copies
+        started
     }
 
     /// What was read, when the command has ended: returns when all that it printed is where it belongs.
@@ -141,9 +160,7 @@ impl Output {
                 let _ = BufReader::new(control).read_line(&mut line);
                 Findings::from_json(&line)
             }
-            Source::File { number, from } => {
-                read_file(*number, *from, sample_bytes).unwrap_or_default()
-            }
+            Source::File { number, from } => read_file(*number, *from, sample_bytes).unwrap_or_default(),
         });
         found.reduce(Findings::and).unwrap_or_default()
     }

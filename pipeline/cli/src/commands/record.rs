@@ -133,7 +133,10 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
 
 fn parse_samples(text: &str) -> Result<Duration, String> {
     let span_us = domain::time::parse_span(text).and_then(|us| u64::try_from(us).ok());
-    span_us.filter(|us| *us >= 1_000_000).map(Duration::from_micros).ok_or_else(|| "write it as 1s, 15s or 1m".to_owned())
+    span_us
+        .filter(|us| *us >= 1_000_000)
+        .map(Duration::from_micros)
+        .ok_or_else(|| "write it as 1s, 15s or 1m".to_owned())
 }
 
 fn parse_tool(text: &str) -> Result<String, String> {
@@ -153,7 +156,10 @@ pub fn record(args: &RecordArgs) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(SetupCommand::Install(install)) = &args.setup {
-        return install.place().and_then(|place| set_up(place, install)).unwrap_or_else(|failure| crate::report(&failure));
+        return install
+            .place()
+            .and_then(|place| set_up(place, install))
+            .unwrap_or_else(|failure| crate::report(&failure));
     }
     let sample_bytes = args.stdout_sample.unwrap_or(0) as usize;
     let spec = RecordSpec {
@@ -208,7 +214,9 @@ impl InstallArgs {
             (None, true, _) => Place::GitHook,
             (None, false, Some(Ci::Github)) => Place::Github,
             (None, false, Some(Ci::Gitlab)) => Place::Gitlab,
-            (None, false, None) => return Err(Failure::new(Exit::Usage, "no place given").hint("--shell, --git-hook or --ci")),
+            (None, false, None) => {
+                return Err(Failure::new(Exit::Usage, "no place given").hint("--shell, --git-hook or --ci"));
+            }
         })
     }
 }
@@ -217,7 +225,9 @@ fn set_up(place: Place, args: &InstallArgs) -> Result<ExitCode, Failure> {
     let ci = matches!(place, Place::Github | Place::Gitlab);
     let out = match &args.out {
         Some(out) if ci && out.is_absolute() => {
-            return Err(Failure::new(Exit::Usage, "--out must lie in the checkout").hint("a path such as events.ndjson"));
+            return Err(
+                Failure::new(Exit::Usage, "--out must lie in the checkout").hint("a path such as events.ndjson")
+            );
         }
         Some(out) if ci => out.clone(),
         Some(out) => std::path::absolute(out).map_err(|error| Failure::file("find", out, &error))?,
@@ -249,7 +259,9 @@ fn set_up(place: Place, args: &InstallArgs) -> Result<ExitCode, Failure> {
 fn state_folder() -> Result<PathBuf, Failure> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
-    state.map(|state| state.join("pipeline")).ok_or_else(|| Failure::new(Exit::Failed, "HOME does not name a folder").hint("give --out"))
+    state
+        .map(|state| state.join("pipeline"))
+        .ok_or_else(|| Failure::new(Exit::Failed, "HOME does not name a folder").hint("give --out"))
 }
 
 /// Inside a job there is nothing to record: its steps are recorded already.

@@ -135,7 +135,9 @@ struct Cargo {
 
 impl Cargo {
     fn line(&mut self, line: &str) -> Option<Counts> {
-        if let Some(count) = line.strip_prefix("running ").and_then(|rest| rest.strip_suffix("tests").or(rest.strip_suffix("test"))) {
+        if let Some(count) =
+            line.strip_prefix("running ").and_then(|rest| rest.strip_suffix("tests").or(rest.strip_suffix("test")))
+        {
             if !(self.failures && self.running.is_some()) {
                 self.running = count.trim().parse().ok();
                 self.failures = false;
@@ -210,7 +212,8 @@ fn pytest(line: &str) -> Option<Counts> {
 
 /// `Tests:       1 failed, 2 skipped, 3 passed, 6 total`
 fn jest(line: &str) -> Option<Counts> {
-    let parts = line.strip_prefix("Tests: ")?.trim().rsplit_once(", ").filter(|(_, total)| total.ends_with(" total"))?.0;
+    let parts =
+        line.strip_prefix("Tests: ")?.trim().rsplit_once(", ").filter(|(_, total)| total.ends_with(" total"))?.0;
     of_words(parts.split(", "))
 }
 
@@ -345,10 +348,16 @@ mod tests {
     #[test]
     fn runners_are_read_by_their_last_lines() {
         for (text, want) in [
-            ("     Summary [   0.003s] 4 tests run: 2 passed (1 slow, 1 flaky), 1 failed, 1 timed out, 5 skipped", all(2, 2, 5)),
+            (
+                "     Summary [   0.003s] 4 tests run: 2 passed (1 slow, 1 flaky), 1 failed, 1 timed out, 5 skipped",
+                all(2, 2, 5),
+            ),
             ("     Summary [   0.003s] 1/3 tests run: 1 passed, 0 skipped", all(1, 0, 0)),
             ("     Summary [   0.003s] 1 test run: 1 passed, 0 skipped", all(1, 0, 0)),
-            ("==== 1 failed, 3 passed, 2 skipped, 1 xfailed, 1 xpassed, 1 warning, 1 error in 0.12s ====", all(4, 2, 3)),
+            (
+                "==== 1 failed, 3 passed, 2 skipped, 1 xfailed, 1 xpassed, 1 warning, 1 error in 0.12s ====",
+                all(4, 2, 3),
+            ),
             ("3 passed in 61.12s (0:01:01)", all(3, 0, 0)),
             ("====== no tests ran in 0.01s ======", all(0, 0, 0)),
             ("Tests:       1 failed, 2 skipped, 1 todo, 3 passed, 7 total", all(3, 1, 3)),
@@ -369,7 +378,8 @@ mod tests {
     #[test]
     fn go_says_how_many_passed_only_when_it_names_them() {
         assert_eq!(read("ok  \tacme/a\t0.01s\nok  \tacme/b\t(cached)\n"), [None, Some(0), None]);
-        let failed = "--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\nFAIL\nFAIL\tacme/a\t0.01s\nok  \tacme/b\t0.1s\n";
+        let failed =
+            "--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\nFAIL\nFAIL\tacme/a\t0.01s\nok  \tacme/b\t0.1s\n";
         assert_eq!(read(failed), [None, Some(1), None]);
         let each = "=== RUN   TestA\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n--- SKIP: TestB (0.00s)\nPASS\nok  \tacme/a\t0.1s\n";
         assert_eq!(read(each), all(1, 0, 1));

@@ -38,7 +38,11 @@ impl Packages {
                 && text.len() < 215 // npm's bound for a name
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c) || more.contains(c))
         };
-        if self.found.len() < MOST && sound(name, "@/") && sound(version, "!") && version.contains(|c: char| c.is_ascii_digit()) {
+        if self.found.len() < MOST
+            && sound(name, "@/")
+            && sound(version, "!")
+            && version.contains(|c: char| c.is_ascii_digit())
+        {
             let name = match registry {
                 "pypi" => name.to_lowercase().replace('_', "-"),
                 "npm" => name.replace('@', "%40"),
