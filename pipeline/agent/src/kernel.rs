@@ -4,7 +4,8 @@
 //! scheduler/sched-bwc.rst, filesystems/proc.rst (mountinfo) of the kernel. A file that is missing or unreadable is a
 //! figure that is absent.
 
-use std::fs;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Limits above this mean "none": cgroup v1 writes the largest page count there is.
@@ -14,6 +15,9 @@ const UNLIMITED_BYTES: u64 = 1 << 60;
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     root: PathBuf,
+    /// `/proc/self/cgroup` and `/proc/self/mountinfo`, which are long and stay as they are.
+    own_groups: String,
+    mounts: String,
 }
 
 /// Whose stalls were counted.
@@ -59,7 +63,13 @@ pub(crate) struct Reading {
 
 impl Kernel {
     pub(crate) fn here() -> Self {
-        Self { root: PathBuf::from("/") }
+        Self::at(PathBuf::from("/"))
+    }
+
+    fn at(root: PathBuf) -> Self {
+        let own = |name: &str| text(&root.join("proc/self").join(name)).unwrap_or_default();
+        let (own_groups, mounts) = (own("cgroup"), own("mountinfo"));
+        Self { root, own_groups, mounts }
     }
 
     pub(crate) fn proc(&self) -> PathBuf {
@@ -99,18 +109,16 @@ impl Kernel {
     /// container the path may name the host's view, of which only a part is mounted: folders that do not exist are
     /// passed over.
     pub(crate) fn groups(&self, controller: &str) -> Vec<PathBuf> {
-        let groups = fs::read_to_string(self.root.join("proc/self/cgroup")).unwrap_or_default();
         let path_of = |wanted: &str| {
-            groups.lines().find_map(|line| {
+            self.own_groups.lines().find_map(|line| {
                 let mut parts = line.splitn(3, ':').skip(1);
                 let (names, path) = (parts.next()?, parts.next()?);
                 names.split(',').any(|name| name == wanted).then_some(path)
             })
         };
-        let mounts = fs::read_to_string(self.root.join("proc/self/mountinfo")).unwrap_or_default();
         let below = |wanted: &str| {
             let path = path_of(wanted)?;
-            let (at, from) = mounts.lines().find_map(|line| mount(line, wanted))?;
+            let (at, from) = self.mounts.lines().find_map(|line| mount(line, wanted))?;
             // `from` is the group that is mounted there, `/` unless this is a container's view of the host.
             let rest = if from == "/" { path } else { path.strip_prefix(from).unwrap_or(path) };
             Some((self.root.join(at.trim_start_matches('/')), rest))
@@ -136,9 +144,30 @@ fn mount<'t>(line: &'t str, controller: &str) -> Option<(&'t str, &'t str)> {
     fits.then_some((at, from))
 }
 
+/// A file of the kernel: with few and large reads, because each makes the kernel write the text anew up to there.
+pub(crate) fn text(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+        if length == bytes.len() {
+            bytes.resize(4 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    // A process may call itself anything.
+    Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
 pub(crate) fn stalled_us(path: impl Fn(&str) -> PathBuf) -> [Option<u64>; 3] {
     ["cpu", "memory", "io"].map(|what| {
-        let text = fs::read_to_string(path(what)).ok()?;
+        let text = text(&path(what))?;
         let some = text.lines().find(|line| line.starts_with("some "))?;
         some.split_once("total=")?.1.trim().parse().ok()
     })
@@ -150,12 +179,12 @@ pub(crate) fn oom_kills(group: &Path) -> Option<u64> {
 }
 
 pub(crate) fn cpu_limit(dir: &Path) -> Option<f64> {
-    let (quota, period): (f64, f64) = match fs::read_to_string(dir.join("cpu.max")) {
-        Ok(text) => {
+    let (quota, period): (f64, f64) = match text(&dir.join("cpu.max")) {
+        Some(text) => {
             let mut parts = text.split_whitespace();
             (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?) // `max 100000` does not parse: no limit
         }
-        Err(_) => (number(&dir.join("cpu.cfs_quota_us"))?, number(&dir.join("cpu.cfs_period_us"))?),
+        None => (number(&dir.join("cpu.cfs_quota_us"))?, number(&dir.join("cpu.cfs_period_us"))?),
     };
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
@@ -166,17 +195,18 @@ pub(crate) fn memory_limit(dir: &Path) -> Option<u64> {
 }
 
 pub(crate) fn number<T: std::str::FromStr>(path: &Path) -> Option<T> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    text(path)?.trim().parse().ok()
 }
 
 pub(crate) fn keyed(path: &Path, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = text(path)?;
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Reading) {
         let dir = tempfile::tempdir().unwrap();
@@ -185,7 +215,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let reading = Kernel { root: dir.path().to_owned() }.read();
+        let reading = Kernel::at(dir.path().to_owned()).read();
         (dir, reading)
     }
 

@@ -75,7 +75,7 @@ pub struct Recorded {
 /// Takes `usage` events while the command runs.
 pub type Emit = Box<dyn Fn(Value) + Send>;
 
-/// How long git may go on after a build, test or linter has ended. Of others, only what it has said by then is taken.
+/// How long git may go on after the command has ended.
 const PATIENCE_WITH_GIT: Duration = Duration::from_secs(1);
 
 /// Runs `cmd` to its end and says what it used. To be called once, from a program that then exits, and before other
@@ -149,9 +149,7 @@ pub fn run(cmd: &[OsString], spec: &RecordSpec, now: fn() -> Timestamp, emit: Em
     if let Some(folder) = folder.as_deref().filter(|_| purpose.kind == kind::TEST && !findings.counts.seen()) {
         findings.counts = junit::counts(folder, &purpose.words, wall_clock);
     }
-    let worth_waiting = matches!(purpose.kind, kind::BUILD | kind::TEST | kind::LINT);
-    let patience = if worth_waiting { PATIENCE_WITH_GIT } else { Duration::ZERO };
-    let changes = comparison.and_then(|comparison| comparison.finish(wall_clock, patience));
+    let changes = comparison.and_then(|comparison| comparison.finish(wall_clock, PATIENCE_WITH_GIT));
     output.leave();
 
     let mut payload = Map::new();

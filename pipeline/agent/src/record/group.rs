@@ -74,7 +74,7 @@ impl OwnGroup {
     /// Memory that the processes hold: anonymous, and files and shared memory they have mapped. The rest of what is
     /// charged to a group is page cache, which the kernel takes back when it needs to.
     pub(crate) fn memory_bytes(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.memory.as_ref()?.join("memory.stat")).ok()?;
+        let text = kernel::text(&self.memory.as_ref()?.join("memory.stat"))?;
         let of = |names: [&str; 2]| {
             text.lines().find_map(|line| {
                 let (name, value) = line.split_once(' ')?;
@@ -122,7 +122,7 @@ fn charged(own: &Path) -> Option<u64> {
 }
 
 fn members(group: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let text = kernel::text(&group.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 

@@ -4,6 +4,7 @@
 //! owner has not. A connection that opens and closes between two looks is not seen, nor is one over UDP or a Unix socket.
 //! Connections that others made to the command, and those it made to itself, are no services.
 
+use crate::kernel;
 use domain::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -79,7 +80,7 @@ impl Services {
         for pid in namespace.values() {
             for file in ["tcp", "tcp6"] {
                 let path = self.proc.join(pid.to_string()).join("net").join(file);
-                for line in fs::read_to_string(path).unwrap_or_default().lines().skip(1) {
+                for line in kernel::text(&path).unwrap_or_default().lines().skip(1) {
                     self.line(line, now);
                 }
             }

@@ -3,6 +3,7 @@
 //! A process that was seen once stays known when its parent ends. One that started and lost its parent between two
 //! looks is not seen, unless the command has a control group of its own.
 
+use crate::kernel;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,8 +96,7 @@ impl Tree {
 }
 
 fn process(folder: &Path) -> Option<(String, Process)> {
-    let text = fs::read(folder.join("stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    let text = kernel::text(&folder.join("stat"))?;
     // The name may hold anything, also spaces and parentheses: what follows begins after the last one.
     let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -108,7 +108,7 @@ fn process(folder: &Path) -> Option<(String, Process)> {
 
 /// A process without memory of its own is ending.
 fn memory(folder: &Path) -> Option<Memory> {
-    let text = fs::read_to_string(folder.join("status")).ok()?;
+    let text = kernel::text(&folder.join("status"))?;
     let bytes = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
@@ -121,7 +121,7 @@ fn memory(folder: &Path) -> Option<Memory> {
 }
 
 fn io(folder: &Path) -> Option<(u64, u64)> {
-    let text = fs::read_to_string(folder.join("io")).ok()?;
+    let text = kernel::text(&folder.join("io"))?;
     let bytes = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     Some((bytes("read_bytes:")?, bytes("write_bytes:")?))
 }
@@ -129,7 +129,7 @@ fn io(folder: &Path) -> Option<(u64, u64)> {
 /// Each thread has its own list of what it started.
 fn children(folder: &Path, pid: i32, threads: u64, next: &mut Vec<i32>) {
     let mut add = |thread: &str| {
-        let text = fs::read_to_string(folder.join("task").join(thread).join("children")).unwrap_or_default();
+        let text = kernel::text(&folder.join("task").join(thread).join("children")).unwrap_or_default();
         next.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
     };
     if threads <= 1 {
