@@ -94,7 +94,10 @@ fn a_reader_that_goes_away_ends_the_command_as_it_would() {
 #[test]
 fn a_file_stays_a_file_and_only_what_was_added_is_read() {
     let place = Place::new();
-    place.write("pytest", "#!/bin/sh\nreadlink /proc/$$/fd/1 >&2\necho '3 passed, 1 failed in 0.10s'\nexit 1\n");
+    place.write(
+        "pytest",
+        "#!/bin/sh\nto=$(readlink /proc/$$/fd/1); echo $to >&2\necho '3 passed, 1 failed in 0.10s'\nexit 1\n",
+    );
     let line = "chmod +x pytest; echo '9 passed in 1.00s' > log; $REC ./pytest >> log; echo after >> log";
     let ended = end(shell(&place, "", line));
     assert!(ended.err.contains("/log\n"), "{}", ended.err);
@@ -144,8 +147,10 @@ fn killing_the_recorder_leaves_the_command_running() {
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "still here\n");
     assert_eq!(place.read("done"), "done\n");
-    // The next recorder finds the file in order.
-    assert_eq!(end(shell(&place, "", "$REC true")).code, 0);
+    // The next recorder finds the file in order, and puts its control groups in order.
+    let killed = format!("/sys/fs/cgroup/**/pipeline-record-{}", child.id());
+    let ended = end(shell(&place, "", &format!("shopt -s globstar nullglob; $REC sleep 0.3; echo {killed}")));
+    assert_eq!((ended.code, ended.out.as_str()), (0, "\n"));
     assert_eq!(place.ingest(&["e.ndjson"]), [1, 1, 0, 0]);
 }
 
@@ -249,9 +254,9 @@ fn memory_is_that_of_the_whole_tree_and_cpu_that_of_all() {
     end(shell(&place, "", &format!("$REC sh -c '{hold} & {hold}; wait'")));
     let peak = last(&place)["memory_peak_bytes"].as_u64().unwrap();
     assert!((150_000_000..260_000_000).contains(&peak), "{peak}");
-    end(shell(&place, "", "$REC sh -c 'timeout 0.7 sh -c \"while :; do :; done\"; true'"));
+    end(shell(&place, "", "$REC sh -c 'sh -c \"i=0; while [ \\$i -lt 400000 ]; do i=\\$((i+1)); done\"; true'"));
     let cpu = last(&place)["cpu_ms"].as_u64().unwrap();
-    assert!((100..900).contains(&cpu), "{cpu}");
+    assert!((40..20_000).contains(&cpu), "{cpu}");
     end(shell(&place, "", "$REC dd if=/dev/zero of=big bs=1M count=8 conv=fsync 2>/dev/null"));
     let written = last(&place)["io_write_bytes"].as_u64().unwrap();
     assert!(written == 0 || written >= 8 << 20, "{written} (0 on a tmpfs)");
@@ -268,7 +273,8 @@ fn usage_is_told_while_it_runs() {
     for event in &usage {
         let payload = &event["payload"];
         assert!((0.9..2.0).contains(&payload["interval_s"].as_f64().unwrap()), "{payload}");
-        assert!((0.05..1.5).contains(&payload["cpu_cores"].as_f64().unwrap()), "{payload}");
+        // How much of a core it got, the machine decides.
+        assert!((0.001..1.5).contains(&payload["cpu_cores"].as_f64().unwrap()), "{payload}");
         assert!(payload["memory_bytes"].as_u64().unwrap() > 100_000);
         assert_eq!(
             (event["resource"].as_str(), &payload["record_id"]),

@@ -174,7 +174,7 @@ pub fn run(cmd: &[OsString], spec: &RecordSpec, now: fn() -> Timestamp, emit: Em
         payload.insert("connections".into(), service.connections.into());
         event(service.first, "api_call", payload)
     }));
-    let interrupted = signals.interrupted() && status.signal() == Some(2);
+    let interrupted = status.signal() == Some(2) && signals.interrupted();
     let all = getrusage(UsageWho::RUSAGE_CHILDREN).map(|used| cpu_of(&used)).unwrap_or_default();
     let others = all.saturating_sub(used.map_or(Duration::ZERO, |(before, after)| cpu_of(&after) - cpu_of(&before)));
     let cost = cost.end(clock.elapsed().saturating_sub(wall), wall, seen.looks, others);

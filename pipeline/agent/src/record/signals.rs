@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 const PASSED_ON: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
@@ -97,8 +98,13 @@ impl Signals {
         self.pid.store(0, Ordering::SeqCst);
     }
 
-    /// Whether Ctrl-C was pressed while the command ran.
+    /// Whether Ctrl-C was pressed while the command ran; to be asked when it died of it. On a busy machine the command may
+    /// be gone before our own thread has had its turn.
     pub(crate) fn interrupted(&self) -> bool {
+        let until = Instant::now() + Duration::from_millis(200);
+        while !self.interrupted.load(Ordering::SeqCst) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.interrupted.load(Ordering::SeqCst)
     }
 }

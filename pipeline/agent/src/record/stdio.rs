@@ -27,9 +27,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// More than this is not read from a file after the command: it would hold up whoever waits for it.
 const FILE_BYTES: u64 = 64 << 20;
+
+/// How long to wait for the last output to be taken, as by a pager that shows its first page. It gets there without us.
+const PATIENCE_WITH_READERS: Duration = Duration::from_secs(10);
 
 /// Whether to read what the command prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,6 +159,7 @@ impl Output {
     pub(crate) fn findings(&mut self, sample_bytes: usize) -> Findings {
         let found = self.readers.iter_mut().map(|source| match source {
             Source::Relay { control, .. } => {
+                let _ = control.set_read_timeout(Some(PATIENCE_WITH_READERS));
                 let _ = control.write_all(&[ENDED]);
                 let mut line = String::new();
                 let _ = BufReader::new(control).read_line(&mut line);
