@@ -71,19 +71,16 @@ impl OwnGroup {
         self.folders.first().map(|folder| members(&folder.own)).unwrap_or_default()
     }
 
-    /// Memory that the processes hold: anonymous, and files and shared memory they have mapped. The rest of what is
-    /// charged to a group is page cache, which the kernel takes back when it needs to.
-    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+    /// Anonymous and shared memory, once each. The rest of what is charged to a group is page cache, which the kernel takes
+    /// back when it needs to.
+    pub(crate) fn held_bytes(&self) -> Option<u64> {
         let text = kernel::text(&self.memory.as_ref()?.join("memory.stat"))?;
-        let of = |names: [&str; 2]| {
-            text.lines().find_map(|line| {
-                let (name, value) = line.split_once(' ')?;
-                names.contains(&name).then(|| value.parse::<u64>().ok())?
-            })
+        let of = |wanted: &str| {
+            text.lines().find_map(|line| line.strip_prefix(wanted)?.strip_prefix(' ')?.parse::<u64>().ok())
         };
-        let anonymous = of(["anon", "total_rss"])?;
-        let mapped = of(["file_mapped", "total_mapped_file"]).unwrap_or(0);
-        Some(anonymous + mapped.max(of(["shmem", "total_shmem"]).unwrap_or(0)))
+        // Version 1 counts the group alone without, and with what is below it under `total_`.
+        let (anonymous, shared) = (of("total_rss"), of("total_shmem"));
+        Some(anonymous.or_else(|| of("anon"))? + shared.or_else(|| of("shmem")).unwrap_or(0))
     }
 
     /// The most that was charged at a time, page cache included. What was there before the group was is not in it.

@@ -109,9 +109,10 @@ fn run(plan: Plan, stopped: &Receiver<()>) -> Seen {
             seen.processes_peak = seen.processes_peak.max(look.pids.len());
             // What processes share, the group counts once and the sum does not; what was there before the group was, only
             // the sum counts.
-            let grouped_bytes = group.as_ref().and_then(OwnGroup::memory_bytes).map(|bytes| bytes + joined_bytes);
-            let held_bytes = grouped_bytes.map_or(look.memory_bytes, |bytes| look.memory_bytes.min(bytes));
-            seen.memory_peak_bytes = seen.memory_peak_bytes.max(held_bytes).max(look.largest_peak_bytes);
+            if let Some(bytes) = group.as_ref().and_then(OwnGroup::held_bytes) {
+                look.held_bytes = look.held_bytes.min(bytes + joined_bytes);
+            }
+            seen.memory_peak_bytes = seen.memory_peak_bytes.max(look.memory_bytes()).max(look.largest_peak_bytes);
             memory.after(own_cpu().saturating_sub(before), age);
         }
         if let Some(usage) = usage.as_mut().filter(|_| usage_due) {
@@ -130,7 +131,7 @@ fn run(plan: Plan, stopped: &Receiver<()>) -> Seen {
             group = OwnGroup::make(&plan.kernel, &plan.start);
             grouped = Instant::now();
             take_in(group.as_ref(), &mut tree);
-            joined_bytes = tree.look(&[], false).memory_bytes;
+            joined_bytes = tree.look(&[], false).held_bytes;
         }
     }
     if let Some(group) = &group {
@@ -198,7 +199,7 @@ impl Usage {
         let mut payload = Map::new();
         payload.insert("interval_s".into(), rounded(interval_s));
         payload.insert("cpu_cores".into(), rounded(look.cpu_ms.saturating_sub(self.cpu_ms) as f64 / 1e3 / interval_s));
-        payload.insert("memory_bytes".into(), look.memory_bytes.into());
+        payload.insert("memory_bytes".into(), look.memory_bytes().into());
         payload.insert("memory_peak_bytes".into(), peak_bytes.into());
         payload.insert("processes".into(), look.pids.len().into());
         if !look.largest.is_empty() {

@@ -23,9 +23,10 @@ pub(crate) struct Tree {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Look {
     pub(crate) pids: Vec<i32>,
-    /// Anonymous and shared memory of each, and once the largest mapping of files: programs and libraries are the same
-    /// pages for most of them.
-    pub(crate) memory_bytes: u64,
+    /// Anonymous and shared memory of each.
+    pub(crate) held_bytes: u64,
+    /// The largest mapping of files: programs and libraries are the same pages for most of them.
+    pub(crate) mapped_bytes: u64,
     /// The most that any one of them ever held.
     pub(crate) largest_peak_bytes: u64,
     /// CPU time of the living and of those that they have waited for.
@@ -48,6 +49,13 @@ struct Memory {
     peak_bytes: u64,
 }
 
+impl Look {
+    /// What all hold together.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.held_bytes + self.mapped_bytes
+    }
+}
+
 impl Tree {
     pub(crate) fn of(root: i32, proc: PathBuf) -> Self {
         Self { proc, root, known: HashMap::new() }
@@ -56,7 +64,7 @@ impl Tree {
     /// Looks at every process: those below the root, those seen before, and `others`.
     pub(crate) fn look(&mut self, others: &[i32], with_io: bool) -> Look {
         let mut look = Look::default();
-        let (mut files_bytes, mut largest_bytes) = (0, 0);
+        let mut largest_bytes = 0;
         let mut next: Vec<i32> = std::iter::once(self.root).chain(self.known.keys().copied()).collect();
         next.extend(others);
         let mut met = HashSet::new();
@@ -77,8 +85,8 @@ impl Tree {
             look.pids.push(pid);
             look.cpu_ms += process.cpu_ticks * TICK_MS;
             if let Some(memory) = memory(&folder) {
-                look.memory_bytes += memory.own_bytes;
-                files_bytes = memory.file_bytes.max(files_bytes);
+                look.held_bytes += memory.own_bytes;
+                look.mapped_bytes = memory.file_bytes.max(look.mapped_bytes);
                 look.largest_peak_bytes = look.largest_peak_bytes.max(memory.peak_bytes);
                 let held_bytes = memory.own_bytes + memory.file_bytes;
                 if held_bytes > largest_bytes {
@@ -90,7 +98,6 @@ impl Tree {
                 look.io_bytes = Some((r + read, w + written));
             }
         }
-        look.memory_bytes += files_bytes;
         look
     }
 }
@@ -159,7 +166,7 @@ mod tests {
         let sleeper: i32 = line.trim().parse().unwrap();
         let look = tree.look(&[], true);
         assert!(look.pids.contains(&sleeper), "{look:?}");
-        assert!(look.memory_bytes > 500_000 && look.largest_peak_bytes > 500_000, "{look:?}");
+        assert!(look.memory_bytes() > 500_000 && look.largest_peak_bytes > 500_000, "{look:?}");
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(tree.look(&[], false).pids.contains(&sleeper));
