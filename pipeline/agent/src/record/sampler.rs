@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Of one core, for each of the two kinds of look.
-const SHARE: f64 = 0.003;
+const SHARE: f64 = 0.002;
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(2);
 
