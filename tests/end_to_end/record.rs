@@ -320,7 +320,7 @@ fn the_checkout_and_what_changed_in_it_are_told() {
         "",
         "cd src; ../$REC true; $PIPELINE record --out ../e.ndjson -- make -f /dev/null -s -q || true; sleep 0.1",
     ));
-    end(shell(&place, "", "$REC sh -c 'cd src && echo x > made-by-it.rs && make -f /dev/null'"));
+    end(shell(&place, "", "$REC sh -c 'sleep 0.1; cd src && echo x > made-by-it.rs && make -f /dev/null'"));
     let event = events(&place).pop().unwrap();
     assert_eq!((&event["repo"], &event["branch"]), (&"acme/api".into(), &"main".into()));
     let payload = &event["payload"];

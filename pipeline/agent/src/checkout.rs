@@ -198,7 +198,7 @@ fn changes(top: &Path, different: &[u8], unknown: &[u8], since: SystemTime) -> C
     // Of a file that is gone, its folder tells when.
     let written_later = |path: &Path| {
         let meta = path.symlink_metadata().or_else(|_| path.parent().unwrap_or(top).symlink_metadata());
-        meta.and_then(|meta| meta.modified()).is_ok_and(|modified| modified >= since)
+        meta.and_then(|meta| meta.modified()).is_ok_and(|modified| modified > since)
     };
     let mut add = |path: &str, insertions: u64, deletions: u64| {
         changes.files_changed += 1;

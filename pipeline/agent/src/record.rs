@@ -33,6 +33,7 @@ use crate::kind;
 use domain::Timestamp;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -100,7 +101,7 @@ pub fn run(cmd: &[OsString], spec: &RecordSpec, now: fn() -> Timestamp, emit: Em
     let kernel = Kernel::here();
     let mut output = signals.blocked(|| Output::open(spec.read_output, &purpose, &spec.relay));
     let (own_peak_bytes, before) = (own_peak_bytes(), kernel.read());
-    let (ts, clock, wall_clock) = (now(), Instant::now(), SystemTime::now());
+    let (ts, clock, wall_clock) = (now(), Instant::now(), file_time());
     let mut child = match output.start(program, args) {
         Ok(child) => child,
         Err(source) => {
@@ -179,6 +180,14 @@ pub fn run(cmd: &[OsString], spec: &RecordSpec, now: fn() -> Timestamp, emit: Em
     let others = all.saturating_sub(used.map_or(Duration::ZERO, |(before, after)| cpu_of(&after) - cpu_of(&before)));
     let cost = cost.end(clock.elapsed().saturating_sub(wall), wall, seen.looks, others);
     Ok(Recorded { events, exit_code, interrupted, cost })
+}
+
+/// The time that a file written now would bear. The kernel stamps files with its last tick, up to 10 ms old: by the exact
+/// clock, what a quick command writes would look older than the command.
+fn file_time() -> SystemTime {
+    ClockId::CLOCK_REALTIME_COARSE
+        .now()
+        .map_or_else(|_| SystemTime::now(), |time| SystemTime::UNIX_EPOCH + Duration::from(time))
 }
 
 fn outer(found: &Checkout, spec: &RecordSpec) -> Map<String, Value> {
