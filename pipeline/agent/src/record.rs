@@ -28,7 +28,7 @@ use self::signals::Signals;
 use self::stdio::Output;
 use crate::AgentError;
 use crate::checkout::{self, Changes, Checkout, Comparison};
-use crate::kernel::{Kernel, Reading, Scope};
+use crate::kernel::{Kernel, Reading, Scope, text};
 use crate::kind;
 use domain::Timestamp;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
@@ -39,6 +39,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -231,8 +232,12 @@ pub(crate) fn cpu_of(used: &Usage) -> Duration {
     Duration::from_micros(us(used.user_time()) + us(used.system_time()))
 }
 
+/// Our most memory so far. Not from getrusage, in which a program starts with the peak of whoever started it.
 fn own_peak_bytes() -> u64 {
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |used| used.max_rss().max(0) as u64 * 1024)
+    let status = text(Path::new("/proc/self/status")).unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 fn add_usage(payload: &mut Map<String, Value>, used: Option<(Usage, Usage)>, seen: &Seen, own_peak_bytes: u64) {
@@ -346,12 +351,7 @@ fn add_findings(payload: &mut Map<String, Value>, findings: Findings) {
     }
 }
 
-fn add_checkout(
-    payload: &mut Map<String, Value>,
-    found: &Checkout,
-    folder: Option<&std::path::Path>,
-    changes: Option<Changes>,
-) {
+fn add_checkout(payload: &mut Map<String, Value>, found: &Checkout, folder: Option<&Path>, changes: Option<Changes>) {
     if let Some(commit) = &found.commit {
         payload.insert("commit".into(), commit.clone().into());
     }

@@ -9,6 +9,7 @@ pub(crate) use counts::Counts;
 use counts::Tests;
 use packages::Packages;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// No line that is looked for is longer.
@@ -135,7 +136,10 @@ fn added(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 /// Without the control sequences of a terminal (ECMA-48: ESC `[` … one byte from `@` to `~`).
-fn without_colour(text: &str) -> String {
+fn without_colour(text: &str) -> Cow<'_, str> {
+    if !text.contains('\u{1b}') {
+        return Cow::Borrowed(text);
+    }
     let mut parts = text.split('\u{1b}');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -147,7 +151,7 @@ fn without_colour(text: &str) -> String {
             None => plain.push_str(part.get(1..).unwrap_or_default()),
         }
     }
-    plain
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]
