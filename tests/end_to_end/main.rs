@@ -21,6 +21,8 @@ mod privacy;
 mod program;
 mod python;
 mod readme;
+mod record;
+mod record_install;
 mod retry;
 mod s3;
 mod s3_server;

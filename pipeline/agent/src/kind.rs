@@ -5,6 +5,10 @@
 
 use std::ffi::OsString;
 
+pub(crate) const BUILD: &str = "build";
+pub(crate) const TEST: &str = "test";
+pub(crate) const LINT: &str = "lint";
+
 /// Programs that do one thing.
 const ALONE: &[(&str, &[&str])] = &[
     ("test", &["pytest", "tox", "nox", "jest", "vitest", "mocha", "ctest", "phpunit", "rspec", "playwright"]),
@@ -19,13 +23,17 @@ const RUNNERS: &[(&str, &[&str])] = &[
     ("build", &["make", "gmake", "ninja", "cmake", "gradle", "gradlew", "mvn", "mvnw", "bazel", "vite", "next", "sbt"]),
     ("other", &["cargo", "go", "npm", "yarn", "pnpm", "bun", "deno", "just", "task", "rake", "mix", "dotnet"]),
     ("other", &["docker", "podman", "docker-compose", "swift", "zig", "stack", "cabal", "composer"]),
+    ("other", &["pip", "uv", "poetry", "pdm", "pipenv"]),
 ];
 
 /// Words after a runner. `check` compiles for cargo and tests for make; see [`word`].
 const WORDS: &[(&str, &[&str])] = &[
     ("test", &["test", "tests", "t", "nextest", "spec", "verify", "pytest", "jest", "vitest", "e2e"]),
     ("lint", &["lint", "clippy", "fmt", "format", "vet", "typecheck", "eslint"]),
-    ("build", &["build", "b", "compile", "doc", "install", "package", "bundle", "assemble", "all"]),
+    (
+        "build",
+        &["build", "b", "compile", "doc", "install", "package", "bundle", "assemble", "all", "ci", "sync", "fetch"],
+    ),
     ("run", &["run", "r", "start", "serve", "server", "dev", "up", "exec", "watch"]),
 ];
 
@@ -35,14 +43,40 @@ const WRAPPERS: &[&str] = &["sudo", "env", "time", "nice", "nohup", "npx", "xvfb
 /// Wrappers of two words: `uv run pytest`.
 const WRAPPERS_RUN: &[&str] = &["uv", "poetry", "pipenv", "hatch", "pdm", "rye", "bundle"];
 
-/// What a command line is for.
-pub(crate) fn kind(cmd: &[OsString]) -> &'static str {
-    let words: Vec<String> = cmd.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    of(&words)
+/// Programs that print line after line and leave the terminal as it is.
+const PRINTS_LINES: &[&str] = &[
+    "cargo", "npm", "yarn", "pnpm", "bun", "go", "pip", "uv", "poetry", "pdm", "pytest", "unittest", "tox", "nox",
+    "jest", "vitest", "mocha", "ctest", "gradle", "gradlew", "mvn", "mvnw", "dotnet", "rspec", "phpunit",
+];
+
+/// Of those, what makes them wait for keys.
+const WAITS_FOR_KEYS: &[&str] = &["watch", "watchAll", "w", "i", "interactive", "pdb", "ui", "trace", "inspect"];
+
+/// What a command line is for, and what to expect of it.
+#[derive(Debug)]
+pub(crate) struct Purpose {
+    pub(crate) kind: &'static str,
+    /// Its output can be read on a terminal, too.
+    pub(crate) prints_lines: bool,
+    pub(crate) words: Vec<String>,
 }
 
-fn of(words: &[String]) -> &'static str {
-    let Some(first) = words.iter().position(|w| !w.starts_with('-') && !w.contains('=')) else { return "other" };
+/// What a command line is for.
+pub(crate) fn purpose(cmd: &[OsString]) -> Purpose {
+    let words: Vec<String> = cmd.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let (kind, program) = of(&words);
+    let keys = |word: &String| WAITS_FOR_KEYS.contains(&word.trim_start_matches('-')) && word.starts_with('-');
+    let prints_lines = matches!(kind, BUILD | TEST | LINT)
+        && PRINTS_LINES.contains(&program.as_str())
+        && !words.iter().any(|word| keys(word) || word == "watch");
+    Purpose { kind, prints_lines, words }
+}
+
+/// The kind, and the program that does it.
+fn of(words: &[String]) -> (&'static str, String) {
+    let Some(first) = words.iter().position(|w| !w.starts_with('-') && !w.contains('=')) else {
+        return ("other", String::new());
+    };
     let (program, rest) = (name(&words[first]), &words[first + 1..]);
     if WRAPPERS.contains(&program) {
         return of(rest);
@@ -52,27 +86,31 @@ fn of(words: &[String]) -> &'static str {
     }
     if matches!(program, "sh" | "bash" | "zsh" | "dash") {
         return match rest.iter().position(|w| w.starts_with('-') && w.ends_with('c')) {
-            // Of `cd x && make`, the last command is the point of it.
-            Some(flag) => rest.get(flag + 1).map_or("other", |line| {
-                let last = line.split(['&', ';', '|']).rfind(|part| !part.trim().is_empty()).unwrap_or("");
-                of(&last.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            }),
-            None => "run",
+            Some(flag) => (rest.get(flag + 1).map_or("other", |line| of_line(line)), program.to_owned()),
+            None => ("run", program.to_owned()),
         };
     }
     if program == "python"
         && let Some(flag) = rest.iter().position(|w| w == "-m")
     {
-        return match rest.get(flag + 1).map(String::as_str) {
-            Some("unittest") => "test",
-            Some("build" | "pip" | "compileall") => "build",
+        let module = rest.get(flag + 1).map(String::as_str).unwrap_or_default();
+        return match module {
+            "unittest" => (TEST, module.to_owned()),
+            "build" | "compileall" => (BUILD, module.to_owned()),
             _ => of(&rest[flag + 1..]),
         };
     }
-    if let Some(found) = lookup(ALONE, program) {
-        return found;
-    }
-    lookup(RUNNERS, program).map_or("other", |unknown| word(program, rest).unwrap_or(unknown))
+    let kind = lookup(ALONE, program)
+        .unwrap_or_else(|| lookup(RUNNERS, program).map_or("other", |unknown| word(program, rest).unwrap_or(unknown)));
+    (kind, program.to_owned())
+}
+
+/// Of `cd x && make | tee log`, the last command is the point of it, and of a pipe the first.
+fn of_line(line: &str) -> &'static str {
+    let commands = line.replace("&&", ";").replace("||", ";");
+    let last = commands.split([';', '\n']).rfind(|part| !part.trim().is_empty()).unwrap_or("");
+    let first = last.split('|').next().unwrap_or("");
+    of(&first.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).0
 }
 
 /// The first word a runner knows, up to `--`.
@@ -91,7 +129,11 @@ fn word(program: &str, rest: &[String]) -> Option<&'static str> {
 /// The program without its folder, `.exe`, and version: `/usr/bin/python3.11` is `python`.
 fn name(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".exe");
-    if name.starts_with("python") { "python" } else { name }
+    match name {
+        _ if name.starts_with("python") => "python",
+        "pip3" => "pip",
+        _ => name,
+    }
 }
 
 fn lookup(table: &[(&'static str, &[&str])], word: &str) -> Option<&'static str> {
@@ -125,14 +167,37 @@ mod tests {
             ("RUST_LOG=debug cargo build", "build"),
             ("docker compose up -d", "run"),
             ("docker build .", "build"),
+            ("pip3 install six", "build"),
+            ("npm ci", "build"),
             ("./gradlew clean test", "test"),
             ("git status", "other"),
             ("", "other"),
         ] {
             let cmd: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-            assert_eq!(kind(&cmd), want, "{line}");
+            assert_eq!(purpose(&cmd).kind, want, "{line}");
         }
-        let shell = ["sh", "-c", "cd web && npm test"].map(OsString::from);
-        assert_eq!(kind(&shell), "test");
+        for (line, want) in
+            [("cd web && npm test", "test"), ("pytest 2>&1 | tee log", "test"), ("make; echo done", "other")]
+        {
+            assert_eq!(purpose(&["sh", "-c", line].map(OsString::from)).kind, want, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_programs_that_print_lines_are_read_on_a_terminal() {
+        for (line, want) in [
+            ("cargo test", true),
+            ("uv run pytest -q", true),
+            ("npm ci", true),
+            ("pytest --pdb", false),
+            ("jest --watch", false),
+            ("cargo run", false),
+            ("make menuconfig", false),
+            ("git log", false),
+            ("sh -c pytest", false),
+        ] {
+            let cmd: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            assert_eq!(purpose(&cmd).prints_lines, want, "{line}");
+        }
     }
 }

@@ -42,9 +42,53 @@ pub enum AgentError {
         /// What the system said.
         source: io::Error,
     },
+    /// git does not say what the last commit is.
+    #[error("cannot read the last commit of this folder")]
+    NoCommit,
+    /// A file that recording is set up in could not be used.
+    #[error("cannot {what} {path}")]
+    Setup {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Our block in a file was edited.
+    #[error("the marks of `pipeline record` in {0} do not pair up")]
+    Marks(PathBuf),
+    /// A file that should be ours is not.
+    #[error("{0} is there already and was not made by `pipeline record install`")]
+    Taken(PathBuf),
+    /// Somebody else wrote to a file at the same time.
+    #[error("{0} was changed meanwhile")]
+    Changed(PathBuf),
+    /// A hook in another language.
+    #[error("the hook {0} is no shell script")]
+    NotAShell(PathBuf),
+    /// No home folder.
+    #[error("HOME does not name a folder")]
+    NoHome,
+    /// Not in a repository.
+    #[error("this folder is in no git repository")]
+    NoRepository,
 }
 
 impl AgentError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Append { .. } => Some("the command itself ran unchanged; give a file that can be written with --out"),
+            Self::Marks(_) => Some("take what is left of the block out by hand; nothing was changed"),
+            Self::Taken(_) => Some("move it away; nothing was changed"),
+            Self::Changed(_) => Some("run it again; nothing was changed"),
+            Self::NotAShell(_) => Some("call `pipeline record --commit` from it by hand; nothing was changed"),
+            Self::Setup { .. } => Some("nothing was changed"),
+            _ => None,
+        }
+    }
+
     /// What a shell would exit with if it failed like this: 127 not found, 126 not to be run, otherwise 1.
     pub fn exit_code(&self) -> i32 {
         match self {

@@ -175,6 +175,10 @@ impl From<StackError> for Failure {
 
 impl From<AgentError> for Failure {
     fn from(error: AgentError) -> Self {
-        Self::of(Exit::Failed, &error.to_string(), error.source())
+        let failure = Self::of(Exit::Failed, &error.to_string(), error.source());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 }

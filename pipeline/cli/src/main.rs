@@ -65,6 +65,16 @@ fn work(cli: Cli) -> ExitCode {
 
 /// The one place where an error is printed.
 pub fn report(failure: &Failure) -> ExitCode {
+    say("1;31", "error", failure);
+    ExitCode::from(failure.exit as u8)
+}
+
+/// The same for what does not stop anything.
+pub fn warn(failure: &Failure) {
+    say("1;33", "warning", failure);
+}
+
+fn say(colour: &str, what: &str, failure: &Failure) {
     let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stderr().is_terminal();
     let label = |code: &str, text: &str| {
         if plain { format!("{text}:") } else { format!("\u{1b}[{code}m{text}:\u{1b}[0m") }
@@ -72,12 +82,11 @@ pub fn report(failure: &Failure) -> ExitCode {
     // Messages quote data and queries: what they hold must not command the terminal.
     let shown = |text: &str| text.split('\n').map(lake::visible).collect::<Vec<_>>().join("\n");
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{} {}", label("1;31", "error"), shown(&failure.what));
+    let _ = writeln!(err, "{} {}", label(colour, what), shown(&failure.what));
     for cause in &failure.causes {
         let _ = writeln!(err, "{} {}", label("1", "caused by"), shown(cause));
     }
     if let Some(hint) = &failure.hint {
         let _ = writeln!(err, "{} {}", label("36", "hint"), shown(hint));
     }
-    ExitCode::from(failure.exit as u8)
 }
