@@ -7,6 +7,7 @@
 pub mod columns;
 pub mod event;
 pub mod fields;
+pub mod gather;
 pub mod identity;
 pub mod json;
 pub mod ledger;

@@ -27,7 +27,8 @@ pub struct RecordArgs {
     command: Vec<OsString>,
 }
 
-fn parse_tag(text: &str) -> Result<(String, String), String> {
+/// An outer field as it is typed.
+pub fn parse_tag(text: &str) -> Result<(String, String), String> {
     text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| "write it as key=value".to_owned())
 }
 
