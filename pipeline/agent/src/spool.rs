@@ -160,6 +160,11 @@ impl Spool {
     fn begin(&mut self, now: Timestamp) -> Result<Part, AgentError> {
         let _lock = self.lock()?;
         let others = self.files("part")?.len() as u64 + 1;
+        if others * self.part_bytes() > self.max_bytes - REMARKS_BYTES {
+            let why = format!("{others} collectors share it; use another folder, or allow it more");
+            let source = io::Error::new(io::ErrorKind::QuotaExceeded, why);
+            return Err(AgentError::File { doing: "write to", path: self.folder.clone(), source });
+        }
         let room = (self.max_bytes - REMARKS_BYTES).saturating_sub(others * self.part_bytes());
         let mut kept = Vec::new();
         for path in self.files("ndjson")? {
@@ -234,6 +239,13 @@ impl Spool {
     }
 }
 
+impl Drop for Spool {
+    /// However a collector ends, what it wrote is there for `ingest`; if not even this works, the next one does it.
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
 impl Part {
     fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
@@ -275,7 +287,7 @@ fn dropped(path: &Path, now: Timestamp) -> (u64, Value) {
     let (events, name) = (lines().count() as u64, path.file_name().unwrap_or_default().to_string_lossy());
     let note = format!("the spool is full: {events} events were dropped with its oldest file, {name}");
     let facts = json!({"dropped_events": events, "dropped_bytes": bytes.len(), "dropped_file": name,
-        "gap_from": time(lines().next()), "gap_to": time(lines().last())});
+        "gap_from": time(lines().next()), "gap_to": time(lines().next_back())});
     (events, remark(now, None, note, facts))
 }
 

@@ -162,6 +162,14 @@ impl From<StackError> for Failure {
 
 impl From<AgentError> for Failure {
     fn from(error: AgentError) -> Self {
-        Self::of(Exit::Failed, &error.to_string(), error.source())
+        let hint = match &error {
+            AgentError::Engine { .. } => {
+                "is the Engine running, and may you use it? --host or DOCKER_HOST says where it is"
+            }
+            AgentError::Git { .. } => "--repo names a folder of a repository, and `git` must be installed",
+            _ => "",
+        };
+        let failure = Self::of(Exit::Failed, &error.to_string(), error.source());
+        if hint.is_empty() { failure } else { failure.hint(hint) }
     }
 }

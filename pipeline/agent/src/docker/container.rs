@@ -7,7 +7,7 @@ use domain::Timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A moment and the counters then.
 #[derive(Clone, Debug)]
@@ -106,8 +106,14 @@ impl Limits {
 }
 
 impl Container {
-    /// From what the Engine says of it; none when it does not run.
-    pub(super) fn new(found: &ContainerInspectResponse, env: &str, base: Point) -> Option<Self> {
+    /// From what the Engine says of it; none when it does not run. `started`: just now, so that its counters began at
+    /// nothing then, and all of a short life is counted.
+    pub(super) fn new(
+        found: &ContainerInspectResponse,
+        env: &str,
+        mut base: Point,
+        started: Option<Timestamp>,
+    ) -> Option<Self> {
         let id = found.id.clone()?;
         let state = found.state.as_ref()?;
         if state.running != Some(true) {
@@ -116,21 +122,29 @@ impl Container {
         let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
         let name = found.name.as_deref().unwrap_or(&id[..12.min(id.len())]);
         let group = state.pid.filter(|pid| *pid > 0).and_then(|pid| Group::find(Path::new("/"), pid, &id));
+        let now = (base.at, base.clock);
+        base.counters = match (&group, started) {
+            (_, Some(_)) => Counters::nothing(),
+            (Some(group), None) => group.read().or(base.counters),
+            (None, None) => base.counters,
+        };
+        if let Some(at) = started {
+            let age = Duration::from_micros((base.at.0 - at.0).max(0) as u64);
+            (base.at, base.clock) = (at.min(base.at), base.clock.checked_sub(age).unwrap_or(base.clock));
+        }
         let mut container = Self {
             names: Names::of(&labels, name, env),
             limits: Limits::of(found.host_config.as_ref()),
-            due: base.clock,
+            due: now.1,
+            processes: group.as_ref().map(Group::processes),
             id,
             group,
             base,
             seen: None,
             peak_bytes: None,
             ooms: 0,
-            processes: None,
         };
-        let answer = std::mem::take(&mut container.base.counters);
-        container.base.counters = container.counters(answer);
-        container.processes = container.group.as_ref().map(Group::processes);
+        container.look(now.0);
         Some(container)
     }
 
@@ -173,7 +187,7 @@ impl Container {
         let mut payload = self.used(&to, seconds, peak_bytes);
         let told = std::mem::take(&mut self.ooms);
         let counted = self.base.counters.oom_kills.zip(to.counters.oom_kills).map(|(from, to)| to.saturating_sub(from));
-        payload.insert("oom_kills".into(), counted.unwrap_or(told).into());
+        add_kills(&mut payload, counted.unwrap_or(told), self.limits.memory_bytes);
         if closely && let Some(group) = &self.group {
             let now = group.processes();
             let heaviest = self.processes.as_ref().and_then(|before| now.heaviest_since(before));
@@ -207,7 +221,7 @@ impl Container {
         payload.insert("interval_s".into(), json!(thousandths(seconds)));
         let seen = self.seen.as_ref().and_then(|seen| seen.counters.oom_kills);
         let counted = self.base.counters.oom_kills.zip(seen).map_or(0, |(from, to)| to.saturating_sub(from));
-        payload.insert("oom_kills".into(), counted.max(self.ooms).into());
+        add_kills(&mut payload, counted.max(self.ooms), self.limits.memory_bytes);
         if let Some(code) = exit_code {
             payload.insert("container_exit_code".into(), code.into());
         }
@@ -254,6 +268,15 @@ impl Container {
             add(name, share.map(|share| json!(rounded(share))));
         }
         payload
+    }
+}
+
+/// A kill happens when the limit is reached and nothing more can be freed: then that was the peak, whatever was seen.
+fn add_kills(payload: &mut Map<String, Value>, kills: u64, limit_bytes: Option<u64>) {
+    payload.insert("oom_kills".into(), kills.into());
+    if let (1.., Some(limit)) = (kills, limit_bytes) {
+        let seen = payload.get("memory_peak_bytes").and_then(Value::as_u64).unwrap_or(0);
+        payload.insert("memory_peak_bytes".into(), seen.max(limit).into());
     }
 }
 

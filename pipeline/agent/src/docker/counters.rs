@@ -31,6 +31,20 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Of a container that begins.
+    pub(super) fn nothing() -> Self {
+        Self {
+            cpu_ns: Some(0),
+            periods: Some(0),
+            throttled: Some(0),
+            oom_kills: Some(0),
+            io: Some([0; 2]),
+            net: Some([0; 2]),
+            stalls_us: [Some(0); 6],
+            ..Self::default()
+        }
+    }
+
     /// As the Engine answers.
     pub(super) fn of(stats: &ContainerStatsResponse) -> Self {
         let cpu = stats.cpu_stats.as_ref();

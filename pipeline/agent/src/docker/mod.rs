@@ -223,7 +223,7 @@ impl Watch<'_> {
         let ids = self.engine.running().await?;
         self.heard = self.now();
         for id in &ids {
-            self.begin(id).await?;
+            self.begin(id, None).await?;
         }
         let gone: Vec<String> = self.running.keys().filter(|id| !ids.contains(id)).cloned().collect();
         for id in gone {
@@ -232,7 +232,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    async fn begin(&mut self, id: &str) -> Result<(), AgentError> {
+    async fn begin(&mut self, id: &str, started: Option<Timestamp>) -> Result<(), AgentError> {
         if self.running.contains_key(id) {
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl Watch<'_> {
         let stats = self.engine.stats(id).await?;
         let counters = stats.map(|stats| Counters::of(&stats)).unwrap_or_default();
         let base = Point { at: self.now(), clock: Instant::now(), counters };
-        if let Some(mut container) = Container::new(&found, &self.spec.env, base) {
+        if let Some(mut container) = Container::new(&found, &self.spec.env, base, started) {
             let pace = self.plan.pace(&container.names.resource, self.now(), self.spec.interval);
             container.due += Duration::from_secs_f64(pace.interval_s);
             self.running.insert(id.to_owned(), container);
@@ -259,10 +259,10 @@ impl Watch<'_> {
         self.heard = self.now();
         let Some(id) = event.actor.as_ref().and_then(|actor| actor.id.clone()) else { return Ok(()) };
         let attribute = |name: &str| event.actor.as_ref()?.attributes.as_ref()?.get(name).cloned();
+        let at = event.time_nano.map_or(self.heard, |nanos| Timestamp(nanos / 1000));
         match event.action.as_deref() {
-            Some("start") => self.begin(&id).await?,
+            Some("start") => self.begin(&id, Some(at)).await?,
             Some("die") => {
-                let at = event.time_nano.map_or(self.heard, |nanos| Timestamp(nanos / 1000));
                 self.end(&id, at, attribute("exitCode").and_then(|code| code.parse().ok()));
             }
             Some("oom") => {

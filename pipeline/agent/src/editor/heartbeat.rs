@@ -47,6 +47,8 @@ struct Key {
 struct Span {
     from: Timestamp,
     to: Timestamp,
+    /// When its last heartbeat came: after a time without a network, plugins send what they kept for hours.
+    came: Timestamp,
     saves: u64,
     lines: Option<[u64; 2]>,
     category: Option<String>,
@@ -76,7 +78,8 @@ impl Heartbeat {
         Ok(beat)
     }
 
-    fn at(&self) -> Timestamp {
+    /// When it was sent, by the editor's clock.
+    pub(super) fn at(&self) -> Timestamp {
         Timestamp((self.time * 1e6).round() as i64)
     }
 
@@ -89,13 +92,13 @@ impl Heartbeat {
 }
 
 impl Beats {
-    /// Takes a heartbeat; false when it is none of a file. What it ends goes to `over`.
-    pub(super) fn take(&mut self, beat: &Heartbeat, locate: Locate, over: &mut Vec<Value>) -> bool {
+    /// Takes a heartbeat that came at `now`; false when it is none of a file. What it ends goes to `over`.
+    pub(super) fn take(&mut self, beat: &Heartbeat, now: Timestamp, locate: Locate, over: &mut Vec<Value>) -> bool {
         if !beat.is_work() {
             return false;
         }
         let at = beat.at();
-        over.extend(self.over(at));
+        over.extend(self.over(now));
         let entity = beat.entity.replace('\\', "/");
         let (file, repo) = match locate(&beat.entity) {
             Some((top, repo)) => (below(&entity, &top), repo),
@@ -109,9 +112,16 @@ impl Beats {
             file,
             debug: beat.category.as_deref().is_some_and(|c| c.eq_ignore_ascii_case("debugging")),
         };
+        let apart = |span: &Span| at < span.from.plus(-PULSE) || at > span.to.plus(PULSE);
+        if self.open.get(&key).is_some_and(apart)
+            && let Some(span) = self.open.remove(&key)
+        {
+            over.push(span.event(&key));
+        }
         let span = self.open.entry(key).or_insert(Span {
             from: at,
             to: at,
+            came: now,
             saves: 0,
             lines: None,
             category: text(&beat.category),
@@ -120,6 +130,7 @@ impl Beats {
         });
         span.from = span.from.min(at);
         span.to = span.to.max(at);
+        span.came = now;
         span.saves += u64::from(beat.is_write == Some(true));
         if beat.line_additions.is_some() || beat.line_deletions.is_some() {
             let lines = span.lines.get_or_insert([0; 2]);
@@ -129,11 +140,11 @@ impl Beats {
         true
     }
 
-    /// What has had no heartbeat for so long at `now` that a later one begins another event.
+    /// Of what nothing has come for so long at `now` that a later heartbeat begins another event.
     pub(super) fn over(&mut self, now: Timestamp) -> Vec<Value> {
         let mut over = Vec::new();
         self.open.retain(|key, span| {
-            let goes_on = span.to.plus(PULSE) >= now;
+            let goes_on = span.came.plus(PULSE) >= now;
             if !goes_on {
                 over.push(span.event(key));
             }
@@ -210,7 +221,8 @@ mod tests {
     fn beats(values: &[Value]) -> Vec<Value> {
         let (mut beats, mut over) = (Beats::default(), Vec::new());
         for value in values {
-            beats.take(&Heartbeat::read(value.clone()).unwrap(), &mut |_| None, &mut over);
+            let beat = Heartbeat::read(value.clone()).unwrap();
+            beats.take(&beat, beat.at(), &mut |_| None, &mut over);
         }
         over.extend(beats.all());
         over
@@ -231,6 +243,19 @@ mod tests {
             "lines_removed": 0, "category": "coding", "language": "Rust", "editor": "vscode"});
         assert_eq!(events[0]["payload"], want);
         assert!(!events[0].to_string().contains("ann"));
+    }
+
+    #[test]
+    fn what_was_kept_without_a_network_comes_late_and_is_as_long_as_it_was() {
+        let beat = |time: f64| Heartbeat::read(json!({"entity": "a.rs", "time": time})).unwrap();
+        let (mut beats, mut over) = (Beats::default(), Vec::new());
+        let now = Timestamp(1_800_100_000 * SECOND);
+        for time in [1.8e9, 1.8e9 + 120.0, 1.8e9 + 7200.0, 1.8e9 - 7200.0] {
+            beats.take(&beat(time), now, &mut |_| None, &mut over);
+        }
+        over.extend(beats.all());
+        let lengths: Vec<u64> = over.iter().map(|e| e["payload"]["duration_ms"].as_u64().unwrap()).collect();
+        assert_eq!(lengths, [120_000, 0, 0]);
     }
 
     #[test]

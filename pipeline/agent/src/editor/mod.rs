@@ -51,7 +51,8 @@ pub async fn serve(spec: EditorSpec, outlet: Outlet, ready: impl FnOnce(SocketAd
     let failed = |error| AgentError::Input(format!("cannot listen on {}: {error}", spec.listen));
     let listener = TcpListener::bind(spec.listen).await.map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
-    let desk = Arc::new(Desk { token: spec.token, beats: Mutex::new((Beats::default(), Places::default())), outlet });
+    let beats = Mutex::new((Beats::default(), Places::default()));
+    let desk = Arc::new(Desk { token: spec.token, clock: spec.clock, beats, outlet });
     let (places, mut tick) = (Arc::new(Semaphore::new(AT_A_TIME)), tokio::time::interval(Duration::from_secs(5)));
     loop {
         tokio::select! {
@@ -112,7 +113,7 @@ pub fn read_dump(path: &Path, outlet: &Outlet) -> Result<(u64, u64), AgentError>
     beats.sort_by_key(|(at, _)| *at);
     let (mut open, mut places, mut over, mut taken) = (Beats::default(), Places::default(), Vec::new(), 0);
     for (_, beat) in &beats {
-        taken += u64::from(open.take(beat, &mut |entity| places.find(entity), &mut over));
+        taken += u64::from(open.take(beat, beat.at(), &mut |entity| places.find(entity), &mut over));
         for event in over.drain(..) {
             if !outlet.event_blocking(event) {
                 return Ok((total, total - taken));
@@ -143,6 +144,7 @@ fn heartbeats_in(value: Value) -> Option<Vec<Value>> {
 /// Who answers.
 struct Desk {
     token: String,
+    clock: fn() -> Timestamp,
     beats: Mutex<(Beats, Places)>,
     outlet: Outlet,
 }
@@ -214,7 +216,7 @@ impl Desk {
             for value in values {
                 responses.push(match Heartbeat::read(value) {
                     Ok(beat) => {
-                        beats.take(&beat, &mut |entity| places.find(entity), &mut over);
+                        beats.take(&beat, (self.clock)(), &mut |entity| places.find(entity), &mut over);
                         json!([{"data": {}}, 201])
                     }
                     Err(why) => json!([{"error": why}, 400]),

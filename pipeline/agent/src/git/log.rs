@@ -9,12 +9,16 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 
 /// Files of one commit that are named; the counts are of all.
 const FILES_MOST: usize = 300;
 /// File types of one commit that are named.
 const TYPES_MOST: usize = 32;
+
+/// Of what git complains about, this much is kept.
+const WORDS_BYTES: u64 = 16 << 10;
 
 /// `git` in a repository, with standard input, or none.
 pub(super) fn git(repo: &Path, args: &[&str]) -> Command {
@@ -51,7 +55,9 @@ fn last_words(stderr: &[u8]) -> String {
 /// A running `git log` over chosen commits.
 pub(super) struct Log {
     child: Child,
-    out: BufReader<std::process::ChildStdout>,
+    out: BufReader<ChildStdout>,
+    /// Read beside the answer: git would wait for ever for somebody to take its warnings.
+    err: JoinHandle<Vec<u8>>,
     token: Vec<u8>,
 }
 
@@ -66,9 +72,18 @@ impl Log {
         let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(revisions.as_bytes()));
         // If it died at once, it says why at the end.
         drop(written);
-        let out = child.stdout.take().map(|out| BufReader::with_capacity(1 << 16, out));
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let out = out.map(|out| BufReader::with_capacity(1 << 16, out));
         let out = out.ok_or_else(|| AgentError::Git { doing: "run git".into(), said: "no output".into() })?;
-        Ok(Self { child, out, token: Vec::new() })
+        let err = std::thread::spawn(move || {
+            let mut words = Vec::new();
+            if let Some(mut err) = err {
+                let _ = (&mut err).take(WORDS_BYTES).read_to_end(&mut words);
+                let _ = std::io::copy(&mut err, &mut std::io::sink());
+            }
+            words
+        });
+        Ok(Self { child, out, err, token: Vec::new() })
     }
 
     /// The next piece of its answer, without the NUL behind it.
@@ -85,13 +100,10 @@ impl Log {
     /// To be called at the end: a history that was cut off is an error.
     pub(super) fn finish(mut self) -> Result<(), AgentError> {
         drop(self.out);
-        let mut stderr = Vec::new();
-        if let Some(mut err) = self.child.stderr.take() {
-            let _ = err.read_to_end(&mut stderr);
-        }
+        let words = self.err.join().unwrap_or_default();
         match self.child.wait() {
             Ok(status) if status.success() => Ok(()),
-            _ => Err(AgentError::Git { doing: "read the history".into(), said: last_words(&stderr) }),
+            _ => Err(AgentError::Git { doing: "read the history".into(), said: last_words(&words) }),
         }
     }
 

@@ -78,7 +78,7 @@ struct Branch {
     name: String,
     commit: String,
     at: Timestamp,
-    /// Others can see it: it is on a remote, or here is where others push to.
+    /// Others can see it: it is on a remote, or this is where others push to.
     shared: bool,
 }
 
@@ -102,6 +102,9 @@ pub fn collect(spec: &GitSpec, outlet: &Outlet) -> Result<GitRead, AgentError> {
     );
     tips.sort();
     tips.dedup();
+    if tips.is_empty() {
+        return Ok(GitRead::default()); // nothing was ever committed; git would call that fatal
+    }
     let mut revisions = String::new();
     for tip in &tips {
         let _ = writeln!(revisions, "{tip}");
@@ -166,7 +169,6 @@ fn branches(repo: &Path) -> Result<Vec<Branch>, AgentError> {
     let format = "--format=%(refname)%00%(objectname)%00%(committerdate:unix)%00%(symref)";
     let text = ask(repo, "list the branches", &["for-each-ref", format, "refs/heads", "refs/remotes"])?;
     let bare = ask(repo, "read the repository", &["rev-parse", "--is-bare-repository"])?.trim() == "true";
-    let alone = bare || !text.contains("refs/remotes/");
     let mut found: BTreeMap<(String, String), Branch> = BTreeMap::new();
     for line in text.lines() {
         let mut parts = line.split('\0');
@@ -175,7 +177,7 @@ fn branches(repo: &Path) -> Result<Vec<Branch>, AgentError> {
             continue; // `origin/HEAD` is another name of a branch
         };
         let (name, shared) = match name.strip_prefix("refs/heads/") {
-            Some(name) => (name, alone),
+            Some(name) => (name, bare),
             None => (name.splitn(4, '/').nth(3).unwrap_or_default(), true),
         };
         let at = at.parse::<i64>().map_or(Timestamp(0), |seconds| Timestamp(seconds.saturating_mul(1_000_000)));

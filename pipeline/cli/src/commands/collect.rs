@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -229,7 +229,7 @@ async fn git(context: &Context, args: GitArgs) -> Result<Answer, Failure> {
         Some(args.output.spool.as_ref()?.join(format!(".git-{}.state", &name[..16])))
     });
     let spec = GitSpec { repo: args.repo, since, state };
-    let (began, mut totals) = (std::time::Instant::now(), [0; 3]);
+    let (began, mut totals) = (Instant::now(), [0; 3]);
     let mut total = SpoolTotals::default();
     loop {
         let mut sink = Sink::open(context, "git", &args.output)?;
@@ -378,6 +378,7 @@ impl<'a> Sink<'a> {
         tokio::pin!(over);
         let mut tick = tokio::time::interval(Duration::from_secs(5));
         let mut stopped = false;
+        let mut told = Instant::now();
         loop {
             tokio::select! {
                 next = said.recv() => match next {
@@ -392,10 +393,11 @@ impl<'a> Sink<'a> {
                     None => break,
                 },
                 _ = ending.come() => {
-                    if stopped {
+                    // A terminal and `timeout` send theirs to the group and to us: two at once are one.
+                    if stopped && told.elapsed() > Duration::from_secs(1) {
                         return Err(Failure::new(Exit::Failed, "ended before the collector was done"));
                     }
-                    stopped = true;
+                    (stopped, told) = (true, Instant::now());
                     let _ = stop.send(true);
                 }
                 () = &mut over, if !stopped => {
