@@ -47,7 +47,7 @@ fn containers_are_sampled_with_what_held_them_back_and_what_killed_them() {
     assert!(busy.len() >= 5, "{events:?}");
     assert!(busy.iter().all(|event| event["pr"] == 7 && event["repo"] == "acme/shop" && event["env"] == "shop"));
     let first = busy[1];
-    assert!((number(first, "interval_s") - 2.0).abs() < 0.8, "{first}");
+    assert!((1.0..6.0).contains(&number(first, "interval_s")), "{first}");
     // On a busy machine it gets less than it may.
     assert!((0.01..0.3).contains(&number(first, "cpu_cores")), "{first}");
     assert_eq!((number(first, "cpu_limit_cores"), number(first, "memory_limit_bytes")), (0.2, 67_108_864.0));

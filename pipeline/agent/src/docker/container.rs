@@ -34,6 +34,8 @@ pub(super) struct Container {
     processes: Option<Processes>,
     /// When the next sample is due.
     pub(super) due: Instant,
+    /// Whether there was one.
+    pub(super) sampled: bool,
 }
 
 /// Outer fields of its events.
@@ -143,6 +145,7 @@ impl Container {
             seen: None,
             peak_bytes: None,
             ooms: 0,
+            sampled: false,
         };
         container.look(now.0);
         Some(container)
@@ -203,6 +206,7 @@ impl Container {
         self.base = to;
         self.seen = None;
         self.peak_bytes = None;
+        self.sampled = true;
         Some(self.names.event(at, payload))
     }
 
@@ -210,7 +214,7 @@ impl Container {
     /// known.
     pub(super) fn end(self, at: Timestamp, exit_code: Option<i64>) -> Value {
         let at = self.seen.as_ref().map_or(at, |seen| at.max(seen.at));
-        let seconds = (at.0 - self.base.at.0).max(0) as f64 / 1e6;
+        let seconds = (at.0 - self.base.at.0).max(1000) as f64 / 1e6;
         let mut payload = match &self.seen {
             Some(seen) => {
                 let until = seen.clock.duration_since(self.base.clock).as_secs_f64();

@@ -192,7 +192,7 @@ impl Watch<'_> {
         let began = Instant::now();
         let mut counted = began;
         let mut tick = tokio::time::interval(LOOK.min(self.spec.interval));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 () = self.outlet.stopped() => return Ok(()),
@@ -202,8 +202,9 @@ impl Watch<'_> {
                 },
                 _ = tick.tick() => {
                     self.look().await?;
-                    let over = began.elapsed() >= self.spec.interval;
-                    if self.spec.once && over {
+                    // Those that begin meanwhile need an interval of their own, but not one after the other for ever.
+                    let (intervals, all) = (began.elapsed().div_duration_f64(self.spec.interval), self.all_sampled());
+                    if self.spec.once && (intervals >= 1.0 && all || intervals >= 3.0) {
                         return Ok(());
                     }
                     if counted.elapsed() >= COUNT {
@@ -325,6 +326,10 @@ impl Watch<'_> {
             }
         }
         Ok(())
+    }
+
+    fn all_sampled(&self) -> bool {
+        self.running.values().all(|container| container.sampled)
     }
 
     /// Says what ended long enough ago.
