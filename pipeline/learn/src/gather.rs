@@ -147,17 +147,21 @@ mod tests {
 
     const START: i64 = 480_000;
 
-    /// Per resource: confidence, and for each hour the expected cores and the width of their interval.
-    fn plan(resources: &[(&str, f64, Vec<(f64, f64)>)], event: Option<(&str, i64, i64)>) -> GatherPlan {
+    /// A resource: its confidence, and for each hour the expected cores and the width of their interval.
+    type Given<'a> = (&'a str, f64, Vec<(f64, f64)>);
+    /// One hour of it.
+    type Row<'a> = (&'a str, f64, i64, f64, f64);
+
+    fn plan(resources: &[Given], event: Option<(&str, i64, i64)>) -> GatherPlan {
         let folder = tempfile::tempdir().unwrap();
         let [shadow, schedule] = ["shadow", "schedule"].map(|name| folder.path().join(name));
-        let rows: Vec<(&str, f64, i64, f64, f64)> = resources
+        let rows: Vec<Row> = resources
             .iter()
             .flat_map(|(name, c, hours)| {
                 hours.iter().zip(START..).map(move |((centre, width), at)| (*name, *c, at, *centre, *width))
             })
             .collect();
-        let numbers = |name: &str, of: &dyn Fn(&(&str, f64, i64, f64, f64)) -> f64| -> Column {
+        let numbers = |name: &str, of: &dyn Fn(&Row) -> f64| -> Column {
             Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into()
         };
         let hit = |at: i64| event.filter(|(_, from, to)| (*from..*to).contains(&at)).map(|(id, _, _)| id);

@@ -44,7 +44,7 @@ fn containers_are_sampled_with_what_held_them_back_and_what_killed_them() {
     all_are_taken(&events);
 
     let busy = resource(&events, "shop/web");
-    assert!(busy.len() >= 5, "{events:?}");
+    assert!(busy.len() >= 3, "{events:?}");
     assert!(busy.iter().all(|event| event["pr"] == 7 && event["repo"] == "acme/shop" && event["env"] == "shop"));
     let first = busy[1];
     assert!((1.0..6.0).contains(&number(first, "interval_s")), "{first}");
@@ -67,7 +67,7 @@ fn containers_are_sampled_with_what_held_them_back_and_what_killed_them() {
     assert!(short.iter().all(|event| number(event, "oom_kills") == 0.0));
     // Nothing of the whole is counted twice: the intervals of a container do not overlap.
     let whole: f64 = busy.iter().map(|event| number(event, "interval_s")).sum();
-    assert!(whole < 25.0, "{whole}");
+    assert!(whole < 60.0, "{whole}");
 }
 
 #[test]

@@ -214,7 +214,7 @@ async fn docker(context: &Context, args: DockerArgs) -> Result<Answer, Failure> 
     let mut sink = Sink::open(context, "docker", &args.output)?;
     let collect = |outlet| tokio::spawn(async move { docker::collect(&spec, &outlet).await });
     sink.take(collect, args.length, |_| {}).await?;
-    Ok(sink.close()?)
+    sink.close()
 }
 
 async fn git(context: &Context, args: GitArgs) -> Result<Answer, Failure> {
@@ -267,7 +267,7 @@ async fn files(context: &Context, args: FilesArgs) -> Result<Answer, Failure> {
         })
     };
     sink.take(collect, args.length, |()| {}).await?;
-    Ok(sink.close()?)
+    sink.close()
 }
 
 async fn editor(context: &Context, args: EditorArgs) -> Result<Answer, Failure> {
@@ -283,14 +283,14 @@ async fn editor(context: &Context, args: EditorArgs) -> Result<Answer, Failure> 
         sink.take(collect, None, |done| counts = done).await?;
         let (read, skipped) = counts;
         context.progress.note(&format!("{read} heartbeats, {skipped} of them not of work on a file"));
-        return Ok(sink.close()?);
+        return sink.close();
     }
     let spec = EditorSpec { listen: args.listen, token: key::token()?, clock };
     let notes = context.progress.clone();
     let ready = move |address| notes.note(&format!("listening for heartbeats on http://{address}/api/v1"));
     let collect = |outlet| tokio::spawn(editor::serve(spec, outlet, ready));
     sink.take(collect, args.length, |()| {}).await?;
-    Ok(sink.close()?)
+    sink.close()
 }
 
 fn clock() -> Timestamp {
