@@ -149,6 +149,34 @@ fn with_a_state_only_what_is_new_is_read_even_after_a_rewrite() {
 }
 
 #[test]
+fn a_repository_decides_nothing_by_its_configuration() {
+    let place = Place::new();
+    let work = repository(&place);
+    place.write("work/api/.gitattributes", "* diff=evil\n");
+    let read = || collected(&place, &["git", "--repo", &work, "--since", "all"]);
+    let before = read();
+    let evil = format!("touch {}", place.path("ran").display());
+    for name in
+        ["diff.evil.textconv", "diff.evil.command", "diff.external", "core.fsmonitor", "gpg.program", "core.pager"]
+    {
+        git_as(work.as_ref(), &["config", name, &evil], &at(8));
+    }
+    let order = place.write("order", "*.py\n*.rs\n");
+    for (name, value) in [
+        ("log.showSignature", "true"),
+        ("log.showRoot", "false"),
+        ("diff.renames", "false"),
+        ("diff.algorithm", "histogram"),
+        ("diff.orderFile", order.as_str()),
+        ("format.pretty", "oneline"),
+    ] {
+        git_as(work.as_ref(), &["config", name, value], &at(8));
+    }
+    assert_eq!(read(), before);
+    assert!(!place.path("ran").exists(), "a program of the repository's choice was run");
+}
+
+#[test]
 fn what_is_no_repository_is_named_and_an_empty_one_is_no_fault() {
     let place = Place::new();
     std::fs::create_dir(place.path("plain")).unwrap();

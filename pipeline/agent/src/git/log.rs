@@ -26,7 +26,8 @@ pub(super) fn git(repo: &Path, args: &[&str]) -> Command {
     command
         .arg("-C")
         .arg(repo)
-        .args(["--no-pager", "--no-optional-locks", "-c", "core.quotePath=false", "-c", "log.showSignature=false"])
+        .args(["--no-pager", "--no-optional-locks"])
+        .args(["-c", "core.quotePath=false", "-c", "log.showSignature=false", "-c", "log.showRoot=true"])
         .args(args)
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_TERMINAL_PROMPT", "0")

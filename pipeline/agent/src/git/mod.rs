@@ -242,7 +242,15 @@ impl Reader<'_> {
     /// Second reading: what each commit changed.
     fn commits(&self, repo: &Path, revisions: &str, since: Option<&str>, read: &mut GitRead) -> Result<(), AgentError> {
         // %aE: the address that the repository's own .mailmap says is the person's.
-        let mut args = vec!["--numstat", "-M", "--format=%x01%H%x1f%ct%x1f%at%x1f%aE%x1f%P%x1f%s"];
+        // What a user's configuration may say otherwise is said here: the same history gives the same events everywhere.
+        let mut args = vec![
+            "--numstat",
+            "-M",
+            "-l1000",
+            "--diff-algorithm=myers",
+            "-O/dev/null",
+            "--format=%x01%H%x1f%ct%x1f%at%x1f%aE%x1f%P%x1f%s",
+        ];
         args.extend(since);
         let mut log = Log::start(repo, revisions, &args)?;
         let mut open: Option<(Head, Churn)> = None;
