@@ -21,6 +21,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// Where Docker has its Engine when nothing else is said.
+const ENGINE: &str = "unix:///var/run/docker.sock";
+
 /// What `collect` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -83,7 +86,7 @@ struct DockerArgs {
     #[arg(long, conflicts_with = "length")]
     once: bool,
     /// The Engine: unix:///path, tcp://host:port
-    #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
+    #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST", default_value = ENGINE)]
     host: String,
     /// The environment of containers whose labels name none
     #[arg(long, value_name = "NAME", default_value = "docker")]
@@ -204,7 +207,8 @@ pub async fn run(context: &Context, args: CollectArgs) -> Result<Answer, Failure
 
 async fn docker(context: &Context, args: DockerArgs) -> Result<Answer, Failure> {
     let spec = DockerSpec {
-        engine: args.host,
+        // Set to nothing, as Docker's own program takes it.
+        engine: if args.host.is_empty() { ENGINE.to_owned() } else { args.host },
         interval: span(args.interval),
         once: args.once,
         env: args.env,
