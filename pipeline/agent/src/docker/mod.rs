@@ -294,7 +294,7 @@ impl Watch<'_> {
                 container.look(now);
             }
             // Half a look early is nearer than half a look late.
-            if container.due <= clock + LOOK.min(interval) / 2 {
+            if !(self.spec.once && container.sampled) && container.due <= clock + LOOK.min(interval) / 2 {
                 due.push((id.clone(), pace.closely));
                 container.due += interval;
                 if container.due <= clock {

@@ -111,17 +111,18 @@ pub fn read_dump(path: &Path, outlet: &Outlet) -> Result<(u64, u64), AgentError>
         return Err(none());
     }
     beats.sort_by_key(|(at, _)| *at);
-    let (mut open, mut places, mut over, mut taken) = (Beats::default(), Places::default(), Vec::new(), 0);
+    let (mut open, mut places, mut over) = (Beats::default(), Places::default(), Vec::new());
+    let mut skipped = total - beats.len() as u64;
     for (_, beat) in &beats {
-        taken += u64::from(open.take(beat, beat.at(), &mut |entity| places.find(entity), &mut over));
+        skipped += u64::from(!open.take(beat, beat.at(), &mut |entity| places.find(entity), &mut over));
         for event in over.drain(..) {
             if !outlet.event_blocking(event) {
-                return Ok((total, total - taken));
+                return Ok((total, skipped));
             }
         }
     }
     open.all().into_iter().all(|event| outlet.event_blocking(event));
-    Ok((total, total - taken))
+    Ok((total, skipped))
 }
 
 fn heartbeats_in(value: Value) -> Option<Vec<Value>> {
