@@ -125,9 +125,9 @@ fn once_is_one_sample_of_each_and_a_plan_says_how_often() {
     let mut plan: Value = serde_json::from_str(&place.read("gather.json")).unwrap();
     let resources = plan["resources"].as_object().unwrap();
     assert_eq!(resources.len(), 5, "{plan}");
-    let web = resources["acme-dev/web"].clone();
-    assert!((5.0..=60.0).contains(&web["interval_s"].as_f64().unwrap()), "{web}");
-    let windows = web["windows"].as_array().unwrap();
+    let api = resources["acme-dev/api"].clone();
+    assert!((5.0..=60.0).contains(&api["interval_s"].as_f64().unwrap()), "{api}");
+    let windows = api["windows"].as_array().unwrap();
     let event = windows.iter().find(|window| window["schedule_event_id"].is_string()).unwrap();
     assert!(event["from"].as_str().unwrap() <= "2026-11-01T08:30:00Z", "half an hour before 9:00: {event}");
     assert!(event["to"].as_str().unwrap() >= "2026-11-01T12:00:00Z", "{event}");
