@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A disk of its own in memory, unmounted whatever happens.
-struct Disk {
+pub struct Disk {
     place: Place,
 }
 
 impl Disk {
     /// None, and loudly so, where this may not mount.
-    fn mount(megabytes: u32) -> Option<Self> {
+    pub fn mount(megabytes: u32) -> Option<Self> {
         let disk = Self { place: Place::new() };
         std::fs::create_dir(disk.path()).unwrap();
         let mounted = disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]);
@@ -24,7 +24,7 @@ impl Disk {
         mounted.then_some(disk)
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.place.path("disk")
     }
 
@@ -40,7 +40,7 @@ impl Disk {
     }
 
     /// Takes all but some of what is free.
-    fn fill(&self, leave: usize) -> PathBuf {
+    pub fn fill(&self, leave: usize) -> PathBuf {
         let path = self.path().join("filler");
         let mut filler = std::fs::File::create(&path).unwrap();
         let block = [1; 4096];

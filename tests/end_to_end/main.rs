@@ -5,6 +5,7 @@
 mod at_once;
 mod bad_input;
 mod care;
+mod collect;
 mod disk;
 mod documentation;
 mod dumps;

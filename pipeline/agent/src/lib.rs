@@ -1,13 +1,20 @@
-//! What happened on this machine, as events: runs a command unchanged and says what it used.
+//! What happened on this machine, as events: runs a command unchanged and says what it used; samples containers, reads
+//! commits, watches files, takes what editors send.
 //!
 //! Owns the watching: the child, its signals, its kernel counters, the checkout it ran in, the file the event goes to.
-//! Refuses to judge: no lake, no masking (the lake masks at the door), no clock of its own, nothing printed.
+//! Refuses to judge: no lake, nothing printed.
 
 mod checkout;
+pub mod collect;
+pub mod docker;
 mod dump;
+pub mod editor;
+pub mod files;
+pub mod git;
 mod kernel;
 mod kind;
 pub mod record;
+pub mod spool;
 
 use std::io;
 use std::path::PathBuf;
@@ -55,6 +62,16 @@ pub enum AgentError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file or folder.
+    #[error("cannot {doing} {path}")]
+    File {
+        /// A verb.
+        doing: &'static str,
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Our block in a file was edited.
     #[error("the marks of `pipeline record` in {0} do not pair up")]
     Marks(PathBuf),
@@ -73,6 +90,25 @@ pub enum AgentError {
     /// Not in a repository.
     #[error("this folder is in no git repository")]
     NoRepository,
+    /// The Docker Engine.
+    #[error("cannot {doing}")]
+    Engine {
+        /// What was asked of it.
+        doing: String,
+        /// What it said, or what kept it from saying anything.
+        source: Box<bollard::errors::Error>,
+    },
+    /// `git` did not do what it was asked.
+    #[error("cannot {doing}: {said}")]
+    Git {
+        /// What it was asked.
+        doing: String,
+        /// Its last words.
+        said: String,
+    },
+    /// What was given is not what it should be.
+    #[error("{0}")]
+    Input(String),
 }
 
 impl AgentError {
@@ -85,8 +121,16 @@ impl AgentError {
             Self::Changed(_) => Some("run it again; nothing was changed"),
             Self::NotAShell(_) => Some("call `pipeline record --commit` from it by hand; nothing was changed"),
             Self::Setup { .. } => Some("nothing was changed"),
+            Self::Engine { .. } => {
+                Some("is the Engine running, and may you use it? --host or DOCKER_HOST says where it is")
+            }
+            Self::Git { .. } => Some("--repo names a folder of a repository, and `git` must be installed"),
             _ => None,
         }
+    }
+
+    pub(crate) fn file(doing: &'static str, path: &std::path::Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::File { doing, path: path.to_owned(), source }
     }
 
     /// What a shell would exit with if it failed like this: 127 not found, 126 not to be run, otherwise 1.

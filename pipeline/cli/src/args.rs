@@ -67,6 +67,8 @@ pub enum ProgressMode {
 pub enum Command {
     /// Run a command unchanged and append one event with what it used
     Record(commands::record::RecordArgs),
+    /// Sample containers, read commits, watch files, listen to editors
+    Collect(commands::collect::CollectArgs),
     /// Take event dumps into the lake
     Ingest(commands::ingest::IngestArgs),
     /// Bring the SQL tables up to date

@@ -9,7 +9,7 @@ use lake::Lake;
 use serde_json::Value;
 use std::fs;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The answer of a command: its exit code, and what `--json` prints.
@@ -129,6 +129,11 @@ pub fn output_lost() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 
+/// Says that a result was lost by other ways than [`emit`].
+pub fn lose_output() {
+    LOST.store(true, Ordering::Relaxed);
+}
+
 /// The lake owner's key: `PIPELINE_PSEUDONYM_KEY`, else `pseudonym.key` in the user's configuration folder, made on first use.
 pub fn privacy() -> Result<Privacy, Failure> {
     if let Ok(key) = std::env::var("PIPELINE_PSEUDONYM_KEY")
@@ -136,42 +141,52 @@ pub fn privacy() -> Result<Privacy, Failure> {
     {
         return Ok(Privacy::new(key.trim().as_bytes()));
     }
+    let path = secret_path("pseudonym.key", "PIPELINE_PSEUDONYM_KEY")?;
+    let empty = "restore the key; a new one would not fit the lakes made with it";
+    Ok(Privacy::new(
+        secret(&path, empty, |random| random.iter().map(|byte| format!("{byte:02x}")).collect())?.as_bytes(),
+    ))
+}
+
+/// Where a secret of this user is kept; `variable` is what else it can be given by.
+pub fn secret_path(name: &str, variable: &str) -> Result<PathBuf, Failure> {
     let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let folder = folder.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
     let folder = folder.ok_or_else(|| {
-        Failure::new(Exit::Failed, "there is no place for the pseudonym key")
-            .hint("set PIPELINE_PSEUDONYM_KEY, or HOME")
+        Failure::new(Exit::Failed, format!("there is no place for {name}")).hint(format!("set {variable}, or HOME"))
     })?;
-    let path = folder.join("pipeline").join("pseudonym.key");
-    match fs::read_to_string(&path) {
-        Ok(key) if !key.trim().is_empty() => return Ok(Privacy::new(key.trim().as_bytes())),
-        Ok(_) => {
-            return Err(Failure::new(Exit::Failed, format!("{} is empty", path.display()))
-                .hint("restore the key; a new one would not fit the lakes made with it"));
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(Failure::file("read", &path, &error)),
-    }
-    let key = make_key(&path).map_err(|error| Failure::file("make", &path, &error))?;
-    Ok(Privacy::new(key.trim().as_bytes()))
+    Ok(folder.join("pipeline").join(name))
 }
 
-/// Makes the key whole or not at all, readable by its owner alone; of two that try, the first one's is used by both.
-fn make_key(path: &std::path::Path) -> std::io::Result<String> {
+/// A secret that is kept in a file, made from 32 random bytes on first use. `empty`: what to do when the file is.
+pub fn secret(path: &Path, empty: &str, make: impl FnOnce(&[u8; 32]) -> String) -> Result<String, Failure> {
+    match fs::read_to_string(path) {
+        Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().to_owned()),
+        Ok(_) => return Err(Failure::new(Exit::Failed, format!("{} is empty", path.display())).hint(empty)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::file("read", path, &error)),
+    }
+    let secret = make_secret(path, make).map_err(|error| Failure::file("make", path, &error))?;
+    Ok(secret.trim().to_owned())
+}
+
+/// Makes the secret whole or not at all, readable by its owner alone; of two that try, the first one's is used by both.
+fn make_secret(path: &Path, make: impl FnOnce(&[u8; 32]) -> String) -> std::io::Result<String> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut random = [0u8; 32];
     fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = make(&random);
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)?;
-    let draft = folder.join(format!(".pseudonym.key.{}", std::process::id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(key.as_bytes())?;
+    file.write_all(secret.as_bytes())?;
     file.sync_all()?;
     let made = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match made {
-        Ok(()) => Ok(key),
+        Ok(()) => Ok(secret),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::read_to_string(path),
         Err(error) => Err(error),
     }

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows what is going on.
+#[derive(Clone)]
 pub struct Progress {
     mode: Mode,
     verbose: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Mode {
     Bars,
     Lines,

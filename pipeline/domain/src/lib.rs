@@ -8,6 +8,7 @@ pub mod columns;
 pub mod documentation;
 pub mod event;
 pub mod fields;
+pub mod gather;
 pub mod identity;
 pub mod json;
 pub mod ledger;

@@ -71,9 +71,11 @@ impl Privacy {
         self.hash("pipeline key fingerprint, version 1", 8)
     }
 
-    /// The keyed hash of a person.
+    /// The keyed hash of a person. What is one already stays: who collects may hash at the source, and the lake takes it
+    /// as the same person.
     pub fn person(&self, name: &str) -> String {
-        format!("u-{}", self.hash(name.trim(), 12))
+        let name = name.trim();
+        if rules::is_hash(name) { name.to_owned() } else { format!("u-{}", self.hash(name, 12)) }
     }
 
     /// A key for another purpose, from which the owner's key cannot be found.

@@ -10,6 +10,7 @@ pub mod contention;
 pub mod forecast;
 mod forest;
 mod frame;
+pub mod gather;
 mod history;
 pub mod metrics;
 mod parquet;

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod approve;
 pub mod backtest;
 pub mod check;
+pub mod collect;
 pub mod evaluate;
 pub mod feedback;
 pub mod ingest;
@@ -32,6 +33,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
     Box::pin(async move {
         match command {
             Command::Record(args) => record::inside(&args),
+            Command::Collect(args) => collect::run(context, args).await,
             Command::Ingest(args) => ingest::run(context, args).await,
             Command::Materialize(args) => materialize::run(context, args).await,
             Command::Check => check::run(context).await,

@@ -126,7 +126,8 @@ enum Ci {
     Gitlab,
 }
 
-fn parse_tag(text: &str) -> Result<(String, String), String> {
+/// An outer field as it is typed.
+pub fn parse_tag(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     pair.map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| "write it as key=value".to_owned())
 }

@@ -4,10 +4,13 @@ use crate::commands::train::scratch;
 use crate::context::{Answer, Context, privacy, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
+use domain::gather::GatherPlan;
 use domain::time::{HOUR, parse_span};
 use lake::{IngestSpec, Lake, Source};
+use learn::gather::gather_plan;
 use learn::shadow::{ShadowSpec, forecast};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
 /// What `shadow` takes.
 #[derive(Debug, Args)]
@@ -18,6 +21,9 @@ pub struct ShadowArgs {
     /// A dump of `schedule` events to take in first
     #[arg(long, value_name = "FILE")]
     schedule: Option<String>,
+    /// Also write how closely `collect` is to look at each resource until then
+    #[arg(long, value_name = "FILE")]
+    gather_plan: Option<PathBuf>,
 }
 
 fn parse_horizon(text: &str) -> Result<usize, String> {
@@ -46,6 +52,10 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     task.at("cross-validation");
     let summary = forecast(&hours, Some(&schedule), &ShadowSpec::new(context.now, args.horizon), &out)?;
     lake.write_predictions("shadow_inventory", &out, context.now).await?;
+    if let Some(path) = &args.gather_plan {
+        let plan = gather_plan(&out, Some(&schedule), context.now)?;
+        write_whole(path, &plan).map_err(|error| Failure::file("write", path, &error))?;
+    }
     drop(task);
     let wins: Vec<String> = summary.wins.iter().map(|(model, n)| format!("{model} {n}")).collect();
     context.say(format!(
@@ -60,4 +70,12 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         context.say(format!("  mean confidence {:.2}", summary.confidence));
     }
     Ok(Answer::done(json!(summary)))
+}
+
+/// A collector may read it at any moment: it is there whole, or as it was.
+fn write_whole(path: &Path, plan: &GatherPlan) -> std::io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".part");
+    std::fs::write(&draft, serde_json::to_string_pretty(plan)? + "\n")?;
+    std::fs::rename(&draft, path)
 }

@@ -9,6 +9,16 @@ fn privacy() -> Privacy {
 }
 
 #[test]
+fn a_hash_is_the_person_it_stands_for() {
+    let hash = privacy().person("ann@acme.test");
+    assert_eq!(privacy().person(&hash), hash);
+    let mut event = json!({"author": "ann@acme.test", "reviewers": [hash.clone(), "ann@acme.test"]});
+    privacy().scrub_value(&mut event);
+    assert_eq!(event, json!({"author": hash, "reviewers": [hash, hash]}));
+    assert_ne!(privacy().person("u-81"), "u-81");
+}
+
+#[test]
 fn a_person_is_found_inside_a_dotted_name() {
     let mut object = json!({"vcs.ref.head.revision.author.name": "Ann", "user.id": 7, "enduser.id": "ann",
         "user_agent.original": "curl/8", "service.name": "api"});
