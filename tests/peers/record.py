@@ -19,7 +19,7 @@ import time
 import measure
 
 # What C compilers are given: enough to keep one busy for some tenths of a second.
-SOURCE = "".join(f"int f{i}(int a){{int s=0;for(int i=0;i<a;i++)s+=(i^{i})*{i % 97 + 1};return s;}}\n" for i in range(600))
+SOURCE = "".join(f"int f{i}(int a){{int s=0;for(int i=0;i<a;i++)s+=(i^{i})*{i % 97 + 1};return s;}}\n" for i in range(200))
 REPORT = re.compile(r"record: ([\d.]+) ms of CPU \(([\d.]+) % of a core\), ([\d.]+) MiB at most; "
                     r"git and relays ([\d.]+) ms of CPU; ([\d.]+) ms before the command, ([\d.]+) ms after it; (\d+) looks")
 
@@ -101,8 +101,10 @@ def main() -> None:
         folder = pathlib.Path(name)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
         (folder / ".gitignore").write_text("*.o\n*.ndjson\n")
-        results = {what: pairs(pipeline, command, options, folder, given.rounds)
-                   for what, (command, options) in commands(folder).items()}
+        results = {}
+        for what, (command, options) in commands(folder).items():
+            print(f"measuring: {what}", file=sys.stderr)
+            results[what] = pairs(pipeline, command, options, folder, given.rounds)
         others = {}
         if shutil.which("hyperfine"):
             others["hyperfine, a fifth of a second"] = hyperfine(pipeline, folder)

@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 pub(super) const ENDED: u8 = b'x';
 
 /// More than any pipe holds: what comes later is of processes that outlive the command.
-const LEFT_BYTES: usize = 1 << 20;
+const LEFT_BYTES: usize = 2 << 20;
 
 /// What a pseudo-terminal's writer wrote is passed on by a kernel thread, in microseconds on an idle machine.
 const TERMINAL_LAG_MS: u16 = 20;

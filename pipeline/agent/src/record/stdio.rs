@@ -17,6 +17,7 @@ use super::output::{Findings, Reader};
 use super::relay::{ENDED, is_terminal};
 use crate::kind::{self, Purpose};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, OutputFlags, tcgetattr};
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -109,6 +110,8 @@ impl Output {
             pseudo_terminal(&to)?
         } else if kind.is_fifo() || kind.is_socket() {
             let (read, write) = io::pipe().ok()?;
+            // The most that everybody may ask for: on a busy machine the command need not wait for our turn so often.
+            let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(1 << 20));
             (read.into(), write.into())
         } else {
             return None;
