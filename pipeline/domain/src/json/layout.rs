@@ -4,7 +4,7 @@
 //! seen one knows of the next where the values are: what stands between them is compared as it is, and nothing but the
 //! values is looked at. All layouts together are a tree of the texts between the values.
 
-use super::{Json, Kind, Node, Tape, Value, skip_space};
+use super::{Json, Kind, Node, Tape, skip_space};
 
 /// Texts that are remembered; a dump with more begins anew.
 const STEPS: usize = 4096;
@@ -159,9 +159,8 @@ impl<T> Layouts<T> {
     /// The step with this text from a branch, found or made.
     fn step(&mut self, branch: u32, text: &[u8], opens: Option<u8>, depth: u8, is_last: bool) -> Then {
         let steps = &self.branches[branch as usize];
-        let same = |step: &&Step| {
-            *step.text == *text && step.opens == opens && matches!(step.then, Then::Leaf(_)) == is_last
-        };
+        let same =
+            |step: &&Step| *step.text == *text && step.opens == opens && matches!(step.then, Then::Leaf(_)) == is_last;
         if let Some(step) = steps.iter().find(same) {
             return step.then;
         }
@@ -218,6 +217,7 @@ fn extent(node: Node) -> (usize, usize) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::Value;
 
     /// The values of a text by its tape.
     fn scanned(text: &str, inner: &str) -> Option<Vec<Value>> {
@@ -308,7 +308,19 @@ mod tests {
 
     fn any_object() -> impl Strategy<Value = String> {
         let value = proptest::sample::select(
-            &["1", "-2.50", "\"x\"", "\"\\u00e9\\\"\"", "null", "[]", "{}", "[1, {\"b\" :2}]", "{\"a\":[null]}", "01", "\""][..],
+            &[
+                "1",
+                "-2.50",
+                "\"x\"",
+                "\"\\u00e9\\\"\"",
+                "null",
+                "[]",
+                "{}",
+                "[1, {\"b\" :2}]",
+                "{\"a\":[null]}",
+                "01",
+                "\"",
+            ][..],
         );
         let key = proptest::sample::select(&["a", "b", "in", "a rather long key, longer than a head"][..]);
         let colon = proptest::sample::select(&[":", ": ", " :"][..]);
