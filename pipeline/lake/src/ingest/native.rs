@@ -568,4 +568,5 @@ fn sort_last_wins<T>(entries: &mut Vec<(&str, T)>) {
 }
 
 #[cfg(test)]
+#[path = "native/tests.rs"]
 mod tests;

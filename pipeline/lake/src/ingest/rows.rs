@@ -389,7 +389,7 @@ mod tests {
             rows.cells.text(PAYLOAD, "{}");
             rows.cells.int(PAYLOAD + 1, *ts);
             rows.cells.float(PAYLOAD + 2, 0.5);
-            rows.cells.bool(PAYLOAD + 3, id % 2 == 0);
+            rows.cells.bool(PAYLOAD + 3, id.is_multiple_of(2));
         }
         rows
     }
@@ -439,7 +439,7 @@ mod tests {
             let mut all = first;
             all.append(second);
             prop_assert_eq!(cells(&all), wanted.clone());
-            let keep = |id: u128| id % 3 == 0;
+            let keep = |id: u128| id.is_multiple_of(3);
             wanted.retain(|(id, ..)| keep(*id));
             let kept = all.retain(keep);
             prop_assert_eq!(cells(&kept), wanted);

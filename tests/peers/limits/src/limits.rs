@@ -47,7 +47,8 @@ fn read(file: Vec<u8>) -> Vec<RecordBatch> {
 fn encode(batches: &[RecordBatch]) -> Vec<u8> {
     let properties = (*crate::stages::properties()).clone().into_builder();
     let properties = properties.set_compression(Compression::UNCOMPRESSED).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties)).expect("a schema just read");
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties)).expect("a schema just read");
     batches.iter().for_each(|batch| writer.write(batch).expect("columns just read"));
     writer.into_inner().expect("columns just read")
 }

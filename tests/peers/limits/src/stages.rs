@@ -7,6 +7,7 @@ mod arrays;
 mod known;
 #[path = "../../../../pipeline/lake/src/ingest/memo.rs"]
 mod memo;
+#[allow(dead_code)]
 #[path = "../../../../pipeline/lake/src/ingest/native.rs"]
 mod native;
 #[allow(dead_code)]
@@ -24,10 +25,15 @@ use domain::json::{Kind, Tape};
 use domain::privacy::Privacy;
 use known::{Known, Verdict};
 use native::{Key, NativeReader};
+use parquet::file::properties::WriterProperties;
 use rows::Rows;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-pub(super) use write::properties;
+/// How the program writes its files.
+pub(super) fn properties() -> Arc<WriterProperties> {
+    write::properties()
+}
 
 /// What an ingest would have written.
 pub(super) struct Written {
@@ -59,8 +65,7 @@ pub(super) fn run(text: &str, lines: &mut Vec<Line>) -> Written {
         decode(text, |reader, key| reader.push(key, days.entry(key.ts.day()).or_default()));
         days
     });
-    let orders: Vec<Vec<u32>> =
-        timed("ours: sorting", lines, || days.values().map(|rows| rows.order()).collect());
+    let orders: Vec<Vec<u32>> = timed("ours: sorting", lines, || days.values().map(|rows| rows.order()).collect());
     timed("ours: records to columns", lines, || {
         for (rows, order) in days.values().zip(&orders) {
             let filled = rows.filled();
