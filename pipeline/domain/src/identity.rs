@@ -5,7 +5,6 @@ use crate::json::{number, push_string};
 use crate::privacy::Privacy;
 use serde_json::{Map, Value};
 use siphasher::sip128::{Hasher128, SipHasher24};
-use std::fmt::Write;
 use std::hash::Hasher;
 
 /// Writes a value so that equal meaning gives equal bytes: keys sorted, nulls in objects left out, `1.0` as `1`.
@@ -120,8 +119,13 @@ pub fn push_outer(kind: &str, outer: &[Option<&str>; 7], ts_micros: i64, out: &m
         }
         out.push(',');
     }
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{ts_micros},");
+    push_time(ts_micros, out);
+}
+
+/// Appends the time as [`push_outer`] has it.
+pub fn push_time(ts_micros: i64, out: &mut String) {
+    out.push_str(itoa::Buffer::new().format(ts_micros));
+    out.push(',');
 }
 
 /// An identity as people see it: 32 hex digits.

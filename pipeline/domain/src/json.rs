@@ -4,6 +4,7 @@
 //! surrogates, at most 127 levels), with one difference: a number of any size or precision is taken, and keeps its
 //! digits where no 64-bit number says the same.
 
+pub mod layout;
 pub mod number;
 
 use serde_json::{Map, Value};
@@ -73,20 +74,26 @@ impl Tape {
             return Err(NotJson);
         }
         let bytes = text.as_bytes();
-        let mut at = 0;
+        let end = self.whole_value(bytes, 0, 0)?;
+        if skip_space(bytes, end) < bytes.len() {
+            return Err(NotJson);
+        }
+        Ok(Json { nodes: &self.nodes, text })
+    }
+
+    /// One value with everything in it, `depth` levels deep in others; gives where it ends.
+    fn whole_value(&mut self, bytes: &[u8], mut at: usize, depth: usize) -> Result<usize, NotJson> {
         loop {
             // A value is due.
             at = skip_space(bytes, at);
-            let entered = self.value(bytes, &mut at)?;
+            let entered = self.value(bytes, &mut at, depth)?;
             if entered {
                 continue;
             }
             // After a value: a comma, or the end of what it is in.
             loop {
+                let Some(&container) = self.open.last() else { return Ok(at) };
                 at = skip_space(bytes, at);
-                let Some(&container) = self.open.last() else {
-                    return if at == bytes.len() { Ok(Json { nodes: &self.nodes, text }) } else { Err(NotJson) };
-                };
                 let is_object = self.nodes[container as usize].kind == Kind::Object;
                 match bytes.get(at) {
                     Some(b',') => {
@@ -113,7 +120,7 @@ impl Tape {
     }
 
     /// One scalar, or the opening of a container that is not empty (then true: its first value is due).
-    fn value(&mut self, bytes: &[u8], at: &mut usize) -> Result<bool, NotJson> {
+    fn value(&mut self, bytes: &[u8], at: &mut usize, depth: usize) -> Result<bool, NotJson> {
         let start = *at;
         let (kind, end) = match bytes.get(start) {
             Some(b'"') => {
@@ -121,7 +128,7 @@ impl Tape {
                 return Ok(false);
             }
             Some(open @ (b'{' | b'[')) => {
-                if self.open.len() == DEPTH_LIMIT {
+                if depth + self.open.len() == DEPTH_LIMIT {
                     return Err(NotJson);
                 }
                 let kind = if *open == b'{' { Kind::Object } else { Kind::Array };

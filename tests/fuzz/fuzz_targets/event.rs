@@ -4,6 +4,7 @@
 
 use domain::event::read_native;
 use domain::identity::{Identity, canonical_object};
+use domain::json::layout::{Layouts, spots};
 use domain::json::{Kind, Tape};
 use domain::privacy::Privacy;
 use libfuzzer_sys::fuzz_target;
@@ -41,8 +42,34 @@ fn assert_stable(canonical: &str) {
     assert_eq!(again, canonical);
 }
 
+/// Line by line: whoever follows the layouts of the lines before finds the values that the tape has.
+fn assert_followed(text: &str) {
+    let mut layouts = Layouts::default();
+    let (mut tape, mut other) = (Tape::default(), Tape::default());
+    for line in text.split('\n') {
+        let scanned = tape.scan(line).ok();
+        let mut check = |layouts: &mut Layouts<()>| {
+            let followed = layouts.follow(&mut other, line);
+            let followed = followed.map(|(_, json)| json.items(0).map(|item| json.value(item)).collect::<Vec<_>>());
+            if let Some(followed) = &followed {
+                let scanned = scanned.expect("what is followed is JSON");
+                let wanted = spots(scanned, "payload").into_iter().map(|spot| scanned.value(spot.value));
+                assert_eq!(*followed, wanted.collect::<Vec<_>>());
+            }
+            followed.is_some()
+        };
+        check(&mut layouts);
+        if let Some(json) = scanned
+            && layouts.learn(json, "payload", |_| ()).is_some()
+        {
+            assert!(check(&mut layouts), "learnt, but not followed: {line}");
+        }
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Ok(line) = std::str::from_utf8(data) else { return };
+    assert_followed(line);
     let mut tape = Tape::default();
     let Ok(json) = tape.scan(line) else {
         PRIVACY.scrub_reject(line);

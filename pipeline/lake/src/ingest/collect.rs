@@ -156,6 +156,11 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let Self { tape, native, .. } = self;
+        if reader.is_none()
+            && let Some(key) = native.follow(tape, text)
+        {
+            return self.row(key, None);
+        }
         let Ok(json) = tape.scan(text) else {
             return match reader {
                 Some(reader) => {
@@ -258,12 +263,12 @@ impl<'a> Collector<'a> {
             Verdict::New => (&mut open.rows, false),
             Verdict::Doubtful => (&mut open.doubtful, true),
         };
-        let before = rows.bytes;
+        let before = rows.bytes();
         match event {
             Some((event, normal)) => slow::push(rows, event, normal),
             None => self.native.push(key, rows),
         }
-        let added = rows.bytes - before;
+        let added = rows.bytes() - before;
         self.bytes += added;
         if is_doubtful {
             self.doubtful_bytes += added;
@@ -308,7 +313,7 @@ impl<'a> Collector<'a> {
         self.decide()?;
         // The days with the most rows make the best files.
         let mut sizes: Vec<(usize, usize)> =
-            self.open.iter().enumerate().map(|(place, open)| (open.rows.bytes, place)).collect();
+            self.open.iter().enumerate().map(|(place, open)| (open.rows.bytes(), place)).collect();
         sizes.sort_unstable();
         while self.bytes > self.shared.row_bytes / 2
             && let Some((size, place)) = sizes.pop()
@@ -332,10 +337,10 @@ impl<'a> Collector<'a> {
         for open in &mut self.open {
             if open.doubtful.len() > 0 {
                 let doubtful = std::mem::take(&mut open.doubtful);
-                self.bytes -= doubtful.bytes;
-                let mut new = self.shared.known.decide(&open.known, &doubtful.ids)?;
+                self.bytes -= doubtful.bytes();
+                let mut new = self.shared.known.decide(&open.known, &doubtful.ids())?;
                 let new = doubtful.retain(|id| new.remove(&id));
-                self.bytes += new.bytes;
+                self.bytes += new.bytes();
                 open.rows.append(new);
             }
         }

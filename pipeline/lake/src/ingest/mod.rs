@@ -1,11 +1,14 @@
 //! From dumps to the staging tables: every event exactly once, in one commit, in bounded memory.
 //!
-//! One thread reads blocks of lines; workers decode them straight into columns by day ([`native`], [`slow`],
-//! [`rows`]), asking of each event whether it is known ([`known`]). Rows leave memory as Parquet files ([`write`])
-//! that nothing refers to until one commit does ([`staging`]).
+//! One thread reads blocks of lines; workers decode them straight into records by day ([`native`], [`memo`], [`slow`],
+//! [`rows`]), asking of each event whether it is known ([`known`]). Rows leave memory as columns of Parquet files
+//! ([`arrays`], [`write`]) that nothing refers to until one commit does ([`staging`], [`adds`]).
 
+mod adds;
+mod arrays;
 mod collect;
 mod known;
+mod memo;
 mod native;
 mod retry;
 mod rows;
@@ -286,7 +289,7 @@ fn within_limit(report: &IngestReport, limit: Option<RejectLimit>) -> Result<(),
 /// Writes what is left of every day, the largest first, side by side.
 fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) -> Result<(), LakeError> {
     let mut days: Vec<(i32, Vec<Rows>)> = days.into_iter().collect();
-    days.sort_by_key(|(day, parts)| (std::cmp::Reverse(parts.iter().map(|rows| rows.bytes).sum::<usize>()), *day));
+    days.sort_by_key(|(day, parts)| (std::cmp::Reverse(parts.iter().map(|rows| rows.bytes()).sum::<usize>()), *day));
     let count = workers.min(days.len());
     let queue = Mutex::new(days.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();

@@ -1,15 +1,13 @@
-//! Events of one day as columns that hold only what is there.
+//! Events of one day, as records behind each other that hold only what is there.
 //!
-//! A column is the values somebody gave and the rows they belong to; what nobody gave takes no room. Sorting moves
-//! row numbers, and each column is gathered once, when its file is written.
+//! A record is the cells that somebody gave: what nobody gave takes no room and no time. Sorting moves row numbers; the
+//! records are turned into columns once, when their file is written (see [`super::arrays`]).
 
 use crate::columns::events_schema;
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringBuilder, TimestampMicrosecondArray};
-use arrow::datatypes::DataType;
 use domain::fields::{self, Kind};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// Where the columns that every event has stand in [`events_schema`].
 pub(super) const EVENT_ID: usize = 0;
@@ -22,39 +20,135 @@ pub(super) const RESOURCE: usize = 9;
 pub(super) const CONTEXT: usize = 11;
 pub(super) const PAYLOAD: usize = 12;
 
-/// The values of one column.
-#[derive(Debug)]
-enum Cells {
-    Text { ends: Vec<u32>, text: String },
-    Int(Vec<i64>),
-    Float(Vec<f64>),
-    Bool(Vec<bool>),
+/// Cells behind each other, each with its column: a tag that says column and type, then eight bytes of a number, one
+/// of a truth value, or four of a length and the text.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    bytes: Vec<u8>,
+    columns: u128,
 }
 
-/// One column: `rows[i]` has the `i`-th value.
-#[derive(Debug)]
-struct Column {
-    rows: Vec<u32>,
-    cells: Cells,
+/// One cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Cell<'c> {
+    /// UTF-8.
+    Text(&'c [u8]),
+    /// A whole number, or a time in microseconds.
+    Int(i64),
+    Float(f64),
+    Bool(bool),
 }
 
-/// Events of one day.
+const TEXT: u8 = 0;
+const INT: u8 = 1;
+const FLOAT: u8 = 2;
+const BOOL: u8 = 3;
+
+impl Cells {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.columns = 0;
+    }
+
+    /// Gives back what huge texts took.
+    pub(super) fn shrink(&mut self) {
+        if self.bytes.capacity() > 1 << 20 {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Whether a column has a cell.
+    pub(super) fn has(&self, column: usize) -> bool {
+        self.columns >> column & 1 == 1
+    }
+
+    #[inline]
+    pub(super) fn text(&mut self, column: usize, text: &str) {
+        self.columns |= 1 << column;
+        let [a, b, c, d] = (text.len() as u32).to_le_bytes();
+        self.bytes.extend_from_slice(&[column as u8, TEXT, a, b, c, d]);
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    #[inline]
+    fn number(&mut self, column: usize, kind: u8, value: [u8; 8]) {
+        self.columns |= 1 << column;
+        let mut cell = [column as u8, kind, 0, 0, 0, 0, 0, 0, 0, 0];
+        cell[2..].copy_from_slice(&value);
+        self.bytes.extend_from_slice(&cell);
+    }
+
+    /// A whole number, or a time in microseconds.
+    #[inline]
+    pub(super) fn int(&mut self, column: usize, value: i64) {
+        self.number(column, INT, value.to_le_bytes());
+    }
+
+    #[inline]
+    pub(super) fn float(&mut self, column: usize, value: f64) {
+        self.number(column, FLOAT, value.to_le_bytes());
+    }
+
+    #[inline]
+    pub(super) fn bool(&mut self, column: usize, value: bool) {
+        self.columns |= 1 << column;
+        self.bytes.extend_from_slice(&[column as u8, BOOL, u8::from(value)]);
+    }
+
+    #[inline]
+    pub(super) fn extend(&mut self, others: &Self) {
+        self.columns |= others.columns;
+        self.bytes.extend_from_slice(&others.bytes);
+    }
+}
+
+/// The cells of one record, in the order they were given.
+pub(super) struct CellsOf<'c>(&'c [u8]);
+
+impl<'c> Iterator for CellsOf<'c> {
+    type Item = (usize, Cell<'c>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&[column, kind], rest) = self.0.split_first_chunk()?;
+        let (cell, rest) = match kind {
+            TEXT => {
+                let (length, rest) = rest.split_first_chunk()?;
+                let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+                (Cell::Text(text), rest)
+            }
+            BOOL => {
+                let (value, rest) = rest.split_first()?;
+                (Cell::Bool(*value == 1), rest)
+            }
+            _ => {
+                let (value, rest) = rest.split_first_chunk()?;
+                match kind {
+                    INT => (Cell::Int(i64::from_le_bytes(*value)), rest),
+                    _ => (Cell::Float(f64::from_le_bytes(*value)), rest),
+                }
+            }
+        };
+        self.0 = rest;
+        Some((usize::from(column), cell))
+    }
+}
+
+/// Events of one day: of each its identity and time, then its cells.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    pub(super) ids: Vec<u128>,
-    pub(super) ts: Vec<i64>,
-    columns: Vec<Option<Box<Column>>>,
-    /// About how much memory the values take.
-    pub(super) bytes: usize,
+    /// Where each record begins.
+    starts: Vec<u32>,
+    /// The cells of the last row are pushed here until the next one begins; those that every event has come first, in
+    /// the order of their columns.
+    pub(super) cells: Cells,
 }
 
-/// Memory of a row beside its columns: identity and time.
-const ROW_BYTES: usize = 24;
-
-/// No value: a number that no value can have.
-const NONE: u32 = u32::MAX;
+/// What stands before the cells of a record: sixteen bytes of identity, eight of time in microseconds.
+const HEAD_BYTES: usize = 24;
 
 /// A payload field and its column.
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -77,304 +171,279 @@ pub(super) fn places(event_type: &str) -> &'static [Place] {
 
 impl Rows {
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.starts.len()
     }
 
-    /// Begins a row; the columns are pushed to it until the next one begins.
+    /// About how much memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.starts.len() * size_of::<u32>() + self.cells.bytes.len()
+    }
+
+    /// Begins a row.
     #[inline]
     pub(super) fn begin(&mut self, id: u128, ts_micros: i64) {
-        self.ids.push(id);
-        self.ts.push(ts_micros);
-        self.bytes += ROW_BYTES;
+        self.starts.push(self.cells.bytes.len() as u32);
+        let mut head = [0; HEAD_BYTES];
+        head[..16].copy_from_slice(&id.to_le_bytes());
+        head[16..].copy_from_slice(&ts_micros.to_le_bytes());
+        self.cells.bytes.extend_from_slice(&head);
+    }
+
+    /// Identity, time and cells of a row.
+    #[inline]
+    pub(super) fn record(&self, row: u32) -> Record<'_> {
+        let (head, cells) = self.bytes_of(row).split_at(HEAD_BYTES);
+        Record { head, cells: CellsOf(cells) }
     }
 
     #[inline]
-    fn column(&mut self, index: usize, empty: fn() -> Cells) -> &mut Column {
-        if self.columns.is_empty() {
-            self.columns.resize_with(events_schema().fields().len(), || None);
-        }
-        self.columns[index].get_or_insert_with(|| Box::new(Column { rows: Vec::new(), cells: empty() }))
+    fn bytes_of(&self, row: u32) -> &[u8] {
+        let row = row as usize;
+        let end = self.starts.get(row + 1).map_or(self.cells.bytes.len(), |end| *end as usize);
+        &self.cells.bytes[self.starts[row] as usize..end]
     }
 
-    #[inline]
-    pub(super) fn text(&mut self, index: usize, value: &str) {
-        self.bytes += 8 + value.len();
-        let row = self.ids.len() as u32 - 1;
-        let column = self.column(index, || Cells::Text { ends: Vec::new(), text: String::new() });
-        if let Cells::Text { ends, text } = &mut column.cells {
-            text.push_str(value);
-            ends.push(text.len() as u32);
-            column.rows.push(row);
-        }
+    fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.len() as u32).map(|row| self.record(row))
     }
 
-    /// A whole number, or a time in microseconds.
-    #[inline]
-    pub(super) fn int(&mut self, index: usize, value: i64) {
-        self.bytes += 12;
-        let row = self.ids.len() as u32 - 1;
-        let column = self.column(index, || Cells::Int(Vec::new()));
-        if let Cells::Int(values) = &mut column.cells {
-            values.push(value);
-            column.rows.push(row);
-        }
+    /// The identities of all rows.
+    pub(super) fn ids(&self) -> Vec<u128> {
+        self.records().map(|record| record.id()).collect()
     }
 
-    #[inline]
-    pub(super) fn float(&mut self, index: usize, value: f64) {
-        self.bytes += 12;
-        let row = self.ids.len() as u32 - 1;
-        let column = self.column(index, || Cells::Float(Vec::new()));
-        if let Cells::Float(values) = &mut column.cells {
-            values.push(value);
-            column.rows.push(row);
-        }
+    /// The times of all rows.
+    pub(super) fn times(&self) -> impl Iterator<Item = i64> {
+        self.records().map(|record| record.ts())
     }
 
-    #[inline]
-    pub(super) fn bool(&mut self, index: usize, value: bool) {
-        self.bytes += 5;
-        let row = self.ids.len() as u32 - 1;
-        let column = self.column(index, || Cells::Bool(Vec::new()));
-        if let Cells::Bool(values) = &mut column.cells {
-            values.push(value);
-            column.rows.push(row);
-        }
+    /// Touches some records, which stand anywhere in memory: asked for one after the other without waiting, they come
+    /// in a fraction of the time that reading them one by one takes.
+    pub(super) fn fetch(&self, rows: &[u32]) {
+        const CACHE_LINE: usize = 64;
+        let lines = |row: &u32| self.bytes_of(*row).iter().step_by(CACHE_LINE);
+        std::hint::black_box(rows.iter().flat_map(lines).fold(0, |all, byte| all | byte));
+    }
+
+    /// The columns that hold anything, in table order.
+    pub(super) fn filled(&self) -> Vec<usize> {
+        let everywhere = |column: &usize| matches!(*column, EVENT_ID | TS);
+        (0..events_schema().fields().len()).filter(|column| everywhere(column) || self.cells.has(*column)).collect()
     }
 
     /// Puts other rows of the same day behind these.
     pub(super) fn append(&mut self, other: Self) {
-        if self.ids.is_empty() {
+        if self.starts.is_empty() {
             *self = other;
             return;
         }
-        let base = self.ids.len() as u32;
-        self.ids.extend(other.ids);
-        self.ts.extend(other.ts);
-        self.bytes += other.bytes;
-        if self.columns.len() < other.columns.len() {
-            self.columns.resize_with(other.columns.len(), || None);
-        }
-        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
-            let Some(mut theirs) = theirs else { continue };
-            theirs.rows.iter_mut().for_each(|row| *row += base);
-            let Some(mine) = mine else {
-                *mine = Some(theirs);
-                continue;
-            };
-            mine.rows.append(&mut theirs.rows);
-            match (&mut mine.cells, theirs.cells) {
-                (Cells::Text { ends, text }, Cells::Text { ends: more, text: added }) => {
-                    let from = text.len() as u32;
-                    text.push_str(&added);
-                    ends.extend(more.into_iter().map(|end| end + from));
-                }
-                (Cells::Int(a), Cells::Int(mut b)) => a.append(&mut b),
-                (Cells::Float(a), Cells::Float(mut b)) => a.append(&mut b),
-                (Cells::Bool(a), Cells::Bool(mut b)) => a.append(&mut b),
-                _ => unreachable!("a column has one type, that of the schema"),
-            }
-        }
+        let base = self.cells.bytes.len() as u32;
+        self.starts.extend(other.starts.into_iter().map(|start| start + base));
+        self.cells.extend(&other.cells);
     }
 
     /// The rows for which `keep` says so, in their order.
     pub(super) fn retain(self, mut keep: impl FnMut(u128) -> bool) -> Self {
-        let mut place = vec![u32::MAX; self.ids.len()];
         let mut kept = Self::default();
-        for (row, (id, ts)) in self.ids.iter().zip(&self.ts).enumerate() {
-            if keep(*id) {
-                place[row] = kept.ids.len() as u32;
-                kept.begin(*id, *ts);
+        for row in 0..self.len() as u32 {
+            let record = self.record(row);
+            if keep(record.id()) {
+                kept.starts.push(kept.cells.bytes.len() as u32);
+                kept.cells.bytes.extend_from_slice(self.bytes_of(row));
+                record.cells.for_each(|(column, _)| kept.cells.columns |= 1 << column);
             }
         }
-        let moved = |column: Box<Column>| -> Option<Box<Column>> {
-            let chosen: Vec<usize> =
-                (0..column.rows.len()).filter(|i| place[column.rows[*i] as usize] != u32::MAX).collect();
-            let rows: Vec<u32> = chosen.iter().map(|i| place[column.rows[*i] as usize]).collect();
-            let cells = match column.cells {
-                Cells::Text { ends, text } => {
-                    let mut picked = (Vec::with_capacity(chosen.len()), String::new());
-                    for i in chosen {
-                        picked.1.push_str(&text[start(&ends, i)..ends[i] as usize]);
-                        picked.0.push(picked.1.len() as u32);
-                    }
-                    Cells::Text { ends: picked.0, text: picked.1 }
-                }
-                Cells::Int(values) => Cells::Int(chosen.into_iter().map(|i| values[i]).collect()),
-                Cells::Float(values) => Cells::Float(chosen.into_iter().map(|i| values[i]).collect()),
-                Cells::Bool(values) => Cells::Bool(chosen.into_iter().map(|i| values[i]).collect()),
-            };
-            (!rows.is_empty()).then(|| Box::new(Column { rows, cells }))
-        };
-        let share = if self.ids.is_empty() { 0.0 } else { kept.ids.len() as f64 / self.ids.len() as f64 };
-        kept.bytes = (self.bytes as f64 * share) as usize;
-        kept.columns = self.columns.into_iter().map(|column| column.and_then(moved)).collect();
         kept
     }
 
     /// The order of the file: by repository, pull request, resource, time and identity, so that traces read little and
     /// equal values stand together.
     pub(super) fn order(&self) -> Vec<u32> {
-        let (repos, pulls, resources) = (self.ranks(REPO), self.ranks(PR_ID), self.ranks(RESOURCE));
-        let rank = |ranks: &[u32], row: usize| ranks.get(row).copied().unwrap_or_default();
-        // 32 bits of repository and pull request each, then 24 of resource, 40 of microseconds in the day.
-        let mut keys: Vec<(u128, u32)> = (0..self.ids.len())
-            .map(|row| {
-                let first = u128::from(rank(&repos, row)) << 96 | u128::from(rank(&pulls, row)) << 64;
-                let within = (self.ts[row].rem_euclid(domain::time::DAY)) as u128 & ((1 << 40) - 1);
-                let resource = u128::from(rank(&resources, row).min((1 << 24) - 1)) << 40;
-                (first | resource | within, row as u32)
-            })
-            .collect();
-        keys.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.ids[a.1 as usize].cmp(&self.ids[b.1 as usize])));
+        let mut texts: [Texts; 3] = Default::default();
+        let mut groups = Vec::with_capacity(self.len());
+        for record in self.records() {
+            let mut group = [0; 3];
+            let ts = record.ts();
+            for (column, cell) in record.cells.take_while(|(column, _)| *column <= RESOURCE) {
+                let place = match column {
+                    REPO => 0,
+                    PR_ID => 1,
+                    RESOURCE => 2,
+                    _ => continue,
+                };
+                if let Cell::Text(text) = cell {
+                    group[place] = texts[place].number(text);
+                }
+            }
+            groups.push((group, ts));
+        }
+        let ranks = texts.map(Texts::ranks);
+        let bits = [0, 1, 2].map(|place| usize::BITS - ranks[place].len().leading_zeros());
+        let group = |row: usize| {
+            let rank = |place: usize| u128::from(ranks[place][groups[row].0[place] as usize]);
+            (rank(0) << bits[1] | rank(1)) << bits[2] | rank(2)
+        };
+        // Within a group by milliseconds of the day at first, which are 27 bits.
+        let key = |row: usize| group(row) << 27 | (groups[row].1.rem_euclid(domain::time::DAY) / 1000) as u128;
+        if bits.iter().sum::<u32>() + 27 <= 64 { self.sorted(|row| key(row) as u64) } else { self.sorted(key) }
+    }
+
+    /// The rows by key, time and identity.
+    fn sorted<K: Ord>(&self, key: impl Fn(usize) -> K) -> Vec<u32> {
+        let exact = |row: u32| {
+            let record = self.record(row);
+            (record.ts(), record.id())
+        };
+        let mut keys: Vec<(K, u32)> = (0..self.len()).map(|row| (key(row), row as u32)).collect();
+        keys.sort_unstable_by(|(a, i), (b, j)| a.cmp(b).then_with(|| exact(*i).cmp(&exact(*j))));
         keys.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// For each row the place of its text among the column's distinct texts, from 1; 0 where it has none. Empty when
-    /// nobody has one.
-    fn ranks(&self, index: usize) -> Vec<u32> {
-        let Some(Column { rows, cells: Cells::Text { ends, text } }) =
-            self.columns.get(index).and_then(|column| column.as_deref())
-        else {
-            return Vec::new();
-        };
-        let mut numbers: HashMap<&str, u32, RandomState> = HashMap::default();
-        let mut of_row = vec![0; self.ids.len()];
-        let (mut last, mut last_number) = ("", 0);
-        for (i, row) in rows.iter().enumerate() {
-            let value = &text[start(ends, i)..ends[i] as usize];
-            if last_number == 0 || value != last {
-                let next = numbers.len() as u32 + 1;
-                (last, last_number) = (value, *numbers.entry(value).or_insert(next));
-            }
-            of_row[*row as usize] = last_number;
-        }
-        let mut sorted: Vec<(&str, u32)> = numbers.into_iter().collect();
-        sorted.sort_unstable();
-        let mut rank_of = vec![0; sorted.len() + 1];
-        for (rank, (_, number)) in (1..).zip(sorted) {
-            rank_of[number as usize] = rank;
-        }
-        of_row.iter_mut().for_each(|number| *number = rank_of[*number as usize]);
-        of_row
+    /// The first text of a column in some rows.
+    pub(super) fn first_text(&self, column: usize, mut rows: impl Iterator<Item = u32>) -> Option<&str> {
+        rows.find_map(|row| match self.record(row).cells.find(|(found, _)| *found == column) {
+            Some((_, Cell::Text(text))) => std::str::from_utf8(text).ok(),
+            _ => None,
+        })
     }
 
-    /// The columns that hold anything, by their places in [`events_schema`]; always identity, time and type.
-    pub(super) fn filled(&self) -> Vec<usize> {
-        let given = self.columns.iter().enumerate().filter(|(_, column)| column.is_some()).map(|(index, _)| index);
-        [EVENT_ID, TS].into_iter().chain(given).collect()
-    }
-
-    /// Makes ready to gather one column: `slots` becomes which of its values each row has.
-    pub(super) fn locate(&self, index: usize, slots: &mut Vec<u32>) {
-        slots.clear();
-        if let Some(column) = self.columns.get(index).and_then(|column| column.as_deref()) {
-            // A column that every row has needs no map.
-            if column.rows.len() < self.ids.len() {
-                slots.resize(self.ids.len(), NONE);
-                (0..).zip(&column.rows).for_each(|(i, row)| slots[*row as usize] = i);
-            }
-        }
-    }
-
-    /// Some rows of a column that was located, as Arrow.
-    pub(super) fn gather(&self, index: usize, order: &[u32], slots: &[u32]) -> ArrayRef {
-        match index {
-            EVENT_ID => {
-                let mut ids = StringBuilder::with_capacity(order.len(), order.len() * 32);
-                let mut digits = [0; 32];
-                for row in order {
-                    ids.append_value(hex(self.ids[*row as usize], &mut digits));
-                }
-                return Arc::new(ids.finish());
-            }
-            TS => {
-                let values = order.iter().map(|row| self.ts[*row as usize]);
-                return Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"));
-            }
-            _ => {}
-        }
-        let Some(column) = self.columns.get(index).and_then(|column| column.as_deref()) else {
-            return arrow::array::new_null_array(events_schema().field(index).data_type(), order.len());
-        };
-        let slot = |row: &u32| match slots.get(*row as usize) {
-            Some(&NONE) => None,
-            Some(slot) => Some(*slot as usize),
-            None => Some(*row as usize),
-        };
-        match &column.cells {
-            Cells::Text { ends, text } => {
-                let mut values = StringBuilder::with_capacity(order.len(), order.len() * text.len() / self.ids.len());
-                for row in order {
-                    match slot(row) {
-                        Some(i) => values.append_value(&text[start(ends, i)..ends[i] as usize]),
-                        None => values.append_null(),
-                    }
-                }
-                Arc::new(values.finish())
-            }
-            Cells::Int(values) => {
-                let values = order.iter().map(|row| slot(row).map(|i| values[i]));
-                match events_schema().field(index).data_type() {
-                    DataType::Timestamp(..) => {
-                        Arc::new(TimestampMicrosecondArray::from_iter(values).with_timezone("UTC"))
-                    }
-                    _ => Arc::new(Int64Array::from_iter(values)),
-                }
-            }
-            Cells::Float(values) => {
-                Arc::new(Float64Array::from_iter(order.iter().map(|row| slot(row).map(|i| values[i]))))
-            }
-            Cells::Bool(values) => {
-                Arc::new(BooleanArray::from_iter(order.iter().map(|row| slot(row).map(|i| values[i]))))
-            }
-        }
-    }
-
-    /// How many rows to gather at a time so that their largest column stays small.
+    /// How many rows to turn into columns at a time so that they stay in the cache.
     pub(super) fn portion(&self) -> usize {
-        const BYTES: usize = 4 << 20;
-        (BYTES / (self.bytes / self.ids.len().max(1)).max(1)).clamp(1, 16 * 1024)
+        const BYTES: usize = 1 << 20;
+        (BYTES / (self.bytes() / self.len().max(1)).max(1)).clamp(1, 16 * 1024)
+    }
+}
+
+/// One row.
+pub(super) struct Record<'r> {
+    head: &'r [u8],
+    pub(super) cells: CellsOf<'r>,
+}
+
+impl Record<'_> {
+    #[inline]
+    pub(super) fn id(&self) -> u128 {
+        u128::from_le_bytes(*self.head.first_chunk().expect("a head has 24 bytes"))
     }
 
-    /// The smallest and largest text of a column, for the statistics of a file.
-    pub(super) fn text_bounds(&self, index: usize) -> Option<(&str, &str)> {
-        let Some(Column { cells: Cells::Text { ends, text }, .. }) =
-            self.columns.get(index).and_then(|column| column.as_deref())
-        else {
-            return None;
-        };
-        let value = |i: usize| &text[start(ends, i)..ends[i] as usize];
-        if ends.is_empty() {
-            return None;
+    /// In microseconds.
+    #[inline]
+    pub(super) fn ts(&self) -> i64 {
+        i64::from_le_bytes(*self.head.last_chunk().expect("a head has 24 bytes"))
+    }
+}
+
+/// The distinct texts of a column, numbered from 1 as they come.
+#[derive(Default)]
+struct Texts<'r> {
+    /// Copies, so that they stand together in memory.
+    numbers: HashMap<Box<[u8]>, u32, RandomState>,
+    last: (&'r [u8], u32),
+}
+
+impl<'r> Texts<'r> {
+    fn number(&mut self, text: &'r [u8]) -> u32 {
+        if self.last.1 > 0 && self.last.0 == text {
+            return self.last.1;
         }
-        let (mut least, mut most) = (value(0), value(0));
-        for i in 1..ends.len() {
-            let value = value(i);
-            // Most are one of the two, or between them.
-            if value < least {
-                least = value;
-            } else if value > most {
-                most = value;
+        let number = match self.numbers.get(text) {
+            Some(number) => *number,
+            None => {
+                let next = self.numbers.len() as u32 + 1;
+                self.numbers.insert(text.into(), next);
+                next
             }
+        };
+        self.last = (text, number);
+        number
+    }
+
+    /// For each number its place among all texts, from 1; 0 for 0, which is no text.
+    fn ranks(self) -> Vec<u32> {
+        let mut sorted: Vec<(Box<[u8]>, u32)> = self.numbers.into_iter().collect();
+        sorted.sort_unstable();
+        let mut ranks = vec![0; sorted.len() + 1];
+        for (rank, (_, number)) in (1..).zip(sorted) {
+            ranks[number as usize] = rank;
         }
-        Some((least, most))
+        ranks
     }
 }
 
-/// Where the `i`-th text begins.
-#[inline]
-fn start(ends: &[u32], i: usize) -> usize {
-    if i == 0 { 0 } else { ends[i - 1] as usize }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// 32 hex digits of an identity.
-#[inline]
-fn hex(id: u128, digits: &mut [u8; 32]) -> &str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, out) in id.to_be_bytes().iter().zip(digits.chunks_exact_mut(2)) {
-        out[0] = DIGITS[usize::from(byte >> 4)];
-        out[1] = DIGITS[usize::from(byte & 15)];
+    type Given = (Option<u8>, Option<u8>, Option<u8>, i64, u8);
+
+    /// Repository, pull request and resource as numbers, time, identity.
+    fn rows_of(given: &[Given], base: u128) -> Rows {
+        let mut rows = Rows::default();
+        for (n, (repo, pr, resource, ts, id)) in (base..).zip(given) {
+            rows.begin(u128::from(*id) << 64 | n, *ts);
+            rows.cells.text(TYPE, "edit");
+            for (column, name, value) in [(REPO, "o/r", repo), (PR_ID, "o/r#", pr), (RESOURCE, "env/c", resource)] {
+                value.iter().for_each(|value| rows.cells.text(column, &format!("{name}{value}")));
+            }
+            rows.cells.text(PAYLOAD, "{}");
+            rows.cells.int(PAYLOAD + 1, *ts);
+            rows.cells.float(PAYLOAD + 2, 0.5);
+            rows.cells.bool(PAYLOAD + 3, id.is_multiple_of(2));
+        }
+        rows
     }
-    std::str::from_utf8(digits).expect("hex digits are ASCII")
+
+    fn text_of(rows: &Rows, row: u32, wanted: usize) -> Option<String> {
+        rows.record(row).cells.find_map(|(column, cell)| match cell {
+            Cell::Text(text) if column == wanted => Some(String::from_utf8(text.to_vec()).unwrap()),
+            _ => None,
+        })
+    }
+
+    fn any_rows() -> impl Strategy<Value = Vec<Given>> {
+        let number = || proptest::option::of(0u8..12);
+        // Times of one day that differ by less than a millisecond, and by more.
+        let ts = (0i64..4, 0i64..3).prop_map(|(millis, micros)| 1000 * millis + micros);
+        proptest::collection::vec((number(), number(), number(), ts, 0u8..4), 0..60)
+    }
+
+    #[test]
+    fn every_column_has_its_bit() {
+        assert!(events_schema().fields().len() <= u128::BITS as usize);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_by_repository_pull_request_resource_time_and_identity(given in any_rows()) {
+            let rows = rows_of(&given, 0);
+            let order = rows.order();
+            let key = |row: &u32| {
+                let [repo, pr, resource] = [REPO, PR_ID, RESOURCE].map(|column| text_of(&rows, *row, column));
+                (repo, pr, resource, rows.record(*row).ts(), rows.record(*row).id())
+            };
+            let mut wanted: Vec<u32> = (0..given.len() as u32).collect();
+            wanted.sort_by_key(key);
+            prop_assert_eq!(order, wanted);
+        }
+
+        #[test]
+        fn rows_put_together_and_picked_keep_their_cells(one in any_rows(), other in any_rows()) {
+            let (first, second) = (rows_of(&one, 0), rows_of(&other, 1000));
+            let cells = |rows: &Rows| -> Vec<(u128, i64, String)> {
+                let cells = |record: &Record| format!("{:?}", CellsOf(record.cells.0).collect::<Vec<_>>());
+                rows.records().map(|record| (record.id(), record.ts(), cells(&record))).collect()
+            };
+            let mut wanted = cells(&first);
+            wanted.extend(cells(&second));
+            let mut all = first;
+            all.append(second);
+            prop_assert_eq!(cells(&all), wanted.clone());
+            let keep = |id: u128| id.is_multiple_of(3);
+            wanted.retain(|(id, ..)| keep(*id));
+            let kept = all.retain(keep);
+            prop_assert_eq!(cells(&kept), wanted);
+            prop_assert_eq!(kept.cells.has(PAYLOAD), kept.len() > 0);
+        }
+    }
 }

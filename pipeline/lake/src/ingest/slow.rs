@@ -1,6 +1,6 @@
 //! The slow, obvious way from an event to a row: every format and every unusual line goes here.
 
-use super::rows::{CONTEXT, PAYLOAD, REPO, Rows, TYPE, places};
+use super::rows::{CONTEXT, Cells, PAYLOAD, REPO, Rows, TYPE, places};
 use crate::columns::events_schema;
 use domain::event::whole;
 use domain::fields::Kind;
@@ -13,33 +13,34 @@ use std::sync::LazyLock;
 /// Makes the row of an event.
 pub(super) fn push(rows: &mut Rows, event: &Event, normal: &NormalForm) {
     rows.begin(normal.id, event.ts.0);
-    rows.text(TYPE, &event.kind);
+    let cells = &mut rows.cells;
+    cells.text(TYPE, &event.kind);
     for (column, field) in (REPO..CONTEXT).zip(event.outer()) {
         if let Some(text) = field {
-            rows.text(column, text);
+            cells.text(column, text);
         }
     }
     if normal.context != "{}" {
-        rows.text(CONTEXT, &normal.context);
+        cells.text(CONTEXT, &normal.context);
     }
-    rows.text(PAYLOAD, &normal.payload);
+    cells.text(PAYLOAD, &normal.payload);
     for place in places(&event.kind) {
         let Some(value) = event.payload.get(place.name) else { continue };
         match (place.kind, value) {
-            (Kind::Text | Kind::Id | Kind::List | Kind::Json, Value::String(text)) => rows.text(place.column, text),
+            (Kind::Text | Kind::Id | Kind::List | Kind::Json, Value::String(text)) => cells.text(place.column, text),
             (Kind::Text | Kind::Id | Kind::List | Kind::Json, value) => {
                 let mut text = String::new();
                 canonical(value, &mut text);
-                rows.text(place.column, &text);
+                cells.text(place.column, &text);
             }
-            (Kind::Int | Kind::Count, value) => whole(value).into_iter().for_each(|n| rows.int(place.column, n)),
+            (Kind::Int | Kind::Count, value) => whole(value).into_iter().for_each(|n| cells.int(place.column, n)),
             (Kind::Float | Kind::Amount, value) => {
-                number::float(value).into_iter().for_each(|f| rows.float(place.column, f));
+                number::float(value).into_iter().for_each(|f| cells.float(place.column, f));
             }
-            (Kind::Bool, value) => value.as_bool().into_iter().for_each(|b| rows.bool(place.column, b)),
+            (Kind::Bool, value) => value.as_bool().into_iter().for_each(|b| cells.bool(place.column, b)),
             (Kind::Time, value) => {
                 let at = value.as_str().and_then(Timestamp::parse);
-                at.into_iter().for_each(|at| rows.int(place.column, at.0));
+                at.into_iter().for_each(|at| cells.int(place.column, at.0));
             }
         }
     }
@@ -48,7 +49,7 @@ pub(super) fn push(rows: &mut Rows, event: &Event, normal: &NormalForm) {
             let name = events_schema().field(column).name().clone();
             event.payload.contains_key(&name)
         };
-        push_summary(rows, event.payload.get("change_summary").and_then(Value::as_str), given);
+        push_summary(cells, event.payload.get("change_summary").and_then(Value::as_str), given);
     }
 }
 
@@ -72,12 +73,12 @@ pub(super) fn summary_columns() -> &'static SummaryColumns {
 }
 
 /// `change_summary` "+25/-10" says the same as the two counts, where they are not given.
-pub(super) fn push_summary(rows: &mut Rows, summary: Option<&str>, given: impl Fn(usize) -> bool) {
+pub(super) fn push_summary(cells: &mut Cells, summary: Option<&str>, given: impl Fn(usize) -> bool) {
     let Some((added, removed)) = summary.and_then(parse_summary) else { return };
     let columns = summary_columns();
     for (column, count) in [(columns.added, added), (columns.removed, removed)] {
         if !given(column) {
-            rows.int(column, i64::from(count));
+            cells.int(column, i64::from(count));
         }
     }
 }

@@ -8,7 +8,7 @@ mod rewrite;
 
 use super::known::{Known, Verdict};
 use super::rows::Rows;
-use super::{IngestReport, write};
+use super::{IngestReport, adds, write};
 use crate::columns::{events_schema, rejects_batch, rejects_schema};
 use crate::error::LakeError;
 use crate::lake::Lake;
@@ -192,10 +192,11 @@ impl<'a> Staging<'a> {
 
     /// Writes the rows of a day as one file.
     pub(super) fn write_day(&self, day: i32, rows: &Rows) -> Result<(), LakeError> {
-        let folder = format!("event_date={}", write::date(day));
+        let folder = format!("event_date={}", adds::date(day));
         let path = format!("{folder}/{}", self.file_name()?);
-        let bytes = write::encode(rows).map_err(|source| parquet_error("write", &path, source))?;
-        let add = write::add(path, bytes.len(), day, rows);
+        let order = rows.order();
+        let bytes = write::encode(rows, &order).map_err(|source| parquet_error("write", &path, source))?;
+        let add = adds::add(path, bytes.len(), day, rows, &order);
         self.put(Target::Events, Written { add, day, rows: rows.len() as u64 }, bytes)
     }
 
@@ -412,7 +413,7 @@ fn encode_batches(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>
 
 fn plain_add(path: String, size: usize, rows: u64) -> Add {
     let stats = json!({"numRecords": rows, "minValues": {}, "maxValues": {}, "nullCount": {}});
-    write::new_add(path, size, HashMap::new(), stats)
+    adds::new_add(path, size, HashMap::new(), stats)
 }
 
 fn parquet_error(doing: &'static str, path: &str, source: parquet::errors::ParquetError) -> LakeError {
