@@ -16,6 +16,8 @@ use std::path::Path;
 
 /// What `train` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "Exits with 3 when the coverage of a model is more than three points off, beyond chance: that model \
+    is kept aside, and the one in use goes on serving.")]
 pub struct TrainArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = Learner::parse)]
