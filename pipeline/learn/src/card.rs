@@ -90,10 +90,8 @@ pub fn better(new: &Trained, old: Option<&Evaluation>) -> (bool, String) {
 /// err together: a bootstrap draws repositories, or stretches, as a whole (Efron & Tibshirani 1993, 8.6). None: too few rows.
 fn paired(new: &[RowLoss], old: &[RowLoss], seed: u64) -> Option<(bool, String)> {
     let old: BTreeMap<&str, f64> = old.iter().map(|(_, key, loss)| (key.as_str(), *loss)).collect();
-    let pairs: Vec<(&str, f64, f64)> = new
-        .iter()
-        .filter_map(|(repo, key, loss)| Some((repo.as_str(), *loss, *old.get(key.as_str())?)))
-        .collect();
+    let pairs: Vec<(&str, f64, f64)> =
+        new.iter().filter_map(|(repo, key, loss)| Some((repo.as_str(), *loss, *old.get(key.as_str())?))).collect();
     if pairs.len() < PAIRS_NEEDED {
         return None;
     }
@@ -107,7 +105,8 @@ fn paired(new: &[RowLoss], old: &[RowLoss], seed: u64) -> Option<(bool, String)>
     let whole: Vec<(f64, f64)> = if repos.len() >= REPOS_NEEDED {
         repos.values().copied().collect()
     } else {
-        let stretch = |rows: &[(&str, f64, f64)]| rows.iter().fold((0.0, 0.0), |s, (_, new, old)| (s.0 + new, s.1 + old));
+        let stretch =
+            |rows: &[(&str, f64, f64)]| rows.iter().fold((0.0, 0.0), |s, (_, new, old)| (s.0 + new, s.1 + old));
         pairs.chunks(pairs.len().div_ceil(STRETCHES)).map(stretch).collect()
     };
     let gain = |(new, old): (f64, f64)| if old > 0.0 { 100.0 * (1.0 - new / old) } else { 0.0 };

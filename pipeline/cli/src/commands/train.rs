@@ -16,8 +16,10 @@ use std::path::Path;
 
 /// What `train` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Exits with 3 when the coverage of a model is more than three points off, beyond chance: that model \
-    is kept aside, and the one in use goes on serving.")]
+#[command(
+    after_help = "Exits with 3 when the coverage of a model is more than three points off, beyond chance: that model \
+    is kept aside, and the one in use goes on serving."
+)]
 pub struct TrainArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = Learner::parse)]
@@ -120,7 +122,9 @@ fn contest(
             answer(is_champion, why)
         }
         // Most nights: the model in use has seen all but a day, and then newer data decides.
-        Err(LearnError::TooLittleData(_)) => answer(true, "it has seen newer data; too few rows are new to both".into()),
+        Err(LearnError::TooLittleData(_)) => {
+            answer(true, "it has seen newer data; too few rows are new to both".into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -132,7 +136,12 @@ pub fn show(context: &Context, card: &Card) {
     for candidate in &card.judged.candidates {
         let folds: Vec<String> = candidate.folds.iter().map(|f| format!("{:.4}", f.metrics["loss_log"])).collect();
         let sign = if candidate.chosen { "chosen" } else { "" };
-        context.say(format!("  {:<24} loss on {} earlier folds: {}  {sign}", candidate.name, folds.len(), folds.join(" ")));
+        context.say(format!(
+            "  {:<24} loss on {} earlier folds: {}  {sign}",
+            candidate.name,
+            folds.len(),
+            folds.join(" ")
+        ));
     }
     coverage(context, &card.judged.coverage);
     let verdict = &card.verdict;

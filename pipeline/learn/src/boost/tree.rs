@@ -100,9 +100,9 @@ impl Search<'_> {
                 break;
             }
             let mut left = if missing_left { missing } else { 0 };
-            for code in usize::from(!missing_left)..=values {
-                if code > 0 {
-                    left += histogram[code];
+            for (code, bin) in histogram.iter().enumerate().take(values + 1).skip(usize::from(!missing_left)) {
+                if code > usize::from(MISSING) {
+                    left += bin;
                 }
                 let (rows, gradient) = read(left);
                 if rows < least {
@@ -210,7 +210,8 @@ impl Grown {
         self.column[node] = split.column as u16;
         self.tree.feature[node] = column.feature as u16;
         // Finite, because JSON knows no infinity: only missing values go left, or all others do.
-        let border = split.code.checked_sub(1).map(|at| column.borders.get(usize::from(at)).copied().unwrap_or(f32::MAX));
+        let border =
+            split.code.checked_sub(1).map(|at| column.borders.get(usize::from(at)).copied().unwrap_or(f32::MAX));
         self.tree.value[node] = border.unwrap_or(f32::MIN);
         self.tree.left[node] = left as u32;
         self.tree.missing_left[node] = split.missing_left;

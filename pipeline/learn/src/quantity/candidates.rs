@@ -156,7 +156,8 @@ pub(super) fn described(data: &Data, chosen: Choice, folds: &[(&Fold, Field)]) -
             .iter()
             .flat_map(|(fold, field)| {
                 let metrics = field.iter().find(|(other, _)| *other == choice)?.1.clone();
-                let started = |row: Option<&u32>| row.map_or_else(Default::default, |&row| data.runs.started[row as usize]);
+                let started =
+                    |row: Option<&u32>| row.map_or_else(Default::default, |&row| data.runs.started[row as usize]);
                 Some(domain::model::Fold {
                     from: started(fold.test.first()),
                     until: started(fold.test.last()),

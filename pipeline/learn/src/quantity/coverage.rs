@@ -1,8 +1,8 @@
 //! How often the truth lay at or below each level: overall, per repository, and per group of language and history.
 
+use super::LEVELS;
 use super::data::Data;
 use super::model::Told;
-use super::LEVELS;
 use domain::model::{Coverage, Gate};
 use std::collections::BTreeMap;
 

@@ -134,7 +134,8 @@ impl Task {
         if let (true, Some(error)) = (learnt.is_empty(), lacking) {
             return Err(error);
         }
-        let evaluation = together(learnt.iter_mut().map(|(prefix, one)| (*prefix, std::mem::take(&mut one.evaluation))));
+        let evaluation =
+            together(learnt.iter_mut().map(|(prefix, one)| (*prefix, std::mem::take(&mut one.evaluation))));
         let judged = Judged {
             candidates: learnt.iter_mut().flat_map(|(prefix, one)| named(prefix, one)).collect(),
             coverage: evaluation.coverage.clone(),
@@ -165,10 +166,7 @@ impl Task {
             metrics: evaluation.metrics,
             baselines: evaluation.baselines,
             champion: Champion::default(),
-            labels: LabelUse {
-                measured: learnt.iter().map(|(_, one)| one.measured).sum(),
-                ..LabelUse::default()
-            },
+            labels: LabelUse { measured: learnt.iter().map(|(_, one)| one.measured).sum(), ..LabelUse::default() },
             judged,
             seed: spec.seed,
         };
@@ -210,7 +208,12 @@ impl Task {
     ///
     /// # Errors
     /// As [`Task::train`].
-    pub(crate) fn holdout(&self, runs: &Path, spec: &TrainSpec, test_share: f64) -> Result<(Evaluation, usize), LearnError> {
+    pub(crate) fn holdout(
+        &self,
+        runs: &Path,
+        spec: &TrainSpec,
+        test_share: f64,
+    ) -> Result<(Evaluation, usize), LearnError> {
         let (mut scored, mut rows_train, mut lacking) = (Vec::new(), 0, None);
         for (prefix, quantity) in self.quantities {
             match holdout_one(runs, spec, *quantity, test_share) {
@@ -335,12 +338,7 @@ fn evaluate_one(
     Ok(evaluation(&data, &told, &test, baselines))
 }
 
-fn evaluation(
-    data: &Data,
-    told: &Told,
-    test: &[u32],
-    baselines: BTreeMap<String, Metrics>,
-) -> Evaluation {
+fn evaluation(data: &Data, told: &Told, test: &[u32], baselines: BTreeMap<String, Metrics>) -> Evaluation {
     let coverage = coverage::measure(data, told, test);
     let gate = coverage::gate(&coverage);
     let losses = told.losses(data, test);
@@ -364,7 +362,8 @@ fn together<'a>(parts: impl Iterator<Item = (&'a str, Evaluation)>) -> Evaluatio
         values.iter().sum::<f64>() / values.len() as f64
     };
     let loss = losses(&|part| part.metrics.get("loss_log").copied());
-    let names: Vec<String> = parts.first().map(|(_, part)| part.baselines.keys().cloned().collect()).unwrap_or_default();
+    let names: Vec<String> =
+        parts.first().map(|(_, part)| part.baselines.keys().cloned().collect()).unwrap_or_default();
     for name in names {
         let loss = losses(&|part| part.baselines.get(&name)?.get("loss_log").copied());
         all.baselines.insert(name, Metrics::from([("loss_log".to_owned(), loss)]));

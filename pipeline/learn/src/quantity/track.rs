@@ -41,7 +41,8 @@ impl Shifts {
     /// Starts from what the levels lack on rows that the model has not learnt from.
     /// `told`: per level, one value a row, log scale.
     pub(super) fn learn(data: &Data, rows: &[u32], levels: &[f64], told: &[Vec<f64>]) -> Self {
-        let lack = |said: &Vec<f64>| rows.iter().zip(said).map(|(&row, said)| data.truth(row) - said).collect::<Vec<_>>();
+        let lack =
+            |said: &Vec<f64>| rows.iter().zip(said).map(|(&row, said)| data.truth(row) - said).collect::<Vec<_>>();
         let start = levels.iter().zip(told).map(|(q, said)| {
             // The median is left as it is: what it lacks is noise. Of nothing the quantile is NaN.
             Some(quantile(lack(said), *q)).filter(|shift| *q > 0.5 && !shift.is_nan()).unwrap_or(0.0)
@@ -82,7 +83,9 @@ impl Shifts {
 impl Shift {
     fn learn(&mut self, truth: f64, said: &[f64], levels: &[f64]) {
         let step = (STEP * self.error).clamp(STEPS.0, STEPS.1);
-        for ((shift, level), said) in self.levels.iter_mut().zip(levels).zip(said).filter(|((_, level), _)| **level > 0.5) {
+        for ((shift, level), said) in
+            self.levels.iter_mut().zip(levels).zip(said).filter(|((_, level), _)| **level > 0.5)
+        {
             *shift += step * if truth > *said { *level } else { level - 1.0 };
         }
         // At least a little, so that it can grow again from nothing.
