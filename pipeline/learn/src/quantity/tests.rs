@@ -117,7 +117,9 @@ fn a_planted_future_moves_no_feature() {
     // One after the other: it takes longer; it ends only after all; it fails; it is of another size.
     let planted: [&dyn Fn(&mut Run); 4] =
         [&|r| r.duration_s *= 7, &|r| r.duration_s = 86_000, &|r| r.result = "failure", &|r| {
-            (r.start_min * 60 > started_s).then(|| r.src_churn = 77).unwrap_or_default()
+            if r.start_min * 60 > started_s {
+                r.src_churn = 77;
+            }
         }];
     for change in planted {
         assert_eq!(features(&before, now), features(&plant(change), now));
