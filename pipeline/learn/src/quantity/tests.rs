@@ -58,7 +58,7 @@ fn file(folder: &tempfile::TempDir, runs: &[Run]) -> PathBuf {
         ),
         text(col::BRANCH, &|_, _| "main".to_owned()),
         text(col::AUTHOR, &|i, _| format!("u{}", i % 3)),
-        Column::new(col::FAILED.into(), vec![false; runs.len()]),
+        Column::new(col::FAILED.into(), runs.iter().map(|r| r.result == "failure").collect::<Vec<_>>()),
     ];
     for name in KNOWN {
         let known = |r: &Run| (*name == "src_churn").then_some(r.src_churn);
