@@ -1,19 +1,24 @@
 -- One row per run that had ended by session.clock: what was known when it was created, and how long it took.
--- Reads marts.runs, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms, failed and result are known only at its end.
+-- Reads marts.runs, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms, cpu_ms, memory_peak_bytes,
+-- failed and result are known only at its end.
 select
     run_id,
     job_key,
     repo,
     branch,
+    developer as author,
     language,
     kind,
     started_at,
     ended_at,
     duration_ms,
+    cpu_ms,
+    memory_peak_bytes,
     failed,
     result,
     names_pr as is_pr, -- Whether it names a pull request; the branch rule would know of those opened later.
     from_fork,
+    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member,
     jobs,
     commits,
     team_size,

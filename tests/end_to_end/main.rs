@@ -4,6 +4,7 @@
 
 mod at_once;
 mod bad_input;
+mod build_time;
 mod care;
 mod collect;
 mod disk;

@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use learn::card::{Evaluation, TrainSpec, Trained};
-use learn::{LearnError, build_time, contention};
+use learn::{LearnError, build_time, contention, demand};
 use std::path::Path;
 
 /// A model that `train` and `evaluate` know.
@@ -10,18 +10,21 @@ use std::path::Path;
 pub enum Learner {
     /// How long a run will take.
     BuildTime,
+    /// What CPU and memory a run will need.
+    Demand,
     /// Whether a piece of work will be held up.
     Contention,
 }
 
 impl Learner {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::BuildTime, Self::Contention];
+    pub const ALL: [Self; 3] = [Self::BuildTime, Self::Demand, Self::Contention];
 
     /// As people write it, and its folder in the lake.
     pub fn name(self) -> &'static str {
         match self {
             Self::BuildTime => build_time::NAME,
+            Self::Demand => demand::NAME,
             Self::Contention => contention::NAME,
         }
     }
@@ -40,7 +43,7 @@ impl Learner {
     /// The feature view it learns from.
     pub fn view(self) -> &'static str {
         match self {
-            Self::BuildTime => "runs",
+            Self::BuildTime | Self::Demand => "runs",
             Self::Contention => "contention",
         }
     }
@@ -49,6 +52,7 @@ impl Learner {
     pub fn train(self, rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         match self {
             Self::BuildTime => build_time::train(rows, spec),
+            Self::Demand => demand::train(rows, spec),
             Self::Contention => contention::train(rows, spec),
         }
     }
@@ -63,7 +67,18 @@ impl Learner {
     ) -> Result<Evaluation, LearnError> {
         match self {
             Self::BuildTime => build_time::evaluate(model, rows, spec, after),
+            Self::Demand => demand::evaluate(model, rows, spec, after),
             Self::Contention => contention::evaluate(model, rows, spec, after),
+        }
+    }
+
+    /// Trains it on all but the last part of each repository's runs and scores that part; None: it has no runs.
+    /// Gives the number of rows trained on too.
+    pub fn holdout(self, rows: &Path, spec: &TrainSpec, share: f64) -> Option<Result<(Evaluation, usize), LearnError>> {
+        match self {
+            Self::BuildTime => Some(build_time::holdout(rows, spec, share)),
+            Self::Demand => Some(demand::holdout(rows, spec, share)),
+            Self::Contention => None,
         }
     }
 }

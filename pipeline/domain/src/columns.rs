@@ -21,7 +21,7 @@ pub const EVENT_OUTER: &[&str] = &[
 ];
 
 /// `features.runs`: one row per finished run, ordered by `started_at`, `run_id`. What is known only after the run:
-/// `ended_at`, `duration_ms`, `failed`; everything else is known when it is created.
+/// `ended_at`, `duration_ms`, `cpu_ms`, `memory_peak_bytes`, `failed`, `result`; everything else is known when it is created.
 pub mod runs {
     /// Text, unique inside a repository and start.
     pub const RUN_ID: &str = "run_id";
@@ -35,16 +35,25 @@ pub mod runs {
     pub const ENDED_AT: &str = "ended_at";
     /// Integer, milliseconds.
     pub const DURATION_MS: &str = "duration_ms";
+    /// Integer, milliseconds of CPU time, null where not measured.
+    pub const CPU_MS: &str = "cpu_ms";
+    /// Integer, null where not measured.
+    pub const MEMORY_PEAK_BYTES: &str = "memory_peak_bytes";
     /// Boolean: the run did not succeed.
     pub const FAILED: &str = "failed";
     /// Text: success, failure, error, timeout, cancellation, skip.
     pub const RESULT: &str = "result";
     /// Text, may be null.
     pub const LANGUAGE: &str = "language";
+    /// Text, may be null.
+    pub const BRANCH: &str = "branch";
+    /// Text: who began it, as a keyed hash; may be null.
+    pub const AUTHOR: &str = "author";
     /// Numbers known when the run is created, any of them null.
     pub const KNOWN: &[&str] = &[
         "is_pr",
         "from_fork",
+        "by_member",
         "jobs",
         "commits",
         "team_size",

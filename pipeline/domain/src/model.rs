@@ -12,7 +12,7 @@ pub type Metrics = BTreeMap<String, f64>;
 pub struct Card {
     /// 1.
     pub format_version: u32,
-    /// `build-time`, `contention`.
+    /// `build-time`, `demand`, `contention`.
     pub model: String,
     /// The version folder: when it was trained.
     pub version: String,
@@ -48,8 +48,91 @@ pub struct Card {
     pub champion: Champion,
     /// Where its labels came from.
     pub labels: LabelUse,
+    /// How it was chosen, and how often its levels held.
+    #[serde(default)]
+    pub judged: Judged,
     /// Same data, same seed: same bytes.
     pub seed: u64,
+}
+
+/// How a model of levels was chosen and judged; empty for classifiers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Who competed on rolling origins before the held-out time, the best first.
+    pub candidates: Vec<Candidate>,
+    /// On the held-out time: overall, per group and per repository.
+    pub coverage: Vec<Coverage>,
+    /// Whether coverage is good enough to serve.
+    pub gate: Gate,
+}
+
+/// A predictor that competed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its name.
+    pub name: String,
+    /// Whether it won.
+    pub chosen: bool,
+    /// Mean over the folds of the mean pinball loss of p50 and p90, log scale.
+    pub loss_log: f64,
+    /// Its figures on each fold.
+    pub folds: Vec<Fold>,
+}
+
+/// Rows of later time, said by what has learnt from earlier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Start of the first row that was said.
+    pub from: Timestamp,
+    /// Start of the last one.
+    pub until: Timestamp,
+    /// Rows learnt from: they had ended before `from`.
+    pub rows_train: usize,
+    /// Rows said.
+    pub rows_test: usize,
+    /// How well.
+    pub metrics: Metrics,
+}
+
+/// How often the truth lay at or below one level in one part of the rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// `all`, `group` (language and length of history) or `repository`.
+    pub of: String,
+    /// Which one; of `all` the quantity where there are several.
+    pub name: String,
+    /// Rows.
+    pub rows: usize,
+    /// The level, 0 to 1.
+    pub stated: f64,
+    /// The share of the rows at or below it.
+    pub measured: f64,
+    /// 95 % binomial interval of the share.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl Coverage {
+    /// With the name of a quantity before its own.
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        self.name = format!("{prefix}{}", self.name);
+        self
+    }
+}
+
+/// Why a model may not serve.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Each level that covers too little or too much, in words; empty: passed.
+    pub missed: Vec<String>,
+}
+
+impl Gate {
+    /// Whether nothing was missed.
+    pub fn passed(&self) -> bool {
+        self.missed.is_empty()
+    }
 }
 
 /// The main figure against the best baseline.

@@ -229,12 +229,13 @@ pub fn train(rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         metrics,
         baselines,
         champion: Champion::default(),
+        judged: Default::default(),
         labels: LabelUse { measured: all.len() - feedback, feedback, changed_by_feedback: 0 },
         seed: spec.seed,
     };
     let kept = Model { format_version: 1, features: data.features, growth, tree };
     let model = serde_json::to_vec(&kept).map_err(|e| broken(&e))?;
-    Ok(Trained { model, card })
+    Ok(Trained { model, card, losses: Vec::new() })
 }
 
 /// Scores a kept model on the labelled rows that started after `after`, beside baselines learnt from what was known then.
@@ -252,6 +253,7 @@ pub fn evaluate(model: &[u8], rows: &Path, spec: &TrainSpec, after: Timestamp) -
         metrics: probability_metrics(&data.truth(&test), &data.predict(&model.tree, &test)),
         baselines: data.baselines(&train, &test),
         rows: test.len(),
+        ..Evaluation::default()
     })
 }
 

@@ -1,66 +1,135 @@
 //! What was known of earlier runs at the moment a run started. Owns the rule that nothing comes from the future:
 //! a run counts only from its end on, in order of ending, whatever the order of starting.
 
-use crate::metrics::quantile;
+use crate::boost::Table;
+use crate::metrics::{mean, quantile};
 use crate::runs::Runs;
 use domain::Timestamp;
+use rayon::prelude::*;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 
-/// The names of [`Past::features`]. Durations are log1p seconds; `_vs_` is a difference of two of them.
-pub(crate) const FEATURES: [&str; 19] = [
+/// The names of the features of a past. Values are log1p; those from `last1` to `repo_surprise` that are values, and not
+/// counts, shares or spreads, are relative to `base`.
+pub(crate) const FEATURES: [&str; 59] = [
     "base",
-    "prev1_vs_base",
-    "prev2_vs_base",
-    "prev3_vs_base",
-    "median20_vs_base",
-    "lowest5_vs_base",
-    "highest5_vs_base",
+    "last1",
+    "last2",
+    "last3",
+    "last4",
+    "last5",
+    "median3",
+    "median10",
+    "median20",
+    "median50",
+    "lowest5",
+    "highest5",
+    "q10_of_20",
+    "q90_of_20",
+    "q25_of_50",
+    "q75_of_50",
+    "q90_of_50",
+    "q98_of_50",
+    "recent_mean",
+    "long_mean",
+    "sd5",
     "sd20",
+    "sd50",
+    "trend10",
+    "finished",
     "failed_share5",
-    "failed_last",
+    "failed_share20",
+    "streak",
+    "last_success",
+    "successes5",
+    "last_failure",
+    "failures5",
     "since_prev_start",
     "since_prev_end",
     "running_now",
-    "finished",
-    "same_kind_vs_base",
-    "same_jobs_vs_base",
-    "repo_last_vs_base",
-    "jobs_vs_prev",
-    "sloc_vs_prev",
+    "oldest_running",
+    "same_kind5",
+    "same_member5",
+    "same_author5",
+    "same_jobs1",
+    "same_jobs_successes5",
+    "same_jobs_share20",
+    "per_job5",
+    "branch_last",
+    "branch_median5",
+    "since_branch_end",
+    "similar",
+    "similar_spread",
+    "similar_success",
+    "surprise_size20",
+    "surprise5",
+    "surprise_q90",
+    "jobs_vs_last",
+    "sloc_vs_last",
+    "tests_vs_last",
+    "churn_vs_last",
+    "repo_surprise10",
+    "language_level",
+    "everybody_level",
 ];
 
-/// The past of one run.
-#[derive(Clone, Debug, PartialEq)]
+/// Runs of a job that are remembered.
+const WINDOW: usize = 100;
+/// Finished runs of a language, or of everybody, of which the median is the level that a newcomer starts from.
+const POOL: usize = 200;
+/// One run in so many is learnt from a second time, as if its repository were new: with none to eleven earlier runs.
+/// Few real runs are the first of their repository; without these the model would hardly know newcomers.
+const COPY_ONE_IN: usize = 24;
+const COPY_KEEPS: usize = 12;
+
+/// The past of one run in plain numbers, for what is simpler than a model.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Past {
-    /// The last finished run of the job, log1p seconds; NaN: none yet.
+    /// The last finished run of the job, log1p; NaN: none yet.
     pub(crate) last: f64,
     /// Median of the last 5.
     pub(crate) median5: f64,
     /// Median of the last 20.
     pub(crate) median20: f64,
-    /// The median of 5, or of the repository's last 20, or of everybody's last 200; NaN where nothing has finished.
+    /// The median of 5, else of the repository's last 20, of the language's or everybody's last 200; NaN where nothing
+    /// has finished.
     pub(crate) base: f64,
-    pub(crate) features: [f64; FEATURES.len()],
+    /// Runs of the repository that had finished.
+    pub(crate) repo_finished: usize,
 }
 
-/// A finished run, as far as later ones look at it.
-#[derive(Clone, Copy)]
-struct Finished {
-    log_s: f64,
-    failed: bool,
-    is_pr: f64,
-    jobs: f64,
-    sloc: f64,
+/// Pasts of all runs, and of those that are also seen as if they were their repository's first.
+pub(crate) struct History {
+    /// Per run.
+    pub(crate) past: Vec<Past>,
+    /// Of each copy: its run, and its base.
+    pub(crate) copies: Vec<(u32, f64)>,
+    /// Per run, then per copy.
+    pub(crate) features: Table,
 }
 
 #[derive(Default)]
 struct Job {
-    last: VecDeque<Finished>,
+    /// Finished runs, in order of ending.
+    last: VecDeque<usize>,
     finished: usize,
-    running: usize,
+    running: BTreeSet<(Timestamp, usize)>,
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Repo {
+    jobs: HashMap<usize, Job>,
+    last: VecDeque<usize>,
+    finished: usize,
+}
+
+/// What newcomers start from.
+#[derive(Clone, Copy)]
+struct Levels {
+    language: f64,
+    everybody: f64,
 }
 
 fn push<T>(queue: &mut VecDeque<T>, value: T, keep: usize) {
@@ -70,85 +139,328 @@ fn push<T>(queue: &mut VecDeque<T>, value: T, keep: usize) {
     queue.push_back(value);
 }
 
-/// The past of each run, in the order of `runs`.
-pub(crate) fn of(runs: &Runs) -> Vec<Past> {
-    let mut jobs: Vec<Job> = runs.job.names.iter().map(|_| Job::default()).collect();
-    let mut repos: Vec<VecDeque<f64>> = runs.repo.names.iter().map(|_| VecDeque::new()).collect();
-    let mut everybody = VecDeque::new();
+/// Calls `ended` for every run that had ended when one starts, in order of ending, and then `started` for that one.
+pub(crate) fn in_time(runs: &Runs, rows: &[usize], mut each: impl FnMut(Step)) {
     let mut running: BinaryHeap<Reverse<(Timestamp, usize)>> = BinaryHeap::new();
-    let (is_pr, job_count, sloc) = (runs.known("is_pr"), runs.known("jobs"), runs.known("sloc"));
-
-    let each = (0..runs.len()).map(|i| {
-        while let Some(Reverse((ended, f))) = running.peek().copied().filter(|Reverse((t, _))| *t <= runs.started[i]) {
+    for &row in rows {
+        while let Some(Reverse((_, f))) = running.peek().copied().filter(|Reverse((t, _))| *t <= runs.started[row]) {
             running.pop();
-            let job = &mut jobs[runs.job.of[f]];
-            let done = Finished {
-                log_s: runs.log_s[f],
-                failed: runs.failed[f],
-                is_pr: is_pr[f],
-                jobs: job_count[f],
-                sloc: sloc[f],
-            };
-            push(&mut job.last, done, 20);
-            job.finished += 1;
-            job.running -= 1;
-            job.ended = Some(ended);
-            push(&mut repos[runs.repo.of[f]], done.log_s, 20);
-            push(&mut everybody, done.log_s, 200);
+            each(Step::Ended(f));
         }
-        let now = Finished { log_s: f64::NAN, failed: false, is_pr: is_pr[i], jobs: job_count[i], sloc: sloc[i] };
-        let past = look_back(&jobs[runs.job.of[i]], &repos[runs.repo.of[i]], &everybody, now, runs.started[i]);
-        let job = &mut jobs[runs.job.of[i]];
-        job.running += 1;
-        job.started = Some(runs.started[i]);
-        running.push(Reverse((runs.ended[i], i)));
-        past
-    });
-    each.collect()
+        each(Step::Started(row));
+        running.push(Reverse((runs.ended[row], row)));
+    }
 }
 
-fn look_back(job: &Job, repo: &VecDeque<f64>, everybody: &VecDeque<f64>, now: Finished, at: Timestamp) -> Past {
-    let back = |k: usize| job.last.iter().rev().nth(k).map_or(f64::NAN, |f| f.log_s);
-    let recent = |n: usize| job.last.iter().rev().take(n);
-    let median = |n: usize| quantile(recent(n).map(|f| f.log_s), 0.5);
-    let like = |same: &dyn Fn(&Finished) -> bool| {
-        quantile(job.last.iter().rev().filter(|f| same(f)).take(5).map(|f| f.log_s), 0.5)
+/// What happens to a row, next in time.
+pub(crate) enum Step {
+    Ended(usize),
+    Started(usize),
+}
+
+/// The pasts of all runs, each repository on its own thread.
+pub(crate) fn of(runs: &Runs) -> History {
+    let levels = levels(runs);
+    let mut repos = vec![Vec::new(); runs.repo.names.len()];
+    (0..runs.len()).for_each(|row| repos[runs.repo.of[row]].push(row));
+    let walked: Vec<Walked> = repos.par_iter().map(|rows| walk(runs, rows, &levels)).collect();
+
+    let nothing = Past { last: f64::NAN, median5: f64::NAN, median20: f64::NAN, base: f64::NAN, repo_finished: 0 };
+    let mut history = History { past: vec![nothing; runs.len()], copies: Vec::new(), features: Table::default() };
+    let copies = walked.iter().map(|w| w.copies.len()).sum::<usize>();
+    let mut columns = vec![vec![f32::NAN; runs.len() + copies]; FEATURES.len()];
+    let mut set = |at: usize, features: &[f32; FEATURES.len()]| {
+        columns.iter_mut().zip(features).for_each(|(column, value)| column[at] = *value);
     };
-    // Log of the seconds since a moment, so that a minute and a month fit on one scale.
-    let since = |then: Option<Timestamp>| then.map_or(f64::NAN, |t| ((at.0 - t.0) as f64 / 1e6).max(0.0).ln_1p());
-    let last = job.last.back();
-    let failed = |n: usize| recent(n).map(|f| f64::from(f.failed)).sum::<f64>() / recent(n).count() as f64;
-
-    let (median5, median20) = (median(5), median(20));
-    let base = [median5, quantile(repo.iter().copied(), 0.5)].into_iter().find(|m| !m.is_nan());
-    let base = base.unwrap_or_else(|| quantile(everybody.iter().copied(), 0.5));
-    let features = [
-        base,
-        back(0) - base,
-        back(1) - base,
-        back(2) - base,
-        median20 - base,
-        recent(5).map(|f| f.log_s).fold(f64::NAN, f64::min) - base,
-        recent(5).map(|f| f.log_s).fold(f64::NAN, f64::max) - base,
-        spread(recent(20).map(|f| f.log_s)),
-        failed(5),
-        failed(1),
-        since(job.started),
-        since(job.ended),
-        job.running as f64,
-        (job.finished as f64).ln_1p(),
-        like(&|f| f.is_pr == now.is_pr) - base,
-        like(&|f| f.jobs == now.jobs) - base,
-        repo.back().map_or(f64::NAN, |log_s| log_s - base),
-        last.map_or(f64::NAN, |f| now.jobs.ln_1p() - f.jobs.ln_1p()),
-        last.map_or(f64::NAN, |f| now.sloc.ln_1p() - f.sloc.ln_1p()),
-    ];
-    Past { last: back(0), median5, median20, base, features }
+    for (rows, walked) in repos.iter().zip(walked) {
+        for (&row, (past, features)) in rows.iter().zip(walked.rows) {
+            history.past[row] = past;
+            set(row, &features);
+        }
+        for (row, past, features) in walked.copies {
+            set(runs.len() + history.copies.len(), &features);
+            history.copies.push((row as u32, past.base));
+        }
+    }
+    history.features = Table { columns };
+    history
 }
 
-/// The standard deviation of the population; NaN of nothing.
-fn spread(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let n = values.clone().count() as f64;
-    let mean = values.clone().sum::<f64>() / n;
-    (values.map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
+/// The levels at each start.
+fn levels(runs: &Runs) -> Vec<Levels> {
+    #[derive(Default)]
+    struct Pool {
+        last: VecDeque<f64>,
+        sorted: Vec<f64>,
+    }
+    impl Pool {
+        fn add(&mut self, value: f64) {
+            if self.last.len() == POOL {
+                let oldest = self.last.pop_front().unwrap_or_default();
+                self.sorted.remove(self.sorted.partition_point(|v| *v < oldest));
+            }
+            self.last.push_back(value);
+            self.sorted.insert(self.sorted.partition_point(|v| *v < value), value);
+        }
+    }
+    let mut languages: Vec<Pool> = runs.language.names.iter().map(|_| Pool::default()).collect();
+    let mut everybody = Pool::default();
+    let mut levels = Vec::with_capacity(runs.len());
+    let rows: Vec<usize> = (0..runs.len()).collect();
+    in_time(runs, &rows, |step| match step {
+        Step::Ended(row) => {
+            languages[runs.language.of[row]].add(runs.value[row]);
+            everybody.add(runs.value[row]);
+        }
+        Step::Started(row) => levels.push(Levels {
+            language: at_share(&languages[runs.language.of[row]].sorted, 0.5),
+            everybody: at_share(&everybody.sorted, 0.5),
+        }),
+    });
+    levels
+}
+
+/// As [`quantile`], of what is sorted.
+fn at_share(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = q * last as f64;
+    let (low, high) = (sorted[at as usize], sorted[at.ceil() as usize]);
+    low + (high - low) * at.fract()
+}
+
+struct Walked {
+    rows: Vec<(Past, [f32; FEATURES.len()])>,
+    copies: Vec<(usize, Past, [f32; FEATURES.len()])>,
+}
+
+/// One repository from its first run to its last.
+fn walk(runs: &Runs, rows: &[usize], levels: &[Levels]) -> Walked {
+    let mut walked = Walked { rows: Vec::with_capacity(rows.len()), copies: Vec::new() };
+    let mut repo = Repo::default();
+    // How far each run's value lay above its base, by its place in `rows`.
+    let mut surprise: HashMap<usize, f64> = HashMap::new();
+    in_time(runs, rows, |step| match step {
+        Step::Ended(row) => {
+            let job = repo.jobs.entry(runs.job.of[row]).or_default();
+            push(&mut job.last, row, WINDOW);
+            job.finished += 1;
+            job.running.remove(&(runs.started[row], row));
+            job.ended = Some(runs.ended[row]);
+            push(&mut repo.last, row, 20);
+            repo.finished += 1;
+        }
+        Step::Started(row) => {
+            let job = repo.jobs.entry(runs.job.of[row]).or_default();
+            let back: Vec<usize> = job.last.iter().rev().copied().collect();
+            let seen = Seen { runs, now: row, job, surprise: &surprise, levels: levels[row] };
+            let (past, features) = seen.look_back(&back, job.finished, Some(&repo.last), repo.finished);
+            let scattered = scatter(row);
+            if scattered.is_multiple_of(COPY_ONE_IN) {
+                let keep = (scattered / COPY_ONE_IN % COPY_KEEPS).min(back.len());
+                let (past, features) = seen.look_back(&back[..keep], keep, None, keep);
+                walked.copies.push((row, past, features));
+            }
+            surprise.insert(row, runs.value[row] - past.base);
+            walked.rows.push((past, features));
+            let job = repo.jobs.entry(runs.job.of[row]).or_default();
+            job.running.insert((runs.started[row], row));
+            job.started = Some(runs.started[row]);
+        }
+    });
+    walked
+}
+
+/// A number without pattern: which runs are copied must not go with their order.
+fn scatter(row: usize) -> usize {
+    (crate::boost::Random(row as u64).next() >> 8) as usize
+}
+
+/// The moment at which a run starts.
+struct Seen<'a> {
+    runs: &'a Runs,
+    now: usize,
+    job: &'a Job,
+    surprise: &'a HashMap<usize, f64>,
+    levels: Levels,
+}
+
+impl Seen<'_> {
+    /// `back`: finished runs of the job, the last to end first; `finished`: how many there were in all.
+    fn look_back(
+        &self,
+        back: &[usize],
+        finished: usize,
+        repo: Option<&VecDeque<usize>>,
+        repo_finished: usize,
+    ) -> (Past, [f32; FEATURES.len()]) {
+        let (runs, now) = (self.runs, self.now);
+        let value = |row: usize| runs.value[row];
+        let last = |k: usize| back.get(k).map_or(f64::NAN, |&row| value(row));
+        let recent: Vec<f64> = back.iter().take(50).map(|&row| value(row)).collect();
+        let [three, five, ten, twenty, fifty] = sorted_prefixes(&recent, [3, 5, 10, 20, 50]);
+        let repo_median = repo.map_or(f64::NAN, |repo| quantile(repo.iter().map(|&row| value(row)), 0.5));
+        let choices = [at_share(&five, 0.5), repo_median, self.levels.language, self.levels.everybody];
+        let base = choices.into_iter().find(|level| !level.is_nan()).unwrap_or(f64::NAN);
+
+        let like = |n: usize, same: &dyn Fn(usize) -> bool| {
+            quantile(back.iter().copied().filter(|&row| same(row)).take(n).map(value), 0.5) - base
+        };
+        let same = |names: &crate::runs::Names, row: usize| names.known(row) && names.of[row] == names.of[now];
+        let equal = |column: &[f64], row: usize| column[row] == column[now];
+        let (jobs, sloc, tests) = (runs.known("jobs"), runs.known("sloc"), runs.known("test_lines_per_kloc"));
+        let (kind, member) = (runs.known("is_pr"), runs.known("by_member"));
+        let failed = |row: usize| runs.failed[row];
+        let failed_share = |n: usize| mean(back.iter().take(n).map(|&row| f64::from(failed(row))));
+        let run_of = |state: bool| back.iter().take_while(|&&row| failed(row) == state).count() as f64;
+        // Log of the seconds since a moment, so that a minute and a month fit on one scale.
+        let since = |then: Option<Timestamp>| {
+            then.map_or(f64::NAN, |t| ((runs.started[now].0 - t.0) as f64 / 1e6).max(0.0).ln_1p())
+        };
+        let surprise = |n: usize| back.iter().take(n).map(|row| self.surprise.get(row).copied().unwrap_or(f64::NAN));
+        let known = |values: &mut dyn Iterator<Item = f64>| mean(values.filter(|v| !v.is_nan()));
+        let lone_jobs = |row: usize| jobs[row].max(1.0).ln();
+        let branch = back.iter().find(|&&row| same(&runs.branch, row));
+        let (similar, similar_spread) = self.similar(back, &|row, age| {
+            let apart = |column: &[f64]| Some((column[row] - column[now]).abs()).filter(|d| !d.is_nan()).unwrap_or(0.0);
+            3.0 * Some((lone_jobs(row) - lone_jobs(now)).abs()).filter(|d| !d.is_nan()).unwrap_or(0.0)
+                + 0.3 * apart(&runs.churn)
+                + 0.7 * apart(kind)
+                + 0.3 * apart(member)
+                + 0.5 * f64::from(!same(&runs.branch, row))
+                + 0.08 * age
+        });
+        let (similar_success, _) = self.similar(back, &|row, age| {
+            if failed(row) { f64::INFINITY } else { 3.0 * (lone_jobs(row) - lone_jobs(now)).abs() + 0.08 * age }
+        });
+        let vs_last = |of: &dyn Fn(usize) -> f64| back.first().map_or(f64::NAN, |&row| of(now) - of(row));
+        let newcomer = back.is_empty() && repo.is_none();
+
+        let features = [
+            base,
+            last(0) - base,
+            last(1) - base,
+            last(2) - base,
+            last(3) - base,
+            last(4) - base,
+            at_share(&three, 0.5) - base,
+            at_share(&ten, 0.5) - base,
+            at_share(&twenty, 0.5) - base,
+            at_share(&fifty, 0.5) - base,
+            at_share(&five, 0.0) - base,
+            at_share(&five, 1.0) - base,
+            at_share(&twenty, 0.1) - base,
+            at_share(&twenty, 0.9) - base,
+            at_share(&fifty, 0.25) - base,
+            at_share(&fifty, 0.75) - base,
+            at_share(&fifty, 0.9) - base,
+            at_share(&fifty, 0.98) - base,
+            fading_mean(&recent, 0.7) - base,
+            mean(back.iter().map(|&row| value(row))) - base,
+            spread(&five),
+            spread(&twenty),
+            spread(&fifty),
+            trend(&recent[..recent.len().min(10)]),
+            (finished as f64).ln_1p(),
+            failed_share(5),
+            failed_share(20),
+            if back.is_empty() { f64::NAN } else { run_of(false) - run_of(true) },
+            like(1, &|row| !failed(row)),
+            like(5, &|row| !failed(row)),
+            like(1, &failed),
+            like(5, &failed),
+            if newcomer { f64::NAN } else { since(self.job.started) },
+            if newcomer { f64::NAN } else { since(self.job.ended) },
+            if newcomer { 0.0 } else { self.job.running.len() as f64 },
+            if newcomer { f64::NAN } else { since(self.job.running.first().map(|(start, _)| *start)) - base },
+            like(5, &|row| equal(kind, row)),
+            like(5, &|row| equal(member, row)),
+            like(5, &|row| same(&runs.author, row)),
+            like(1, &|row| equal(jobs, row)),
+            like(5, &|row| equal(jobs, row) && !failed(row)),
+            mean(back.iter().take(20).map(|&row| f64::from(equal(jobs, row)))),
+            quantile(back.iter().take(5).map(|&row| value(row) - lone_jobs(row)), 0.5) + lone_jobs(now) - base,
+            branch.map_or(f64::NAN, |&row| value(row)) - base,
+            like(5, &|row| same(&runs.branch, row)),
+            since(branch.map(|&row| runs.ended[row])),
+            similar - base,
+            similar_spread,
+            similar_success - base,
+            known(&mut surprise(20).map(f64::abs)),
+            known(&mut surprise(5)),
+            quantile(surprise(20), 0.9),
+            vs_last(&lone_jobs),
+            vs_last(&|row| sloc[row].ln_1p()),
+            vs_last(&|row| tests[row].ln_1p()),
+            vs_last(&|row| runs.churn[row]),
+            known(&mut repo.into_iter().flatten().rev().take(10).filter_map(|row| self.surprise.get(row).copied())),
+            self.levels.language - base,
+            self.levels.everybody - base,
+        ];
+        let (median5, median20) = (at_share(&five, 0.5), at_share(&twenty, 0.5));
+        let past = Past { last: last(0), median5, median20, base, repo_finished };
+        (past, features.map(|v| if v.is_finite() { v as f32 } else { f32::NAN }))
+    }
+
+    /// Median and mean absolute deviation of earlier values, each weighing less the further it is from this run.
+    fn similar(&self, back: &[usize], distance: &dyn Fn(usize, f64) -> f64) -> (f64, f64) {
+        let weighed = back.iter().take(50).enumerate().map(|(age, &row)| {
+            let weight = (-distance(row, age as f64)).exp();
+            (self.runs.value[row], if weight.is_nan() { 0.0 } else { weight })
+        });
+        let mut weighed: Vec<(f64, f64)> = weighed.filter(|(_, weight)| *weight > 0.0).collect();
+        weighed.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let total: f64 = weighed.iter().map(|(_, weight)| weight).sum();
+        let mut sum = 0.0;
+        let middle = weighed.iter().find(|(_, weight)| {
+            sum += weight;
+            sum >= total / 2.0
+        });
+        let middle = middle.map_or(f64::NAN, |(value, _)| *value);
+        (middle, weighed.iter().map(|(value, weight)| weight * (value - middle).abs()).sum::<f64>() / total)
+    }
+}
+
+/// The first so many values, sorted, for each of ascending numbers.
+fn sorted_prefixes<const N: usize>(values: &[f64], numbers: [usize; N]) -> [Vec<f64>; N] {
+    let mut sorted: Vec<f64> = Vec::with_capacity(values.len());
+    numbers.map(|n| {
+        for &v in values.iter().take(n).skip(sorted.len()) {
+            sorted.insert(sorted.partition_point(|s| *s < v), v);
+        }
+        sorted.clone()
+    })
+}
+
+/// The standard deviation of the population; NaN below two.
+fn spread(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return f64::NAN;
+    }
+    let middle = mean(values.iter().copied());
+    mean(values.iter().map(|v| (v - middle).powi(2))).sqrt()
+}
+
+/// The mean with weights that fall by a factor from the newest value on.
+fn fading_mean(newest_first: &[f64], factor: f64) -> f64 {
+    let (mut sum, mut weights, mut weight) = (0.0, 0.0, 1.0);
+    for v in newest_first {
+        sum += weight * v;
+        weights += weight;
+        weight *= factor;
+    }
+    sum / weights
+}
+
+/// By how much values rise from one to the next (least squares); NaN below three.
+fn trend(newest_first: &[f64]) -> f64 {
+    if newest_first.len() < 3 {
+        return f64::NAN;
+    }
+    let (middle, level) = ((newest_first.len() - 1) as f64 / 2.0, mean(newest_first.iter().copied()));
+    let (mut rise, mut run) = (0.0, 0.0);
+    for (at, v) in newest_first.iter().enumerate() {
+        rise += (middle - at as f64) * (v - level);
+        run += (middle - at as f64).powi(2);
+    }
+    rise / run
 }

@@ -4,16 +4,18 @@
 //! nothing and has no clock: time is an argument.
 
 pub mod backtest;
+mod boost;
 pub mod build_time;
 pub mod card;
 pub mod contention;
+pub mod demand;
 pub mod forecast;
-mod forest;
 mod frame;
 pub mod gather;
 mod history;
 pub mod metrics;
 mod parquet;
+pub mod quantity;
 mod runs;
 pub mod shadow;
 pub mod sizing;

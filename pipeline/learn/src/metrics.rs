@@ -18,29 +18,38 @@ pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     sum / n as f64
 }
 
-/// Durations, their centre and their 0.9 quantile, all as log1p of seconds, to `mae_s`, `mdape`, `within_25pct`,
-/// `mae_log`, `pinball90_s`, `pinball90_log`, `coverage90` and `coverage50`.
-pub fn duration_metrics(truth: &[f64], centre: &[f64], upper: &[f64]) -> Metrics {
-    let seconds = |log: &[f64]| -> Vec<f64> { log.iter().map(|v| v.exp_m1().max(0.0)).collect() };
-    let (truth_s, centre_s, upper_s) = (seconds(truth), seconds(centre), seconds(upper));
-    let error = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
-    let relative: Vec<f64> = truth_s.iter().zip(&centre_s).map(|(y, p)| (p - y).abs() / y.max(1e-3)).collect();
-    // Pinball loss at 0.9 (Koenker & Bassett 1978): nine times as bad to be exceeded as to exceed.
-    let pinball = |e: Vec<f64>| mean(e.into_iter().map(|e| (0.9 * e).max(-0.1 * e)));
+/// Pinball loss (Koenker & Bassett 1978): at 0.9 it is nine times as bad to be exceeded as to exceed.
+fn pinball(truth: &[f64], said: &[f64], q: f64) -> f64 {
+    mean(truth.iter().zip(said).map(|(y, p)| (q * (y - p)).max((q - 1.0) * (y - p))))
+}
+
+/// The truth and the levels p50, p90 and, if there is one, p99, all as log1p of a unit, to `mae_<unit>`, `mdape`,
+/// `within_25pct`, `mae_log`, `pinball90_<unit>`, `pinball90_log`, `coverage90`, `coverage50`, those of 99, and `loss_log`,
+/// the mean of the pinball losses of p50 and p90 on the log scale.
+pub fn level_metrics(truth: &[f64], levels: &[Vec<f64>], unit: &str) -> Metrics {
+    let plain = |log: &[f64]| -> Vec<f64> { log.iter().map(|v| v.exp_m1().max(0.0)).collect() };
+    let (centre, upper) = (&levels[0], &levels[1]);
+    let (truth_plain, centre_plain) = (plain(truth), plain(centre));
+    let error = |a: &[f64], b: &[f64]| mean(a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+    let relative: Vec<f64> = truth_plain.iter().zip(&centre_plain).map(|(y, p)| (p - y).abs() / y.max(1e-3)).collect();
     let share_below = |p: &[f64]| mean(truth.iter().zip(p).map(|(y, p)| f64::from(y <= p)));
-    Metrics::from(
-        [
-            ("mae_s", mean(error(&truth_s, &centre_s).into_iter().map(f64::abs))),
-            ("mdape", quantile(relative.iter().copied(), 0.5)),
-            ("within_25pct", mean(relative.iter().map(|r| f64::from(*r <= 0.25)))),
-            ("mae_log", mean(error(truth, centre).into_iter().map(f64::abs))),
-            ("pinball90_s", pinball(error(&truth_s, &upper_s))),
-            ("pinball90_log", pinball(error(truth, upper))),
-            ("coverage90", share_below(upper)),
-            ("coverage50", share_below(centre)),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    )
+    let (mae_log, pinball_log) = (error(truth, centre), pinball(truth, upper, 0.9));
+    let mut metrics = Metrics::from([
+        (format!("mae_{unit}"), error(&truth_plain, &centre_plain)),
+        ("mdape".to_owned(), quantile(relative.iter().copied(), 0.5)),
+        ("within_25pct".to_owned(), mean(relative.iter().map(|r| f64::from(*r <= 0.25)))),
+        ("mae_log".to_owned(), mae_log),
+        (format!("pinball90_{unit}"), pinball(&truth_plain, &plain(upper), 0.9)),
+        ("pinball90_log".to_owned(), pinball_log),
+        ("coverage90".to_owned(), share_below(upper)),
+        ("coverage50".to_owned(), share_below(centre)),
+        ("loss_log".to_owned(), (mae_log / 2.0 + pinball_log) / 2.0),
+    ]);
+    if let Some(top) = levels.get(2) {
+        metrics.insert("pinball99_log".to_owned(), pinball(truth, top, 0.99));
+        metrics.insert("coverage99".to_owned(), share_below(top));
+    }
+    metrics
 }
 
 /// Labels and probabilities to `brier`, `ece10`, `base_rate`, and where both classes occur `roc_auc` and `pr_auc`.
@@ -109,14 +118,15 @@ mod tests {
 
     #[test]
     fn duration_figures_are_the_textbook_ones() {
-        let log = |s: [f64; 4]| s.map(f64::ln_1p);
+        let log = |s: [f64; 4]| s.map(f64::ln_1p).to_vec();
         let m =
-            duration_metrics(&log([100.0; 4]), &log([100.0, 110.0, 50.0, 300.0]), &log([200.0, 90.0, 100.0, 100.0]));
+            level_metrics(&log([100.0; 4]), &[log([100.0, 110.0, 50.0, 300.0]), log([200.0, 90.0, 100.0, 100.0])], "s");
         close(m["mae_s"], (10.0 + 50.0 + 200.0) / 4.0);
         close(m["within_25pct"], 0.5);
         close(m["mdape"], 0.3);
         close(m["pinball90_s"], (0.1 * 100.0 + 0.9 * 10.0) / 4.0);
         close(m["coverage90"], 0.75);
+        close(m["loss_log"], (m["mae_log"] / 2.0 + m["pinball90_log"]) / 2.0);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! `evaluate`: how good the kept models are on later data, or how good a model trained anew is on a held-out tail.
 
 use crate::artifacts::champion;
-use crate::commands::train::{scratch, spec, table};
+use crate::commands::train::{coverage, scratch, spec, table};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
 use clap::Args;
+use domain::model::{Card, Judged};
+use lake::Session;
 use learn::LearnError;
-use learn::build_time;
+use learn::card::{Evaluation, TrainSpec};
 use serde_json::{Map, Value, json};
+use std::time::Instant;
 
 /// What `evaluate` takes.
 #[derive(Debug, Args)]
@@ -25,6 +28,9 @@ pub struct EvaluateArgs {
     /// Hold out the tail of each
     #[arg(long, value_parser = ["repo"], requires = "holdout")]
     per: Option<String>,
+    /// Exit with 3 when coverage is more than three points off, beyond chance
+    #[arg(long)]
+    gate: bool,
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
@@ -40,24 +46,9 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
     let folder = scratch()?;
     let spec = spec(&session, since, context.now, 7);
     if let Some(share) = args.holdout {
-        if args.models.contains(&Learner::Contention) {
-            return Err(Failure::new(Exit::Usage, "--holdout is for build-time alone")
-                .hint("`pipeline evaluate build-time --holdout 20% --per repo`"));
-        }
-        let rows = folder.path().join("runs.parquet");
-        session.export("runs", &rows).await?;
-        let task = context.progress.task("evaluate build-time");
-        let (evaluation, n_train) = build_time::holdout(&rows, &spec, share)?;
-        drop(task);
-        context.say(format!("build-time · {n_train} runs trained, {} held out", evaluation.rows));
-        table(context, &evaluation.metrics, &evaluation.baselines);
-        let mut object: Map<String, Value> = evaluation.metrics.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-        object.insert("n_train".into(), json!(n_train));
-        object.insert("n_test".into(), json!(evaluation.rows));
-        object.insert("baselines".into(), json!(evaluation.baselines));
-        return Ok(Answer::done(Value::Object(object)));
+        return holdout(context, &args, share, &session, &spec).await;
     }
-    let (mut found, mut last) = (Map::new(), None);
+    let (mut found, mut last, mut missed) = (Map::new(), None, false);
     for learner in Learner::chosen(&args.models) {
         let name = learner.name();
         let Some(kept) = champion(&lake, name, context.now).await? else { continue };
@@ -68,25 +59,24 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         let scored = learner.evaluate(&kept.model, &rows, &spec, later);
         drop(task);
         // Without later data, what was held out when it was trained is the best there is.
-        let (metrics, baselines, rows, basis) = match scored {
-            Ok(e) => (e.metrics, e.baselines, e.rows, format!("rows later than {later}")),
+        let (scored, basis) = match scored {
+            Ok(scored) => (scored, format!("rows later than {later}")),
             Err(LearnError::TooLittleData(why)) => {
                 last = Some(why);
-                let card = kept.card.clone();
-                (
-                    card.metrics,
-                    card.baselines,
-                    card.rows_test,
-                    "rows held out when it was trained; no later ones yet".into(),
-                )
+                let Card { metrics, baselines, rows_test: rows, judged, .. } = kept.card.clone();
+                let Judged { coverage, gate, .. } = judged;
+                let scored = Evaluation { metrics, baselines, rows, coverage, gate, losses: Vec::new() };
+                (scored, "rows held out when it was trained; no later ones yet".into())
             }
             Err(error) => return Err(error.into()),
         };
-        context.say(format!("{name} {} · {rows} {basis}", kept.card.version));
-        table(context, &metrics, &baselines);
+        context.say(format!("{name} {} · {} {basis}", kept.card.version, scored.rows));
+        show(context, &scored);
+        missed |= !scored.gate.passed();
         found.insert(
             name.to_owned(),
-            json!({"version": kept.card.version, "rows": rows, "basis": basis, "metrics": metrics, "baselines": baselines}),
+            json!({"version": kept.card.version, "rows": scored.rows, "basis": basis, "metrics": scored.metrics,
+                "baselines": scored.baselines, "coverage": scored.coverage, "gate": scored.gate}),
         );
     }
     if found.is_empty() {
@@ -95,5 +85,56 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
             Failure::new(Exit::Inconclusive, format!("no model was trained yet{why}")).hint("`pipeline train` first")
         );
     }
-    Ok(Answer::done(Value::Object(found)))
+    Ok(Answer { exit: exit(args.gate && missed), json: Value::Object(found) })
+}
+
+/// Trains anew on the first part of each repository's runs and scores the rest; nothing is kept.
+async fn holdout(
+    context: &Context,
+    args: &EvaluateArgs,
+    share: f64,
+    session: &Session,
+    spec: &TrainSpec,
+) -> Result<Answer, Failure> {
+    let usage = |what: &str| {
+        Failure::new(Exit::Usage, what).hint("`pipeline evaluate build-time --holdout 20% --per repo`, or demand")
+    };
+    let learner = match args.models[..] {
+        [] => Learner::BuildTime,
+        [learner] => learner,
+        _ => return Err(usage("--holdout is for one model at a time")),
+    };
+    let folder = scratch()?;
+    let rows = folder.path().join("runs.parquet");
+    session.export(learner.view(), &rows).await?;
+    let name = learner.name();
+    let task = context.progress.task(&format!("evaluate {name}"));
+    let began = Instant::now();
+    let held = learner.holdout(&rows, spec, share).ok_or_else(|| usage("--holdout is for models of runs"))?;
+    let (evaluation, n_train) = held?;
+    let seconds = began.elapsed().as_secs_f64();
+    drop(task);
+    context.say(format!("{name} · {n_train} runs trained, {} held out", evaluation.rows));
+    show(context, &evaluation);
+    let mut object: Map<String, Value> = evaluation.metrics.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    object.insert("n_train".into(), json!(n_train));
+    object.insert("n_test".into(), json!(evaluation.rows));
+    // Reading, features, training and scoring, without the query that makes the rows.
+    object.insert("seconds".into(), json!(seconds));
+    object.insert("baselines".into(), json!(evaluation.baselines));
+    object.insert("coverage".into(), json!(evaluation.coverage));
+    object.insert("gate".into(), json!(evaluation.gate));
+    Ok(Answer { exit: exit(args.gate && !evaluation.gate.passed()), json: Value::Object(object) })
+}
+
+fn exit(missed: bool) -> Exit {
+    if missed { Exit::Findings } else { Exit::Done }
+}
+
+fn show(context: &Context, evaluation: &Evaluation) {
+    table(context, &evaluation.metrics, &evaluation.baselines);
+    coverage(context, &evaluation.coverage);
+    for missed in &evaluation.gate.missed {
+        context.say(format!("  off: {missed}"));
+    }
 }

@@ -6,7 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
 use clap::Args;
 use domain::Timestamp;
-use domain::model::{Card, Champion, Metrics};
+use domain::model::{Card, Champion, Coverage, Metrics};
 use lake::Session;
 use learn::LearnError;
 use learn::card::{TrainSpec, Trained, better};
@@ -16,6 +16,10 @@ use std::path::Path;
 
 /// What `train` takes.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exits with 3 when the coverage of a model is more than three points off, beyond chance: that model \
+    is kept aside, and the one in use goes on serving."
+)]
 pub struct TrainArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = Learner::parse)]
@@ -60,11 +64,12 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> 
         let rows = folder.path().join(format!("{name}.parquet"));
         session.export(learner.view(), &rows).await?;
         task.at("fitting");
-        match learner.train(&rows, &spec(&session, since, until, args.seed)) {
+        let spec = spec(&session, since, until, args.seed);
+        match learner.train(&rows, &spec) {
             Ok(mut trained) => {
                 let previous = champion(&lake, name, context.now).await?;
-                trained.card.champion =
-                    contest(learner, &trained, previous.as_ref().map(|k| (&k.card, &k.model)), &rows)?;
+                let previous = previous.as_ref().map(|k| (&k.card, &k.model));
+                trained.card.champion = contest(learner, &trained, previous, &rows, spec.tables.clone())?;
                 keep_model(&lake, &mut trained).await?;
                 drop(task);
                 show(context, &trained.card);
@@ -86,44 +91,40 @@ pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> 
         )
         .hint("ingest more events, or widen the window with a longer --since"));
     }
-    Ok(Answer::done(json!({"models": cards, "skipped": skipped})))
+    let missed = cards.iter().any(|card| !card.judged.gate.passed());
+    let exit = if missed { Exit::Findings } else { Exit::Done };
+    Ok(Answer { exit, json: json!({"models": cards, "skipped": skipped}) })
 }
 
-/// Champion against challenger, on the rows that neither was trained on.
+/// Champion against challenger, on the rows that neither has learnt from. One whose coverage is off serves never.
 fn contest(
     learner: Learner,
     trained: &Trained,
     previous: Option<(&Card, &Vec<u8>)>,
     rows: &Path,
+    tables: BTreeMap<String, i64>,
 ) -> Result<Champion, Failure> {
-    let Some((old, model)) = previous else {
-        return Ok(Champion { is_champion: true, previous: None, why: "the first of its kind".into() });
-    };
-    let previous = Some(old.version.clone());
     let new = &trained.card;
+    let version = previous.map(|(old, _)| old.version.clone());
+    let answer = |is_champion, why: String| Ok(Champion { is_champion, previous: version.clone(), why });
+    if !new.judged.gate.passed() {
+        return answer(false, format!("coverage is off: {}", new.judged.gate.missed.join("; ")));
+    }
+    let Some((old, model)) = previous else { return answer(true, "the first of its kind".into()) };
     if new.data_watermark < old.data_watermark {
-        let why = "the model in use has seen newer data".into();
-        return Ok(Champion { is_champion: false, previous, why });
+        return answer(false, "the model in use has seen newer data".into());
     }
-    // Only rows later than both have seen are fair; most nights there are none, and then newer data decides.
-    if old.data_watermark > new.train_until {
-        return Ok(Champion {
-            is_champion: true,
-            previous,
-            why: "it has seen newer data; no rows are new to both".into(),
-        });
-    }
-    let spec = TrainSpec { since: None, until: new.data_watermark, seed: new.seed, tables: new.tables.clone() };
-    match learner.evaluate(model, rows, &spec, new.train_until) {
+    let later = new.train_until.max(old.data_watermark);
+    let spec = TrainSpec { since: None, until: new.data_watermark, seed: new.seed, tables };
+    match learner.evaluate(model, rows, &spec, later) {
         Ok(old) => {
-            let (is_champion, why) = better(new, &old.metrics);
-            Ok(Champion { is_champion, previous, why })
+            let (is_champion, why) = better(trained, Some(&old));
+            answer(is_champion, why)
         }
-        Err(LearnError::TooLittleData(_)) => Ok(Champion {
-            is_champion: true,
-            previous,
-            why: "it has seen newer data; too few rows are new to both".into(),
-        }),
+        // Most nights: the model in use has seen all but a day, and then newer data decides.
+        Err(LearnError::TooLittleData(_)) => {
+            answer(true, "it has seen newer data; too few rows are new to both".into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -132,9 +133,17 @@ fn contest(
 pub fn show(context: &Context, card: &Card) {
     context.say(format!("{} · {} rows trained, {} later rows held out", card.model, card.rows_train, card.rows_test));
     table(context, &card.metrics, &card.baselines);
-    for (stated, measured) in &card.coverage {
-        context.say(format!("  quantile {stated}: {:.1} % of later values lie at or below it", measured * 100.0));
+    for candidate in &card.judged.candidates {
+        let folds: Vec<String> = candidate.folds.iter().map(|f| format!("{:.4}", f.metrics["loss_log"])).collect();
+        let sign = if candidate.chosen { "chosen" } else { "" };
+        context.say(format!(
+            "  {:<24} loss on {} earlier folds: {}  {sign}",
+            candidate.name,
+            folds.len(),
+            folds.join(" ")
+        ));
     }
+    coverage(context, &card.judged.coverage);
     let verdict = &card.verdict;
     let sign = if verdict.beats_baselines { "beats" } else { "does not beat" };
     context.say(format!(
@@ -147,6 +156,21 @@ pub fn show(context: &Context, card: &Card) {
         context.say(format!(
             "  labels: {} measured, {} from people's verdicts",
             card.labels.measured, card.labels.feedback
+        ));
+    }
+}
+
+/// How often levels held, overall and per group; repositories are in the card.
+pub fn coverage(context: &Context, coverage: &[Coverage]) {
+    for part in coverage.iter().filter(|part| part.of != "repository") {
+        context.say(format!(
+            "  p{:.0} covers {:.1} % ({:.1} to {:.1} %) of {} rows {}",
+            part.stated * 100.0,
+            part.measured * 100.0,
+            part.low * 100.0,
+            part.high * 100.0,
+            part.rows,
+            part.name
         ));
     }
 }

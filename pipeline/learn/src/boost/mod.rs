@@ -1,0 +1,206 @@
+//! Boosted regression trees for one quantile: a sum of small trees, each fitted to what the earlier ones leave.
+//!
+//! Written here because no pure-Rust library does the two things that count for quantiles: a tree's leaves are set to the
+//! quantile of what is left in them (Friedman 2001, LAD TreeBoost; as LightGBM does), and are drawn to zero when they
+//! hold few rows. With perpetual, which steps by the sign of the error alone, p90 cost 5 % more pinball loss than
+//! LightGBM's on the same Travis builds.
+
+mod bins;
+mod tree;
+
+pub(crate) use bins::{Bins, Table};
+
+use crate::metrics::quantile;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tree::{Grown, MOST_ROWS, STEPS, Tree, packed};
+
+/// How trees grow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Knobs {
+    pub(crate) trees: usize,
+    pub(crate) leaves: usize,
+    /// Fewest rows of a leaf.
+    pub(crate) leaf_rows: usize,
+    /// Share of a leaf's value that a tree adds.
+    pub(crate) rate: f64,
+    /// A leaf of so many rows counts half.
+    pub(crate) half_rows: f64,
+    /// Share of rows, and of columns, that each tree sees.
+    pub(crate) rows: f64,
+    pub(crate) columns: f64,
+    /// Errors smaller than this pull in proportion and not by their sign alone, in the unit of the target.
+    pub(crate) smooth: f64,
+}
+
+/// A sum of trees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Forest {
+    start: f64,
+    trees: Vec<Tree>,
+}
+
+/// Numbers without pattern from a seed (splitmix64, Steele et al. 2014).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A whole number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
+        ((self.next() >> 11) as f64) < share * (1_u64 << 53) as f64
+    }
+}
+
+impl Forest {
+    /// Fits the `q` quantile of `target` given the rows of `bins`, in the same order.
+    ///
+    /// # Panics
+    /// Above 16 million rows.
+    pub(crate) fn fit(bins: &Bins, target: &[f64], q: f64, knobs: &Knobs, seed: u64) -> Self {
+        assert!(bins.rows <= MOST_ROWS, "{} rows do not fit a histogram", bins.rows);
+        let mut random = Random(seed ^ q.to_bits());
+        let start = quantile(target.iter().copied(), q);
+        let mut left: Vec<f64> = target.iter().map(|t| t - start).collect();
+        let mut trees = Vec::new();
+        while trees.len() < knobs.trees && !bins.columns.is_empty() {
+            // The derivative of the pinball loss, smoothed around 0, less its least value, in steps: 0 where the truth
+            // lies above, STEPS where it lies below what is predicted so far.
+            let slope = |left: &f64| (1.0 - (left / knobs.smooth).clamp(-1.0, 1.0)) / 2.0;
+            let gradients: Vec<u64> = left.iter().map(|l| packed((slope(l) * STEPS as f64).round() as u64)).collect();
+            let order: Vec<u32> = (0..bins.rows as u32).filter(|_| random.chance(knobs.rows)).collect();
+            let mut columns: Vec<usize> = (0..bins.columns.len()).collect();
+            let take = (columns.len() as f64 * knobs.columns).ceil() as usize;
+            (0..take).for_each(|at| columns.swap(at, at + random.below(bins.columns.len() - at)));
+            columns.truncate(take);
+            columns.sort_unstable();
+            let mut grown = Grown::grow(bins, order, &columns, &gradients, q * STEPS as f64, knobs);
+            let value = |(_, range): &(usize, _)| {
+                let rows = grown.rows(range);
+                let n = rows.len() as f64;
+                let value = quantile_in(rows.iter().map(|&row| left[row as usize]).collect(), q);
+                (knobs.rate * value * n / (n + knobs.half_rows)) as f32
+            };
+            let values: Vec<f32> = grown.leaves.par_iter().map(value).collect();
+            grown.leaves.iter().zip(values).for_each(|((node, _), value)| grown.tree.value[*node] = value);
+            let learn = |(row, left): (usize, &mut f64)| *left -= grown.value(bins, row);
+            left.par_iter_mut().enumerate().with_min_len(4096).for_each(learn);
+            trees.push(grown.tree);
+        }
+        Self { start, trees }
+    }
+
+    /// One value per row asked for.
+    pub(crate) fn predict(&self, table: &Table, rows: &[u32]) -> Vec<f64> {
+        let width = table.columns.len();
+        // A block of rows stays in the nearest cache while every tree passes over it.
+        let block = |rows: &[u32]| {
+            let mut features = Vec::with_capacity(rows.len() * width);
+            rows.iter().for_each(|&row| features.extend(table.columns.iter().map(|column| column[row as usize])));
+            let mut sums = vec![self.start; rows.len()];
+            for tree in &self.trees {
+                sums.iter_mut().zip(features.chunks_exact(width)).for_each(|(sum, row)| *sum += tree.value(row));
+            }
+            sums
+        };
+        rows.par_chunks(128).flat_map_iter(block).collect()
+    }
+}
+
+/// As [`quantile`], in the time of one pass.
+fn quantile_in(mut values: Vec<f64>, q: f64) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+    let at = q * last as f64;
+    let (_, low, above) = values.select_nth_unstable_by(at as usize, f64::total_cmp);
+    let next = above.iter().copied().fold(f64::INFINITY, f64::min);
+    if above.is_empty() { *low } else { *low + (next - *low) * at.fract() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOBS: Knobs = Knobs {
+        trees: 100,
+        leaves: 8,
+        leaf_rows: 10,
+        rate: 0.1,
+        half_rows: 10.0,
+        rows: 0.5,
+        columns: 0.8,
+        smooth: 0.1,
+    };
+
+    /// Steps of 1 and 3 by the first column, the second is empty, the third has gaps; noise of 0 to 1.
+    fn rows() -> (Table, Vec<f64>) {
+        let noise = |i: usize| ((i * 7919) % 1000) as f64 / 1000.0;
+        let step = (0..2000).map(|i| i as f32 % 10.0).collect();
+        let gaps = (0..2000).map(|i| if i % 3 == 0 { f32::NAN } else { noise(i * 31) as f32 }).collect();
+        let target = (0..2000).map(|i| if i % 10 < 5 { 1.0 } else { 3.0 } + noise(i)).collect();
+        (Table { columns: vec![step, vec![f32::NAN; 2000], gaps] }, target)
+    }
+
+    fn all() -> Vec<u32> {
+        (0..2000).collect()
+    }
+
+    #[test]
+    fn a_quantile_lies_where_it_should_and_survives_writing() {
+        let (table, target) = rows();
+        let bins = Bins::of(&table, &all());
+        assert_eq!(bins.columns.len(), 2, "the empty column takes no part");
+        for q in [0.1, 0.5, 0.9] {
+            let forest = Forest::fit(&bins, &target, q, &KNOBS, 1);
+            let said = forest.predict(&table, &all());
+            for (low, base) in [(true, 1.0), (false, 3.0)] {
+                let of: Vec<usize> = (0..2000).filter(|i| (i % 10 < 5) == low).collect();
+                let mean = of.iter().map(|&i| said[i]).sum::<f64>() / of.len() as f64;
+                assert!((mean - base - q).abs() < 0.06, "{q}: {mean} is not {}", base + q);
+            }
+            let text = serde_json::to_vec(&forest).unwrap();
+            let back: Forest = serde_json::from_slice(&text).unwrap();
+            assert_eq!(back.predict(&table, &all()), said);
+        }
+    }
+
+    #[test]
+    fn missing_values_are_a_sign_of_their_own() {
+        let column: Vec<f32> = (0..1000).map(|i| if i % 2 == 0 { f32::NAN } else { 1.0 }).collect();
+        let target: Vec<f64> = (0..1000).map(|i| if i % 2 == 0 { 5.0 } else { 2.0 }).collect();
+        let table = Table { columns: vec![column] };
+        let rows: Vec<u32> = (0..1000).collect();
+        let said = Forest::fit(&Bins::of(&table, &rows), &target, 0.5, &KNOBS, 1).predict(&table, &rows);
+        assert!((said[0] - 5.0).abs() < 0.1 && (said[1] - 2.0).abs() < 0.1, "{} {}", said[0], said[1]);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_trees_on_any_number_of_threads() {
+        let (table, target) = rows();
+        let fit = |threads: usize, seed: u64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Forest::fit(&Bins::of(&table, &all()), &target, 0.9, &KNOBS, seed))
+        };
+        assert_eq!(fit(1, 7), fit(3, 7));
+        assert_ne!(fit(1, 7), fit(1, 8), "the test cannot fail");
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_one_quantile() {
+        let table = Table { columns: vec![vec![1.0; 101]] };
+        let rows: Vec<u32> = (0..101).collect();
+        let target: Vec<f64> = (0..101).map(f64::from).collect();
+        let forest = Forest::fit(&Bins::of(&table, &rows), &target, 0.9, &KNOBS, 1);
+        assert_eq!(forest.predict(&table, &rows[..1]), [90.0]);
+    }
+}

@@ -1,0 +1,398 @@
+//! What a run takes, before it starts: p50, p90 and p99 of its seconds, its CPU or its memory, by one way for all three.
+//!
+//! Everything is relative to what the job took lately, on a log scale, so that one model serves jobs of seconds and of
+//! hours and has only to say what differs this time. Candidates compete on earlier time; the winner's upper levels are
+//! held at their stated coverage by what finished runs showed since (see [`track`]).
+
+mod candidates;
+mod coverage;
+mod data;
+mod linear;
+mod model;
+mod split;
+mod track;
+
+use crate::LearnError;
+use crate::card::{Evaluation, TrainSpec, Trained, verdict};
+use candidates::{baselines, compete};
+use data::Data;
+use domain::Timestamp;
+use domain::columns::runs as col;
+use domain::model::{Card, Champion, Judged, LabelUse, Metrics};
+use model::{Model, Told};
+use serde::{Deserialize, Serialize};
+use split::{Fold, Split};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Fewest runs to learn from, and to judge by.
+const RUNS_NEEDED: usize = 50;
+const TEST_NEEDED: usize = 10;
+/// The levels that are predicted.
+const LEVELS: [f64; 3] = [0.5, 0.9, 0.99];
+
+/// Something that is measured of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// From start to end, seconds.
+    Duration,
+    /// CPU time, seconds.
+    Cpu,
+    /// Peak memory, MiB.
+    Memory,
+}
+
+impl Quantity {
+    /// Where `features.runs` has it.
+    pub(crate) fn column(self) -> &'static str {
+        match self {
+            Self::Duration => col::DURATION_MS,
+            Self::Cpu => col::CPU_MS,
+            Self::Memory => col::MEMORY_PEAK_BYTES,
+        }
+    }
+
+    /// What the column counts, in one of [`Quantity::unit`].
+    pub(crate) fn per_unit(self) -> f64 {
+        match self {
+            Self::Duration | Self::Cpu => 1000.0,
+            Self::Memory => (1 << 20) as f64,
+        }
+    }
+
+    /// The end of its figures' names.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Duration | Self::Cpu => "s",
+            Self::Memory => "mib",
+        }
+    }
+}
+
+/// A model of one or more quantities.
+pub(crate) struct Task {
+    pub(crate) name: &'static str,
+    pub(crate) predicts: &'static str,
+    /// With what their figures' names begin.
+    pub(crate) quantities: &'static [(&'static str, Quantity)],
+}
+
+/// What one run is expected to take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The run.
+    pub run_id: String,
+    /// Half of such runs take at most this.
+    pub p50: f64,
+    /// Nine in ten take at most this.
+    pub p90: f64,
+    /// Ninety-nine in a hundred take at most this.
+    pub p99: f64,
+}
+
+/// A task's model as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    format_version: u32,
+    features: Vec<String>,
+    models: BTreeMap<Quantity, Model>,
+}
+
+/// One quantity, learnt and judged.
+struct Learnt {
+    model: Model,
+    data_watermark: Timestamp,
+    train_from: Timestamp,
+    train_until: Timestamp,
+    rows_train: usize,
+    measured: usize,
+    evaluation: Evaluation,
+    judged: Judged,
+}
+
+impl Task {
+    /// Trains on `features.runs`, judges on the latest fifth beside the baselines, then fits once more on everything.
+    ///
+    /// # Errors
+    /// [`LearnError::TooLittleData`] below 50 usable runs, 10 of them later than the training, for each quantity;
+    /// unreadable or incomplete files.
+    pub(crate) fn train(&self, runs: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+        let (mut models, mut learnt) = (BTreeMap::new(), Vec::new());
+        let mut lacking = None;
+        for (prefix, quantity) in self.quantities {
+            match train_one(runs, spec, *quantity) {
+                Ok(mut one) => {
+                    models.insert(*quantity, std::mem::take(&mut one.model));
+                    learnt.push((*prefix, one));
+                }
+                // One that is not measured does not keep the others from being learnt.
+                Err(error @ LearnError::TooLittleData(_)) => lacking = lacking.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if let (true, Some(error)) = (learnt.is_empty(), lacking) {
+            return Err(error);
+        }
+        let evaluation =
+            together(learnt.iter_mut().map(|(prefix, one)| (*prefix, std::mem::take(&mut one.evaluation))));
+        let judged = Judged {
+            candidates: learnt.iter_mut().flat_map(|(prefix, one)| named(prefix, one)).collect(),
+            coverage: evaluation.coverage.clone(),
+            gate: evaluation.gate.clone(),
+        };
+        let all = |of: &dyn Fn(&Learnt) -> Timestamp| learnt.iter().map(|(_, one)| of(one)).collect::<Vec<_>>();
+        let chosen = judged.candidates.iter().filter(|c| c.chosen).map(|c| c.name.clone()).collect::<Vec<_>>();
+        let card = Card {
+            format_version: 1,
+            model: self.name.to_owned(),
+            version: spec.until.compact(),
+            predicts: self.predicts.to_owned(),
+            algorithm: format!(
+                "{} relative to the median of the job's last 5 runs, log scale; upper levels shifted per repository by \
+                 what finished runs show",
+                chosen.join(", ")
+            ),
+            created_at: spec.until,
+            data_watermark: all(&|one| one.data_watermark).into_iter().max().unwrap_or_default(),
+            train_from: all(&|one| one.train_from).into_iter().min().unwrap_or_default(),
+            train_until: all(&|one| one.train_until).into_iter().max().unwrap_or_default(),
+            rows_train: learnt.iter().map(|(_, one)| one.rows_train).max().unwrap_or_default(),
+            rows_test: evaluation.rows,
+            tables: spec.tables.clone(),
+            features: data::feature_names(),
+            coverage: coverage::overall(&evaluation.coverage),
+            verdict: verdict("loss_log", &evaluation.metrics, &evaluation.baselines),
+            metrics: evaluation.metrics,
+            baselines: evaluation.baselines,
+            champion: Champion::default(),
+            labels: LabelUse { measured: learnt.iter().map(|(_, one)| one.measured).sum(), ..LabelUse::default() },
+            judged,
+            seed: spec.seed,
+        };
+        let kept = Kept { format_version: 2, features: data::feature_names(), models };
+        let model = serde_json::to_vec(&kept).map_err(|e| self.broken(&e))?;
+        Ok(Trained { model, card, losses: evaluation.losses })
+    }
+
+    /// Scores a kept model on the runs that started after `after`, beside the baselines; what had ended by then gives
+    /// the baselines their residuals.
+    ///
+    /// # Errors
+    /// [`LearnError::TooLittleData`] below 10 later runs; a model that cannot be read; unreadable or incomplete files.
+    pub(crate) fn evaluate(
+        &self,
+        model: &[u8],
+        runs: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<Evaluation, LearnError> {
+        let kept = self.kept(model)?;
+        let (mut scored, mut lacking) = (Vec::new(), None);
+        for (prefix, quantity) in self.quantities {
+            let Some(model) = kept.models.get(quantity) else { continue };
+            match evaluate_one(model, runs, spec, *quantity, after) {
+                Ok(one) => scored.push((*prefix, one)),
+                Err(error @ LearnError::TooLittleData(_)) => lacking = lacking.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        match lacking {
+            Some(error) if scored.is_empty() => Err(error),
+            _ => Ok(together(scored.into_iter())),
+        }
+    }
+
+    /// A training judged on the last `test_share` (0 to 1) of each repository's runs; nothing is kept.
+    /// Returns the figures and the number of rows trained on.
+    ///
+    /// # Errors
+    /// As [`Task::train`].
+    pub(crate) fn holdout(
+        &self,
+        runs: &Path,
+        spec: &TrainSpec,
+        test_share: f64,
+    ) -> Result<(Evaluation, usize), LearnError> {
+        let (mut scored, mut rows_train, mut lacking) = (Vec::new(), 0, None);
+        for (prefix, quantity) in self.quantities {
+            match holdout_one(runs, spec, *quantity, test_share) {
+                Ok((one, rows)) => {
+                    rows_train = rows_train.max(rows);
+                    scored.push((*prefix, one));
+                }
+                Err(error @ LearnError::TooLittleData(_)) => lacking = lacking.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        match lacking {
+            Some(error) if scored.is_empty() => Err(error),
+            _ => Ok((together(scored.into_iter()), rows_train)),
+        }
+    }
+
+    /// What a kept model says of each run that started after `after`, from what was known when it started.
+    ///
+    /// # Errors
+    /// A model that cannot be read; unreadable or incomplete files.
+    pub(crate) fn predict(
+        &self,
+        model: &[u8],
+        runs: &Path,
+        quantity: Quantity,
+        until: Timestamp,
+        after: Timestamp,
+    ) -> Result<Vec<Prediction>, LearnError> {
+        let kept = self.kept(model)?;
+        let Some(model) = kept.models.get(&quantity) else { return Ok(Vec::new()) };
+        let data = Data::read(runs, until, quantity)?;
+        let (rows, told) = model.later(&data, after);
+        let one = |(k, &row): (usize, &u32)| {
+            let level = |at: usize| told.levels[at][k].exp_m1();
+            Prediction { run_id: data.runs.run_id[row as usize].clone(), p50: level(0), p90: level(1), p99: level(2) }
+        };
+        Ok(rows.iter().enumerate().map(one).collect())
+    }
+
+    /// Reads a kept model; one that takes other features than this program makes would be wrong without a word.
+    fn kept(&self, model: &[u8]) -> Result<Kept, LearnError> {
+        let kept: Kept = serde_json::from_slice(model).map_err(|e| self.broken(&e))?;
+        if kept.features != data::feature_names() {
+            let reason = "was trained on other features than this version makes; train again".to_owned();
+            return Err(LearnError::Model { model: self.name, reason });
+        }
+        Ok(kept)
+    }
+
+    fn broken(&self, error: &serde_json::Error) -> LearnError {
+        LearnError::Model { model: self.name, reason: error.to_string() }
+    }
+}
+
+fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt, LearnError> {
+    let data = Data::read(runs, spec.until, quantity)?;
+    let rows = data.usable(spec)?;
+    let split = Split::by_time(&data, &rows)?;
+    let folds = Fold::rolling(&data, &rows, split.test[0]);
+    let fields = folds.iter().map(|fold| Ok(compete(&data, &fold.train, &fold.test, spec.seed)?.0));
+    let fields = fields.collect::<Result<Vec<_>, LearnError>>()?;
+    let choice = candidates::best(&fields);
+    let candidates = candidates::described(&data, choice, &folds.iter().zip(fields).collect::<Vec<_>>());
+    let judge = Model::learn(&data, &split.fit, &split.calibrate, &LEVELS, choice, None, spec.seed)?;
+    let evaluation = judged(&data, &judge, &split);
+    let mut model = Model::learn(&data, &split.train(), &split.test, &LEVELS, choice, None, spec.seed)?;
+    model.settle(&data, &split.test);
+    Ok(Learnt {
+        model,
+        data_watermark: rows.iter().map(|&row| data.runs.ended[row as usize]).max().unwrap_or_default(),
+        train_from: data.runs.started[rows[0] as usize],
+        train_until: data.runs.started[split.test[0] as usize],
+        rows_train: split.train().len(),
+        measured: rows.len(),
+        evaluation,
+        judged: Judged { candidates, ..Judged::default() },
+    })
+}
+
+fn holdout_one(
+    runs: &Path,
+    spec: &TrainSpec,
+    quantity: Quantity,
+    test_share: f64,
+) -> Result<(Evaluation, usize), LearnError> {
+    let data = Data::read(runs, spec.until, quantity)?;
+    let split = Split::by_repo(&data, &data.usable(spec)?, test_share)?;
+    let (field, upper) = compete(&data, &split.fit, &split.calibrate, spec.seed)?;
+    // Of too few rows nobody can be chosen.
+    let fields = if split.calibrate.len() < TEST_NEEDED { Vec::new() } else { vec![field] };
+    let choice = candidates::best(&fields);
+    let model = Model::learn(&data, &split.fit, &split.calibrate, &LEVELS[..2], choice, Some(upper), spec.seed)?;
+    Ok((judged(&data, &model, &split), split.train().len()))
+}
+
+/// A model that has learnt from the training part, on the test part.
+fn judged(data: &Data, model: &Model, split: &Split) -> Evaluation {
+    let told = model.told(data, &split.calibrate, &split.test);
+    let baselines = baselines(data, &split.train(), &split.test);
+    evaluation(data, &told, &split.test, baselines)
+}
+
+fn evaluate_one(
+    model: &Model,
+    runs: &Path,
+    spec: &TrainSpec,
+    quantity: Quantity,
+    after: Timestamp,
+) -> Result<Evaluation, LearnError> {
+    let data = Data::read(runs, spec.until, quantity)?;
+    let from = spec.since.unwrap_or_default();
+    let (rows, told) = model.later(&data, after);
+    let wanted = |at: &usize| data.runs.started[rows[*at] as usize] >= from;
+    let at: Vec<usize> = (0..rows.len()).filter(wanted).collect();
+    LearnError::unless_enough("later runs", at.len(), TEST_NEEDED)?;
+    let test: Vec<u32> = at.iter().map(|&at| rows[at]).collect();
+    let told = Told { levels: told.levels.iter().map(|l| at.iter().map(|&at| l[at]).collect()).collect() };
+    let train: Vec<u32> = (0..data.runs.len() as u32).filter(|&row| data.runs.ended[row as usize] <= after).collect();
+    LearnError::unless_enough("earlier runs", train.len(), 1)?;
+    let baselines = baselines(&data, &train, &test);
+    Ok(evaluation(&data, &told, &test, baselines))
+}
+
+fn evaluation(data: &Data, told: &Told, test: &[u32], baselines: BTreeMap<String, Metrics>) -> Evaluation {
+    let coverage = coverage::measure(data, told, test);
+    let gate = coverage::gate(&coverage);
+    let losses = told.losses(data, test);
+    let key = |row: u32| format!("{} {}", data.runs.started[row as usize].0, data.runs.run_id[row as usize]);
+    Evaluation {
+        metrics: told.metrics(data, test),
+        baselines,
+        rows: test.len(),
+        losses: test.iter().zip(losses).map(|(&row, loss)| (data.repo_name(row).to_owned(), key(row), loss)).collect(),
+        coverage,
+        gate,
+    }
+}
+
+/// Several quantities as one evaluation: figures under their prefix, and the mean of their losses.
+fn together<'a>(parts: impl Iterator<Item = (&'a str, Evaluation)>) -> Evaluation {
+    let mut all = Evaluation::default();
+    let parts: Vec<_> = parts.collect();
+    let losses = |of: &dyn Fn(&Evaluation) -> Option<f64>| {
+        let values: Vec<f64> = parts.iter().filter_map(|(_, part)| of(part)).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    let loss = losses(&|part| part.metrics.get("loss_log").copied());
+    let names: Vec<String> =
+        parts.first().map(|(_, part)| part.baselines.keys().cloned().collect()).unwrap_or_default();
+    for name in names {
+        let loss = losses(&|part| part.baselines.get(&name)?.get("loss_log").copied());
+        all.baselines.insert(name, Metrics::from([("loss_log".to_owned(), loss)]));
+    }
+    let put = |into: &mut Metrics, prefix: &str, from: Metrics| {
+        into.extend(from.into_iter().map(|(figure, value)| (format!("{prefix}{figure}"), value)));
+    };
+    let lone = parts.len() == 1 && parts[0].0.is_empty();
+    for (prefix, part) in parts {
+        put(&mut all.metrics, prefix, part.metrics);
+        for (name, figures) in part.baselines {
+            put(all.baselines.entry(name).or_default(), prefix, figures);
+        }
+        all.rows = all.rows.max(part.rows);
+        all.coverage.extend(part.coverage.into_iter().map(|c| c.with_prefix(prefix)));
+        all.gate.missed.extend(part.gate.missed.into_iter().map(|why| format!("{prefix}{why}")));
+        all.losses.extend(part.losses.into_iter().map(|(repo, key, loss)| (repo, format!("{prefix}{key}"), loss)));
+    }
+    if !lone {
+        all.metrics.insert("loss_log".to_owned(), loss);
+    }
+    all
+}
+
+fn named(prefix: &str, one: &mut Learnt) -> Vec<domain::model::Candidate> {
+    let mut candidates = std::mem::take(&mut one.judged.candidates);
+    candidates.iter_mut().for_each(|c| c.name = format!("{prefix}{}", c.name));
+    candidates
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+use super::*;
+use crate::build_time::{evaluate, holdout, predict, train};
+use crate::parquet::{time_column, write};
+use domain::columns::runs::{self as col, KNOWN};
+use domain::time::{MINUTE, SECOND};
+use polars::prelude::Column;
+use std::path::PathBuf;
+
+/// A run as the tests make it: job, start and duration in minutes.
+#[derive(Clone)]
+struct Run {
+    job: usize,
+    start_min: i64,
+    duration_s: i64,
+    src_churn: i64,
+    result: &'static str,
+    memory_mib: Option<i64>,
+}
+
+/// A number below `limit`, without pattern (the splitmix64 finaliser).
+fn scatter(i: usize, limit: u64) -> i64 {
+    let mut z = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) % limit) as i64
+}
+
+/// Jobs of 100 to 800 s; a churn above 500 doubles the time, the rest is noise of a fifth.
+fn runs(n: usize) -> Vec<Run> {
+    let one = |i: usize| {
+        let (job, noise, src_churn) = (i % 4, scatter(i, 100), scatter(i + 1_000_000, 1000));
+        let usual = 100 << job;
+        let duration_s = usual * (90 + noise / 5) / 100 * if src_churn > 500 { 2 } else { 1 };
+        Run { job, start_min: i as i64 * 37, duration_s, src_churn, result: "success", memory_mib: None }
+    };
+    (0..n).map(one).collect()
+}
+
+fn file(folder: &tempfile::TempDir, runs: &[Run]) -> PathBuf {
+    let path = folder.path().join("runs.parquet");
+    let start = |r: &Run| r.start_min * MINUTE;
+    let text = |name: &str, of: &dyn Fn(usize, &Run) -> String| {
+        Column::new(name.into(), runs.iter().enumerate().map(|(i, r)| of(i, r)).collect::<Vec<_>>())
+    };
+    let mut columns = vec![
+        text(col::RUN_ID, &|i, _| format!("{i:06}")),
+        text(col::JOB_KEY, &|_, r| format!("acme/{}/test", r.job)),
+        text(col::REPO, &|_, r| format!("acme/{}", r.job)),
+        text(col::RESULT, &|_, r| r.result.to_owned()),
+        text(col::LANGUAGE, &|_, _| "rust".to_owned()),
+        time_column(col::STARTED_AT, runs.iter().map(start).collect()),
+        time_column(col::ENDED_AT, runs.iter().map(|r| start(r) + r.duration_s * SECOND).collect()),
+        Column::new(col::DURATION_MS.into(), runs.iter().map(|r| r.duration_s * 1000).collect::<Vec<_>>()),
+        Column::new(col::CPU_MS.into(), vec![None::<i64>; runs.len()]),
+        Column::new(
+            col::MEMORY_PEAK_BYTES.into(),
+            runs.iter().map(|r| r.memory_mib.map(|mib| mib << 20)).collect::<Vec<_>>(),
+        ),
+        text(col::BRANCH, &|_, _| "main".to_owned()),
+        text(col::AUTHOR, &|i, _| format!("u{}", i % 3)),
+        Column::new(col::FAILED.into(), runs.iter().map(|r| r.result == "failure").collect::<Vec<_>>()),
+    ];
+    for name in KNOWN {
+        let known = |r: &Run| (*name == "src_churn").then_some(r.src_churn);
+        columns.push(Column::new((*name).into(), runs.iter().map(known).collect::<Vec<_>>()));
+    }
+    write(&path, columns).unwrap();
+    path
+}
+
+fn spec(until_min: i64) -> TrainSpec {
+    TrainSpec { since: None, until: Timestamp(until_min * MINUTE), seed: 5, tables: BTreeMap::new() }
+}
+
+#[test]
+fn what_churn_explains_is_learnt_beyond_every_baseline() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = train(&file(&folder, &runs(1500)), &spec(1_000_000)).unwrap();
+    let card = &trained.card;
+    assert!(card.verdict.beats_baselines, "{:?}", card.verdict);
+    assert!(card.verdict.ours < 0.5 * card.verdict.best_baseline, "{:?}", card.verdict);
+    assert!((0.8..=0.99).contains(&card.metrics["coverage90"]), "{:?}", card.metrics);
+    assert_eq!((card.rows_test, card.labels.measured), (300, 1500));
+    assert!(card.rows_train <= 1200 && card.train_until <= card.data_watermark);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, &runs(300));
+    let (a, b) = (train(&path, &spec(1_000_000)).unwrap(), train(&path, &spec(1_000_000)).unwrap());
+    assert!(a.model == b.model);
+    assert_eq!(a.card, b.card);
+}
+
+fn read(path: &Path, until: Timestamp) -> Data {
+    Data::read(path, until, Quantity::Duration).unwrap()
+}
+
+/// Features of a row as bits, because NaN does not equal itself.
+fn features(data: &Data, row: usize) -> Vec<u32> {
+    data.table.columns.iter().map(|column| column[row].to_bits()).collect()
+}
+
+#[test]
+fn a_planted_future_moves_no_feature() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = 1000;
+    let started_s = now as i64 * 37 * 60;
+    let plant = |change: &dyn Fn(&mut Run)| {
+        let mut runs = runs(2000);
+        // What starts later, and what is still running.
+        runs.iter_mut().filter(|r| r.start_min * 60 + r.duration_s > started_s).for_each(change);
+        read(&file(&folder, &runs), Timestamp(i64::MAX))
+    };
+    let before = plant(&|_| {});
+    // One after the other: it takes longer; it ends only after all; it fails; it is of another size.
+    let planted: [&dyn Fn(&mut Run); 4] =
+        [&|r| r.duration_s *= 7, &|r| r.duration_s = 86_000, &|r| r.result = "failure", &|r| {
+            if r.start_min * 60 > started_s {
+                r.src_churn = 77;
+            }
+        }];
+    for change in planted {
+        assert_eq!(features(&before, now), features(&plant(change), now));
+    }
+    assert_ne!(features(&before, now + 40), features(&plant(planted[0]), now + 40), "the test cannot fail");
+}
+
+#[test]
+fn a_run_that_ends_later_shifts_no_level_before_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let border = 700 * 37;
+    let model = train(&file(&folder, &runs(1000)), &spec(border)).unwrap().model;
+    let now = 850;
+    let said = |factor: i64| {
+        let mut changed = runs(1000);
+        let later = |r: &&mut Run| r.start_min * 60 + r.duration_s > now as i64 * 37 * 60;
+        changed.iter_mut().filter(later).for_each(|r| r.duration_s *= factor);
+        let path = file(&folder, &changed);
+        predict(&model, &path, Timestamp(1_000_000 * MINUTE), Timestamp(border * MINUTE)).unwrap()
+    };
+    let (before, after) = (said(1), said(9));
+    let of = |said: &[Prediction], run: usize| said.iter().find(|p| p.run_id == format!("{run:06}")).cloned();
+    assert_eq!(of(&before, now), of(&after, now));
+    assert_ne!(of(&before, now + 60), of(&after, now + 60), "the test cannot fail");
+}
+
+#[test]
+fn a_new_repository_borrows_from_the_others_and_says_that_it_knows_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut with_newcomer = runs(3000);
+    // From the 2400th run on, some are of a repository that was never seen before.
+    with_newcomer.iter_mut().skip(2400).step_by(50).for_each(|r| r.job = 9);
+    let path = file(&folder, &with_newcomer);
+    let border = Timestamp(2300 * 37 * MINUTE);
+    let model = train(&path, &spec(2300 * 37)).unwrap().model;
+    let said = predict(&model, &path, Timestamp(i64::MAX), border).unwrap();
+    let of = |run: usize| said.iter().find(|p| p.run_id == format!("{run:06}")).unwrap();
+    let width = |p: &Prediction| p.p90.ln_1p() - p.p50.ln_1p();
+    let (newcomer, old) = (of(2400), of(2396));
+    assert!(width(newcomer) > 1.5 * width(old), "{newcomer:?} beside {old:?}");
+    assert!(newcomer.p90 > 400.0, "no narrower than what the others take: {newcomer:?}");
+    assert!((50.0..2000.0).contains(&newcomer.p50), "about what the others take: {newcomer:?}");
+}
+
+#[test]
+fn nothing_that_ended_after_until_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, &runs(400));
+    assert_eq!(read(&path, Timestamp(200 * 37 * MINUTE)).runs.len(), 200);
+    let mut cancelled = runs(400);
+    cancelled[7].result = "cancellation";
+    cancelled[9].duration_s = 2 * 86_400;
+    assert_eq!(read(&file(&folder, &cancelled), Timestamp(i64::MAX)).runs.len(), 398);
+}
+
+#[test]
+fn shifts_bring_levels_back_to_what_is_stated_when_the_world_drifts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut drifting = runs(4000);
+    // After the training everything is noisier than it ever was.
+    for (i, run) in drifting.iter_mut().enumerate().skip(2000) {
+        run.duration_s = run.duration_s * (100 + scatter(i + 7, 60)) / 100;
+    }
+    let path = file(&folder, &drifting);
+    let model = train(&path, &spec(2000 * 37)).unwrap().model;
+    let later = evaluate(&model, &path, &spec(i64::MAX / MINUTE), Timestamp(2500 * 37 * MINUTE)).unwrap();
+    assert!((later.metrics["coverage90"] - 0.9).abs() < 0.03, "{:?}", later.metrics);
+    assert!(later.gate.passed(), "{:?}", later.gate);
+}
+
+#[test]
+fn demand_is_learnt_where_it_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut measured = runs(1500);
+    for (i, run) in measured.iter_mut().enumerate().filter(|(i, _)| i % 3 > 0) {
+        let usual = 256 << run.job;
+        run.memory_mib = Some(usual * (95 + scatter(i + 5, 10)) / 100 * if run.src_churn > 500 { 2 } else { 1 });
+    }
+    let trained = crate::demand::train(&file(&folder, &measured), &spec(1_000_000)).unwrap();
+    let card = &trained.card;
+    assert_eq!(card.labels.measured, 1000, "CPU was never measured, memory in two runs of three");
+    assert!(card.verdict.beats_baselines && card.metrics["memory_within_25pct"] > 0.95, "{:?}", card.metrics);
+    assert!((0.8..=0.99).contains(&card.metrics["memory_coverage90"]), "{:?}", card.metrics);
+    assert!(card.metrics["memory_mae_mib"] < card.baselines["rolling_median_5"]["memory_mae_mib"]);
+    let none = crate::demand::train(&file(&folder, &runs(300)), &spec(1_000_000));
+    assert!(matches!(none, Err(LearnError::TooLittleData(_))));
+}
+
+#[test]
+fn where_nothing_is_to_be_learnt_a_naive_predictor_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut still = runs(200);
+    still.iter_mut().for_each(|r| r.duration_s = 100 << r.job);
+    let card = train(&file(&folder, &still), &spec(1_000_000)).unwrap().card;
+    let [first, ..] = &card.judged.candidates[..] else { panic!("no candidates") };
+    assert!(first.chosen && first.loss_log < 1e-6, "{first:?}");
+    assert_eq!(card.judged.candidates.len(), 6);
+    assert!(card.judged.candidates.iter().all(|c| c.folds.len() == 2), "two rolling origins");
+}
+
+#[test]
+fn a_kept_model_scores_and_predicts_later_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, &runs(1000));
+    let border = 700 * 37;
+    let trained = train(&path, &spec(border)).unwrap();
+    let later = evaluate(&trained.model, &path, &spec(1_000_000), Timestamp(border * MINUTE)).unwrap();
+    assert_eq!(later.rows, 299);
+    assert!(later.metrics["mae_log"] < later.baselines["rolling_median_5"]["mae_log"]);
+    let end = Timestamp(1_000_000 * MINUTE);
+    let said = predict(&trained.model, &path, end, Timestamp(border * MINUTE)).unwrap();
+    assert_eq!((said.len(), said[0].run_id.as_str()), (299, "000701"));
+    assert!(said.iter().all(|p| p.p50 > 0.0 && p.p50 <= p.p90 && p.p90 <= p.p99));
+}
+
+#[test]
+fn holding_out_takes_the_tail_of_each_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let (judged, trained_on) = holdout(&file(&folder, &runs(403)), &spec(1_000_000), 0.2).unwrap();
+    // 101, 101, 101 and 100 runs: the first 80 of each train.
+    assert_eq!((trained_on, judged.rows), (320, 83));
+}
+
+#[test]
+fn too_few_runs_are_inconclusive() {
+    let folder = tempfile::tempdir().unwrap();
+    let failed = train(&file(&folder, &runs(49)), &spec(1_000_000));
+    assert!(matches!(failed, Err(LearnError::TooLittleData(_))));
+    assert!(train(&file(&folder, &runs(50)), &spec(1_000_000)).is_ok());
+}
