@@ -1,6 +1,6 @@
 -- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
 -- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
--- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs that had ended.
+-- Every feature is known at starts_at: of the resource only the hours before it, how the same key fared before is added when a model is trained.
 -- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
 -- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held.
 with hours as (
@@ -56,13 +56,13 @@ runs as (
         cpu_limit_cores,
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
-        case
-            when lag(ended_at) over job <= started_at
-                then case when lag(contended) over job then 1.0 else 0.0 end
-        end as job_contended_last
+        developer as contributor,
+        -- GitHub's author_association: whoever is not known to the repository counts less (see pipeline/docs/models.md).
+        coalesce(from_fork, false)
+        or coalesce(upper(author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
+            as stranger
     from marts.runs
     where label is not null and label <> 'timeout' and ended_at <= (select now from session.clock)
-    window job as (partition by job_key order by started_at, run_id)
 ),
 
 units as (
@@ -75,7 +75,8 @@ units as (
         s.hour + interval '1 hour' as known_at,
         s.contended as label,
         cast(null as double) as churn,
-        cast(null as double) as job_contended_last,
+        cast(null as varchar) as contributor,
+        false as stranger,
         s.cpu_limit_cores,
         s.memory_limit_bytes,
         s.cpu_share_1h, s.cpu_peak_share_1h, s.memory_share_1h, s.throttled_1h, s.contended_1h, s.contended_24h_ago,
@@ -93,7 +94,8 @@ units as (
         r.known_at,
         r.contended as label,
         cast(r.churn as double) as churn,
-        r.job_contended_last,
+        r.contributor,
+        r.stranger,
         r.cpu_limit_cores,
         cast(r.memory_limit_bytes as double) as memory_limit_bytes,
         s.cpu_share_1h, s.cpu_peak_share_1h, s.memory_share_1h, s.throttled_1h, s.contended_1h, s.contended_24h_ago,
@@ -125,11 +127,13 @@ select
     coalesce(j.given_at, u.known_at) as known_at,
     case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label,
     case when j.verdict is null then 'measured' else 'feedback' end as label_source,
+    u.label as measured,
+    u.contributor,
+    u.stranger,
     case u.unit when 'run' then 1.0 else 0.0 end as is_run,
     cast(date_part('hour', u.starts_at) as double) as hour_of_day,
     cast(date_part('dow', u.starts_at) as double) as day_of_week,
     u.churn,
-    u.job_contended_last,
     u.cpu_limit_cores,
     u.memory_limit_bytes,
     u.cpu_share_1h,

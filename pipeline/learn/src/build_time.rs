@@ -296,6 +296,7 @@ pub fn train(runs: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         baselines,
         champion: Champion::default(),
         labels: LabelUse { measured: rows.len(), ..LabelUse::default() },
+        probability: None,
         seed: spec.seed,
     };
     let model = serde_json::to_vec(&kept).map_err(|e| broken(&e))?;
@@ -316,7 +317,12 @@ pub fn evaluate(model: &[u8], runs: &Path, spec: &TrainSpec, after: Timestamp) -
     LearnError::unless_enough("later runs", test.len(), TEST_NEEDED)?;
     let train: Vec<usize> = (0..data.runs.len()).filter(|&i| data.runs.ended[i] <= after).collect();
     LearnError::unless_enough("earlier runs", train.len(), 1)?;
-    Ok(Evaluation { metrics: data.score(&model, &test), baselines: data.baselines(&train, &test), rows: test.len() })
+    Ok(Evaluation {
+        metrics: data.score(&model, &test),
+        baselines: data.baselines(&train, &test),
+        rows: test.len(),
+        ..Evaluation::default()
+    })
 }
 
 /// A training judged on the last `test_share` (0 to 1) of each repository's runs; nothing is kept.
@@ -333,6 +339,7 @@ pub fn holdout(runs: &Path, spec: &TrainSpec, test_share: f64) -> Result<(Evalua
         metrics: data.score(&model, &split.test),
         baselines: data.baselines(&train, &split.test),
         rows: split.test.len(),
+        ..Evaluation::default()
     };
     Ok((evaluation, train.len()))
 }

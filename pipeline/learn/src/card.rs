@@ -2,6 +2,7 @@
 
 use domain::Timestamp;
 use domain::model::{Card, Metrics, Verdict};
+use domain::probability::Reliability;
 use std::collections::BTreeMap;
 
 /// Which data a training may see.
@@ -27,7 +28,7 @@ pub struct Trained {
 }
 
 /// A model and its baselines on the same rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Evaluation {
     /// Of the model.
     pub metrics: Metrics,
@@ -35,6 +36,8 @@ pub struct Evaluation {
     pub baselines: BTreeMap<String, Metrics>,
     /// Rows scored.
     pub rows: usize,
+    /// Of models of probabilities: what was said beside what came.
+    pub reliability: Vec<Reliability>,
 }
 
 /// Compares on one figure where less is better with the best baseline.

@@ -12,11 +12,14 @@ mod forest;
 mod frame;
 mod history;
 pub mod metrics;
+mod odds;
+pub mod own_table;
 mod parquet;
 mod runs;
 pub mod shadow;
 pub mod sizing;
 mod tree;
+mod trust;
 pub mod usage;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +53,9 @@ pub enum LearnError {
         /// The column.
         column: String,
     },
+    /// An argument that names what is not there or not of that kind.
+    #[error("{0}")]
+    Argument(String),
     /// Inconclusive: nothing can be learned or judged from so little.
     #[error("too little data: {0}")]
     TooLittleData(String),

@@ -1,6 +1,7 @@
 //! `evaluate`: how good the kept models are on later data, or how good a model trained anew is on a held-out tail.
 
 use crate::artifacts::champion;
+use crate::commands::own_table::show_reliability;
 use crate::commands::train::{scratch, spec, table};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
@@ -68,8 +69,8 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         let scored = learner.evaluate(&kept.model, &rows, &spec, later);
         drop(task);
         // Without later data, what was held out when it was trained is the best there is.
-        let (metrics, baselines, rows, basis) = match scored {
-            Ok(e) => (e.metrics, e.baselines, e.rows, format!("rows later than {later}")),
+        let (metrics, baselines, rows, reliability, basis) = match scored {
+            Ok(e) => (e.metrics, e.baselines, e.rows, e.reliability, format!("rows later than {later}")),
             Err(LearnError::TooLittleData(why)) => {
                 last = Some(why);
                 let card = kept.card.clone();
@@ -77,6 +78,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
                     card.metrics,
                     card.baselines,
                     card.rows_test,
+                    card.probability.map(|p| p.reliability).unwrap_or_default(),
                     "rows held out when it was trained; no later ones yet".into(),
                 )
             }
@@ -84,9 +86,15 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         };
         context.say(format!("{name} {} · {rows} {basis}", kept.card.version));
         table(context, &metrics, &baselines);
+        if !reliability.is_empty() {
+            show_reliability(context, &reliability);
+        }
         found.insert(
             name.to_owned(),
-            json!({"version": kept.card.version, "rows": rows, "basis": basis, "metrics": metrics, "baselines": baselines}),
+            json!({
+                "version": kept.card.version, "rows": rows, "basis": basis, "metrics": metrics, "baselines": baselines,
+                "reliability": reliability,
+            }),
         );
     }
     if found.is_empty() {

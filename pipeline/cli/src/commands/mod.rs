@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod lake;
 pub mod log;
 pub mod materialize;
+pub mod own_table;
 pub mod plan;
 pub mod privacy;
 pub mod record;
