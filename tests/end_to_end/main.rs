@@ -12,6 +12,7 @@ mod files;
 mod guide;
 mod hostile;
 mod job;
+mod own_table;
 mod plan;
 mod privacy;
 mod program;

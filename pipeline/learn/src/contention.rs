@@ -483,6 +483,64 @@ mod tests {
         assert!(later.metrics["brier"] < later.baselines["base_rate"]["brier"]);
     }
 
+    /// What is said of an hour of high load after training with these rows more.
+    fn said_of_high_load(more: &[Row]) -> (f64, Card) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = rows(600);
+        all.extend_from_slice(more);
+        all.push(Row { hour: 600, load: Some(0.9), ..Row::default() });
+        let path = file(&folder, &all);
+        let trained = train(&path, &spec(600)).unwrap();
+        let said = predict(&trained.model, &path, Timestamp(600 * HOUR)).unwrap();
+        (said.last().unwrap().probability, trained.card)
+    }
+
+    #[test]
+    fn one_stranger_with_thousands_of_false_rows_moves_a_prediction_less_than_the_bound() {
+        let lies = |stranger: bool| -> Vec<Row> {
+            let lie = |i: i64| Row {
+                hour: i % 599,
+                load: Some(0.9),
+                label: Some(false),
+                contributor: Some("mallory"),
+                stranger,
+                ..Row::default()
+            };
+            (0..3000).map(lie).collect()
+        };
+        let (honest, card) = said_of_high_load(&[]);
+        assert_eq!(card.probability.unwrap().trust.strangers_move_at_most, None);
+        let (attacked, card) = said_of_high_load(&lies(true));
+        let trust = card.probability.unwrap().trust;
+        assert_eq!((trust.stranger_rows, trust.strangers_move_at_most), (3000, Some(BOUND)));
+        assert!((honest - attacked).abs() <= BOUND, "{honest} became {attacked}");
+        let (trusting, _) = said_of_high_load(&lies(false));
+        assert!(honest - trusting > 2.0 * BOUND, "the test cannot fail: {honest}, {trusting}");
+    }
+
+    #[test]
+    fn verdicts_that_correct_false_measurements_lower_the_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = rows(1000);
+        // On every tenth hour, which a person judged, the measurement was the wrong way round.
+        all.iter_mut().filter(|r| r.hour % 10 == 0).for_each(|r| r.measured = r.label.map(|l| !l));
+        let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+        let labels = trained.card.labels;
+        assert_eq!((labels.feedback, labels.changed_by_feedback), (100, 100));
+        let (with, without) = labels.loss_with_and_without.unwrap();
+        assert!(with < without, "{with} {without}");
+    }
+
+    #[test]
+    fn the_cause_is_the_resource_that_moved_the_probability() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, &rows(600));
+        let trained = train(&path, &spec(600)).unwrap();
+        // `load` measures no resource that is known, so no cause is made up.
+        let causes = trained.card.probability.unwrap().causes;
+        assert!(causes.keys().all(|cause| cause == "unclear"), "{causes:?}");
+    }
+
     #[test]
     fn too_few_rows_or_one_outcome_are_inconclusive() {
         let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ pub mod check;
 pub mod evaluate;
 pub mod feedback;
 pub mod ingest;
+pub mod labels;
 pub mod lake;
 pub mod log;
 pub mod materialize;
@@ -50,6 +51,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Rollback(args) => rollback::run(context, args).await,
             Command::Log(args) => log::run(context, args).await,
             Command::Feedback(args) => feedback::run(context, args).await,
+            Command::Labels(args) => labels::run(context, args).await,
             Command::Run(args) => run::run(context, args).await,
             Command::Schema(args) => schema::run(context, args),
         }

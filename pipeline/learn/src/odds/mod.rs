@@ -35,3 +35,6 @@ pub(crate) fn reliability(truth: &[bool], probability: &[f64]) -> Vec<Reliabilit
     };
     filled.map(one).collect()
 }
+
+#[cfg(test)]
+mod tests;
