@@ -28,8 +28,17 @@ fn place() -> Place {
 }
 
 const ALL: [&str; 11] = [
-    "train", "contention", "--features", "t.parquet", "--label", "label", "--split", "split", "--ignore",
-    "no_test,three,always,list", "--group=run",
+    "train",
+    "contention",
+    "--features",
+    "t.parquet",
+    "--label",
+    "label",
+    "--split",
+    "split",
+    "--ignore",
+    "no_test,three,always,list",
+    "--group=run",
 ];
 
 #[test]

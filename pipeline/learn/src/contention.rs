@@ -348,7 +348,8 @@ impl Model {
         }
         let version: Version = serde_json::from_slice(bytes).map_err(|e| broken(&e))?;
         if version.format_version != FORMAT_VERSION {
-            let reason = format!("it has format version {}, this program reads {FORMAT_VERSION}", version.format_version);
+            let reason =
+                format!("it has format version {}, this program reads {FORMAT_VERSION}", version.format_version);
             return Err(LearnError::Model { model: NAME, reason });
         }
         serde_json::from_slice(bytes).map_err(|e| broken(&e))
@@ -496,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn one_stranger_with_thousands_of_false_rows_moves_a_prediction_less_than_the_bound() {
+    fn one_stranger_with_thousands_of_false_rows_moves_a_prediction_no_further_than_the_bound() {
         let lies = |stranger: bool| -> Vec<Row> {
             let lie = |i: i64| Row {
                 hour: i % 599,
@@ -513,7 +514,7 @@ mod tests {
         let (attacked, card) = said_of_high_load(&lies(true));
         let trust = card.probability.unwrap().trust;
         assert_eq!((trust.stranger_rows, trust.strangers_move_at_most), (3000, Some(BOUND)));
-        assert!((honest - attacked).abs() <= BOUND, "{honest} became {attacked}");
+        assert!((honest - attacked).abs() <= BOUND + 1e-9, "{honest} became {attacked}");
         let (trusting, _) = said_of_high_load(&lies(false));
         assert!(honest - trusting > 2.0 * BOUND, "the test cannot fail: {honest}, {trusting}");
     }

@@ -37,7 +37,8 @@ impl Frame {
         let metadata = reader.get_metadata().map_err(|e| LearnError::read(path, e))?;
         let (rows, columns) = (metadata.num_rows, metadata.schema().fields().len());
         if rows.saturating_mul(columns) > values {
-            let why = format!("{rows} rows of {columns} columns are more than {values} values: write fewer rows or columns");
+            let why =
+                format!("{rows} rows of {columns} columns are more than {values} values: write fewer rows or columns");
             return Err(LearnError::read(path, why));
         }
         Self::read(path)

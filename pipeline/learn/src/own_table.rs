@@ -231,4 +231,3 @@ fn categories(texts: &[Option<String>], train: &[u32]) -> Vec<f32> {
     let number = |text: &str| place.get(text).copied().unwrap_or(place.len()) as f32;
     texts.iter().map(|text| text.as_deref().map_or(f32::NAN, number)).collect()
 }
-

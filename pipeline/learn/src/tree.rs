@@ -167,11 +167,8 @@ impl SmallTree {
         let picked: Vec<u32> = train.iter().copied().step_by(train.len().div_ceil(SMALL_ROWS).max(1)).collect();
         let names: Vec<String> = rows.names.iter().cloned().chain(HISTORY.map(str::to_owned)).collect();
         let values = values(rows, train, &picked);
-        let sample = Sample {
-            features: &names,
-            rows: values.iter().map(Vec::as_slice).collect(),
-            labels: rows.truth(&picked),
-        };
+        let sample =
+            Sample { features: &names, rows: values.iter().map(Vec::as_slice).collect(), labels: rows.truth(&picked) };
         let root = Node::grow(&sample, Growth { depth: 3, leaf_rows: (picked.len() / 50).clamp(5, 200) })?;
         Ok(Self { names, root })
     }

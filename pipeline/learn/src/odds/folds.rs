@@ -25,10 +25,15 @@ const ROWS: usize = 10;
 pub(crate) fn folds(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> (Vec<Fold>, bool) {
     let mut stretches: Vec<Vec<u32>> = Vec::new();
     for &row in train {
-        let broken = stretches.last().and_then(|s| s.last()).is_none_or(|&last| {
-            test[last as usize..row as usize].iter().any(|test| *test)
-        });
-        if broken { stretches.push(vec![row]) } else if let Some(last) = stretches.last_mut() { last.push(row) }
+        let broken = stretches
+            .last()
+            .and_then(|s| s.last())
+            .is_none_or(|&last| test[last as usize..row as usize].iter().any(|test| *test));
+        if broken {
+            stretches.push(vec![row])
+        } else if let Some(last) = stretches.last_mut() {
+            last.push(row)
+        }
     }
     let places: Vec<(HashMap<u32, usize>, usize)> = stretches.iter().map(|s| groups_of(rows, s)).collect();
     let mut sizes: Vec<usize> = places.iter().map(|(_, n)| *n).collect();
@@ -42,8 +47,11 @@ pub(crate) fn folds(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> (Ve
             let (mut learn, mut judge) = (Vec::new(), Vec::new());
             for (stretch, (place, n)) in stretches.iter().zip(&places) {
                 let at = |row: u32| (place[&rows.group[row as usize]] as f64 + 0.5) / *n as f64;
-                let later: Vec<u32> =
-                    stretch.iter().copied().filter(|&row| (origin..origin * (1.0 + ahead)).contains(&at(row))).collect();
+                let later: Vec<u32> = stretch
+                    .iter()
+                    .copied()
+                    .filter(|&row| (origin..origin * (1.0 + ahead)).contains(&at(row)))
+                    .collect();
                 let border = later.first().map_or(i64::MAX, |&row| rows.starts[row as usize]);
                 let before = |row: &u32| at(*row) < origin && rows.known[*row as usize] <= border;
                 learn.extend(stretch.iter().copied().filter(before));

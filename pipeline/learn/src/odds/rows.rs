@@ -49,7 +49,11 @@ impl Rows {
                 *one = (one.0.max(self.known[row]), one.1 + self.label[row], one.2 + 1.0);
             }
         };
-        if self.live { (0..self.len()).for_each(&mut take) } else { learnt.iter().for_each(|&row| take(row as usize)) }
+        if self.live {
+            (0..self.len()).for_each(&mut take)
+        } else {
+            learnt.iter().for_each(|&row| take(row as usize))
+        }
         let mut of_key: HashMap<u32, Vec<(i64, u32, f32)>> = HashMap::new();
         for ((key, group), (known, positives, rows)) in outcomes {
             of_key.entry(key).or_default().push((known, group, positives / rows));

@@ -87,7 +87,8 @@ fn folds_learn_from_before_and_never_split_a_group() {
     let (by_group, yes) = folds(&rows, &train, &mixed, 7);
     assert!(!yes && by_group.len() == 4);
     for fold in by_group.iter().chain(&by_time) {
-        let groups = |of: &[u32]| of.iter().map(|row| rows.group[*row as usize]).collect::<std::collections::BTreeSet<_>>();
+        let groups =
+            |of: &[u32]| of.iter().map(|row| rows.group[*row as usize]).collect::<std::collections::BTreeSet<_>>();
         assert!(groups(&fold.learn).is_disjoint(&groups(&fold.judge)));
     }
 }

@@ -230,9 +230,7 @@ impl Ground<'_> {
                 }),
             };
             let Some(parent) = next.map(|at| open.swap_remove(at)) else { break };
-            let Some(split) = parent.best else {
-                if matches!(search, Search::Best { .. }) { break } else { continue }
-            };
+            let Some(split) = parent.best else { if matches!(search, Search::Best { .. }) { break } else { continue } };
             let bins = self.bins[split.column];
             let (left, right): (Vec<u32>, Vec<u32>) =
                 parent.rows.iter().partition(|row| split.goes_left(bins.codes[**row as usize]));
@@ -317,7 +315,8 @@ pub(crate) fn logistic(z: f64) -> f64 {
 impl Trees {
     /// A forest of extremely randomised trees; each sees every row and half of the columns at each split.
     pub(crate) fn forest(lesson: &Lesson, trees: usize, leaf_rows: usize) -> Self {
-        let g: Vec<f32> = lesson.label.iter().zip(lesson.weight).map(|(y, w)| if *y > 0.5 { *w } else { 0.0 }).collect();
+        let g: Vec<f32> =
+            lesson.label.iter().zip(lesson.weight).map(|(y, w)| if *y > 0.5 { *w } else { 0.0 }).collect();
         let ground = Ground {
             bins: lesson.bins,
             columns: (0..lesson.bins.len()).collect(),

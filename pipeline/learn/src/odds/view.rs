@@ -140,9 +140,8 @@ pub(crate) fn make(recipes: &[Recipe], rows: &Rows, learnt: &[u32]) -> Vec<Vec<f
     }
     let history =
         recipes.iter().any(|r| matches!(r.make, Make::History(_))).then(|| rows.history(learnt)).unwrap_or_default();
-    let log_ratio = |a: &str, b: &str| {
-        so_far[a].iter().zip(&so_far[b]).map(|(a, b)| logarithm(*a) - logarithm(*b)).collect()
-    };
+    let log_ratio =
+        |a: &str, b: &str| so_far[a].iter().zip(&so_far[b]).map(|(a, b)| logarithm(*a) - logarithm(*b)).collect();
     recipes
         .iter()
         .map(|recipe| match &recipe.make {
