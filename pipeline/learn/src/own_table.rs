@@ -226,7 +226,7 @@ fn categories(texts: &[Option<String>], train: &[u32]) -> Vec<f32> {
         *counts.entry(text).or_insert(0) += 1;
     }
     let mut ranked: Vec<(&str, usize)> = counts.into_iter().collect();
-    ranked.sort_by(|a, b| b.1.cmp(&a.1));
+    ranked.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let place: HashMap<&str, usize> = ranked.iter().enumerate().map(|(place, (text, _))| (*text, place)).collect();
     let number = |text: &str| place.get(text).copied().unwrap_or(place.len()) as f32;
     texts.iter().map(|text| text.as_deref().map_or(f32::NAN, number)).collect()

@@ -178,11 +178,8 @@ impl Ground<'_> {
             }
             let missing = histogram[usize::from(MISSING)];
             let (mut left, mut best): (Sums, Option<Split>) = (Sums::default(), None);
-            for code in 1..CODES {
-                if histogram[code].rows == 0.0 {
-                    continue;
-                }
-                left = left.plus(histogram[code]);
+            for (code, bin) in histogram.iter().enumerate().skip(1).filter(|(_, bin)| bin.rows > 0.0) {
+                left = left.plus(*bin);
                 for missing_left in [false, true] {
                     if missing_left && missing.rows == 0.0 {
                         continue;

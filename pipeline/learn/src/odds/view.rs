@@ -138,8 +138,11 @@ pub(crate) fn make(recipes: &[Recipe], rows: &Rows, learnt: &[u32]) -> Vec<Vec<f
             so_far.entry(name).or_insert_with(mean);
         }
     }
-    let history =
-        recipes.iter().any(|r| matches!(r.make, Make::History(_))).then(|| rows.history(learnt)).unwrap_or_default();
+    let history = if recipes.iter().any(|r| matches!(r.make, Make::History(_))) {
+        rows.history(learnt)
+    } else {
+        Default::default()
+    };
     let log_ratio =
         |a: &str, b: &str| so_far[a].iter().zip(&so_far[b]).map(|(a, b)| logarithm(*a) - logarithm(*b)).collect();
     recipes
