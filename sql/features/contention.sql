@@ -1,7 +1,8 @@
 -- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
 -- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
--- Every feature is known at starts_at: of the resource only the hours before it, of the job only runs whose label was known
--- by then. A run counts once its own label is known: a cause may be told by a later sample or rerun (marts.run_labels).
+-- Every feature is known at starts_at: of the resource only the hours before it. How the same key fared before is added
+-- when a model is trained, from labels known by then. A run counts once its own label is known: a cause may be told by a
+-- later sample or rerun (marts.run_labels).
 -- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
 -- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held.
 with hours as (
@@ -57,15 +58,15 @@ runs as (
         cpu_limit_cores,
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
-        case
-            when lag(known_at) over job <= started_at
-                then case when lag(contended) over job then 1.0 else 0.0 end
-        end as job_contended_last
+        developer as contributor,
+        -- GitHub's author_association: whoever is not known to the repository counts less (see pipeline/docs/models.md).
+        coalesce(from_fork, false)
+        or coalesce(upper(author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
+            as stranger
     from marts.runs
     -- What was cut off from outside or by the clock does not show how it would have fared.
     where contended is not null and label not in ('timeout', 'preempted', 'infrastructure')
         and known_at <= (select now from session.clock)
-    window job as (partition by job_key order by started_at, run_id)
 ),
 
 units as (
@@ -78,7 +79,8 @@ units as (
         s.hour + interval '1 hour' as known_at,
         s.contended as label,
         cast(null as double) as churn,
-        cast(null as double) as job_contended_last,
+        cast(null as varchar) as contributor,
+        false as stranger,
         s.cpu_limit_cores,
         s.memory_limit_bytes,
         s.cpu_share_1h, s.cpu_peak_share_1h, s.memory_share_1h, s.throttled_1h, s.contended_1h, s.contended_24h_ago,
@@ -96,7 +98,8 @@ units as (
         r.known_at,
         r.contended as label,
         cast(r.churn as double) as churn,
-        r.job_contended_last,
+        r.contributor,
+        r.stranger,
         r.cpu_limit_cores,
         cast(r.memory_limit_bytes as double) as memory_limit_bytes,
         s.cpu_share_1h, s.cpu_peak_share_1h, s.memory_share_1h, s.throttled_1h, s.contended_1h, s.contended_24h_ago,
@@ -128,11 +131,13 @@ select
     coalesce(j.given_at, u.known_at) as known_at, -- From when on the label is known.
     case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label, -- Whether its limits killed it or held it up; null: not known yet, to be predicted.
     case when j.verdict is null then 'measured' else 'feedback' end as label_source, -- Who says so. [one of: measured, feedback]
+    u.label as measured, -- What was measured, whatever people said.
+    u.contributor, -- Keyed hash of who started the run; null for an hour.
+    u.stranger, -- Whether the run came from a fork, or from somebody whom the repository does not know.
     case u.unit when 'run' then 1.0 else 0.0 end as is_run, -- 1 for a run, 0 for an hour.
     cast(date_part('hour', u.starts_at) as double) as hour_of_day, -- Hour at which it begins, UTC. [0 to 23]
     cast(date_part('dow', u.starts_at) as double) as day_of_week, -- Weekday on which it begins, 0 is Sunday. [0 to 6]
     u.churn, -- Lines of source and tests changed by what the run builds.
-    u.job_contended_last, -- Whether the job's run before was held up, if that was known by then.
     u.cpu_limit_cores, -- Processor limit, cores.
     u.memory_limit_bytes, -- Memory limit, bytes.
     u.cpu_share_1h, -- Mean processor use over its limit, in the hour before.

@@ -6,7 +6,7 @@ select
     job_key,
     repo,
     branch,
-    developer as author,
+    developer as author, -- Keyed hash of who started it.
     language,
     kind,
     started_at,
@@ -18,7 +18,7 @@ select
     result,
     names_pr as is_pr, -- Whether it names a pull request; the branch rule would know of those opened later.
     from_fork,
-    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member,
+    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether who started it belongs to the repository.
     jobs,
     commits,
     team_size,

@@ -10,7 +10,8 @@ const NOW: &str = "2026-12-01T00:00:00Z";
 
 /// An event of a small world in which branches, commits and sessions meet again and again.
 fn event() -> impl Strategy<Value = Value> {
-    let kind = prop::sample::select(vec!["pr", "pr", "commit", "push", "ci_run", "command", "edit", "usage", "annotation"]);
+    let kind =
+        prop::sample::select(vec!["pr", "pr", "commit", "push", "ci_run", "command", "edit", "usage", "annotation"]);
     let minutes = prop_oneof![0..3 * 1440u32, 0..20 * 1440u32, 0..80 * 1440u32];
     let repo = prop::option::weighted(0.95, prop::sample::select(vec!["a/x", "a/y"]));
     let branch = prop::sample::select(vec![Some("f1"), Some("f2"), Some("f3"), Some("main"), None]);
@@ -81,9 +82,10 @@ fn nights(events: &[Value], cuts: &[prop::sample::Index], compact: bool) -> Resu
             place.json(&["lake", "compact"]);
         }
         let built = place.json(&["--now", NOW, "materialize"]);
-        followed |= built["tables"].as_array().unwrap().iter().any(|table| {
-            table["table"] == "traces.events" && table["why"].as_str().unwrap().contains("pull request")
-        });
+        followed |=
+            built["tables"].as_array().unwrap().iter().any(|table| {
+                table["table"] == "traces.events" && table["why"].as_str().unwrap().contains("pull request")
+            });
     }
     let night_by_night = tables(&place);
     place.json(&["--now", NOW, "materialize", "--full-refresh"]);

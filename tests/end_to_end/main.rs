@@ -18,6 +18,7 @@ mod incremental;
 mod job;
 mod notebooks;
 mod other_engines;
+mod own_table;
 mod plan;
 mod privacy;
 mod program;

@@ -172,6 +172,20 @@ fn a_verdict_becomes_a_label() {
     let rows = place.sql("select distinct label from features.contention where label_source = 'feedback'");
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["label"], true);
+    let listed = place.json(&["--now", NOW, "labels", "disagreements"]);
+    let differ = place.sql(
+        "select unit_id from features.contention where label_source = 'feedback' and label is distinct from measured",
+    );
+    let ids = |rows: &[Value]| {
+        let mut ids: Vec<String> = rows.iter().map(|row| row["unit_id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let listed = listed["disagreements"].as_array().unwrap().clone();
+    assert!(!listed.is_empty(), "hours that were measured as fine");
+    assert_eq!(ids(&listed), ids(&differ));
+    assert!(listed.iter().all(|row| row["said"] == true && row["measured"] == false), "{listed:?}");
+    assert_eq!(labels["changed_by_feedback"], listed.len());
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub enum Command {
     Log(commands::log::LogArgs),
     /// Say how an item of a plan went: a label for the next training
     Feedback(commands::feedback::FeedbackArgs),
+    /// Compare the labels that people gave with what was measured
+    Labels(commands::labels::LabelsArgs),
     /// Run a job: the commands above in order, with a run record
     Run(commands::run::RunArgs),
     /// Print the JSON Schema of an artifact

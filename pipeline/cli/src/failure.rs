@@ -154,6 +154,7 @@ impl From<LearnError> for Failure {
         match &error {
             LearnError::TooLittleData(_) => Self::new(Exit::Inconclusive, error.to_string())
                 .hint("ingest more events, or widen the window with a longer --since"),
+            LearnError::Argument(_) => Self::new(Exit::Usage, error.to_string()),
             LearnError::Model { .. } => {
                 Self::of(Exit::Failed, &error.to_string(), error.source()).hint("train it anew: `pipeline train`")
             }

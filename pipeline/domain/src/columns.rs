@@ -93,8 +93,15 @@ pub mod contention {
     pub const LABEL: &str = "label";
     /// Text: `measured` or `feedback`.
     pub const LABEL_SOURCE: &str = "label_source";
+    /// Boolean: the label before people's verdicts.
+    pub const MEASURED: &str = "measured";
+    /// Text, may be null: who made the run; null: nobody but ourselves, a measurement.
+    pub const CONTRIBUTOR: &str = "contributor";
+    /// Boolean: the run came from a fork, or from one who is no member.
+    pub const STRANGER: &str = "stranger";
     /// The columns that are no features.
-    pub const NOT_FEATURES: &[&str] = &[UNIT, UNIT_ID, KEY, STARTS_AT, KNOWN_AT, LABEL, LABEL_SOURCE];
+    pub const NOT_FEATURES: &[&str] =
+        &[UNIT, UNIT_ID, KEY, STARTS_AT, KNOWN_AT, LABEL, LABEL_SOURCE, MEASURED, CONTRIBUTOR, STRANGER];
 }
 
 /// `features.usage`: one row per resource and sample, ordered by `resource`, `ts`.

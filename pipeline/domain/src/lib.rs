@@ -16,6 +16,7 @@ pub mod model;
 pub mod overrides;
 pub mod plan;
 pub mod privacy;
+pub mod probability;
 mod state;
 pub mod time;
 pub mod units;

@@ -1,6 +1,7 @@
 //! What a trained model says about itself.
 
 use crate::Timestamp;
+use crate::probability::Probability;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,6 +52,9 @@ pub struct Card {
     /// How it was chosen, and how often its levels held.
     #[serde(default)]
     pub judged: Judged,
+    /// Of models of probabilities: choice, calibration, causes, trust.
+    #[serde(default)]
+    pub probability: Option<Probability>,
     /// Same data, same seed: same bytes.
     pub seed: u64,
 }
@@ -170,4 +174,7 @@ pub struct LabelUse {
     pub feedback: usize,
     /// Where a verdict replaced a measured label that said otherwise.
     pub changed_by_feedback: usize,
+    /// Brier score on the held-out rows, trained with the verdicts and without; none: there were none to compare.
+    #[serde(default)]
+    pub loss_with_and_without: Option<(f64, f64)>,
 }

@@ -4,6 +4,7 @@ use crate::boost::Random;
 use crate::metrics::quantile;
 use domain::Timestamp;
 use domain::model::{Card, Coverage, Gate, Metrics, Verdict};
+use domain::probability::Reliability;
 use std::collections::BTreeMap;
 
 /// Which data a training may see.
@@ -48,6 +49,8 @@ pub struct Evaluation {
     pub gate: Gate,
     /// Of each row; empty where models are compared by their figures.
     pub losses: Vec<RowLoss>,
+    /// Of models of probabilities: what was said beside what came.
+    pub reliability: Vec<Reliability>,
 }
 
 /// Compares on one figure where less is better with the best baseline.

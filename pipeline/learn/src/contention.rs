@@ -1,35 +1,46 @@
 //! Whether a run, or a resource's next hour, will be slowed or killed by its limits or neighbours.
 //!
-//! One decision tree over what is known beforehand, so that every probability comes with the rule that gave it. To the
-//! features of the file it adds how the same key fared before, from outcomes known at the time and no later.
+//! The rows of `features.contention` through the core of [`crate::odds`], with how the same key fared before, from outcomes
+//! known at the time and no later. Whose rows count how much is said in [`crate::trust`].
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
 use crate::frame::Frame;
 use crate::metrics::{brier, probability_metrics};
-use crate::tree::{Growth, Node, Sample};
+use crate::odds::{Odds, Rows, reliability};
+use crate::own_table::count;
+use crate::tree::SmallTree;
+use crate::trust::{BOUND, Origin, bounded, weights};
 use domain::Timestamp;
 use domain::columns::contention as col;
 use domain::model::{Card, Champion, LabelUse, Metrics};
+use domain::probability::{Cause, Choice, Probability, Trust};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// The name of the model.
 pub const NAME: &str = "contention";
+const FORMAT_VERSION: u32 = 2;
 const ROWS_NEEDED: usize = 50;
-/// Stands for a value that is not there: below all real ones, which count and measure.
-const MISSING: f64 = -1.0;
-/// What the model adds to the features of the file.
-const HISTORY: [&str; 2] = ["last_outcome", "contended_share20"];
 
 /// The model as it is kept.
 #[derive(Serialize, Deserialize)]
 struct Model {
     format_version: u32,
-    features: Vec<String>,
-    growth: Growth,
-    tree: Node,
+    /// Learnt from members and our own measurements.
+    trusted: Odds,
+    /// Learnt from strangers too, if there were any; held to what `trusted` says.
+    everyone: Option<Odds>,
+    rules: SmallTree,
+}
+
+/// A model with how it was chosen and whom it trusts.
+struct Learnt {
+    trusted: Odds,
+    everyone: Option<Odds>,
+    choice: Choice,
+    trust: Trust,
 }
 
 /// The rows of `features.contention`, in order of start.
@@ -37,11 +48,11 @@ struct Data {
     keys: Vec<String>,
     starts_at: Vec<Timestamp>,
     known_at: Vec<Option<Timestamp>>,
-    label: Vec<Option<bool>>,
     from_feedback: Vec<bool>,
-    features: Vec<String>,
-    /// One vector a row, as long as `features`.
-    values: Vec<Vec<f64>>,
+    /// The label before people's verdicts; as `rows.label`.
+    measured: Vec<f32>,
+    origins: Vec<Origin>,
+    rows: Rows,
 }
 
 impl Data {
@@ -51,120 +62,110 @@ impl Data {
         let (keys, unit_id) = (frame.texts(col::KEY)?, frame.texts(col::UNIT_ID)?);
         let (starts_at, known_at) = (frame.times(col::STARTS_AT)?, frame.times(col::KNOWN_AT)?);
         let (label, source) = (frame.numbers(col::LABEL)?, frame.texts(col::LABEL_SOURCE)?);
+        let (measured, stranger) = (frame.numbers(col::MEASURED)?, frame.numbers(col::STRANGER)?);
+        let contributor = frame.texts(col::CONTRIBUTOR)?;
         let known = |i: usize| known_at[i].filter(|known| *known <= until && !label[i].is_nan());
-        let mut rows: Vec<usize> = (0..frame.rows())
+        let mut order: Vec<usize> = (0..frame.rows())
             .filter(|&i| starts_at[i].is_some_and(|starts| starts <= until || label[i].is_nan()))
             .collect();
-        rows.sort_by(|&a, &b| (starts_at[a], &unit_id[a]).cmp(&(starts_at[b], &unit_id[b])));
+        order.sort_by(|&a, &b| (starts_at[a], &unit_id[a]).cmp(&(starts_at[b], &unit_id[b])));
+        let n = order.len();
 
-        let mut features = frame.numeric_columns();
-        features.retain(|name| !col::NOT_FEATURES.contains(&name.as_str()));
-        let columns = features.iter().map(|name| frame.numbers(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut data = Self {
-            keys: rows.iter().map(|&i| keys[i].clone().unwrap_or_default()).collect(),
-            starts_at: rows.iter().map(|&i| starts_at[i].unwrap_or_default()).collect(),
-            known_at: rows.iter().map(|&i| known(i)).collect(),
-            label: rows.iter().map(|&i| known(i).map(|_| label[i] != 0.0)).collect(),
-            from_feedback: rows.iter().map(|&i| source[i].as_deref() == Some("feedback")).collect(),
-            values: rows.iter().map(|&i| columns.iter().map(|c| present(c[i])).collect()).collect(),
-            features,
+        let mut names = frame.numeric_columns();
+        names.retain(|name| !col::NOT_FEATURES.contains(&name.as_str()));
+        let column = |name: &String| -> Result<Vec<f32>, LearnError> {
+            let values = frame.numbers(name)?;
+            Ok(order.iter().map(|&i| values[i] as f32).collect())
         };
-        data.add_history();
-        Ok(data)
-    }
-
-    /// Appends [`HISTORY`] to every row.
-    fn add_history(&mut self) {
-        let mut outcomes: HashMap<&str, Vec<(Timestamp, bool)>> = HashMap::new();
-        for (i, key) in self.keys.iter().enumerate() {
-            if let (Some(known), Some(label)) = (self.known_at[i], self.label[i]) {
-                outcomes.entry(key).or_default().push((known, label));
-            }
-        }
-        outcomes.values_mut().for_each(|of_key| of_key.sort_unstable());
-        for (i, row) in self.values.iter_mut().enumerate() {
-            let of_key = outcomes.get(self.keys[i].as_str()).map_or(&[][..], Vec::as_slice);
-            let known = &of_key[..of_key.partition_point(|(known, _)| *known <= self.starts_at[i])];
-            let recent = &known[known.len().saturating_sub(20)..];
-            let share = recent.iter().map(|(_, label)| f64::from(*label)).sum::<f64>() / recent.len() as f64;
-            row.push(known.last().map_or(MISSING, |(_, label)| f64::from(*label)));
-            row.push(present(share));
-        }
-        self.features.extend(HISTORY.map(str::to_owned));
+        let columns = names.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let origin = |&i: &usize| Origin { contributor: contributor[i].clone(), stranger: stranger[i] == 1.0 };
+        let origins: Vec<Origin> = order.iter().map(origin).collect();
+        let keys: Vec<String> = order.iter().map(|&i| keys[i].clone().unwrap_or_default()).collect();
+        let mut seen: HashMap<&str, u32> = HashMap::new();
+        let key = keys.iter().map(|key| {
+            let next = seen.len() as u32;
+            *seen.entry(key).or_insert(next)
+        });
+        let key = key.collect();
+        let starts_at: Vec<Timestamp> = order.iter().map(|&i| starts_at[i].unwrap_or_default()).collect();
+        let known_at: Vec<Option<Timestamp>> = order.iter().map(|&i| known(i)).collect();
+        let labels_of = |values: &[f64]| -> Vec<f32> {
+            order.iter().map(|&i| known(i).map_or(f32::NAN, |_| values[i] as f32)).collect()
+        };
+        let rows = Rows {
+            names,
+            columns,
+            label: labels_of(&label),
+            group: (0..n as u32).collect(),
+            weight: vec![1.0; n],
+            key,
+            starts: starts_at.iter().map(|at| at.0).collect(),
+            known: known_at.iter().map(|at| at.map_or(i64::MAX, |at| at.0)).collect(),
+            tells: origins.iter().map(|origin| !origin.stranger).collect(),
+            live: true,
+        };
+        Ok(Self {
+            from_feedback: order.iter().map(|&i| source[i].as_deref() == Some("feedback")).collect(),
+            measured: labels_of(&measured),
+            keys,
+            starts_at,
+            known_at,
+            origins,
+            rows,
+        })
     }
 
     /// Rows with a label, in order of start.
-    fn labelled(&self, since: Option<Timestamp>) -> Vec<usize> {
+    fn labelled(&self, since: Option<Timestamp>) -> Vec<u32> {
         let from = since.unwrap_or_default();
-        (0..self.keys.len()).filter(|&i| self.label[i].is_some() && self.starts_at[i] >= from).collect()
+        let has = |i: &usize| !self.rows.label[*i].is_nan() && self.starts_at[*i] >= from;
+        (0..self.rows.len()).filter(has).map(|i| i as u32).collect()
     }
 
     /// Those of `rows` whose outcome was known when the first of `later` started.
-    fn known_before(&self, rows: &[usize], later: &[usize]) -> Vec<usize> {
-        let border = later.first().map_or(Timestamp(i64::MAX), |&i| self.starts_at[i]);
-        rows.iter().copied().filter(|&i| self.known_at[i].is_some_and(|known| known <= border)).collect()
+    fn known_before(&self, rows: &[u32], later: &[u32]) -> Vec<u32> {
+        let border = later.first().map_or(Timestamp(i64::MAX), |&i| self.starts_at[i as usize]);
+        rows.iter().copied().filter(|&i| self.known_at[i as usize].is_some_and(|known| known <= border)).collect()
     }
 
-    fn truth(&self, rows: &[usize]) -> Vec<bool> {
-        rows.iter().map(|&i| self.label[i] == Some(true)).collect()
-    }
-
-    fn grow(&self, rows: &[usize], growth: Growth) -> Result<Node, LearnError> {
-        let sample = Sample {
-            features: &self.features,
-            rows: rows.iter().map(|&i| self.values[i].as_slice()).collect(),
-            labels: self.truth(rows),
-        };
-        Node::grow(&sample, growth)
-    }
-
-    fn predict(&self, tree: &Node, rows: &[usize]) -> Vec<f64> {
-        let places: HashMap<&str, usize> = self.features.iter().map(String::as_str).zip(0..).collect();
-        let value = |row: &[f64], name: &str| places.get(name).map_or(MISSING, |&at| row[at]);
-        rows.iter().map(|&i| tree.probability(&|name: &str| value(&self.values[i], name))).collect()
-    }
-
-    /// The growth with the best Brier score on the latest quarter of the training rows.
-    fn best_growth(&self, train: &[usize]) -> Result<Growth, LearnError> {
-        let (_, later) = train.split_at(train.len() * 3 / 4);
-        let earlier = self.known_before(train, later);
-        let truth = self.truth(later);
-        let mut best = (f64::INFINITY, Growth { depth: 2, leaf_rows: 5 });
-        for depth in [1, 2, 3, 4, 6, 8] {
-            for leaf_rows in [5, 20, 50, 200] {
-                let growth = Growth { depth, leaf_rows };
-                if earlier.len() < 2 * leaf_rows {
-                    continue;
-                }
-                let score = brier(&truth, &self.predict(&self.grow(&earlier, growth)?, later));
-                // A deeper tree must earn its depth: people read it.
-                if score < best.0 * 0.995 {
-                    best = (score, growth);
-                }
-            }
+    /// Learns from some rows; `test` are those to be judged, none when all are learnt from.
+    fn learn(&mut self, train: &[u32], test: &[u32], seed: u64) -> Learnt {
+        let origins: Vec<&Origin> = train.iter().map(|&row| &self.origins[row as usize]).collect();
+        let (weights, mut trust) = weights(&origins);
+        train.iter().zip(weights).for_each(|(&row, weight)| self.rows.weight[row as usize] = weight);
+        let mut is_test = vec![false; self.rows.len()];
+        test.iter().for_each(|&row| is_test[row as usize] = true);
+        let trusted: Vec<u32> = train.iter().copied().filter(|&row| !self.origins[row as usize].stranger).collect();
+        let enough = trusted.len() >= ROWS_NEEDED / 2 && both_classes(&self.rows.truth(&trusted), "").is_ok();
+        if trust.stranger_rows == 0 || !enough {
+            let (odds, choice) = Odds::fit(&self.rows, train, &is_test, seed);
+            return Learnt { trusted: odds, everyone: None, choice, trust };
         }
-        Ok(best.1)
+        trust.strangers_move_at_most = Some(BOUND);
+        let (trusted, choice) = Odds::fit(&self.rows, &trusted, &is_test, seed);
+        let (everyone, _) = Odds::fit(&self.rows, train, &is_test, seed);
+        Learnt { trusted, everyone: Some(everyone), choice, trust }
     }
 
     /// The naive predictors on `test`, learnt from `train`.
-    fn baselines(&self, train: &[usize], test: &[usize]) -> BTreeMap<String, Metrics> {
-        let truth = self.truth(test);
-        let share = |rows: &[usize]| rows.iter().filter(|&&i| self.label[i] == Some(true)).count() as f64;
+    fn baselines(&self, train: &[u32], test: &[u32]) -> BTreeMap<String, Metrics> {
+        let truth = self.rows.truth(test);
+        let share = |rows: &[u32]| self.rows.truth(rows).iter().filter(|y| **y).count() as f64;
         let prior = share(train) / train.len() as f64;
-        let last_outcome = self.features.len() - HISTORY.len();
-        let state = |i: usize| self.values[i][last_outcome];
-        // How often the outcome was contention, given the last known one of the same key.
-        let after = |wanted: f64| {
-            let rows: Vec<usize> = train.iter().copied().filter(|&i| state(i) == wanted).collect();
+        let [last_outcome, ..] = self.rows.history(train);
+        // How often the outcome was contention, given the last known one of the same key: 0, 1, or none.
+        let after = |wanted: f32| {
+            let same = |row: &&u32| last_outcome[**row as usize].to_bits() == wanted.to_bits();
+            let rows: Vec<u32> = train.iter().filter(same).copied().collect();
             (share(&rows) + 2.0 * prior) / (rows.len() as f64 + 2.0)
         };
-        let [never, no, yes] = [MISSING, 0.0, 1.0].map(after);
-        let persistence = |i: usize| match state(i) {
+        let [never, no, yes] = [f32::NAN, 0.0, 1.0].map(after);
+        let persistence = |&row: &u32| match last_outcome[row as usize] {
             1.0 => yes,
             0.0 => no,
             _ => never,
         };
-        let persistence: Vec<f64> = test.iter().map(|&i| persistence(i)).collect();
+        let persistence: Vec<f64> = test.iter().map(persistence).collect();
         BTreeMap::from([
             ("base_rate".to_owned(), probability_metrics(&truth, &vec![prior; test.len()])),
             ("same_as_last".to_owned(), probability_metrics(&truth, &persistence)),
@@ -172,8 +173,12 @@ impl Data {
     }
 }
 
-fn present(value: f64) -> f64 {
-    if value.is_nan() { MISSING } else { value }
+/// What both models say, the one with strangers held to the one without.
+fn say(trusted: &Odds, everyone: Option<&Odds>, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<f64> {
+    let without = trusted.predict(rows, learnt, asked);
+    let Some(everyone) = everyone else { return without };
+    let with = everyone.predict(rows, learnt, asked);
+    with.into_iter().zip(without).map(|(with, without)| bounded(with, without)).collect()
 }
 
 fn both_classes(truth: &[bool], what: &str) -> Result<(), LearnError> {
@@ -188,54 +193,95 @@ fn both_classes(truth: &[bool], what: &str) -> Result<(), LearnError> {
     Ok(())
 }
 
-/// Trains on `features.contention`, judges on the latest fifth beside the baselines, then grows once more on everything.
+/// Trains on `features.contention`, judges on the latest fifth beside the baselines, then learns once more from everything.
 ///
 /// # Errors
 /// [`LearnError::TooLittleData`] below 50 labelled rows or with one outcome only; unreadable or incomplete files.
-pub fn train(rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
-    let data = Data::read(rows, spec.until)?;
+pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+    let mut data = Data::read(path, spec.until)?;
     let all = data.labelled(spec.since);
     LearnError::unless_enough("rows with a known outcome", all.len(), ROWS_NEEDED)?;
     let (_, test) = all.split_at(all.len() * 4 / 5);
     let train = data.known_before(&all, test);
     LearnError::unless_enough("training rows", train.len(), ROWS_NEEDED / 2)?;
-    both_classes(&data.truth(&train), "training rows")?;
+    both_classes(&data.rows.truth(&train), "training rows")?;
 
-    let growth = data.best_growth(&train)?;
-    let metrics = probability_metrics(&data.truth(test), &data.predict(&data.grow(&train, growth)?, test));
-    let baselines = data.baselines(&train, test);
-    let tree = data.grow(&all, growth)?;
-    let feedback = all.iter().filter(|&&i| data.from_feedback[i]).count();
+    let held_out = data.learn(&train, test, spec.seed);
+    let said = say(&held_out.trusted, held_out.everyone.as_ref(), &data.rows, &train, test);
+    let truth = data.rows.truth(test);
+    let metrics = probability_metrics(&truth, &said);
+    let mut baselines = data.baselines(&train, test);
+    let verdict = verdict("brier", &metrics, &baselines);
+    let tree = SmallTree::grow(&data.rows, &train)?;
+    baselines.insert("small_tree".to_owned(), probability_metrics(&truth, &tree.say(&data.rows, &train, test)));
+    let causes = held_out.trusted.causes(&data.rows, &train, test);
+    let labels = label_use(&mut data, &all, &train, test, brier(&truth, &said), spec.seed);
+
+    let rules = SmallTree::grow(&data.rows, &all)?;
+    let last = data.learn(&all, &[], spec.seed);
     let card = Card {
         format_version: 1,
         model: NAME.to_owned(),
         version: spec.until.compact(),
         predicts: "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours"
             .to_owned(),
-        algorithm: format!(
-            "decision tree (linfa-trees), depth {}, {} rows a leaf, leaves drawn to the base rate",
-            growth.depth, growth.leaf_rows
-        ),
+        algorithm: "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned(),
         created_at: spec.until,
-        data_watermark: all.iter().filter_map(|&i| data.known_at[i]).max().unwrap_or_default(),
-        train_from: data.starts_at[all[0]],
-        train_until: data.starts_at[test[0]],
+        data_watermark: all.iter().filter_map(|&i| data.known_at[i as usize]).max().unwrap_or_default(),
+        train_from: data.starts_at[all[0] as usize],
+        train_until: data.starts_at[test[0] as usize],
         rows_train: train.len(),
         rows_test: test.len(),
         tables: spec.tables.clone(),
-        features: data.features.clone(),
+        features: data.rows.names.clone(),
         coverage: BTreeMap::new(),
-        verdict: verdict("brier", &metrics, &baselines),
+        verdict,
         metrics,
         baselines,
         champion: Champion::default(),
         judged: Default::default(),
-        labels: LabelUse { measured: all.len() - feedback, feedback, changed_by_feedback: 0 },
+        labels,
+        probability: Some(Probability {
+            choice: held_out.choice,
+            reliability: reliability(&truth, &said),
+            causes: count(&causes, &said),
+            trust: last.trust,
+            rules: rules.rules(),
+        }),
         seed: spec.seed,
     };
-    let kept = Model { format_version: 1, features: data.features, growth, tree };
+    let kept = Model { format_version: FORMAT_VERSION, trusted: last.trusted, everyone: last.everyone, rules };
     let model = serde_json::to_vec(&kept).map_err(|e| broken(&e))?;
     Ok(Trained { model, card, losses: Vec::new() })
+}
+
+/// How many labels came from people, and what they were worth: the held-out loss when trained with and without them.
+fn label_use(data: &mut Data, all: &[u32], train: &[u32], test: &[u32], with: f64, seed: u64) -> LabelUse {
+    let judged: Vec<u32> = all.iter().copied().filter(|&i| data.from_feedback[i as usize]).collect();
+    let differs = |i: &u32| data.measured[*i as usize] != data.rows.label[*i as usize];
+    let changed_by_feedback = judged.iter().filter(|i| differs(i)).count();
+    let changed: Vec<u32> = train.iter().copied().filter(|i| data.from_feedback[*i as usize] && differs(i)).collect();
+    let mut labels = LabelUse {
+        measured: all.len() - judged.len(),
+        feedback: judged.len(),
+        changed_by_feedback,
+        loss_with_and_without: None,
+    };
+    if changed.is_empty() {
+        return labels;
+    }
+    // Judged by the corrected labels: they are what we hold to be true.
+    let truth = data.rows.truth(test);
+    let corrected = data.rows.label.clone();
+    changed.iter().for_each(|&i| data.rows.label[i as usize] = data.measured[i as usize]);
+    let possible = changed.iter().all(|&i| !data.rows.label[i as usize].is_nan());
+    if possible && both_classes(&data.rows.truth(train), "training rows").is_ok() {
+        let without = data.learn(train, test, seed);
+        let said = say(&without.trusted, without.everyone.as_ref(), &data.rows, train, test);
+        labels.loss_with_and_without = Some((with, brier(&truth, &said)));
+    }
+    data.rows.label = corrected;
+    labels
 }
 
 /// Scores a kept model on the labelled rows that started after `after`, beside baselines learnt from what was known then.
@@ -243,39 +289,73 @@ pub fn train(rows: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
 /// # Errors
 /// [`LearnError::TooLittleData`] below 10 later rows; a model that cannot be read; unreadable or incomplete files.
 pub fn evaluate(model: &[u8], rows: &Path, spec: &TrainSpec, after: Timestamp) -> Result<Evaluation, LearnError> {
-    let model: Model = serde_json::from_slice(model).map_err(|e| broken(&e))?;
+    let model = Model::read(model)?;
     let data = Data::read(rows, spec.until)?;
-    let test: Vec<usize> = data.labelled(spec.since).into_iter().filter(|&i| data.starts_at[i] > after).collect();
+    let mut test = data.labelled(spec.since);
+    test.retain(|&i| data.starts_at[i as usize] > after);
     LearnError::unless_enough("later rows with a known outcome", test.len(), 10)?;
     let train = data.known_before(&data.labelled(None), &test);
     LearnError::unless_enough("earlier rows with a known outcome", train.len(), 1)?;
+    let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &train, &test);
+    let truth = data.rows.truth(&test);
     Ok(Evaluation {
-        metrics: probability_metrics(&data.truth(&test), &data.predict(&model.tree, &test)),
+        metrics: probability_metrics(&truth, &said),
         baselines: data.baselines(&train, &test),
         rows: test.len(),
+        reliability: reliability(&truth, &said),
         ..Evaluation::default()
     })
 }
 
-/// Key and probability of every row whose outcome is not known by `until`, in order of start.
+/// What is said of a piece of work whose outcome is not known yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// The resource, or the job.
+    pub key: String,
+    /// That it will be held up.
+    pub probability: f64,
+    /// What will hold it up, if anything.
+    pub cause: Cause,
+}
+
+/// What is said of every row whose outcome is not known by `until`, in order of start.
 ///
 /// # Errors
 /// A model that cannot be read; unreadable or incomplete files.
-pub fn predict(model: &[u8], rows: &Path, until: Timestamp) -> Result<Vec<(String, f64)>, LearnError> {
-    let model: Model = serde_json::from_slice(model).map_err(|e| broken(&e))?;
+pub fn predict(model: &[u8], rows: &Path, until: Timestamp) -> Result<Vec<Prediction>, LearnError> {
+    let model = Model::read(model)?;
     let data = Data::read(rows, until)?;
-    let open: Vec<usize> = (0..data.keys.len()).filter(|&i| data.label[i].is_none()).collect();
-    let probability = data.predict(&model.tree, &open);
-    Ok(open.into_iter().zip(probability).map(|(i, p)| (data.keys[i].clone(), p)).collect())
+    let known = data.labelled(None);
+    let open = (0..data.rows.len()).filter(|&i| data.rows.label[i].is_nan()).map(|i| i as u32).collect::<Vec<_>>();
+    let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &known, &open);
+    let causes = model.trusted.causes(&data.rows, &known, &open);
+    let one = |((&row, probability), cause)| Prediction { key: data.keys[row as usize].clone(), probability, cause };
+    Ok(open.iter().zip(said).zip(causes).map(one).collect())
 }
 
-/// The kept tree as indented text: its questions, and at the leaves the probability and the counts behind it.
+/// The small tree as indented text: its questions, and at the leaves the probability and the counts behind it.
 ///
 /// # Errors
 /// A model that cannot be read.
 pub fn rules(model: &[u8]) -> Result<String, LearnError> {
-    let model: Model = serde_json::from_slice(model).map_err(|e| broken(&e))?;
-    Ok(model.tree.rules())
+    Ok(Model::read(model)?.rules.rules())
+}
+
+impl Model {
+    fn read(bytes: &[u8]) -> Result<Self, LearnError> {
+        // The version first: an older model is told apart from a broken one.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let version: Version = serde_json::from_slice(bytes).map_err(|e| broken(&e))?;
+        if version.format_version != FORMAT_VERSION {
+            let reason =
+                format!("it has format version {}, this program reads {FORMAT_VERSION}", version.format_version);
+            return Err(LearnError::Model { model: NAME, reason });
+        }
+        serde_json::from_slice(bytes).map_err(|e| broken(&e))
+    }
 }
 
 fn broken(error: &serde_json::Error) -> LearnError {
@@ -290,10 +370,15 @@ mod tests {
     use polars::prelude::Column;
     use std::path::PathBuf;
 
+    #[derive(Clone, Default)]
     struct Row {
         hour: i64,
         load: Option<f64>,
         label: Option<bool>,
+        /// Before a person's verdict, where that says otherwise.
+        measured: Option<bool>,
+        contributor: Option<&'static str>,
+        stranger: bool,
     }
 
     /// A number below `limit`, without pattern (the splitmix64 finaliser).
@@ -309,7 +394,7 @@ mod tests {
         let one = |i: i64| {
             let load = scatter(i, 100) as f64 / 100.0;
             let odd = scatter(i + 1_000_000, 10) == 0;
-            Row { hour: i, load: (i % 17 != 0).then_some(load), label: Some((load > 0.6) != odd) }
+            Row { hour: i, load: (i % 17 != 0).then_some(load), label: Some((load > 0.6) != odd), ..Row::default() }
         };
         (0..n).map(one).collect()
     }
@@ -327,6 +412,9 @@ mod tests {
             time_column(col::KNOWN_AT, rows.iter().map(|r| (r.hour + 1) * HOUR).collect()),
             Column::new(col::LABEL.into(), rows.iter().map(|r| r.label).collect::<Vec<_>>()),
             text(col::LABEL_SOURCE, &source),
+            Column::new(col::MEASURED.into(), rows.iter().map(|r| r.measured.or(r.label)).collect::<Vec<_>>()),
+            Column::new(col::CONTRIBUTOR.into(), rows.iter().map(|r| r.contributor).collect::<Vec<_>>()),
+            Column::new(col::STRANGER.into(), rows.iter().map(|r| r.stranger).collect::<Vec<_>>()),
             Column::new("load".into(), rows.iter().map(|r| r.load).collect::<Vec<_>>()),
             Column::new("weekday".into(), rows.iter().map(|r| r.hour / 24 % 7).collect::<Vec<_>>()),
         ];
@@ -356,14 +444,14 @@ mod tests {
     fn the_hour_to_come_is_predicted_and_not_trained_on() {
         let folder = tempfile::tempdir().unwrap();
         let mut all = rows(1000);
-        all.push(Row { hour: 1000, load: Some(0.95), label: None });
-        all.push(Row { hour: 1001, load: Some(0.05), label: None });
+        all.push(Row { hour: 1000, load: Some(0.95), ..Row::default() });
+        all.push(Row { hour: 1001, load: Some(0.05), ..Row::default() });
         let path = file(&folder, &all);
         let trained = train(&path, &spec(1000)).unwrap();
         assert_eq!(trained.card.labels.measured + trained.card.labels.feedback, 1000);
         let said = predict(&trained.model, &path, Timestamp(1000 * HOUR)).unwrap();
-        assert_eq!(said.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["shop/1", "shop/2"]);
-        assert!(said[0].1 > 0.7 && said[1].1 < 0.3, "{said:?}");
+        assert_eq!(said.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["shop/1", "shop/2"]);
+        assert!(said[0].probability > 0.7 && said[1].probability < 0.3, "{said:?}");
     }
 
     #[test]
@@ -372,9 +460,17 @@ mod tests {
         let read = |rows: &[Row]| Data::read(&file(&folder, rows), Timestamp(i64::MAX)).unwrap();
         let mut changed = rows(300);
         changed[200..].iter_mut().for_each(|row| row.label = row.label.map(|l| !l));
-        let (before, after) = (read(&rows(300)), read(&changed));
-        assert_eq!(before.values[..=200], after.values[..=200]);
-        assert_ne!(before.values[201..], after.values[201..], "the test cannot fail");
+        let made = |rows: &[Row]| {
+            let data = read(rows);
+            let learnt = data.labelled(None);
+            let mut columns = data.rows.columns.clone();
+            columns.extend(data.rows.history(&learnt));
+            let row = |at: usize| columns.iter().map(|column| column[at].to_bits()).collect::<Vec<_>>();
+            (0..300).map(row).collect::<Vec<_>>()
+        };
+        let (before, after) = (made(&rows(300)), made(&changed));
+        assert_eq!(before[..=200], after[..=200]);
+        assert_ne!(before[201..], after[201..], "the test cannot fail");
         // Read on hour 100, later outcomes are not there at all.
         let early = Data::read(&file(&folder, &rows(300)), Timestamp(100 * HOUR)).unwrap();
         assert_eq!(early.labelled(None).len(), 100);
@@ -388,6 +484,64 @@ mod tests {
         let later = evaluate(&trained.model, &path, &spec(10_000), Timestamp(1000 * HOUR)).unwrap();
         assert_eq!(later.rows, 499);
         assert!(later.metrics["brier"] < later.baselines["base_rate"]["brier"]);
+    }
+
+    /// What is said of an hour of high load after training with these rows more.
+    fn said_of_high_load(more: &[Row]) -> (f64, Card) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = rows(600);
+        all.extend_from_slice(more);
+        all.push(Row { hour: 600, load: Some(0.9), ..Row::default() });
+        let path = file(&folder, &all);
+        let trained = train(&path, &spec(600)).unwrap();
+        let said = predict(&trained.model, &path, Timestamp(600 * HOUR)).unwrap();
+        (said.last().unwrap().probability, trained.card)
+    }
+
+    #[test]
+    fn one_stranger_with_thousands_of_false_rows_moves_a_prediction_no_further_than_the_bound() {
+        let lies = |stranger: bool| -> Vec<Row> {
+            let lie = |i: i64| Row {
+                hour: i % 599,
+                load: Some(0.9),
+                label: Some(false),
+                contributor: Some("mallory"),
+                stranger,
+                ..Row::default()
+            };
+            (0..3000).map(lie).collect()
+        };
+        let (honest, card) = said_of_high_load(&[]);
+        assert_eq!(card.probability.unwrap().trust.strangers_move_at_most, None);
+        let (attacked, card) = said_of_high_load(&lies(true));
+        let trust = card.probability.unwrap().trust;
+        assert_eq!((trust.stranger_rows, trust.strangers_move_at_most), (3000, Some(BOUND)));
+        assert!((honest - attacked).abs() <= BOUND + 1e-9, "{honest} became {attacked}");
+        let (trusting, _) = said_of_high_load(&lies(false));
+        assert!(honest - trusting > 2.0 * BOUND, "the test cannot fail: {honest}, {trusting}");
+    }
+
+    #[test]
+    fn verdicts_that_correct_false_measurements_lower_the_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = rows(1000);
+        // On every tenth hour, which a person judged, the measurement was the wrong way round.
+        all.iter_mut().filter(|r| r.hour % 10 == 0).for_each(|r| r.measured = r.label.map(|l| !l));
+        let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+        let labels = trained.card.labels;
+        assert_eq!((labels.feedback, labels.changed_by_feedback), (100, 100));
+        let (with, without) = labels.loss_with_and_without.unwrap();
+        assert!(with < without, "{with} {without}");
+    }
+
+    #[test]
+    fn the_cause_is_the_resource_that_moved_the_probability() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, &rows(600));
+        let trained = train(&path, &spec(600)).unwrap();
+        // `load` measures no resource that is known, so no cause is made up.
+        let causes = trained.card.probability.unwrap().causes;
+        assert!(causes.keys().all(|cause| cause == "unclear"), "{causes:?}");
     }
 
     #[test]

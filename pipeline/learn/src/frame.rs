@@ -12,12 +12,47 @@ pub(crate) struct Frame {
     path: PathBuf,
 }
 
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Number,
+    Text,
+    Time,
+    /// Something else, in words.
+    Other(String),
+}
+
 impl Frame {
     /// Reads every column of the file.
     pub(crate) fn read(path: &Path) -> Result<Self, LearnError> {
         let file = File::open(path).map_err(|e| LearnError::read(path, e))?;
         let data = ParquetReader::new(file).finish().map_err(|e| LearnError::read(path, e))?;
         Ok(Self { data, path: path.to_owned() })
+    }
+
+    /// Reads every column of a file that holds at most so many values; a larger one is refused before it is read.
+    pub(crate) fn read_up_to(path: &Path, values: usize) -> Result<Self, LearnError> {
+        let file = File::open(path).map_err(|e| LearnError::read(path, e))?;
+        let mut reader = ParquetReader::new(file);
+        let metadata = reader.get_metadata().map_err(|e| LearnError::read(path, e))?;
+        let (rows, columns) = (metadata.num_rows, metadata.schema().fields().len());
+        if rows.saturating_mul(columns) > values {
+            let why =
+                format!("{rows} rows of {columns} columns are more than {values} values: write fewer rows or columns");
+            return Err(LearnError::read(path, why));
+        }
+        Self::read(path)
+    }
+
+    /// Every column and what it holds, in file order.
+    pub(crate) fn kinds(&self) -> Vec<(String, Kind)> {
+        let kind = |dtype: &DataType| match dtype {
+            _ if dtype.is_primitive_numeric() || dtype.is_bool() => Kind::Number,
+            DataType::String => Kind::Text,
+            DataType::Datetime(..) => Kind::Time,
+            other => Kind::Other(other.to_string()),
+        };
+        self.data.columns().iter().map(|c| (c.name().to_string(), kind(c.dtype()))).collect()
     }
 
     /// Number of rows.

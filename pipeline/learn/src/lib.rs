@@ -14,12 +14,15 @@ mod frame;
 pub mod gather;
 mod history;
 pub mod metrics;
+mod odds;
+pub mod own_table;
 mod parquet;
 pub mod quantity;
 mod runs;
 pub mod shadow;
 pub mod sizing;
 mod tree;
+mod trust;
 pub mod usage;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +56,9 @@ pub enum LearnError {
         /// The column.
         column: String,
     },
+    /// An argument that names what is not there or not of that kind.
+    #[error("{0}")]
+    Argument(String),
     /// Inconclusive: nothing can be learned or judged from so little.
     #[error("too little data: {0}")]
     TooLittleData(String),

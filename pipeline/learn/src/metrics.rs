@@ -74,7 +74,7 @@ pub(crate) fn brier(truth: &[bool], probability: &[f64]) -> f64 {
 }
 
 /// Expected calibration error over ten equally wide bins.
-fn calibration_error(truth: &[bool], probability: &[f64]) -> f64 {
+pub(crate) fn calibration_error(truth: &[bool], probability: &[f64]) -> f64 {
     let mut bins = [(0.0, 0.0); 10];
     for (y, p) in truth.iter().zip(probability) {
         let bin = &mut bins[((p * 10.0) as usize).min(9)];

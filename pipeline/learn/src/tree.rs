@@ -5,11 +5,13 @@
 //! then the two sides always vote differently, and the counts on each side become the probabilities.
 
 use crate::LearnError;
+use crate::odds::{HISTORY, Rows};
 use linfa::traits::Fit;
 use linfa::{Dataset, DatasetBase};
 use linfa_trees::DecisionTree;
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// How far a tree may grow.
@@ -145,6 +147,51 @@ impl Node {
             }
         };
     }
+}
+
+/// A missing value in a tree: below all real ones, which count and measure.
+const MISSING: f64 = -1.0;
+/// Rows the small tree is grown on, at most.
+const SMALL_ROWS: usize = 20_000;
+
+/// A tree of three questions over the columns as given, for people to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SmallTree {
+    names: Vec<String>,
+    root: Node,
+}
+
+impl SmallTree {
+    /// Grows it on the training rows.
+    pub(crate) fn grow(rows: &Rows, train: &[u32]) -> Result<Self, LearnError> {
+        let picked: Vec<u32> = train.iter().copied().step_by(train.len().div_ceil(SMALL_ROWS).max(1)).collect();
+        let names: Vec<String> = rows.names.iter().cloned().chain(HISTORY.map(str::to_owned)).collect();
+        let values = values(rows, train, &picked);
+        let sample =
+            Sample { features: &names, rows: values.iter().map(Vec::as_slice).collect(), labels: rows.truth(&picked) };
+        let root = Node::grow(&sample, Growth { depth: 3, leaf_rows: (picked.len() / 50).clamp(5, 200) })?;
+        Ok(Self { names, root })
+    }
+
+    /// The probability of some rows; `learnt` are those whose outcomes may tell of them.
+    pub(crate) fn say(&self, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<f64> {
+        let places: HashMap<&str, usize> = self.names.iter().map(String::as_str).zip(0..).collect();
+        let of = |row: &Vec<f64>| self.root.probability(&|name: &str| row[places[name]]);
+        values(rows, learnt, asked).iter().map(of).collect()
+    }
+
+    /// The tree as indented text.
+    pub(crate) fn rules(&self) -> String {
+        self.root.rules()
+    }
+}
+
+/// The columns as given, then those of history, row by row.
+fn values(rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<Vec<f64>> {
+    let history = rows.history(learnt);
+    let present = |v: f32| if v.is_nan() { MISSING } else { f64::from(v) };
+    let one = |&row: &u32| rows.columns.iter().chain(&history).map(|column| present(column[row as usize])).collect();
+    asked.iter().map(one).collect()
 }
 
 #[cfg(test)]

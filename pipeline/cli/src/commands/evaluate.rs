@@ -1,6 +1,7 @@
 //! `evaluate`: how good the kept models are on later data, or how good a model trained anew is on a held-out tail.
 
 use crate::artifacts::champion;
+use crate::commands::own_table::show_reliability;
 use crate::commands::train::{coverage, scratch, spec, table};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
@@ -63,20 +64,25 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
             Ok(scored) => (scored, format!("rows later than {later}")),
             Err(LearnError::TooLittleData(why)) => {
                 last = Some(why);
-                let Card { metrics, baselines, rows_test: rows, judged, .. } = kept.card.clone();
+                let Card { metrics, baselines, rows_test: rows, judged, probability, .. } = kept.card.clone();
                 let Judged { coverage, gate, .. } = judged;
-                let scored = Evaluation { metrics, baselines, rows, coverage, gate, losses: Vec::new() };
+                let reliability = probability.map(|p| p.reliability).unwrap_or_default();
+                let scored = Evaluation { metrics, baselines, rows, coverage, gate, losses: Vec::new(), reliability };
                 (scored, "rows held out when it was trained; no later ones yet".into())
             }
             Err(error) => return Err(error.into()),
         };
         context.say(format!("{name} {} · {} {basis}", kept.card.version, scored.rows));
         show(context, &scored);
+        if !scored.reliability.is_empty() {
+            show_reliability(context, &scored.reliability);
+        }
         missed |= !scored.gate.passed();
         found.insert(
             name.to_owned(),
             json!({"version": kept.card.version, "rows": scored.rows, "basis": basis, "metrics": scored.metrics,
-                "baselines": scored.baselines, "coverage": scored.coverage, "gate": scored.gate}),
+                "baselines": scored.baselines, "coverage": scored.coverage, "gate": scored.gate,
+                "reliability": scored.reliability}),
         );
     }
     if found.is_empty() {

@@ -8,9 +8,11 @@ pub mod collect;
 pub mod evaluate;
 pub mod feedback;
 pub mod ingest;
+pub mod labels;
 pub mod lake;
 pub mod log;
 pub mod materialize;
+pub mod own_table;
 pub mod plan;
 pub mod privacy;
 pub mod record;
@@ -51,6 +53,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Rollback(args) => rollback::run(context, args).await,
             Command::Log(args) => log::run(context, args).await,
             Command::Feedback(args) => feedback::run(context, args).await,
+            Command::Labels(args) => labels::run(context, args).await,
             Command::Run(args) => run::run(context, args).await,
             Command::Schema(args) => schema::run(context, args),
         }

@@ -244,7 +244,8 @@ async fn contention_now(
     let Some(kept) = champion(lake, contention::NAME, context.now).await? else { return Ok(BTreeMap::new()) };
     let rows = folder.join("contention.parquet");
     session.export("contention", &rows).await?;
-    Ok(contention::predict(&kept.model, &rows, context.now)?.into_iter().collect())
+    let said = contention::predict(&kept.model, &rows, context.now)?;
+    Ok(said.into_iter().map(|one| (one.key, one.probability)).collect())
 }
 
 fn show(context: &Context, plan: &Plan, path: &Path) {

@@ -1,6 +1,7 @@
 //! `train`: models from the lake, compared with what is simpler, kept when better.
 
 use crate::artifacts::{champion, keep_model};
+use crate::commands::own_table::{self, OwnTableArgs};
 use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
@@ -33,6 +34,8 @@ pub struct TrainArgs {
     /// Same data, same seed: same model
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    #[command(flatten)]
+    own: OwnTableArgs,
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
@@ -49,8 +52,20 @@ pub fn scratch() -> Result<tempfile::TempDir, Failure> {
     tempfile::tempdir().map_err(|e| Failure::file("make a folder in", &std::env::temp_dir(), &e))
 }
 
-/// Trains what was asked. A model without enough data is told and left; when none has enough, that is the answer.
+/// Trains what was asked: from a table of one's own, or from the lake.
 pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> {
+    match args.own.features {
+        Some(_) if args.models != [Learner::Contention] => {
+            Err(Failure::new(Exit::Usage, "--features is for the contention model alone")
+                .hint("`pipeline train contention --features F.parquet --label COLUMN --split COLUMN`"))
+        }
+        Some(_) => own_table::run(context, args.own, args.seed),
+        None => from_lake(context, args).await,
+    }
+}
+
+/// Trains what was asked from the lake. A model without enough data is told and left; when none has enough, that is the answer.
+async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure> {
     let since = context.since(args.since.as_deref())?;
     let until = args.until.unwrap_or(context.now).min(context.now);
     let lake = context.lake().await?;
@@ -125,6 +140,7 @@ fn contest(
         Err(LearnError::TooLittleData(_)) => {
             answer(true, "it has seen newer data; too few rows are new to both".into())
         }
+        Err(LearnError::Model { reason, .. }) => answer(true, format!("the model in use cannot be read: {reason}")),
         Err(error) => Err(error.into()),
     }
 }
@@ -153,10 +169,16 @@ pub fn show(context: &Context, card: &Card) {
     let kept = if card.champion.is_champion { "kept" } else { "not kept" };
     context.say(format!("  {kept}: {}", wrap(&card.champion.why, 12)));
     if card.labels.feedback > 0 {
+        let worth = card.labels.loss_with_and_without.map_or_else(String::new, |(with, without)| {
+            format!("; Brier score {with:.4} with them, {without:.4} without")
+        });
         context.say(format!(
-            "  labels: {} measured, {} from people's verdicts",
-            card.labels.measured, card.labels.feedback
+            "  labels: {} measured, {} from people's verdicts, of which {} say otherwise than measured{worth}",
+            card.labels.measured, card.labels.feedback, card.labels.changed_by_feedback
         ));
+    }
+    if let Some(probability) = &card.probability {
+        own_table::show_probability(context, probability);
     }
 }
 

@@ -83,7 +83,8 @@ impl Lake {
         let Some(old) = Parts::open(&self.store, &file.name).await? else { return Ok(None) };
         let frame = self.frame_of_days(session, file, partition, inputs, days).await?;
         let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
-        let gone = days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
+        let gone =
+            days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
         let rows = new.rows;
         Ok(write::exchange(&self.store, &file.name, &old, gone, new, origin).await?.then_some(rows))
     }

@@ -144,6 +144,7 @@ impl Task {
         let all = |of: &dyn Fn(&Learnt) -> Timestamp| learnt.iter().map(|(_, one)| of(one)).collect::<Vec<_>>();
         let chosen = judged.candidates.iter().filter(|c| c.chosen).map(|c| c.name.clone()).collect::<Vec<_>>();
         let card = Card {
+            probability: None,
             format_version: 1,
             model: self.name.to_owned(),
             version: spec.until.compact(),
@@ -344,6 +345,7 @@ fn evaluation(data: &Data, told: &Told, test: &[u32], baselines: BTreeMap<String
     let losses = told.losses(data, test);
     let key = |row: u32| format!("{} {}", data.runs.started[row as usize].0, data.runs.run_id[row as usize]);
     Evaluation {
+        reliability: Vec::new(),
         metrics: told.metrics(data, test),
         baselines,
         rows: test.len(),

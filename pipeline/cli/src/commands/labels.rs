@@ -1,0 +1,56 @@
+//! `labels`: where people and measurements say different things.
+
+use crate::context::{Answer, Context};
+use crate::failure::Failure;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// What `labels` takes.
+#[derive(Debug, Args)]
+pub struct LabelsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the work that people judged otherwise than it was measured
+    Disagreements,
+}
+
+/// Every unit of work whose label a person's verdict turned round, with the measurement beside it.
+const DISAGREEMENTS: &str = "
+    select unit, unit_id, key, starts_at, measured, label as said
+    from features.contention
+    where label_source = 'feedback' and label is distinct from measured
+    order by starts_at, unit_id";
+
+/// Lists them, and how often people and measurements agreed.
+pub async fn run(context: &Context, args: LabelsArgs) -> Result<Answer, Failure> {
+    let Action::Disagreements = args.action;
+    let lake = context.lake().await?;
+    let session = lake.session(context.now).await?;
+    let rows = session.query_with(DISAGREEMENTS, &[]).await?.to_json()?;
+    let judged = session
+        .query_with("select count(*) as n from features.contention where label_source = 'feedback'", &[])
+        .await?
+        .to_json()?;
+    let judged = judged.first().and_then(|row| row["n"].as_u64()).unwrap_or_default();
+    let word = |value: &serde_json::Value| match value.as_bool() {
+        Some(true) => "held up",
+        Some(false) => "fine",
+        None => "not measured",
+    };
+    for row in &rows {
+        context.say(format!(
+            "{}  {:<4}  {}  measured: {}, people say: {}",
+            row["starts_at"].as_str().unwrap_or_default(),
+            row["unit"].as_str().unwrap_or_default(),
+            row["key"].as_str().unwrap_or_default(),
+            word(&row["measured"]),
+            word(&row["said"])
+        ));
+    }
+    context.say(format!("{} of {judged} labels from people differ from what was measured", rows.len()));
+    Ok(Answer::done(json!({"labels_from_people": judged, "disagreements": rows})))
+}

@@ -1,0 +1,97 @@
+//! `train contention --features`: a feature table of one's own, judged on its own split. Needs no lake and keeps no model.
+
+use crate::commands::train::table;
+use crate::context::{Answer, Context};
+use crate::failure::Failure;
+use clap::Args;
+use domain::probability::{Probability, Reliability};
+use learn::own_table::{TableSpec, train};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// What learning from a table of one's own takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "A feature table of your own (contention only; needs no lake, keeps no model)")]
+pub struct OwnTableArgs {
+    /// Learn from this Parquet file: one row a sample, in order of time
+    #[arg(long, value_name = "FILE", requires = "label", requires = "split", conflicts_with_all = ["since", "until"])]
+    pub features: Option<PathBuf>,
+    /// Column with what happened: 0 or 1, true or false
+    #[arg(long, value_name = "COLUMN", requires = "features")]
+    label: Option<String>,
+    /// Column that says which rows belong together, a run for example
+    #[arg(long, value_name = "COLUMN", requires = "features")]
+    group: Option<String>,
+    /// Column with `train`, `test`, or anything else for rows that are not used
+    #[arg(long, value_name = "COLUMN", requires = "features")]
+    split: Option<String>,
+    /// Columns that are not to be learnt from
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', requires = "features")]
+    ignore: Vec<String>,
+    /// Write row, probability and likely cause of every test row to this Parquet file
+    #[arg(long, value_name = "FILE", requires = "features")]
+    predictions: Option<PathBuf>,
+}
+
+/// Learns from the training rows, prints how well the test rows were predicted.
+pub fn run(context: &Context, args: OwnTableArgs, seed: u64) -> Result<Answer, Failure> {
+    let OwnTableArgs { features, label, group, split, ignore, predictions } = args;
+    let spec = TableSpec {
+        features: features.unwrap_or_default(),
+        label: label.unwrap_or_default(),
+        group,
+        split: split.unwrap_or_default(),
+        ignore,
+        seed,
+        predictions,
+    };
+    let task = context.progress.task("train contention");
+    let judged = train(&spec)?;
+    drop(task);
+    context.say(format!("contention · {} rows trained, {} held out", judged.rows_train, judged.rows_test));
+    table(context, &judged.metrics, &judged.baselines);
+    show_probability(context, &judged.probability);
+    let mut object: Map<String, Value> = judged.metrics.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    object.insert("n_train".into(), json!(judged.rows_train));
+    object.insert("n_test".into(), json!(judged.rows_test));
+    object.insert("baselines".into(), json!(judged.baselines));
+    object.insert("probability".into(), json!(judged.probability));
+    Ok(Answer::done(Value::Object(object)))
+}
+
+/// How a model of probabilities was chosen, and whether what it says comes true.
+pub fn show_probability(context: &Context, probability: &Probability) {
+    let Probability { choice, reliability, causes, trust, rules } = probability;
+    let shares = |of: &[(String, f64)]| {
+        of.iter().map(|(name, share)| format!("{:.0} % {name}", share * 100.0)).collect::<Vec<_>>().join(", ")
+    };
+    context.say(format!("  blend: {}; calibration: {}", shares(&choice.blend), choice.calibration));
+    let gone: Vec<&str> =
+        choice.families.iter().filter(|f| !choice.carried_over.contains(f)).map(String::as_str).collect();
+    if !gone.is_empty() {
+        context.say(format!("  did not carry over to later rows: {}", gone.join(", ")));
+    }
+    show_reliability(context, reliability);
+    if !causes.is_empty() {
+        let counts: Vec<String> = causes.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
+        context.say(format!("  likely causes where held up: {}", counts.join(", ")));
+    }
+    if trust.stranger_rows > 0 {
+        let bound = trust.strangers_move_at_most.map_or_else(
+            || "not bounded: too few rows of others".to_owned(),
+            |bound| format!("together they move no probability by more than {bound}"),
+        );
+        context.say(format!("  {} rows of forks and strangers, {bound}", trust.stranger_rows));
+    }
+    context.say("  a small tree, to read:");
+    rules.lines().for_each(|line| context.say(format!("    {line}")));
+}
+
+/// What was said beside what came.
+pub fn show_reliability(context: &Context, reliability: &[Reliability]) {
+    context.say("  said          came    rows");
+    for range in reliability {
+        let (said, came) = (range.said * 100.0, range.measured * 100.0);
+        context.say(format!("  {said:>5.1} %     {came:>5.1} %  {:>6}", range.rows));
+    }
+}

@@ -1,0 +1,90 @@
+//! Splits inside the training rows that are like the split they will be judged by.
+//!
+//! Where test rows follow long stretches of training rows, each stretch is cut by time: its beginning learns, what follows is
+//! judged, over several origins, each judging as far ahead in proportion as the real test lies. Where test rows lie in
+//! between training rows, whole groups are drawn. Only the places of test rows are looked at, never what is in them.
+
+use super::random::Random;
+use super::rows::Rows;
+use std::collections::HashMap;
+
+/// Rows to learn from, and rows to judge by what was learnt.
+pub(crate) struct Fold {
+    pub(crate) learn: Vec<u32>,
+    pub(crate) judge: Vec<u32>,
+}
+
+/// Where rolling origins cut a stretch.
+const ORIGINS: [f64; 4] = [0.4, 0.55, 0.7, 0.85];
+/// A stretch of fewer groups (in the median) says nothing about time.
+const STRETCH_GROUPS: usize = 20;
+/// Fewest rows on either side of a fold, and of either outcome among those learnt from.
+const ROWS: usize = 10;
+
+/// Folds over `train` (ascending); `test` says which of all rows are judged in the end. Also whether they are by time.
+pub(crate) fn folds(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> (Vec<Fold>, bool) {
+    let mut stretches: Vec<Vec<u32>> = Vec::new();
+    for &row in train {
+        let broken = stretches
+            .last()
+            .and_then(|s| s.last())
+            .is_none_or(|&last| test[last as usize..row as usize].iter().any(|test| *test));
+        if broken {
+            stretches.push(vec![row])
+        } else if let Some(last) = stretches.last_mut() {
+            last.push(row)
+        }
+    }
+    let places: Vec<(HashMap<u32, usize>, usize)> = stretches.iter().map(|s| groups_of(rows, s)).collect();
+    let mut sizes: Vec<usize> = places.iter().map(|(_, n)| *n).collect();
+    sizes.sort_unstable();
+    let by_time = sizes.get(sizes.len() / 2).is_some_and(|n| *n >= STRETCH_GROUPS);
+    let tests = test.iter().filter(|t| **t).count();
+    let ahead = (tests as f64 / train.len().max(1) as f64).clamp(0.1, 1.0);
+    let mut folds = Vec::new();
+    if by_time {
+        for origin in ORIGINS {
+            let (mut learn, mut judge) = (Vec::new(), Vec::new());
+            for (stretch, (place, n)) in stretches.iter().zip(&places) {
+                let at = |row: u32| (place[&rows.group[row as usize]] as f64 + 0.5) / *n as f64;
+                let later: Vec<u32> = stretch
+                    .iter()
+                    .copied()
+                    .filter(|&row| (origin..origin * (1.0 + ahead)).contains(&at(row)))
+                    .collect();
+                let border = later.first().map_or(i64::MAX, |&row| rows.starts[row as usize]);
+                let before = |row: &u32| at(*row) < origin && rows.known[*row as usize] <= border;
+                learn.extend(stretch.iter().copied().filter(before));
+                judge.extend(later);
+            }
+            folds.push(Fold { learn, judge });
+        }
+    } else {
+        let mut random = Random::new(seed, 11);
+        let mut drawn: HashMap<u32, usize> = HashMap::new();
+        for &row in train {
+            let next = random.below(ORIGINS.len());
+            drawn.entry(rows.group[row as usize]).or_insert(next);
+        }
+        for fold in 0..ORIGINS.len() {
+            let (judge, learn) = train.iter().partition(|row| drawn[&rows.group[**row as usize]] == fold);
+            folds.push(Fold { learn, judge });
+        }
+    }
+    folds.retain(|fold| {
+        let positive = fold.learn.iter().filter(|&&row| rows.label[row as usize] == 1.0).count();
+        fold.judge.len() >= ROWS && positive >= ROWS && fold.learn.len() - positive >= ROWS
+    });
+    (folds, by_time)
+}
+
+/// The place of each group in order of first sight, and how many there are.
+fn groups_of(rows: &Rows, stretch: &[u32]) -> (HashMap<u32, usize>, usize) {
+    let mut place = HashMap::new();
+    for &row in stretch {
+        let next = place.len();
+        place.entry(rows.group[row as usize]).or_insert(next);
+    }
+    let n = place.len();
+    (place, n)
+}
