@@ -14,7 +14,7 @@ pub struct Documented {
 }
 
 /// Every table that no SQL file makes.
-pub const TABLES: &[Documented] = &[EVENTS, REJECTS, ITEMS, CLOCK, EVENT_TYPES, SESSION_TABLES, SESSION_COLUMNS];
+pub const TABLES: &[Documented] = &[EVENTS, REJECTS, ITEMS, CLOCK, SESSION_TABLES, SESSION_COLUMNS];
 
 const EVENTS: Documented = Documented {
     table: "staging.events",
@@ -167,15 +167,6 @@ const CLOCK: Documented = Documented {
     table: "session.clock",
     head: "One row: the time that this session takes for now.",
     columns: &[("now", "`--now`, else the time at which the session was opened, UTC.")],
-};
-
-const EVENT_TYPES: Documented = Documented {
-    table: "session.event_types",
-    head: "One row per event type of the contract. Key: type.",
-    columns: &[
-        ("type", "Event type."),
-        ("rank", "Its place among events of one microsecond, from 0: what causes comes before what follows."),
-    ],
 };
 
 const SESSION_TABLES: Documented = Documented {
