@@ -59,6 +59,8 @@ pub(super) struct Collector<'a> {
     last: usize,
     bytes: usize,
     doubtful_bytes: usize,
+    /// The largest row since rows were last written.
+    largest: usize,
     rejects: Vec<Reject>,
     reject_bytes: usize,
     pub(super) read: u64,
@@ -94,6 +96,7 @@ impl<'a> Collector<'a> {
             last: 0,
             bytes: 0,
             doubtful_bytes: 0,
+            largest: 0,
             rejects: Vec::new(),
             reject_bytes: 0,
             read: 0,
@@ -270,6 +273,7 @@ impl<'a> Collector<'a> {
         }
         let added = rows.bytes() - before;
         self.bytes += added;
+        self.largest = self.largest.max(added);
         if is_doubtful {
             self.doubtful_bytes += added;
         }
@@ -307,9 +311,11 @@ impl<'a> Collector<'a> {
         if self.doubtful_bytes > self.shared.row_bytes / 4 {
             self.decide()?;
         }
-        if self.bytes <= self.shared.row_bytes {
+        // Another row like the largest must fit, too: one event may have megabytes.
+        if self.bytes + self.largest <= self.shared.row_bytes {
             return Ok(());
         }
+        self.largest = 0;
         self.decide()?;
         // The days with the most rows make the best files.
         let mut sizes: Vec<(usize, usize)> =

@@ -71,9 +71,11 @@ impl Lake {
         if !changes.removed.is_empty() {
             return Ok(Err("events were removed or changed".to_owned()));
         }
+        if !staging.have(&changes.added) {
+            return Ok(Err("a compaction has mixed new events with others".to_owned()));
+        }
         let event_days = changes.days();
-        let files: Option<Vec<String>> =
-            staging.have(&changes.added).then(|| changes.added.iter().map(|(path, _)| path.clone()).collect());
+        let files: Option<Vec<String>> = Some(changes.added.iter().map(|(path, _)| path.clone()).collect());
         let is_new = |path: &String| files.as_ref().is_none_or(|files| files.contains(path));
         let of_days = event_days.iter().filter_map(|day| staging.by_day.get(day)).flatten();
         let new_rows: u64 = of_days.filter(|part| is_new(&part.path)).map(|part| part.rows).sum();
