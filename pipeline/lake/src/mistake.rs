@@ -259,13 +259,14 @@ mod tests {
 
     #[test]
     fn a_mistake_in_one_of_our_files_is_shown_in_that_file() {
-        let field = Box::new(Column::from_qualified_name("payload"));
-        let error = SchemaError::FieldNotFound { field, valid_fields: vec![Column::from_qualified_name("t.payloads")] };
+        let field = Box::new(Column::from_qualified_name("trace_id"));
+        let error =
+            SchemaError::FieldNotFound { field, valid_fields: vec![Column::from_qualified_name("t.trace_ids")] };
         let error = DataFusionError::SchemaError(Box::new(error), Box::new(None));
         let error = crate::LakeError::sql("sql/traces/events.sql")(error);
         let shown = std::error::Error::source(&error).unwrap().to_string();
         assert!(shown.contains("at sql/traces/events.sql:") && shown.contains("^^^^^^^"), "{shown}");
         let crate::LakeError::Sql { source, .. } = error else { panic!("another error") };
-        assert_eq!(source.hint.as_deref(), Some("did you mean t.payloads?"));
+        assert_eq!(source.hint.as_deref(), Some("did you mean t.trace_ids?"));
     }
 }
