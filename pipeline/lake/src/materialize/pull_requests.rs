@@ -71,11 +71,9 @@ impl Lake {
         if !changes.removed.is_empty() {
             return Ok(Err("events were removed or changed".to_owned()));
         }
-        if !staging.have(&changes.added) {
-            return Ok(Err("a compaction has mixed new events with others".to_owned()));
-        }
         let event_days = changes.days();
-        let files: Option<Vec<String>> = Some(changes.added.iter().map(|(path, _)| path.clone()).collect());
+        let files: Option<Vec<String>> =
+            staging.have(&changes.added).then(|| changes.added.iter().map(|(path, _)| path.clone()).collect());
         let is_new = |path: &String| files.as_ref().is_none_or(|files| files.contains(path));
         let of_days = event_days.iter().filter_map(|day| staging.by_day.get(day)).flatten();
         let new_rows: u64 = of_days.filter(|part| is_new(&part.path)).map(|part| part.rows).sum();
@@ -125,9 +123,12 @@ impl Lake {
             &["event_id", "pr_id", "link_rule", "ts", "type", "event_date"],
             &["pr_id", "event_id", "seq", "link_rule", "trace_date"],
         ];
-        let link_days =
-            texts(&now, "select distinct cast(event_date as varchar) from session.before where link_rule <> 'number'")
-                .await?;
+        let link_days = texts(
+            &now,
+            "select distinct cast(event_date as varchar) from session.old_events
+                 where link_rule <> 'number' and pr_id in (select pr_id from session.touched)",
+        )
+        .await?;
         let days = [&touched.trace_days, &link_days, &touched.trace_days];
         let partitions = ["trace_date", "event_date", "trace_date"];
         let mut written = Vec::new();
