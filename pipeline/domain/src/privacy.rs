@@ -4,14 +4,17 @@
 //! a field, an e-mail address or a mention spelled the same way. Secrets and home-directory names are masked. A person
 //! who was erased is not even a hash any more.
 //!
-//! `fields` knows field names, `rules` what is masked in text, `filter` which texts need no rule, `broken` what to do
-//! with lines that are no JSON, `entries` what a JSON text holds that its value does not show.
+//! `fields` knows field names, `rules` what is masked in text, `people` and `secrets` what is one and what only looks like
+//! one, `filter` which texts need no rule, `broken` what to do with lines that are no JSON, `entries` what a JSON text holds
+//! that its value does not show.
 
 mod broken;
 mod entries;
 mod fields;
 mod filter;
+mod people;
 mod rules;
+mod secrets;
 
 pub(crate) use fields::is_actor_field;
 pub use fields::{is_person_field, is_secret_field};
@@ -75,7 +78,7 @@ impl Privacy {
     /// as the same person.
     pub fn person(&self, name: &str) -> String {
         let name = name.trim();
-        if rules::is_hash(name) { name.to_owned() } else { format!("u-{}", self.hash(name, 12)) }
+        if people::is_hash(name) { name.to_owned() } else { format!("u-{}", self.hash(name, 12)) }
     }
 
     /// A key for another purpose, from which the owner's key cannot be found.

@@ -16,6 +16,7 @@ mod ingest;
 #[allow(clippy::module_inception)] // the crate is about the lake, and this is it
 mod lake;
 mod materialize;
+mod memory;
 mod mistake;
 mod model;
 mod parquet_file;

@@ -6,6 +6,7 @@
 
 mod bounded;
 mod cells;
+mod columns;
 mod files;
 mod grid;
 mod parameters;

@@ -5,6 +5,7 @@ use crate::columns::{events_schema, rejects_schema, timestamp_type};
 use crate::documentation;
 use crate::error::LakeError;
 use crate::lake::Lake;
+use crate::memory::SharedMemory;
 use crate::model::{self, SqlFile};
 use crate::query::{Yielding, bound_functions};
 use crate::table::{self, TableName};
@@ -15,7 +16,6 @@ use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -57,7 +57,7 @@ impl Lake {
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = view.memory_bytes {
             // Each operator that can spill gets its share, so that one does not starve the others into failing.
-            runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+            runtime = runtime.with_memory_pool(Arc::new(SharedMemory::new(bytes)));
         }
         let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?)?;
         let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
@@ -174,7 +174,7 @@ impl Session {
     /// An engine with the same tables that sorts and groups in so many bytes, and beyond them in temporary files.
     pub(crate) async fn within(&self, memory_bytes: usize) -> Result<SessionContext, LakeError> {
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_memory_pool(Arc::new(SharedMemory::new(memory_bytes)))
             .build_arc();
         self.scoped_in(runtime.map_err(LakeError::sql("the engine"))?, &[]).await
     }

@@ -1,6 +1,7 @@
 //! Lines that are no JSON, but were meant to be: people and secrets by the name of their field.
 
-use super::rules::{is_hash, value_at};
+use super::people::is_hash;
+use super::secrets::value_at;
 use super::{MASK, Privacy, is_person_field, is_secret_field};
 use regex::Regex;
 use std::borrow::Cow;

@@ -3,15 +3,13 @@
 use crate::error::LakeError;
 use crate::query::Query;
 use crate::query::cells::texts;
+use crate::query::columns::ColumnsWriter;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{Writer as JsonWriter, WriterBuilder as JsonBuilder};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -44,7 +42,7 @@ enum Inner<'a> {
     Json(Box<JsonWriter<Vec<u8>, JsonArray>>, Out<'a>),
     Ndjson(Box<JsonWriter<Out<'a>, LineDelimited>>),
     Csv(Box<arrow::csv::Writer<Out<'a>>>),
-    Parquet(Box<ArrowWriter<Out<'a>>>),
+    Parquet(Box<ColumnsWriter<Out<'a>>>),
 }
 
 impl Query {
@@ -86,12 +84,7 @@ impl OutputFormat {
             Self::Ndjson => Inner::Ndjson(Box::new(json().build::<_, LineDelimited>(out))),
             Self::Csv => Inner::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out))),
             Self::Parquet => {
-                // A row group is held until it is full.
-                let properties = WriterProperties::builder()
-                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
-                    .set_max_row_group_row_count(Some(128 * 1024))
-                    .build();
-                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties));
+                let writer = ColumnsWriter::new(out, schema.clone());
                 Inner::Parquet(Box::new(writer.map_err(|e| LakeError::Format(self.name(), e.into()))?))
             }
         };
@@ -149,7 +142,7 @@ impl RowsWriter<'_> {
             }
             Inner::Csv(_) => {}
             Inner::Parquet(writer) => {
-                writer.finish().map(|_| ()).map_err(|e| LakeError::Format(name, e.into()))?;
+                writer.finish().map_err(|e| LakeError::Format(name, e.into()))?;
             }
         }
         Ok(self.rows)

@@ -4,6 +4,7 @@ use crate::ingest::arrays::Columns;
 use crate::ingest::rows::EVENT_DATE;
 use arrow::array::ArrayRef;
 use domain::event::read_native;
+use domain::fields::Kind as Type;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
