@@ -13,19 +13,19 @@ import random
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-FROM = datetime(2026, 10, 1, tzinfo=timezone.utc)
-UNTIL = datetime(2026, 11, 1, tzinfo=timezone.utc)
+FROM = datetime(2026, 10, 22, tzinfo=timezone.utc)
+UNTIL = datetime(2026, 11, 21, tzinfo=timezone.utc)
 STEP = timedelta(minutes=10)
 ENV = "acme-dev"
 MIB = 1 << 20
 GIB = 1 << 30
 
 # People resized two services on this morning; the team's verdicts on it are among the events.
-RESIZED = datetime(2026, 10, 6, 6, tzinfo=timezone.utc)
-PLAN = "p20261006T060000Z-3f9c2a10"
+RESIZED = datetime(2026, 10, 27, 6, tzinfo=timezone.utc)
+PLAN = "p20261027T060000Z-3f9c2a10"
 
 # A new version of the api was rolled out under double traffic.
-DEPLOYED = (datetime(2026, 10, 14, 13, tzinfo=timezone.utc), datetime(2026, 10, 14, 17, tzinfo=timezone.utc))
+DEPLOYED = (datetime(2026, 11, 4, 13, tzinfo=timezone.utc), datetime(2026, 11, 4, 17, tzinfo=timezone.utc))
 
 LIMITS = {  # cores, bytes; the same as in compose/compose.yaml
     "web": (4.0, 8 * GIB),
@@ -367,13 +367,13 @@ def story(month):
     def at(text):
         return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
-    month.add(at("2026-10-12T09:30:00"), "schedule", {
-        "event_id": "deploy-api-2026-10-14", "event_type": "deployment", "start_time": stamp(DEPLOYED[0]),
+    month.add(at("2026-11-02T09:30:00"), "schedule", {
+        "event_id": "deploy-api-2026-11-04", "event_type": "deployment", "start_time": stamp(DEPLOYED[0]),
         "end_time": stamp(DEPLOYED[1]), "details": {"scale": 1.6, "version": "2.4.0"},
     }, environment=ENV, resource=f"{ENV}/api")
-    month.add(at("2026-10-30T15:10:00"), "schedule", {
-        "event_id": "load-api-2026-11-01", "event_type": "load", "start_time": "2026-11-01T09:00:00Z",
-        "end_time": "2026-11-01T12:00:00Z", "details": {"scale": 1.5, "why": "load test before the sale"},
+    month.add(at("2026-11-20T15:10:00"), "schedule", {
+        "event_id": "load-api-2026-11-22", "event_type": "load", "start_time": "2026-11-22T09:00:00Z",
+        "end_time": "2026-11-22T12:00:00Z", "details": {"scale": 1.5, "why": "load test before the sale"},
     }, environment=ENV, resource=f"{ENV}/api")
     items = [
         ("1", "api", {"cpu_cores": 2.0, "memory_bytes": GIB}, {"cpu_cores": 1.5, "memory_bytes": GIB}),
@@ -384,11 +384,11 @@ def story(month):
             "plan_id": PLAN, "item_id": f"3f9c2a10-{number}", "action": "resize", "before": before, "after": after,
             "result": "applied"}, environment=ENV, resource=f"{ENV}/{service}")
     for when, who, number, service, verdict, note in [
-        ("2026-10-06T12:05:00", "dev-3", "1", "api", "slowed-down", "test runs before lunch take half as long again"),
-        ("2026-10-07T15:40:00", "dev-1", "1", "api", "slowed-down", "same here in the afternoon"),
-        ("2026-10-08T09:12:00", "dev-5", "2", "cache", "neutral", None),
-        ("2026-10-09T16:30:00", "dev-2", "2", "cache", "helpful", "no difference felt, two GiB back"),
-        ("2026-10-15T10:20:00", "dev-4", "1", "api", "slowed-down", "rollout day was the worst"),
+        ("2026-10-27T12:05:00", "dev-3", "1", "api", "slowed-down", "test runs before lunch take half as long again"),
+        ("2026-10-28T15:40:00", "dev-1", "1", "api", "slowed-down", "same here in the afternoon"),
+        ("2026-10-29T09:12:00", "dev-5", "2", "cache", "neutral", None),
+        ("2026-10-30T16:30:00", "dev-2", "2", "cache", "helpful", "no difference felt, two GiB back"),
+        ("2026-11-05T10:20:00", "dev-4", "1", "api", "slowed-down", "rollout day was the worst"),
     ]:
         payload = {"item_id": f"3f9c2a10-{number}", "verdict": verdict, "note": note}
         month.add(at(when), "feedback", {k: v for k, v in payload.items() if v is not None},
@@ -418,13 +418,13 @@ def main():
     starts = []
     for nth in range(60):
         repo = REPOS[nth % 3]
-        at = FROM + timedelta(days=month.rng.uniform(0.3, 29.6))
+        at = FROM + timedelta(days=month.rng.uniform(0.3, 28.6))
         if at.weekday() > 4:
             at -= timedelta(days=2)  # or Mondays would get three days of starts
         starts.append((month.work(max(at, FROM), 1), nth, repo))
     for at, nth, repo in sorted(starts, key=lambda start: start[0]):
         month.pull_request(repo, at, nth)
-    for day in range(31):  # the nightly build of each main branch
+    for day in range((UNTIL - FROM).days):  # the nightly build of each main branch
         for repo in REPOS:
             at = FROM + timedelta(days=day, hours=2, minutes=10 + 7 * REPOS.index(repo))
             quiet = {"jobs": 3, "commits": 1, "team_size": 6, "src_churn": 0, "test_churn": 0, "files_changed": 0,

@@ -6,7 +6,7 @@ use crate::program::{Place, checkout, end};
 fn the_nightly_job_makes_a_plan_and_approves_nothing() {
     let place = Place::new();
     let job = checkout().join("jobs/nightly.toml").display().to_string();
-    let mut command = place.command(&["--json", "--now", "2026-11-01T00:00:00Z", "run", &job]);
+    let mut command = place.command(&["--json", "--now", "2026-11-22T00:00:00Z", "run", &job]);
     command.env("PIPELINE_DUMPS", checkout().join("data-samples/team"));
     let ended = end(command);
     assert_eq!(ended.code, 0, "{}", ended.err);
@@ -26,13 +26,13 @@ fn the_nightly_job_makes_a_plan_and_approves_nothing() {
     let row = &inventory[0];
     assert_eq!((row["n"].as_u64(), row["r"].as_u64(), row["crossed"].as_u64()), (Some(120), Some(5), Some(0)));
     assert!(row["low"].as_f64().unwrap() >= 0.0 && row["high"].as_f64().unwrap() <= 1.0);
-    assert_eq!(row["scheduled"], 3, "the load test of November 1st, 9 to 12");
+    assert_eq!(row["scheduled"], 3, "the load test of November 22nd, 9 to 12");
     for model in ["build-time", "contention"] {
         let version = std::fs::read_dir(place.path(&format!("lake/models/{model}"))).unwrap().next().unwrap().unwrap();
         let folder = if version.path().is_dir() {
             version.path()
         } else {
-            place.path(&format!("lake/models/{model}/20261101T000000Z"))
+            place.path(&format!("lake/models/{model}/20261122T000000Z"))
         };
         assert!(folder.join("model").exists() && folder.join("card.json").exists());
     }
@@ -71,9 +71,9 @@ fn the_same_clock_data_and_seed_give_the_same_models() {
         let place = Place::new();
         place.json(&["ingest", &checkout().join("data-samples/team").display().to_string()]);
         place.json(&["materialize"]);
-        place.json(&["--now", "2026-11-01T00:00:00Z", "train"]);
+        place.json(&["--now", "2026-11-22T00:00:00Z", "train"]);
         ["build-time", "contention"]
-            .map(|m| std::fs::read(place.path(&format!("lake/models/{m}/20261101T000000Z/model"))).unwrap())
+            .map(|m| std::fs::read(place.path(&format!("lake/models/{m}/20261122T000000Z/model"))).unwrap())
     };
     assert!(train() == train());
 }

@@ -28,7 +28,7 @@ fn duckdb_polars_and_deltalake_see_the_rows_that_sql_sees() {
         &sample("tests/sql/marts/pr_metrics/given"),
     ]);
     place.json(&["materialize"]);
-    place.json(&["--now", "2026-11-01T00:00:00Z", "shadow", "--horizon", "6h"]);
+    place.json(&["--now", "2026-11-22T00:00:00Z", "shadow", "--horizon", "6h"]);
     let seen = same("more events, rebuilt tables and a forecast", false);
     assert!(seen.contains("predictions.shadow_inventory: ") && !seen.contains("marts.runs: 0 rows"), "{seen}");
 

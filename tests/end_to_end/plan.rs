@@ -3,7 +3,7 @@
 use crate::program::{Place, checkout};
 use serde_json::Value;
 
-const NOW: &str = "2026-11-01T00:00:00Z";
+const NOW: &str = "2026-11-22T00:00:00Z";
 
 /// A lake with the sample usage and a Compose file beside it.
 fn place() -> Place {
@@ -74,7 +74,7 @@ fn an_edited_stale_or_expired_plan_is_refused_and_nothing_is_written() {
     place.write("plan.json", good.replacen("\"cpu_cores\": ", "\"cpu_cores\": 1", 1));
     refused(&["--now", NOW, "approve", "plan.json"], "digest does not match");
     place.write("plan.json", &good);
-    refused(&["--now", "2026-12-24T00:00:00Z", "approve", "plan.json"], "expired");
+    refused(&["--now", "2027-01-14T00:00:00Z", "approve", "plan.json"], "expired");
     place.json(&["--now", NOW, "approve", "plan.json"]);
     place.write("plan.json", good.replacen("starved", "hungry", 1));
     refused(&["--now", NOW, "apply", "plan.json"], "digest does not match");
@@ -129,7 +129,7 @@ fn what_cannot_be_written_down_is_not_done() {
     place.json(&["--now", NOW, "apply", "plan.json"]);
     // As if a kill had come between the events and the ledger line: told again, nothing is doubled.
     std::fs::remove_file(place.path("lake/journal/ledger/00000003.json")).unwrap();
-    place.json(&["--now", "2026-11-01T01:00:00Z", "apply", "plan.json"]);
+    place.json(&["--now", "2026-11-22T01:00:00Z", "apply", "plan.json"]);
     let twice =
         place.sql("select item_id from staging.events where type = 'adjustment' group by item_id having count(*) > 1");
     assert!(twice.is_empty(), "{twice:?}");
@@ -140,7 +140,7 @@ fn a_plan_made_in_the_past_knows_nothing_of_later_forecasts_and_models() {
     let place = place();
     place.json(&["ingest", &checkout().join("data-samples/team/activity.ndjson.gz").display().to_string()]);
     place.json(&["materialize"]);
-    let then = ["--now", "2026-10-15T00:00:00Z", "plan", "-o", "then.json"];
+    let then = ["--now", "2026-11-05T00:00:00Z", "plan", "-o", "then.json"];
     let before = place.json(&then);
     place.json(&["--now", NOW, "train"]);
     place.json(&["--now", NOW, "shadow"]);
@@ -159,12 +159,12 @@ fn a_plan_made_in_the_past_knows_nothing_of_later_forecasts_and_models() {
 #[test]
 fn a_verdict_becomes_a_label() {
     let place = place();
-    let plan = place.json(&["--now", "2026-10-20T12:00:00Z", "plan", "-o", "plan.json", "--target", "compose.yaml"]);
-    place.json(&["--now", "2026-10-20T12:00:00Z", "approve", "plan.json"]);
-    place.json(&["--now", "2026-10-20T12:00:00Z", "apply", "plan.json"]);
+    let plan = place.json(&["--now", "2026-11-10T12:00:00Z", "plan", "-o", "plan.json", "--target", "compose.yaml"]);
+    place.json(&["--now", "2026-11-10T12:00:00Z", "approve", "plan.json"]);
+    place.json(&["--now", "2026-11-10T12:00:00Z", "apply", "plan.json"]);
     let item = plan["items"][0]["id"].as_str().unwrap();
     assert_eq!(place.run(&["feedback", "no-such-item", "helpful"]).code, 1);
-    place.json(&["--now", "2026-10-21T12:00:00Z", "feedback", item, "slowed-down", "--note", "builds crawl"]);
+    place.json(&["--now", "2026-11-11T12:00:00Z", "feedback", item, "slowed-down", "--note", "builds crawl"]);
     place.json(&["materialize"]);
     let train = place.json(&["--now", NOW, "train", "contention"]);
     let labels = &train["models"][0]["labels"];

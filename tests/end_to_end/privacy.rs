@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::Stdio;
 use std::time::Duration;
 
-const NOW: &str = "2026-11-01T00:00:00Z";
+const NOW: &str = "2026-11-22T00:00:00Z";
 
 /// What ann did, in three forms, and what others say about her.
 const HERS: &str = r#"{"ts":"2026-10-01T00:00:00Z","type":"edit","repo":"o/r","pr":1,"developer":"ann","payload":{"file":"a.rs"}}

@@ -121,7 +121,7 @@ fn once_is_one_sample_of_each_and_a_plan_says_how_often() {
     let sample = crate::program::checkout().join("data-samples/team").display().to_string();
     place.ingest(&[&sample]);
     place.json(&["materialize"]);
-    place.json(&["--now", "2026-11-01T00:00:00Z", "shadow", "--gather-plan", "gather.json"]);
+    place.json(&["--now", "2026-11-22T00:00:00Z", "shadow", "--gather-plan", "gather.json"]);
     let mut plan: Value = serde_json::from_str(&place.read("gather.json")).unwrap();
     let resources = plan["resources"].as_object().unwrap();
     assert_eq!(resources.len(), 5, "{plan}");
@@ -129,8 +129,8 @@ fn once_is_one_sample_of_each_and_a_plan_says_how_often() {
     assert!((5.0..=60.0).contains(&api["interval_s"].as_f64().unwrap()), "{api}");
     let windows = api["windows"].as_array().unwrap();
     let event = windows.iter().find(|window| window["schedule_event_id"].is_string()).unwrap();
-    assert!(event["from"].as_str().unwrap() <= "2026-11-01T08:30:00Z", "half an hour before 9:00: {event}");
-    assert!(event["to"].as_str().unwrap() >= "2026-11-01T12:00:00Z", "{event}");
+    assert!(event["from"].as_str().unwrap() <= "2026-11-22T08:30:00Z", "half an hour before 9:00: {event}");
+    assert!(event["to"].as_str().unwrap() >= "2026-11-22T12:00:00Z", "{event}");
     // The same rows for what runs here and now: one calmly, one in the window of an event.
     let seldom = serde_json::json!({"interval_s": 60.0, "confidence": 0.9, "targets": [], "windows": []});
     let mut awaited = seldom.clone();
