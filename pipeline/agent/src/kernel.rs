@@ -83,10 +83,10 @@ impl Kernel {
             cpu.iter().filter_map(|dir| Some((cpu_limit(dir)?, dir))).min_by(|(a, _), (b, _)| a.total_cmp(b));
         // The root group is the machine; only it has no type.
         let own = self.groups("").into_iter().next().filter(|dir| dir.join("cgroup.type").exists());
-        let stalled = own.map(|dir| stalled_us(|what| dir.join(format!("{what}.pressure"))));
+        let stalled = own.map(|dir| stalled_us("some", |what| dir.join(format!("{what}.pressure"))));
         let (stalled_us, scope) = match stalled {
             Some(stalled) if stalled.iter().any(Option::is_some) => (stalled, Scope::Group),
-            _ => (stalled_us(|what| self.root.join("proc/pressure").join(what)), Scope::Machine),
+            _ => (stalled_us("some", |what| self.root.join("proc/pressure").join(what)), Scope::Machine),
         };
         Reading {
             stalled_us,
@@ -165,11 +165,12 @@ pub(crate) fn text(path: &Path) -> Option<String> {
     Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-pub(crate) fn stalled_us(path: impl Fn(&str) -> PathBuf) -> [Option<u64>; 3] {
+/// Microseconds of stalls on CPU, memory, I/O: of `some` task, or of all (`full`).
+pub(crate) fn stalled_us(whose: &str, path: impl Fn(&str) -> PathBuf) -> [Option<u64>; 3] {
     ["cpu", "memory", "io"].map(|what| {
         let text = text(&path(what))?;
-        let some = text.lines().find(|line| line.starts_with("some "))?;
-        some.split_once("total=")?.1.trim().parse().ok()
+        let line = text.lines().find(|line| line.starts_with(whose))?;
+        line.split_once("total=")?.1.trim().parse().ok()
     })
 }
 

@@ -3,6 +3,7 @@
 //! Sources: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, scheduler/sched-bwc.rst, accounting/psi.rst
 //! of the kernel. The working set is usage less inactive file pages, as in cAdvisor and `docker stats`.
 
+use crate::kernel::{keyed, number, oom_kills, stalled_us};
 use bollard::models::{ContainerBlkioStatEntry, ContainerStatsResponse};
 use std::collections::HashMap;
 use std::fs;
@@ -150,36 +151,26 @@ impl Group {
     pub(super) fn read(&self) -> Counters {
         let mut counters = Counters::default();
         if let Some(dir) = &self.unified {
-            let cpu = keyed(&dir.join("cpu.stat"));
-            let of = |name: &str| cpu.get(name).copied();
-            counters.cpu_ns = self.account.is_none().then(|| of("usage_usec").map(|us| us * 1000)).flatten();
-            (counters.periods, counters.throttled) = (of("nr_periods"), of("nr_throttled"));
-            let inactive = keyed(&dir.join("memory.stat")).get("inactive_file").copied().unwrap_or(0);
-            counters.memory_bytes = number(&dir.join("memory.current")).map(|bytes| bytes.saturating_sub(inactive));
+            let cpu = dir.join("cpu.stat");
+            counters.cpu_ns = self.account.is_none().then(|| keyed(&cpu, "usage_usec").map(|us| us * 1000)).flatten();
+            (counters.periods, counters.throttled) = (keyed(&cpu, "nr_periods"), keyed(&cpu, "nr_throttled"));
+            counters.memory_bytes = working_set(dir, "memory.current", "inactive_file");
             counters.highest_bytes = number(&dir.join("memory.peak"));
-            counters.oom_kills = keyed(&dir.join("memory.events")).get("oom_kill").copied();
-            for (i, what) in ["cpu", "memory", "io"].into_iter().enumerate() {
-                let text = fs::read_to_string(dir.join(format!("{what}.pressure"))).unwrap_or_default();
-                for (j, kind) in ["some ", "full "].into_iter().enumerate() {
-                    let line = text.lines().find_map(|line| line.strip_prefix(kind));
-                    counters.stalls_us[2 * i + j] =
-                        line.and_then(|line| line.split_once("total=")?.1.trim().parse().ok());
-                }
-            }
+            counters.oom_kills = oom_kills(dir);
+            let stalls = ["some", "full"].map(|whose| stalled_us(whose, |what| dir.join(format!("{what}.pressure"))));
+            counters.stalls_us = std::array::from_fn(|at| stalls[at % 2][at / 2]);
         }
         if let Some(dir) = &self.account {
             counters.cpu_ns = number(&dir.join("cpuacct.usage"));
         }
         if let Some(dir) = &self.cpu {
-            let cpu = keyed(&dir.join("cpu.stat"));
-            (counters.periods, counters.throttled) = (cpu.get("nr_periods").copied(), cpu.get("nr_throttled").copied());
+            let cpu = dir.join("cpu.stat");
+            (counters.periods, counters.throttled) = (keyed(&cpu, "nr_periods"), keyed(&cpu, "nr_throttled"));
         }
         if let Some(dir) = &self.memory {
-            let inactive = keyed(&dir.join("memory.stat")).get("total_inactive_file").copied().unwrap_or(0);
-            counters.memory_bytes =
-                number(&dir.join("memory.usage_in_bytes")).map(|bytes| bytes.saturating_sub(inactive));
+            counters.memory_bytes = working_set(dir, "memory.usage_in_bytes", "total_inactive_file");
             counters.highest_bytes = number(&dir.join("memory.max_usage_in_bytes"));
-            counters.oom_kills = keyed(&dir.join("memory.oom_control")).get("oom_kill").copied();
+            counters.oom_kills = oom_kills(dir);
         }
         counters
     }
@@ -254,14 +245,10 @@ impl Processes {
     }
 }
 
-fn number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-fn keyed(path: &Path) -> HashMap<String, u64> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.filter_map(|(key, value)| Some((key.to_owned(), value.trim().parse().ok()?))).collect()
+/// What is charged less the file pages that the kernel takes back first.
+fn working_set(dir: &Path, usage: &str, inactive: &str) -> Option<u64> {
+    let bytes: u64 = number(&dir.join(usage))?;
+    Some(bytes.saturating_sub(keyed(&dir.join("memory.stat"), inactive).unwrap_or(0)))
 }
 
 #[cfg(test)]

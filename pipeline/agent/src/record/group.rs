@@ -96,7 +96,7 @@ impl OwnGroup {
     /// Stalls of these processes since the group was made, in microseconds.
     pub(crate) fn stalled_us(&self) -> [Option<u64>; 3] {
         let Some(own) = &self.unified else { return [None; 3] };
-        kernel::stalled_us(|what| own.join(format!("{what}.pressure")))
+        kernel::stalled_us("some", |what| own.join(format!("{what}.pressure")))
     }
 }
 

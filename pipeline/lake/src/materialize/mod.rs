@@ -61,7 +61,11 @@ impl Work {
                 (Some(first), Some(last)) => format!("{} days changed, {first} to {last}", days.len()),
                 _ => "nothing in it changed".to_owned(),
             },
-            Self::PullRequests(touched) => format!("{} pull requests have new events", touched.count),
+            Self::PullRequests(touched) => match touched.count {
+                0 => "the new events are of no pull request".to_owned(),
+                1 => "one pull request has new events".to_owned(),
+                count => format!("{count} pull requests have new events"),
+            },
         }
     }
 }
