@@ -1,8 +1,8 @@
 """Records real builds in containers whose processor, memory, disk or neighbours are limited, beside free twins.
 
-    python3 record.py --work DIR --pipeline BIN prepare                  # sources; needs the network
-    python3 record.py --work DIR --pipeline BIN [--until 14:30] record        # about an hour; goes on where it stopped
-    python3 record.py --work DIR table                                        # events.ndjson.gz and runs.csv, here
+    python3 record.py --work DIR --pipeline BIN prepare                  # system and sources; needs the network
+    python3 record.py --work DIR --pipeline BIN [--until 14:30] record   # about an hour; goes on where it stopped
+    python3 record.py --work DIR table                                   # events.ndjson.gz and runs.csv, here
 
 Needs root, debootstrap, dockerd, cargo, npm, node and pip; two cores: everything recorded runs on core 0, this script,
 the engine and the collector on core 1. What each run's constraint is, is written down before it starts.
@@ -20,85 +20,11 @@ import signal
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass
+
+from grid import BY_NAME, LEAD_S, NEIGHBOURS, PROJECTS, SEED, SETTINGS, TWINS_FIRST, Project, Setting
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = "gcc,g++,make,libc6-dev,pkg-config,perl,dpkg-dev,python3,python3-dev,python3-setuptools,openjdk-17-jdk-headless"
-SEED = 20261121
-TWINS_FIRST, TWINS = 3, 4
-LEAD_S = 4  # neighbours run this long before the build starts
-
-
-@dataclass
-class Project:
-    name: str
-    repo: str
-    language: str
-    source: tuple  # where from, and what
-    command: str
-    folder: str = "."
-
-
-CXX = "CXXFLAGS='-O2 -g -Iinclude'"
-PROJECTS = [
-    Project("lua", "lua/lua", "C", ("debian", "lua5.4"), "make -j2 linux-noreadline", "src"),
-    Project("lz4", "lz4/lz4", "C", ("debian", "lz4"), "make -j2 -C lib liblz4.a"),
-    Project("sqlite", "sqlite/sqlite", "C", ("sys-crate", "libsqlite3-sys", "=0.30.1", "sqlite3"),
-            "make sqlite3.o CFLAGS='-O0 -g -DSQLITE_ENABLE_FTS5'"),
-    Project("fmt", "fmtlib/fmt", "C++", ("debian", "fmtlib"), f"make -j2 src/format.o src/os.o {CXX}"),
-    Project("re2", "google/re2", "C++", ("debian", "re2"),
-            "make -j2 obj/re2/dfa.o obj/re2/parse.o obj/re2/re2.o obj/re2/regexp.o obj/re2/prog.o CXXFLAGS=-O1"),
-    Project("msgpack", "msgpack/msgpack-python", "Python", ("pypi", "msgpack==1.1.0"), "python3 setup.py build_ext"),
-    Project("networkx", "networkx/networkx", "Python", ("pypi", "networkx==3.3", "pytest==8.3.3"),
-            "python3 -m pytest -q networkx/algorithms/approximation"),
-    Project("tokio", "tokio-rs/tokio", "Rust", ("crate", "tokio", "=1.41.0", ["full"]), "cargo build --offline -p tokio"),
-    Project("regex", "rust-lang/regex", "Rust", ("crate", "regex-automata", "=0.4.8", []),
-            "cargo build --offline -p regex-automata"),
-    Project("syn", "dtolnay/syn", "Rust", ("crate", "syn", "=2.0.85", ["full", "extra-traits", "visit"]),
-            "cargo build --offline -p syn"),
-    Project("rxjs", "ReactiveX/rxjs", "TypeScript", ("npm", "rxjs@7.8.1", "typescript@5.6.3"),
-            "tsc -p src/tsconfig.esm.json --outDir /src/out", "node_modules/rxjs"),
-    Project("three", "mrdoob/three.js", "JavaScript", ("npm", "three@0.169.0", "terser@5.36.0"),
-            "terser build/three.module.js --compress --mangle --output three.min.js", "node_modules/three"),
-    Project("commons-lang", "apache/commons-lang", "Java", ("debian", "libcommons-lang3-java"),
-            "javac -encoding ISO-8859-1 -nowarn -d out @files"),
-]
-BY_NAME = {project.name: project for project in PROJECTS}
-
-
-@dataclass
-class Setting:
-    """What is imposed. Memory in shares of the twins' peak, the read limit in shares of a cold run's bytes a second."""
-    name: str
-    constraint: str = "none"
-    cpus: float | None = None
-    memory: float | None = None
-    reads: float | None = None
-    cold: bool = False
-    neighbours: tuple = ()
-
-
-SETTINGS = [Setting(f"twin-{n}") for n in range(1, TWINS + 1)] + [
-    Setting("cold", "io", cold=True),
-    Setting("cpu-0.7", "cpu", cpus=0.7), Setting("cpu-0.5", "cpu", cpus=0.5), Setting("cpu-0.3", "cpu", cpus=0.3),
-    *(Setting(f"memory-{share}", "memory", memory=share) for share in (0.9, 0.75, 0.6, 0.4)),
-    # Cold, so that the toolchain's pages are charged to the container too and fight with the compiler's own.
-    *(Setting(f"memory-{share}-cold", "memory", memory=share, cold=True) for share in (1.2, 1.0)),
-    Setting("hog", "neighbours", neighbours=("hog",)), Setting("two-hogs", "neighbours", neighbours=("hog", "hog")),
-    Setting("half-hog", "neighbours", neighbours=("half-hog",)), Setting("build", "neighbours", neighbours=("build",)),
-    Setting("paging", "neighbours", neighbours=("paging",)),
-    Setting("gentle", "neighbours", neighbours=("gentle",)),
-    Setting("roomy", "none", cpus=1.0, memory=2.0), Setting("memory-1.3", "memory", memory=1.3),
-    Setting("reads", "io", reads=1.0, cold=True),
-]
-SPIN = "while True: pass"
-NEIGHBOURS = {  # options of the container, and what it runs
-    "hog": ([], ["python3", "-c", SPIN]),
-    "half-hog": (["--cpus", "0.5"], ["python3", "-c", SPIN]),
-    "gentle": (["--cpus", "0.08"], ["python3", "-c", SPIN]),
-    # New pages all the time: zeroed by the kernel, streamed through the caches, given back.
-    "paging": ([], ["python3", "-c", "while True: bytearray(b'x') * (256 << 20)"]),
-}
 
 
 def run(*command, **options):
@@ -173,10 +99,11 @@ class Recorder:
 
     def from_debian(self, folder, package):
         """Upstream's own source, without Debian's changes."""
-        inside = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={self.work}/rootfs/proc", "chroot", self.work / "rootfs"]
+        root = self.work / "rootfs"
+        inside = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={root}/proc", "chroot", root]
         run(*inside, "sh", "-c", f"mkdir -p /sources/{package}; cd /sources/{package}; apt-get update -qq; "
             f"apt-get source -qq --download-only {package}")
-        (tarball,) = (self.work / "rootfs/sources" / package).glob("*.orig.tar.*z")
+        (tarball,) = (root / "sources" / package).glob("*.orig.tar.*z")
         run("tar", "-xf", tarball, "-C", folder, "--strip-components=1")
 
     def from_pypi(self, folder, package, *tools):
@@ -216,7 +143,8 @@ class Recorder:
 
     def options(self, source):
         """What all containers have in common: core 0, no network, the sources, the toolchains."""
-        return ["-v", f"{self.work}/rootfs/usr:/usr:ro", "--network", "none", "--cpuset-cpus", "0", "--cgroup-parent", "contention", "-v", f"{source}:/src", "-w", "/src",
+        return ["--network", "none", "--cpuset-cpus", "0", "--cgroup-parent", "contention", "-v", f"{source}:/src", "-w", "/src",
+                "-v", f"{self.work}/rootfs/usr:/usr:ro",
                 "-v", f"{self.work}/rust:/opt/rust:ro", "-v", f"{self.work}/cargo:/cargo", "-e", "CARGO_HOME=/cargo",
                 "-e", "CARGO_TARGET_DIR=/src/target", "-e", "PYTHONPATH=/src/.tools",
                 "-e", "PATH=/src/node_modules/.bin:/opt/rust/bin:/usr/local/bin:/usr/bin:/bin"]
@@ -226,8 +154,8 @@ class Recorder:
         temporary = self.work / "tmp" / name
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        pairs = {"pipeline.env": "contention", "pipeline.service": name} | ({"pipeline.repo": repo} if repo else {})
-        return ["--name", name, "-v", f"{temporary}:/tmp", *(word for key, value in pairs.items() for word in ("--label", f"{key}={value}"))]
+        labels = ["pipeline.env=contention", f"pipeline.service={name}"] + ([f"pipeline.repo={repo}"] if repo else [])
+        return ["--name", name, "-v", f"{temporary}:/tmp", *(word for label in labels for word in ("--label", label))]
 
     def page_cache(self, project, cold):
         """The system and the toolchain out of the page cache, or into it on our own account: never on the container's."""
@@ -266,7 +194,7 @@ class Recorder:
         if setting.reads:
             read = next(row for row in rows if row["setting"] == "cold")["read_bytes"]
             reads = int(setting.reads * read / statistics.median(row["duration_ms"] / 1000 for row in twins))
-        patience_s = max([45.0] + [6 * row["duration_ms"] / 1000 for row in twins])
+        patience_s = max([30.0] + [5 * row["duration_ms"] / 1000 for row in twins])
         return memory, reads, patience_s
 
     def record(self, project: Project, setting: Setting):
@@ -330,7 +258,7 @@ class Recorder:
         exit_code = measured.get("exit_code", exit_code)
         row = {"run": key, "project": project.name, "language": project.language} | imposed | {
             "started": mine["ts"] if mine else events[0]["ts"], "duration_ms": measured.get("duration_ms", round(took_s * 1000)),
-            "exit_code": exit_code, "oom_kills": oom_kills,
+            "cpu_ms": measured.get("cpu_ms"), "exit_code": exit_code, "oom_kills": oom_kills,
             "killed": "stopped" if stopped else "" if exit_code == 0 else "oom" if oom_kills else "failed",
             "event": bool(mine), "outside_core0": outside[0], "outside_core1": outside[1],
             "read_bytes": measured.get("io_read_bytes", 0),
@@ -375,8 +303,8 @@ class Recorder:
             beyond = row["ratio"] > 1.25 and (row["duration_ms"] > max(durations) or row["setting"].startswith("twin-"))
             row["label"] = "killed" if row["killed"] in ("oom", "failed") else "slowed" if beyond else "healthy"
         columns = ["run", "project", "language", "setting", "constraint", "cpu_limit_cores", "memory_limit_bytes",
-                   "read_limit_bytes_per_s", "cold_cache", "neighbours", "neighbour", "started", "duration_ms", "exit_code", "killed",
-                   "oom_kills", "event", "twins", "twin_median_ms", "twin_spread", "ratio", "label", "outside_core0", "outside_core1"]
+                   "read_limit_bytes_per_s", "cold_cache", "neighbours", "neighbour", "started", "duration_ms", "cpu_ms", "exit_code",
+                   "killed", "oom_kills", "event", "twins", "twin_median_ms", "twin_spread", "ratio", "label", "outside_core0", "outside_core1"]
         with open(HERE / "runs.csv", "w", newline="") as file:
             table = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
             table.writeheader()
