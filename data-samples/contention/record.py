@@ -237,8 +237,8 @@ class Recorder:
             exit_code = build.wait(patience_s)
         except subprocess.TimeoutExpired:
             stopped = True  # SIGTERM reaches the command by way of the recorder, which then still writes its event
-            self.docker("stop", "-t", "10", project.name, stdout=subprocess.DEVNULL)
-            exit_code = build.wait()
+            subprocess.run(["docker", "-H", self.socket, "stop", "-t", "10", project.name], capture_output=True)
+            exit_code = build.wait(60)
         took_s = time.time() - began
         outside = [round((b - a) / took_s, 3) for a, b in zip(before, cores())]
         time.sleep(0.2)
@@ -252,6 +252,8 @@ class Recorder:
         told = [json.loads(line) for line in dump.read_text().splitlines()] if dump.exists() else []
         used = [json.loads(line) for line in (self.work / "usage.ndjson").read_text().splitlines()]
         own = [event["payload"] for event in used if event.get("resource") == outer["resource"]]
+        if stopped and not told:
+            return None  # the engine never got as far as starting the command: again next time
         mine = next((event for event in told if event["type"] in ("command", "test")), None)
         measured = mine["payload"] if mine else {}
         oom_kills = max([measured.get("oom_kills", 0), sum(sample.get("oom_kills", 0) for sample in own)])
@@ -272,7 +274,7 @@ class Recorder:
     def rows(self):
         return [json.loads(path.read_text()) for path in self.raw.glob("*.json")]
 
-    def record_all(self, until):
+    def record_all(self, until, only):
         first, later = [], []
         for project in PROJECTS:
             for setting in SETTINGS:
@@ -284,10 +286,10 @@ class Recorder:
         for number, (project, setting) in enumerate(first + later, 1):
             if until and time.strftime("%H:%M") >= until:
                 return
-            if not (self.raw / f"{project.name}-{setting.name}.json").exists():
+            if setting.name.startswith(only) and not (self.raw / f"{project.name}-{setting.name}.json").exists():
                 row = self.record(project, setting)
-                print(number, row["run"], row["duration_ms"], row["exit_code"], row["killed"], row["oom_kills"],
-                      row["outside_core0"], row["outside_core1"], flush=True)
+                print(number, project.name, setting.name, *(row[name] for name in ("duration_ms", "exit_code", "killed")) if row
+                      else ("did not start",), flush=True)
 
     # ---- what is published
 
@@ -341,6 +343,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True, help="scratch: about 6 GB")
     parser.add_argument("--pipeline", type=pathlib.Path, help="the program")
     parser.add_argument("--until", help="start no run after this time of day")
+    parser.add_argument("--only", default="", help="settings that begin with this")
     arguments = parser.parse_args()
     recorder = Recorder(arguments.work.resolve(), arguments.pipeline and arguments.pipeline.resolve())
     if arguments.step == "table":
@@ -353,7 +356,7 @@ def main():
             recorder.prepare()
         else:
             recorder.make_image()
-            recorder.record_all(arguments.until)
+            recorder.record_all(arguments.until, arguments.only)
     finally:
         recorder.engine.terminate()
         recorder.engine.wait()
