@@ -48,6 +48,7 @@ class Recorder:
             group.mkdir(exist_ok=True)
             (group / "cpu.shares").write_text("65536")
         (group / "cgroup.procs").write_text(str(os.getpid()))
+        pathlib.Path("/sys/fs/cgroup/cpuacct/contention").mkdir(exist_ok=True)  # read before the first container makes it
         # The engine syncs the file system below its layers whenever a container goes: in memory that is nothing.
         if not (self.work / "docker").is_mount():
             (self.work / "docker").mkdir(exist_ok=True)
