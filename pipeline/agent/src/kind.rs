@@ -15,6 +15,7 @@ const ALONE: &[(&str, &[&str])] = &[
     ("lint", &["eslint", "ruff", "flake8", "mypy", "pylint", "black", "isort", "pyright", "prettier", "rustfmt"]),
     ("lint", &["shellcheck", "golangci-lint", "rubocop", "stylelint", "clang-tidy", "clang-format", "gofmt"]),
     ("build", &["cc", "gcc", "g++", "clang", "clang++", "rustc", "javac", "tsc", "webpack", "ninja", "meson"]),
+    ("build", &["rollup", "esbuild", "terser", "swc", "parcel"]),
     ("run", &["node", "python", "ruby", "java", "php", "uvicorn", "gunicorn", "flask", "psql", "redis-cli"]),
 ];
 
@@ -100,6 +101,9 @@ fn of(words: &[String]) -> (&'static str, String) {
             _ => of(&rest[flag + 1..]),
         };
     }
+    if program == "python" && rest.first().is_some_and(|script| script.ends_with("setup.py")) {
+        return (word(program, &rest[1..]).unwrap_or("run"), program.to_owned());
+    }
     let kind = lookup(ALONE, program)
         .unwrap_or_else(|| lookup(RUNNERS, program).map_or("other", |unknown| word(program, rest).unwrap_or(unknown)));
     (kind, program.to_owned())
@@ -116,7 +120,10 @@ fn of_line(line: &str) -> &'static str {
 /// The first word a runner knows, up to `--`.
 fn word(program: &str, rest: &[String]) -> Option<&'static str> {
     let scripts = matches!(program, "npm" | "yarn" | "pnpm" | "bun" | "deno");
-    rest.iter().take_while(|w| *w != "--").filter(|w| !w.starts_with(['-', '+'])).find_map(|text| {
+    // The folder of `make -C tests` is no target.
+    let is_folder = |at: usize| at > 0 && rest[at - 1] == "-C";
+    let words = rest.iter().take_while(|w| *w != "--").enumerate().filter(|(at, _)| !is_folder(*at));
+    words.map(|(_, word)| word).filter(|w| !w.starts_with(['-', '+'])).find_map(|text| {
         let stem = text.split([':', '-', '_', '.']).next().unwrap_or(text);
         match stem {
             "run" if scripts => None, // `npm run build` builds
@@ -148,6 +155,10 @@ mod tests {
     fn a_command_line_tells_what_it_is_for() {
         for (line, want) in [
             ("pytest -q", "test"),
+            ("npx rollup src/main.js -o out.js", "build"),
+            ("python3 setup.py build_ext -j2", "build"),
+            ("make -C tests", "build"),
+            ("make -C src test", "test"),
             ("/usr/bin/python3.11 -m pytest", "test"),
             ("python -m unittest", "test"),
             ("python manage.py", "run"),
