@@ -41,6 +41,9 @@ const WORDS: &[(&str, &[&str])] = &[
 /// Programs that only run the rest of the line.
 const WRAPPERS: &[&str] = &["sudo", "env", "time", "nice", "nohup", "npx", "xvfb-run", "stdbuf", "exec", "caffeinate"];
 
+/// The same, with words of their own before it: `timeout 60 make`, `taskset -c 1 cargo build`.
+const WRAPPERS_WITH_VALUES: &[&str] = &["timeout", "taskset", "ionice", "chrt", "cpulimit", "strace", "flock"];
+
 /// Wrappers of two words: `uv run pytest`.
 const WRAPPERS_RUN: &[&str] = &["uv", "poetry", "pipenv", "hatch", "pdm", "rye", "bundle"];
 
@@ -81,6 +84,13 @@ fn of(words: &[String]) -> (&'static str, String) {
     let (program, rest) = (name(&words[first]), &words[first + 1..]);
     if WRAPPERS.contains(&program) {
         return of(rest);
+    }
+    if WRAPPERS_WITH_VALUES.contains(&program) {
+        let known = |word: &&String| {
+            let name = name(word);
+            WRAPPERS.contains(&name) || lookup(ALONE, name).or_else(|| lookup(RUNNERS, name)).is_some()
+        };
+        return of(&rest[rest.iter().position(|word| known(&word)).unwrap_or(0).min(rest.len())..]);
     }
     if WRAPPERS_RUN.contains(&program) && rest.first().is_some_and(|w| w == "run" || w == "exec") {
         return of(&rest[1..]);
@@ -127,7 +137,8 @@ fn word(program: &str, rest: &[String]) -> Option<&'static str> {
         let stem = text.split([':', '-', '_', '.']).next().unwrap_or(text);
         match stem {
             "run" if scripts => None, // `npm run build` builds
-            "check" => Some(if program == "cargo" { "build" } else { "test" }),
+            "check" => Some(if program == "cargo" { BUILD } else { TEST }),
+            "test" | "t" if program == "cargo" && rest.iter().any(|word| word == "--no-run") => Some(BUILD),
             _ => lookup(WORDS, stem),
         }
     })
@@ -158,6 +169,10 @@ mod tests {
             ("npx rollup src/main.js -o out.js", "build"),
             ("python3 setup.py build_ext -j2", "build"),
             ("make -C tests", "build"),
+            ("taskset -c 1 nice cargo build -j1", "build"),
+            ("timeout 60 pytest", "test"),
+            ("timeout 60 ./program", "other"),
+            ("cargo test --no-run", "build"),
             ("make -C src test", "test"),
             ("/usr/bin/python3.11 -m pytest", "test"),
             ("python -m unittest", "test"),
