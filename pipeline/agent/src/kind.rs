@@ -90,7 +90,7 @@ fn of(words: &[String]) -> (&'static str, String) {
             let name = name(word);
             WRAPPERS.contains(&name) || lookup(ALONE, name).or_else(|| lookup(RUNNERS, name)).is_some()
         };
-        return of(&rest[rest.iter().position(|word| known(&word)).unwrap_or(0).min(rest.len())..]);
+        return of(&rest[rest.iter().position(|word| known(&word)).unwrap_or(0)..]);
     }
     if WRAPPERS_RUN.contains(&program) && rest.first().is_some_and(|w| w == "run" || w == "exec") {
         return of(&rest[1..]);
