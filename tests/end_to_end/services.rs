@@ -58,7 +58,8 @@ fn what_builds_need_is_learnt_and_judged_on_repositories_that_had_no_part_in_it(
 #[test]
 fn runs_at_which_nobody_looked_are_too_little() {
     let place = Place::new();
-    let run = r#"{"ts":"2026-10-01T00:00:00Z","type":"ci_run","repo":"acme/a","payload":{"run_id":1,"duration_ms":1000}}"#;
+    let run =
+        r#"{"ts":"2026-10-01T00:00:00Z","type":"ci_run","repo":"acme/a","payload":{"run_id":1,"duration_ms":1000}}"#;
     place.ingest(&[&place.write("run.ndjson", run)]);
     place.json(&["materialize"]);
     let ended = place.run(&[&NOW[..], &["train", "services"]].concat());

@@ -116,7 +116,9 @@ async fn holdout(
     let name = learner.name();
     let task = context.progress.task(&format!("evaluate {name}"));
     let began = Instant::now();
-    let held = learner.holdout(&rows, spec, share, args.per.unwrap_or(Per::Repo)).ok_or_else(|| usage("--holdout is for models of runs, --per project for services"))?;
+    let held = learner
+        .holdout(&rows, spec, share, args.per.unwrap_or(Per::Repo))
+        .ok_or_else(|| usage("--holdout is for models of runs, --per project for services"))?;
     let (evaluation, n_train) = held?;
     let seconds = began.elapsed().as_secs_f64();
     drop(task);

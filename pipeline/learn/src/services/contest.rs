@@ -35,7 +35,8 @@ pub(super) enum Choice {
 }
 
 impl Choice {
-    pub(super) const NAIVE: [Self; 4] = [Self::Popularity, Self::PopularityInRepository, Self::LastOfJob, Self::Nearest];
+    pub(super) const NAIVE: [Self; 4] =
+        [Self::Popularity, Self::PopularityInRepository, Self::LastOfJob, Self::Nearest];
     pub(super) const ALL: [Self; 7] = [
         Self::Popularity,
         Self::PopularityInRepository,

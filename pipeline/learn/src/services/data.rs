@@ -91,15 +91,22 @@ impl Data {
         let frame = Frame::read(path)?;
         let (run_id, repo) = (frame.texts(col::RUN_ID)?, frame.texts(col::REPO)?);
         let (started, known) = (frame.times(col::STARTED_AT)?, frame.times(col::KNOWN_AT)?);
-        let (command, workflow, job) = (frame.texts(col::COMMAND)?, frame.texts(col::WORKFLOW)?, frame.texts(col::JOB)?);
+        let (command, workflow, job) =
+            (frame.texts(col::COMMAND)?, frame.texts(col::WORKFLOW)?, frame.texts(col::JOB)?);
         let (paths, needs) = (frame.lists(col::PATHS)?, frame.lists(col::NEEDS)?);
         let (uncommitted, seen) = (frame.numbers(col::UNCOMMITTED)?, frame.numbers(col::SEEN)?);
         let stranger = frame.numbers(col::STRANGER)?;
-        let mut order: Vec<usize> =
-            (0..frame.rows()).filter(|&i| started[i].is_some() && known[i].is_some_and(|known| known <= until)).collect();
+        let mut order: Vec<usize> = (0..frame.rows())
+            .filter(|&i| started[i].is_some() && known[i].is_some_and(|known| known <= until))
+            .collect();
         order.sort_by(|&a, &b| (started[a], &run_id[a], &repo[a]).cmp(&(started[b], &run_id[b], &repo[b])));
-        let mut data =
-            Self { runs: Vec::new(), repos: Names::default(), things: Names::default(), bare: Vec::new(), signs: Names::default() };
+        let mut data = Self {
+            runs: Vec::new(),
+            repos: Names::default(),
+            things: Names::default(),
+            bare: Vec::new(),
+            signs: Names::default(),
+        };
         data.signs.of("all");
         // By name, so that equals are in an order that others can repeat.
         let things: BTreeSet<&String> = order.iter().flat_map(|&i| &needs[i]).collect();

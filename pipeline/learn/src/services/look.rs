@@ -185,9 +185,12 @@ impl<'a> Look<'a> {
             self.files.iter().map(|counts| draw(counts.of(thing), counts.needing(), task, by)).collect();
         let [repository, job, own_files] = self.of_repository(thing, task);
         let needs = |row: Option<&u32>| {
-            row.map_or(f32::NAN, |row| f32::from(u8::from(self.data.runs[*row as usize].needs.binary_search(&thing).is_ok())))
+            row.map_or(f32::NAN, |row| {
+                f32::from(u8::from(self.data.runs[*row as usize].needs.binary_search(&thing).is_ok()))
+            })
         };
-        let size = |row: Option<&u32>| row.map_or(f32::NAN, |row| (self.data.runs[*row as usize].needs.len() as f32).ln_1p());
+        let size =
+            |row: Option<&u32>| row.map_or(f32::NAN, |row| (self.data.runs[*row as usize].needs.len() as f32).ln_1p());
         let own_runs = self.own.map_or(0, |own| own.needing.len());
         let last_needed = self.own.and_then(|own| own.last_needed.get(&thing));
         let (mean_size, known) = self.size_of_task();

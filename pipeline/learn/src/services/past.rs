@@ -188,7 +188,9 @@ impl Others<'_> {
 
     pub(super) fn of(&self, thing: u32) -> f64 {
         // What is left of equal sums is not nothing, but next to.
-        Some(self.less(|counts| counts.of.get(&thing).copied().unwrap_or_default())).filter(|of| *of > 1e-9).unwrap_or(0.0)
+        Some(self.less(|counts| counts.of.get(&thing).copied().unwrap_or_default()))
+            .filter(|of| *of > 1e-9)
+            .unwrap_or(0.0)
     }
 }
 
@@ -206,7 +208,9 @@ fn walk(data: &Data, past: &mut Past, rows: &[u32], at: &mut dyn FnMut(&Past, u3
     let mut running: BinaryHeap<Reverse<(Timestamp, u32)>> = BinaryHeap::new();
     for &row in rows {
         let run = &data.runs[row as usize];
-        while let Some(Reverse((_, ended))) = running.peek().copied().filter(|Reverse((known, _))| *known <= run.started) {
+        while let Some(Reverse((_, ended))) =
+            running.peek().copied().filter(|Reverse((known, _))| *known <= run.started)
+        {
             running.pop();
             take(past, data, ended);
         }

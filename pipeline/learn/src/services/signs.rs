@@ -71,6 +71,23 @@ const SHELLS: [&str; 5] = ["bash", "dash", "sh", "zsh", "fish"];
 /// From these words on a command names what it wants to have.
 const WANTS: [&str; 6] = ["add", "download", "fetch", "get", "i", "install"];
 
+/// Options whose next word is no package.
+const WITH_VALUE: [&str; 10] = [
+    "--constraint",
+    "--features",
+    "--index-url",
+    "--loglevel",
+    "--prefix",
+    "--registry",
+    "--requirement",
+    "--target",
+    "-c",
+    "-r",
+];
+
+/// A change that touches more kinds of files, or more folders, says little by any of them.
+const MANY: usize = 16;
+
 impl Signs {
     /// Of a command, of a CI job where there is no command, and of the files that changed.
     pub(super) fn of(command: Option<&str>, workflow: Option<&str>, job: Option<&str>, paths: &[String]) -> Self {
@@ -81,6 +98,14 @@ impl Signs {
             signs.tasks.insert(format!("ci {}", names.join("/")));
         }
         paths.iter().for_each(|path| signs.path(path));
+        if signs.folders.len() > MANY {
+            signs.folders.retain(|folder| folder.matches('/').count() == 1);
+        }
+        for set in [&mut signs.files, &mut signs.folders] {
+            while set.len() > MANY {
+                set.pop_last();
+            }
+        }
         signs
     }
 
@@ -110,8 +135,8 @@ impl Signs {
             if let Some(registry) = registry
                 && let Some(at) = rest.iter().position(|word| WANTS.contains(word))
             {
-                let named = rest[at + 1..].iter().filter_map(|word| package(registry, word));
-                self.asked_for.extend(named);
+                let words = rest[at..].windows(2).filter(|pair| !WITH_VALUE.contains(&pair[0]));
+                self.asked_for.extend(words.filter_map(|pair| package(registry, pair[1])));
             }
             self.tools.insert(tool);
         }
@@ -215,7 +240,10 @@ mod tests {
     fn packages_that_are_asked_for_by_name_are_known() {
         let signs = of("pip install -q Typing_Extensions>=4 requests[socks]==2 ./local dev.txt", &[]);
         assert_eq!(texts(&signs.asked_for), ["pkg:pypi/requests", "pkg:pypi/typing-extensions"]);
-        assert_eq!(texts(&of("npm install @babel/core@7 left-pad", &[]).asked_for), ["pkg:npm/%40babel/core", "pkg:npm/left-pad"]);
+        assert_eq!(
+            texts(&of("npm install --loglevel http @babel/core@7 left-pad", &[]).asked_for),
+            ["pkg:npm/%40babel/core", "pkg:npm/left-pad"]
+        );
         assert_eq!(of("cargo test", &[]).itself("acme/left").as_deref(), Some("pkg:cargo/left"));
     }
 
