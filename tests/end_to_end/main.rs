@@ -29,6 +29,7 @@ mod record_install;
 mod retry;
 mod s3;
 mod s3_server;
+mod services;
 mod sql_questions;
 mod sql_read_only;
 mod sql_results;

@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use learn::card::{Evaluation, TrainSpec, Trained};
-use learn::{LearnError, build_time, contention, demand};
+use learn::{LearnError, build_time, contention, demand, services};
 use std::path::Path;
 
 /// A model that `train` and `evaluate` know.
@@ -14,11 +14,22 @@ pub enum Learner {
     Demand,
     /// Whether a piece of work will be held up.
     Contention,
+    /// Which services and packages a run will need.
+    Services,
+}
+
+/// What is held out of a training that is judged on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Per {
+    /// The last part of each repository's runs.
+    Repo,
+    /// Whole repositories, each once.
+    Project,
 }
 
 impl Learner {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::BuildTime, Self::Demand, Self::Contention];
+    pub const ALL: [Self; 4] = [Self::BuildTime, Self::Demand, Self::Contention, Self::Services];
 
     /// As people write it, and its folder in the lake.
     pub fn name(self) -> &'static str {
@@ -26,6 +37,7 @@ impl Learner {
             Self::BuildTime => build_time::NAME,
             Self::Demand => demand::NAME,
             Self::Contention => contention::NAME,
+            Self::Services => services::NAME,
         }
     }
 
@@ -45,6 +57,7 @@ impl Learner {
         match self {
             Self::BuildTime | Self::Demand => "runs",
             Self::Contention => "contention",
+            Self::Services => "services",
         }
     }
 
@@ -54,6 +67,7 @@ impl Learner {
             Self::BuildTime => build_time::train(rows, spec),
             Self::Demand => demand::train(rows, spec),
             Self::Contention => contention::train(rows, spec),
+            Self::Services => services::train(rows, spec),
         }
     }
 
@@ -69,16 +83,25 @@ impl Learner {
             Self::BuildTime => build_time::evaluate(model, rows, spec, after),
             Self::Demand => demand::evaluate(model, rows, spec, after),
             Self::Contention => contention::evaluate(model, rows, spec, after),
+            Self::Services => services::evaluate(model, rows, spec, after),
         }
     }
 
-    /// Trains it on all but the last part of each repository's runs and scores that part; None: it has no runs.
+    /// Trains it without a part of the runs and scores that part; None: it cannot be judged so.
     /// Gives the number of rows trained on too.
-    pub fn holdout(self, rows: &Path, spec: &TrainSpec, share: f64) -> Option<Result<(Evaluation, usize), LearnError>> {
-        match self {
-            Self::BuildTime => Some(build_time::holdout(rows, spec, share)),
-            Self::Demand => Some(demand::holdout(rows, spec, share)),
-            Self::Contention => None,
+    pub fn holdout(
+        self,
+        rows: &Path,
+        spec: &TrainSpec,
+        share: f64,
+        per: Per,
+    ) -> Option<Result<(Evaluation, usize), LearnError>> {
+        match (self, per) {
+            (Self::BuildTime, Per::Repo) => Some(build_time::holdout(rows, spec, share)),
+            (Self::Demand, Per::Repo) => Some(demand::holdout(rows, spec, share)),
+            (Self::Services, Per::Repo) => Some(services::holdout(rows, spec, share)),
+            (Self::Services, Per::Project) => Some(services::holdout_projects(rows, spec, share)),
+            (Self::Contention, _) | (_, Per::Project) => None,
         }
     }
 }

@@ -104,6 +104,35 @@ pub mod contention {
         &[UNIT, UNIT_ID, KEY, STARTS_AT, KNOWN_AT, LABEL, LABEL_SOURCE, MEASURED, CONTRIBUTOR, STRANGER];
 }
 
+/// `features.services`: one row per finished run, ordered by `started_at`, `run_id`. `needs` is known only at `known_at`;
+/// everything else when the run begins.
+pub mod services {
+    /// Text, unique inside a repository and start.
+    pub const RUN_ID: &str = "run_id";
+    /// Text, may be null.
+    pub const REPO: &str = "repo";
+    /// Text, may be null.
+    pub const COMMAND: &str = "command";
+    /// Text, may be null.
+    pub const WORKFLOW: &str = "workflow";
+    /// Text, may be null.
+    pub const JOB: &str = "job";
+    /// Timestamp.
+    pub const STARTED_AT: &str = "started_at";
+    /// Timestamp: the end of the run, from which its needs may be used.
+    pub const KNOWN_AT: &str = "known_at";
+    /// List of text: files that the change had touched.
+    pub const PATHS: &str = "paths";
+    /// Integer: how many of them were not committed.
+    pub const UNCOMMITTED: &str = "uncommitted";
+    /// List of text: services, and packages as package URLs without version.
+    pub const NEEDS: &str = "needs";
+    /// Boolean: somebody looked; without, empty needs mean nothing.
+    pub const SEEN: &str = "seen";
+    /// Boolean: the run came from a fork, or from one who is no member.
+    pub const STRANGER: &str = "stranger";
+}
+
 /// `features.usage`: one row per resource and sample, ordered by `resource`, `ts`.
 pub mod usage {
     /// Text, `env/service`.

@@ -13,7 +13,7 @@ pub type Metrics = BTreeMap<String, f64>;
 pub struct Card {
     /// 1.
     pub format_version: u32,
-    /// `build-time`, `demand`, `contention`.
+    /// `build-time`, `demand`, `contention`, `services`.
     pub model: String,
     /// The version folder: when it was trained.
     pub version: String,
@@ -77,7 +77,8 @@ pub struct Candidate {
     pub name: String,
     /// Whether it won.
     pub chosen: bool,
-    /// Mean over the folds of the mean pinball loss of p50 and p90, log scale.
+    /// Mean over the folds of the figure of the verdict: of levels the mean pinball loss of p50 and p90, log scale; of
+    /// lists `miss3`.
     pub loss_log: f64,
     /// Its figures on each fold.
     pub folds: Vec<Fold>,

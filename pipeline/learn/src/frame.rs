@@ -2,7 +2,7 @@
 
 use crate::LearnError;
 use domain::Timestamp;
-use polars::prelude::{Column, DataFrame, DataType, ParquetReader, SerReader, TimeUnit};
+use polars::prelude::{Column, DataFrame, DataType, ParquetReader, SerReader, Series, TimeUnit};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -99,5 +99,17 @@ impl Frame {
         let cast = self.cast(column, &DataType::String)?;
         let values = cast.str().map_err(|_| self.fault(column))?;
         Ok(values.iter().map(|v| v.map(str::to_owned)).collect())
+    }
+
+    /// A column of lists of text; null is the empty list.
+    pub(crate) fn lists(&self, column: &str) -> Result<Vec<Vec<String>>, LearnError> {
+        let fault = |_| self.fault(column);
+        let lists = self.data.column(column).map_err(fault)?.list().map_err(fault)?;
+        let one = |list: Option<Series>| -> Result<Vec<String>, LearnError> {
+            let Some(list) = list else { return Ok(Vec::new()) };
+            let texts = list.str().map_err(|_| self.fault(column))?;
+            Ok(texts.iter().flatten().map(str::to_owned).collect())
+        };
+        (0..self.rows()).map(|row| one(lists.get_as_series(row))).collect()
     }
 }

@@ -19,6 +19,7 @@ pub mod own_table;
 mod parquet;
 pub mod quantity;
 mod runs;
+pub mod services;
 pub mod shadow;
 pub mod sizing;
 mod tree;

@@ -5,7 +5,7 @@ use crate::commands::own_table::show_reliability;
 use crate::commands::train::{coverage, scratch, spec, table};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
-use crate::learner::Learner;
+use crate::learner::{Learner, Per};
 use clap::Args;
 use domain::model::{Card, Judged};
 use lake::Session;
@@ -26,9 +26,9 @@ pub struct EvaluateArgs {
     /// Train anew on all but the last part of the runs, and score that part: 20%
     #[arg(long, value_name = "SHARE", requires = "per", value_parser = parse_share)]
     holdout: Option<f64>,
-    /// Hold out the tail of each
-    #[arg(long, value_parser = ["repo"], requires = "holdout")]
-    per: Option<String>,
+    /// Hold out the tail of each repository, or (services) whole ones that had no part in training
+    #[arg(long, value_enum, requires = "holdout")]
+    per: Option<Per>,
     /// Exit with 3 when coverage is more than three points off, beyond chance
     #[arg(long)]
     gate: bool,
@@ -116,7 +116,9 @@ async fn holdout(
     let name = learner.name();
     let task = context.progress.task(&format!("evaluate {name}"));
     let began = Instant::now();
-    let held = learner.holdout(&rows, spec, share).ok_or_else(|| usage("--holdout is for models of runs"))?;
+    let held = learner
+        .holdout(&rows, spec, share, args.per.unwrap_or(Per::Repo))
+        .ok_or_else(|| usage("--holdout is for models of runs, --per project for services"))?;
     let (evaluation, n_train) = held?;
     let seconds = began.elapsed().as_secs_f64();
     drop(task);

@@ -150,7 +150,8 @@ pub fn show(context: &Context, card: &Card) {
     context.say(format!("{} · {} rows trained, {} later rows held out", card.model, card.rows_train, card.rows_test));
     table(context, &card.metrics, &card.baselines);
     for candidate in &card.judged.candidates {
-        let folds: Vec<String> = candidate.folds.iter().map(|f| format!("{:.4}", f.metrics["loss_log"])).collect();
+        let folds: Vec<String> =
+            candidate.folds.iter().map(|f| format!("{:.4}", f.metrics[&card.verdict.figure])).collect();
         let sign = if candidate.chosen { "chosen" } else { "" };
         context.say(format!(
             "  {:<24} loss on {} earlier folds: {}  {sign}",

@@ -13,8 +13,11 @@ mod rows;
 mod trees;
 mod view;
 
+pub(crate) use bins::Bins;
 pub(crate) use fit::Odds;
+pub(crate) use line::Line;
 pub(crate) use rows::{HISTORY, Rows};
+pub(crate) use trees::{Lesson, Trees};
 pub(crate) use view::settings;
 
 use domain::probability::Reliability;

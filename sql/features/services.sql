@@ -1,0 +1,123 @@
+-- One row per run that had ended by session.clock: what its change had touched when it began, and which services it called
+-- and packages it fetched or built.
+-- Reads marts.runs, staging.events, traces.events, session.clock. Key: repo, run_id, started_at.
+-- needs and packages_added are known only at known_at, the run's end; everything else when it begins. A call belongs to the
+-- run that recorded it (record_id), else to the runs of its session during which it was made.
+with runs as (
+    select
+        r.run_id, r.event_id, r.job_key, r.repo, r.branch, r.pr_id, r.kind, r.command, r.workflow, r.job,
+        r.started_at, r.ended_at, e.session, e.payload,
+        coalesce(r.sha, json_get_str(e.payload, 'commit')) as sha,
+        json_get_str(e.payload, 'record_id') as record_id,
+        -- As in features.contention: whoever the repository does not know teaches nothing.
+        coalesce(r.from_fork, false)
+        or coalesce(upper(r.author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
+            as stranger
+    from marts.runs r
+    join staging.events e on r.event_id = e.event_id
+    where r.ended_at <= (select now from session.clock)
+),
+
+committed as (
+    -- Commits and pushes that say which files they changed: of a pull request, or by their hash.
+    select pr_id, cast(null as varchar) as repo, cast(null as varchar) as sha, ts, json_get_array(payload, 'files') as files
+    from traces.events
+    where type in ('commit', 'push')
+
+    union all
+
+    select cast(null as varchar) as pr_id, repo, sha, ts, json_get_array(payload, 'files') as files
+    from staging.events
+    where type in ('commit', 'push') and sha is not null
+),
+
+files as (
+    select pr_id, repo, sha, json_get_str(file) as path, min(ts) as first_at
+    from (select pr_id, repo, sha, ts, unnest(files) as file from committed)
+    group by pr_id, repo, sha, json_get_str(file)
+),
+
+touched as (
+    select event_id, json_get_str(path) as path, true as is_open
+    from (select event_id, unnest(json_get_array(payload, 'paths')) as path from runs)
+
+    union all
+
+    select r.event_id, f.path, false as is_open
+    from runs r
+    join files f on r.pr_id = f.pr_id
+    where f.first_at <= r.started_at
+
+    union all
+
+    select r.event_id, f.path, false as is_open
+    from runs r
+    join files f on r.sha = f.sha and r.repo = f.repo
+    where f.first_at <= r.started_at
+),
+
+changes as (
+    select
+        event_id,
+        -- As many as `record` lists.
+        array_slice(array_agg(distinct path order by path), 1, 500) as paths,
+        count(distinct case when is_open then path end) as uncommitted
+    from touched
+    where path is not null
+    group by event_id
+),
+
+calls as (
+    select service, ts, session, json_get_str(payload, 'record_id') as record_id
+    from staging.events
+    where type = 'api_call' and service is not null
+),
+
+things as (
+    -- pkg:cargo/serde@1.0.219 without the version: what is needed is a package, whichever one is the newest.
+    select event_id, regexp_replace(json_get_str(package), '@[^@/]*$', '') as thing
+    from (select event_id, unnest(json_get_array(payload, 'packages')) as package from runs)
+
+    union all
+
+    select r.event_id, c.service as thing
+    from runs r
+    join calls c on r.record_id = c.record_id
+
+    union all
+
+    select r.event_id, c.service as thing
+    from runs r
+    join calls c on r.session = c.session
+    where c.record_id is null and c.ts >= r.started_at and c.ts <= r.ended_at
+),
+
+needed as (
+    select event_id, array_agg(distinct thing order by thing) as things
+    from things
+    where thing is not null and thing <> ''
+    group by event_id
+)
+
+select
+    r.run_id, -- As in marts.runs. [not null]
+    r.job_key, -- Repository, workflow, job and command: runs of one key repeat the same work. [not null]
+    r.repo, -- Repository, `owner/name`.
+    r.branch,
+    r.pr_id, -- Pull request it ran for.
+    r.kind, -- Kind of work: build, test, lint, run, ci, other. [not null]
+    r.command,
+    r.workflow,
+    r.job,
+    r.started_at, -- When it began, UTC. [not null]
+    r.ended_at as known_at, -- When it had ended, UTC: nothing may use its needs earlier. [not null]
+    coalesce(c.paths, arrow_cast(make_array(), 'List(Utf8)')) as paths, -- Files changed when it began: not committed yet, in its commit, or by its pull request so far; at most 500. [not null]
+    coalesce(c.uncommitted, 0) as uncommitted, -- How many of them were not committed yet. [>= 0]
+    coalesce(n.things, arrow_cast(make_array(), 'List(Utf8)')) as needs, -- Services it called and registry packages it fetched or built, without versions (`https`, `pkg:cargo/serde`). [not null]
+    json_get_int(r.payload, 'packages_added') as packages_added, -- Packages that its tool said it added without naming them. [>= 0]
+    r.record_id is not null or n.things is not null as seen, -- Whether what it needed was looked at: it was recorded, or something is known. [not null]
+    r.stranger -- Whether the run came from a fork, or from somebody whom the repository does not know. [not null]
+from runs r
+left join changes c on r.event_id = c.event_id
+left join needed n on r.event_id = n.event_id
+order by r.started_at, r.run_id
