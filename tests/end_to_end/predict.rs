@@ -74,7 +74,10 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
     assert_eq!((main["pr_id"].as_str(), main["reason"].as_str()), (None, Some("main_branch")));
     for row in [main, pull_request] {
         let level = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("{name} of {row}"));
-        assert!(level("p50_duration_ms") <= level("p90_duration_ms") && level("p90_duration_ms") <= level("p99_duration_ms"));
+        assert!(
+            level("p50_duration_ms") <= level("p90_duration_ms")
+                && level("p90_duration_ms") <= level("p99_duration_ms")
+        );
         assert!((50_000.0..400_000.0).contains(&level("p50_duration_ms")), "{row}");
         assert!(level("p90_memory_peak_bytes") > 2e8 && level("p50_cpu_ms") > 2e4, "{row}");
         assert!((0.0..=1.0).contains(&level("held_up_probability")) && level("confidence_score") > 0.4, "{row}");
@@ -91,9 +94,11 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
     let mut later = String::new();
     for i in 0..50 {
         run(&mut later, 1000 + i, 24 * 86_400 + 12 * 3600 + i * 600);
-        let payload = format!(r#"{{"run_id":"x{i}","duration_ms":4000000,"workflow":"ci","job":"test","result":"failure"}}"#);
+        let payload =
+            format!(r#"{{"run_id":"x{i}","duration_ms":4000000,"workflow":"ci","job":"test","result":"failure"}}"#);
         let ts = stamp(24 * 86_400 + 11 * 3600 + 3000 + i);
-        writeln!(later, r#"{{"ts":"{ts}","type":"ci_run","repo":"acme/api","branch":"main","payload":{payload}}}"#).unwrap();
+        writeln!(later, r#"{{"ts":"{ts}","type":"ci_run","repo":"acme/api","branch":"main","payload":{payload}}}"#)
+            .unwrap();
     }
     for (pr, action) in [(7, "merged"), (9, "opened")] {
         writeln!(
@@ -110,8 +115,13 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
     // The same day once more replaces, the next day is kept beside it.
     let [again, next] = ["2026-10-25T23:00:00Z", "2026-10-26T01:00:00Z"];
     place.json(&["--now", again, "predict"]);
-    let keys = |rows: &[Value]| rows.iter().map(|r| r["prediction_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    assert_eq!(keys(&predictions(&place, NOW)), ["2026-10-25 acme/api ci/test acme/api#7"], "merged since: not asked again");
+    let keys =
+        |rows: &[Value]| rows.iter().map(|r| r["prediction_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        keys(&predictions(&place, NOW)),
+        ["2026-10-25 acme/api ci/test acme/api#7"],
+        "merged since: not asked again"
+    );
     assert_eq!(keys(&predictions(&place, again)).len(), 2, "main, and the new pull request");
     place.json(&["--now", next, "predict"]);
     let days = place.sql("select count(distinct cast(predicted_at as date)) as days, count(distinct prediction_id) as ids, count(*) as n from predictions.runs");

@@ -57,7 +57,9 @@ pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<
 /// About the newest event by `now`: the end of the newest day that has events, as their folders name it.
 async fn newest_event(lake: &Lake, now: Timestamp) -> Result<Timestamp, Failure> {
     let folders = lake.names("staging/events").await?;
-    let days = folders.iter().filter_map(|folder| Timestamp::parse(&format!("{}T00:00:00Z", folder.strip_prefix("event_date=")?)));
+    let days = folders
+        .iter()
+        .filter_map(|folder| Timestamp::parse(&format!("{}T00:00:00Z", folder.strip_prefix("event_date=")?)));
     Ok(days.filter(|day| *day <= now).max().map_or(Timestamp::default(), |day| day.plus(DAY).min(now)))
 }
 

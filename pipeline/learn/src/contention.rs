@@ -127,7 +127,9 @@ impl Data {
 
     /// The columns that come new with every row: neither days and weeks before it, nor the calendar.
     fn new_with_a_row(&self) -> Features<'_> {
-        let slow = |name: &str| ["_24h", "_168h", "_24h_ago", "hour_of_day", "day_of_week"].iter().any(|end| name.ends_with(end));
+        let slow = |name: &str| {
+            ["_24h", "_168h", "_24h_ago", "hour_of_day", "day_of_week"].iter().any(|end| name.ends_with(end))
+        };
         let all = self.rows.names.iter().map(String::as_str).zip(self.rows.columns.iter().map(Vec::as_slice));
         all.filter(|(name, _)| !slow(name)).collect()
     }
@@ -256,10 +258,7 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         metrics,
         baselines,
         champion: Champion::default(),
-        judged: Judged {
-            profile: profile(&data.new_with_a_row(), &all),
-            ..Judged::default()
-        },
+        judged: Judged { profile: profile(&data.new_with_a_row(), &all), ..Judged::default() },
         labels,
         probability: Some(Probability {
             choice: held_out.choice,

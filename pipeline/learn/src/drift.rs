@@ -36,7 +36,8 @@ pub(crate) fn profile(features: &Features, rows: &[u32]) -> Profile {
     let one = |(name, column): &(&str, &[f32])| {
         let mut values: Vec<f32> = rows.iter().map(|&row| column[row as usize]).filter(|v| !v.is_nan()).collect();
         values.sort_unstable_by(f32::total_cmp);
-        let mut borders: Vec<f32> = (1..RANGES).filter_map(|k| values.get(k * values.len() / RANGES).copied()).collect();
+        let mut borders: Vec<f32> =
+            (1..RANGES).filter_map(|k| values.get(k * values.len() / RANGES).copied()).collect();
         borders.dedup();
         // Of a feature that is 0 in most rows the rest is a range of its own.
         borders.retain(|border| values.last().is_some_and(|last| border < last));

@@ -138,8 +138,7 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         return Err(LearnError::TooLittleData("no model was trained yet".into()));
     };
     let stale = serving.iter().any(|card| card.is_stale(newest));
-    let model =
-        serving.iter().map(|card| format!("{} {}", card.model, card.version)).collect::<Vec<_>>().join(", ");
+    let model = serving.iter().map(|card| format!("{} {}", card.model, card.version)).collect::<Vec<_>>().join(", ");
     let (cpu_limit, memory_limit) = (number("cpu_limit_cores")?, number("memory_limit_bytes")?);
     let levels = |of: &[Option<Prediction>], scale: f64| -> [Vec<Option<f64>>; 3] {
         let level = |which: fn(&Prediction) -> f64| of.iter().map(|p| p.as_ref().map(|p| which(p) * scale)).collect();
@@ -216,7 +215,10 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         Values::Time(vec![Some(newest); ids.len()]),
     ];
     debug_assert_eq!(columns.len(), COLUMNS.len());
-    parquet::write(out, COLUMNS.iter().zip(columns).map(|((name, kind), values)| column(name, *kind, values)).collect())?;
+    parquet::write(
+        out,
+        COLUMNS.iter().zip(columns).map(|((name, kind), values)| column(name, *kind, values)).collect(),
+    )?;
     Ok(summary)
 }
 
@@ -234,7 +236,9 @@ fn column(name: &str, kind: Kind, values: Values) -> Column {
     match values {
         Values::Text(values) => Series::new(name.into(), values).into(),
         Values::Flag(values) => Series::new(name.into(), values).into(),
-        Values::Time(values) => parquet::optional_time_column(name, values.iter().map(|at| at.map(|at| at.0)).collect()),
+        Values::Time(values) => {
+            parquet::optional_time_column(name, values.iter().map(|at| at.map(|at| at.0)).collect())
+        }
         // Whole milliseconds and bytes; what overflows was never a prediction.
         Values::Number(values) if kind == Kind::Count => {
             let whole = values.iter().map(|v| v.filter(|v| v.is_finite()).map(|v| v.round() as i64));

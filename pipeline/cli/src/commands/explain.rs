@@ -135,7 +135,8 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
 async fn find(session: &Session, name: &str) -> Result<Asked, Failure> {
     let rows = session.query_with(RUNS, &[("run", name)]).await?.to_json()?;
     let text = |row: &Value, column: &str| row[column].as_str().unwrap_or_default().to_owned();
-    let time = |row: &Value, column: &str| Timestamp::parse(row[column].as_str().unwrap_or_default()).unwrap_or_default();
+    let time =
+        |row: &Value, column: &str| Timestamp::parse(row[column].as_str().unwrap_or_default()).unwrap_or_default();
     if let Some(row) = rows.first() {
         let mut names: Vec<String> =
             rows.iter().map(|row| format!("{}#{}", text(row, "repo"), text(row, "run_id"))).collect();
@@ -146,16 +147,14 @@ async fn find(session: &Session, name: &str) -> Result<Asked, Failure> {
             return Err(Failure::new(Exit::Failed, format!("{} runs are called {name}", names.len()))
                 .hint(format!("name one of them: {shown}")));
         }
-        let key =
-            RunKey { repo: text(row, "repo"), run_id: text(row, "run_id"), started_at: time(row, "started_at") };
+        let key = RunKey { repo: text(row, "repo"), run_id: text(row, "run_id"), started_at: time(row, "started_at") };
         return Ok(Asked { key, unit_id: text(row, "unit_id"), row: row.clone(), is_expected: false });
     }
     let rows = session.query_with(PREDICTION, &[("run", name)]).await?.to_json()?;
     if let Some(row) = rows.first() {
         // The day, then what was expected.
         let expected = name.split_once(' ').map_or(name, |(_, rest)| rest).to_owned();
-        let key =
-            RunKey { repo: text(row, "repo"), run_id: expected.clone(), started_at: time(row, "predicted_at") };
+        let key = RunKey { repo: text(row, "repo"), run_id: expected.clone(), started_at: time(row, "predicted_at") };
         return Ok(Asked { key, unit_id: expected, row: row.clone(), is_expected: true });
     }
     let others = session.query_with(OTHERS, &[("run", name)]).await?.to_json()?;
@@ -171,8 +170,13 @@ async fn find(session: &Session, name: &str) -> Result<Asked, Failure> {
 async fn said_before(session: &Session, row: &Value) -> Result<Option<Value>, Failure> {
     let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
     let [repo, job_key, started_at, pr_id, branch] = ["repo", "job_key", "started_at", "pr_id", "branch"].map(text);
-    let parameters =
-        [("repo", &*repo), ("job_key", &*job_key), ("started_at", &*started_at), ("pr_id", &*pr_id), ("branch", &*branch)];
+    let parameters = [
+        ("repo", &*repo),
+        ("job_key", &*job_key),
+        ("started_at", &*started_at),
+        ("pr_id", &*pr_id),
+        ("branch", &*branch),
+    ];
     Ok(session.query_with(SAID, &parameters).await?.to_json()?.into_iter().next())
 }
 

@@ -23,7 +23,9 @@ pub struct PredictArgs {
 }
 
 fn parse_horizon(text: &str) -> Result<i64, String> {
-    parse_span(text).filter(|span| (1..=31 * DAY).contains(span)).ok_or_else(|| "write up to 31d, such as 24h".to_owned())
+    parse_span(text)
+        .filter(|span| (1..=31 * DAY).contains(span))
+        .ok_or_else(|| "write up to 31d, such as 24h".to_owned())
 }
 
 fn parse_threshold(text: &str) -> Result<i64, String> {
@@ -96,7 +98,8 @@ async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -
     }
     for row in rows {
         let time = |name: &str| row[name].as_f64().map_or_else(|| "-".to_owned(), |ms| seconds(ms / 1000.0));
-        let chance = row["held_up_probability"].as_f64().map_or_else(|| "-".to_owned(), |p| format!("{:.0} %", p * 100.0));
+        let chance =
+            row["held_up_probability"].as_f64().map_or_else(|| "-".to_owned(), |p| format!("{:.0} %", p * 100.0));
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         // The pull request names the repository already.
         let job = text("job_key").trim_start_matches(&format!("{} ", text("repo"))).to_owned();

@@ -215,11 +215,9 @@ impl Odds {
     /// What moved the probability of a row, the most first: the column, its value, and how far, about.
     pub(crate) fn moves(&self, rows: &Rows, learnt: &[u32], row: u32) -> Vec<(String, f32, f64)> {
         let columns = made(&self.recipes, rows, learnt);
-        let one = |((recipe, column), moved): ((&Recipe, &Arc<Vec<f32>>), f64)| {
-            (recipe.name(), column[row as usize], moved)
-        };
-        let mut moves: Vec<_> =
-            self.recipes.iter().zip(&columns).zip(self.moved(&columns, row)).map(one).collect();
+        let one =
+            |((recipe, column), moved): ((&Recipe, &Arc<Vec<f32>>), f64)| (recipe.name(), column[row as usize], moved);
+        let mut moves: Vec<_> = self.recipes.iter().zip(&columns).zip(self.moved(&columns, row)).map(one).collect();
         moves.retain(|(.., moved)| moved.abs() > 1e-6);
         moves.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
         moves

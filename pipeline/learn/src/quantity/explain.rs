@@ -162,7 +162,9 @@ fn in_words(name: &str, value: f64, quantity: Quantity) -> String {
 fn similar(data: &Data, row: usize, before: &[u32], others: &[u32], moved: &[Vec<f64>]) -> Vec<Similar> {
     let runs = &data.runs;
     let mut weight: Vec<f64> = (0..data.table.columns.len())
-        .map(|at| moved.iter().take(2).map(|level| level[at].abs()).sum::<f64>() + if moved.is_empty() { 1.0 } else { 0.0 })
+        .map(|at| {
+            moved.iter().take(2).map(|level| level[at].abs()).sum::<f64>() + if moved.is_empty() { 1.0 } else { 0.0 }
+        })
         .collect();
     let sum: f64 = weight.iter().sum();
     weight.iter_mut().for_each(|w| *w /= sum.max(1e-12));

@@ -18,11 +18,11 @@ use crate::card::{Evaluation, TrainSpec, Trained, verdict};
 use crate::drift;
 use candidates::{baselines, compete};
 use data::Data;
-pub use explain::{Explained, Move, RunKey, Similar};
 use domain::Timestamp;
 use domain::columns::runs as col;
 use domain::drift::{Moved, Profile, Spread};
 use domain::model::{Card, Champion, Judged, LabelUse, Metrics};
+pub use explain::{Explained, Move, RunKey, Similar};
 use model::{Model, Told};
 use serde::{Deserialize, Serialize};
 use split::{Fold, Split};
@@ -231,7 +231,8 @@ impl Task {
         for (prefix, quantity) in self.quantities {
             let data = Data::read(runs, spec.until, *quantity)?;
             let from = spec.since.unwrap_or_default();
-            let later = |row: &u32| data.runs.started[*row as usize] > after && data.runs.started[*row as usize] >= from;
+            let later =
+                |row: &u32| data.runs.started[*row as usize] > after && data.runs.started[*row as usize] >= from;
             let rows: Vec<u32> = (0..data.runs.len() as u32).filter(later).collect();
             let (compared, moved) = drift::compare(&card.judged.profile, prefix, &data.new_with_a_run(), &rows);
             all.0 += compared;
@@ -338,11 +339,7 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
         rows_train: split.train().len(),
         measured: rows.len(),
         evaluation,
-        judged: Judged {
-            candidates,
-            profile: drift::profile(&data.new_with_a_run(), &rows),
-            ..Judged::default()
-        },
+        judged: Judged { candidates, profile: drift::profile(&data.new_with_a_run(), &rows), ..Judged::default() },
     })
 }
 

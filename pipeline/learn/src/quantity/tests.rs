@@ -257,8 +257,10 @@ fn expecting(folder: &tempfile::TempDir, ended: &[Run], expected: &[Run], now_mi
     let ended = folder.path().join("ended.parquet");
     std::fs::rename(path, &ended).unwrap();
     // What only the end of a run tells must not be looked at: here it says nonsense.
-    let asked: Vec<Run> =
-        expected.iter().map(|r| Run { start_min: now_min, duration_s: 77_777, result: "failure", ..r.clone() }).collect();
+    let asked: Vec<Run> = expected
+        .iter()
+        .map(|r| Run { start_min: now_min, duration_s: 77_777, result: "failure", ..r.clone() })
+        .collect();
     (ended, file(folder, &asked))
 }
 
