@@ -1,10 +1,11 @@
 -- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
--- Reads features.resource_hours, marts.runs, plans.verdicts, session.clock. Key: unit_id.
+-- Reads features.resource_hours, marts.runs, plans.verdicts, plans.outcomes, session.clock. Key: unit_id.
 -- Every feature is known at starts_at: of the resource only the hours before it. How the same key fared before is added
 -- when a model is trained, from labels known by then. A run counts once its own label is known: a cause may be told by a
 -- later sample or rerun (marts.run_labels).
 -- The hour after the newest one of each resource has no label yet: it is what `predict` asks about.
--- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held.
+-- A person's verdict on an adjustment replaces the measured label of the day before the verdict, while the adjustment held;
+-- so does what `verify` found of it (better, worse), where no person has spoken.
 with hours as (
     select resource, hour, cpu_cores, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, throttled_ratio, contended
     from features.resource_hours
@@ -108,18 +109,47 @@ units as (
     left join seen s on r.resource = s.resource and date_trunc('hour', r.started_at) = s.hour
 ),
 
+applied as (
+    select
+        item_id,
+        max(resource) as resource,
+        min(case when action is distinct from 'rollback' then ts end) as applied_at,
+        max(case when action = 'rollback' then ts end) as rolled_back_at
+    from plans.outcomes
+    where type = 'adjustment' and item_id is not null
+    group by item_id
+),
+
+said as (
+    -- People come before what `verify` found: they were there.
+    select
+        'feedback' as source, event_id, resource, verdict = 'slowed-down' as held_up, applied_at, rolled_back_at, given_at
+    from plans.verdicts
+    where verdict in ('helpful', 'slowed-down') and given_at <= (select now from session.clock)
+
+    union all
+
+    select
+        'outcome' as source, o.event_id, coalesce(a.resource, o.resource) as resource, o.result = 'worse' as held_up,
+        a.applied_at, a.rolled_back_at, o.ts as given_at
+    from plans.outcomes o
+    join applied a on o.item_id = a.item_id
+    where o.type = 'outcome' and o.result in ('better', 'worse') and o.ts <= (select now from session.clock)
+),
+
 judged as (
     select
         u.unit_id,
-        first_value(v.verdict order by v.given_at desc, v.event_id) as verdict,
-        max(v.given_at) as given_at
+        first_value(s.held_up order by s.source, s.given_at desc, s.event_id) as held_up,
+        min(s.source) as source,
+        -- Of the source that counts: an outcome found later does not make a verdict later.
+        first_value(s.given_at order by s.source, s.given_at desc, s.event_id) as given_at
     from units u
-    join plans.verdicts v
-        on u.resource = v.resource
-        and u.starts_at >= v.applied_at
-        and u.starts_at >= v.given_at - interval '1 day'
-        and u.starts_at < least(v.given_at, coalesce(v.rolled_back_at, v.given_at))
-    where v.verdict in ('helpful', 'slowed-down') and v.given_at <= (select now from session.clock)
+    join said s
+        on u.resource = s.resource
+        and u.starts_at >= s.applied_at
+        and u.starts_at >= s.given_at - interval '1 day'
+        and u.starts_at < least(s.given_at, coalesce(s.rolled_back_at, s.given_at))
     group by u.unit_id
 )
 
@@ -129,9 +159,9 @@ select
     u.key, -- Resource, or the job key of a run.
     u.starts_at, -- When it begins, UTC: every feature is known by then. [not null]
     coalesce(j.given_at, u.known_at) as known_at, -- From when on the label is known.
-    case j.verdict when 'slowed-down' then true when 'helpful' then false else u.label end as label, -- Whether its limits killed it or held it up; null: not known yet, to be predicted.
-    case when j.verdict is null then 'measured' else 'feedback' end as label_source, -- Who says so. [one of: measured, feedback]
-    u.label as measured, -- What was measured, whatever people said.
+    coalesce(j.held_up, u.label) as label, -- Whether its limits killed it or held it up; null: not known yet, to be predicted.
+    coalesce(j.source, 'measured') as label_source, -- Who says so: a measurement, a person's verdict, or what `verify` found. [one of: measured, feedback, outcome]
+    u.label as measured, -- What was measured, whatever was said later.
     u.contributor, -- Keyed hash of who started the run; null for an hour.
     u.stranger, -- Whether the run came from a fork, or from somebody whom the repository does not know.
     case u.unit when 'run' then 1.0 else 0.0 end as is_run, -- 1 for a run, 0 for an hour.

@@ -87,6 +87,10 @@ pub enum Command {
     Train(commands::train::TrainArgs),
     /// Measure the kept models on later data, beside the baselines
     Evaluate(commands::evaluate::EvaluateArgs),
+    /// Predict what the open pull requests and the next runs will take
+    Predict(commands::predict::PredictArgs),
+    /// Say what moved the prediction of a run, and which runs were like it
+    Explain(commands::explain::ExplainArgs),
     /// Replay sizing policies over the past
     Backtest(commands::backtest::BacktestArgs),
     /// Write the shadow inventory: the predicted state of every resource

@@ -2,11 +2,13 @@
 
 use crate::context::{Context, person};
 use crate::failure::{Exit, Failure};
+use crate::warn;
 use domain::Timestamp;
 use domain::ledger::{self, Entry};
 use domain::model::Card;
 use domain::plan::{FORMAT_VERSION, Plan};
 use domain::privacy::Privacy;
+use domain::time::DAY;
 use lake::{Lake, LakeError};
 use learn::card::Trained;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,8 @@ pub struct Kept {
     pub card: Card,
     /// The model's bytes.
     pub model: Vec<u8>,
+    /// It has seen nothing of the newest week of data.
+    pub stale: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,10 +40,27 @@ pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<
         let folder = format!("models/{name}/{version}");
         let Some(card): Option<Card> = lake.document(&format!("{folder}/card.json")).await? else { continue };
         if card.champion.is_champion && card.data_watermark <= now && card.created_at <= now {
-            return Ok(lake.bytes(&format!("{folder}/model")).await?.map(|model| Kept { card, model }));
+            let Some(model) = lake.bytes(&format!("{folder}/model")).await? else { return Ok(None) };
+            let newest = newest_event(lake, now).await?;
+            let stale = card.is_stale(newest);
+            if stale {
+                let days = newest.0.saturating_sub(card.data_watermark.0) / DAY;
+                let what = format!("{name} {version} is {days} days older than the newest event");
+                warn(&Failure::new(Exit::Done, what).hint(format!("train it anew: `pipeline train {name}`")));
+            }
+            return Ok(Some(Kept { card, model, stale }));
         }
     }
     Ok(None)
+}
+
+/// About the newest event by `now`: the end of the newest day that has events, as their folders name it.
+async fn newest_event(lake: &Lake, now: Timestamp) -> Result<Timestamp, Failure> {
+    let folders = lake.names("staging/events").await?;
+    let days = folders
+        .iter()
+        .filter_map(|folder| Timestamp::parse(&format!("{}T00:00:00Z", folder.strip_prefix("event_date=")?)));
+    Ok(days.filter(|day| *day <= now).max().map_or(Timestamp::default(), |day| day.plus(DAY).min(now)))
 }
 
 /// Keeps a model and its card in a version of its own; the champion too when the card says so. The pointer is written last.

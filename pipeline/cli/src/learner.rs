@@ -1,6 +1,8 @@
 //! The models by name: where their rows come from and what trains and scores them.
 
 use domain::Timestamp;
+use domain::drift::Moved;
+use domain::model::Card;
 use learn::card::{Evaluation, TrainSpec, Trained};
 use learn::{LearnError, build_time, contention, demand, services};
 use std::path::Path;
@@ -84,6 +86,23 @@ impl Learner {
             Self::Demand => demand::evaluate(model, rows, spec, after),
             Self::Contention => contention::evaluate(model, rows, spec, after),
             Self::Services => services::evaluate(model, rows, spec, after),
+        }
+    }
+
+    /// How many of its features were compared with those of its training on rows that began after `after`, and which moved.
+    pub fn drift(
+        self,
+        card: &Card,
+        rows: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<(usize, Vec<Moved>), LearnError> {
+        match self {
+            Self::BuildTime => build_time::drift(card, rows, spec, after),
+            Self::Demand => demand::drift(card, rows, spec, after),
+            Self::Contention => contention::drift(card, rows, spec, after),
+            // Its features are lists of paths and tools: what drifts of them shows in the loss.
+            Self::Services => Ok((0, Vec::new())),
         }
     }
 

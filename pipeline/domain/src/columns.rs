@@ -208,3 +208,72 @@ pub mod shadow {
     /// Text, null where no scheduled event touches the hour.
     pub const SCHEDULE_EVENT_ID: &str = "schedule_event_id";
 }
+
+/// `features.expected_runs`: the columns of [`runs`], null where only the end of a run tells, and these.
+pub mod expected {
+    /// Text: `pull_request` or `main_branch`.
+    pub const REASON: &str = "reason";
+    /// Text, null on a main branch.
+    pub const PR_ID: &str = "pr_id";
+    /// Text, may be null: where the job last ran.
+    pub const RESOURCE: &str = "resource";
+    /// Timestamp, null where the job ran once only.
+    pub const EXPECTED_AT: &str = "expected_at";
+}
+
+/// What `learn` writes for `predictions.runs`, and what that table has: one row per prediction of a run.
+pub mod predicted {
+    /// What a column holds.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Kind {
+        /// UTF-8.
+        Text,
+        /// Microseconds, UTC.
+        Time,
+        /// Double.
+        Number,
+        /// 64-bit integer.
+        Count,
+        /// Boolean.
+        Flag,
+    }
+
+    /// Every column in order; what each means is said in `sql/predictions/runs.sql`.
+    pub const COLUMNS: &[(&str, Kind)] = &[
+        ("prediction_id", Kind::Text),
+        ("predicted_at", Kind::Time),
+        ("expected_at", Kind::Time),
+        ("reason", Kind::Text),
+        ("pr_id", Kind::Text),
+        ("repo", Kind::Text),
+        ("job_key", Kind::Text),
+        ("branch", Kind::Text),
+        ("resource", Kind::Text),
+        ("job_runs", Kind::Count),
+        ("usual_duration_ms", Kind::Count),
+        ("p50_duration_ms", Kind::Count),
+        ("p90_duration_ms", Kind::Count),
+        ("p99_duration_ms", Kind::Count),
+        ("p50_cpu_ms", Kind::Count),
+        ("p90_cpu_ms", Kind::Count),
+        ("p99_cpu_ms", Kind::Count),
+        ("p50_memory_peak_bytes", Kind::Count),
+        ("p90_memory_peak_bytes", Kind::Count),
+        ("p99_memory_peak_bytes", Kind::Count),
+        ("cpu_limit_cores", Kind::Number),
+        ("memory_limit_bytes", Kind::Count),
+        ("held_up_probability", Kind::Number),
+        ("likely_cause", Kind::Text),
+        ("threshold_ms", Kind::Count),
+        ("exceeds_threshold", Kind::Flag),
+        ("needs_more_cpu", Kind::Flag),
+        ("needs_more_memory", Kind::Flag),
+        ("coverage90", Kind::Number),
+        ("confidence_score", Kind::Number),
+        ("model", Kind::Text),
+        ("model_watermark", Kind::Time),
+        ("model_age_days", Kind::Number),
+        ("stale", Kind::Flag),
+        ("data_watermark", Kind::Time),
+    ];
+}

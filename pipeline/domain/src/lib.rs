@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod documentation;
+pub mod drift;
 pub mod event;
 pub mod fields;
 pub mod gather;

@@ -1,7 +1,9 @@
 //! What a trained model says about itself.
 
 use crate::Timestamp;
+use crate::drift::Profile;
 use crate::probability::Probability;
+use crate::time::DAY;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -59,7 +61,17 @@ pub struct Card {
     pub seed: u64,
 }
 
-/// How a model of levels was chosen and judged; empty for classifiers.
+/// Models are trained nightly: one that has seen nothing of the newest week of data has missed seven trainings.
+pub const STALE_AFTER: i64 = 7 * DAY;
+
+impl Card {
+    /// Whether the model is older than its data: `newest` is the newest event there is.
+    pub fn is_stale(&self, newest: Timestamp) -> bool {
+        newest.0.saturating_sub(self.data_watermark.0) > STALE_AFTER
+    }
+}
+
+/// How a model of levels was chosen and judged, and on what; of classifiers only the last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
     /// Who competed on rolling origins before the held-out time, the best first.
@@ -68,6 +80,9 @@ pub struct Judged {
     pub coverage: Vec<Coverage>,
     /// Whether coverage is good enough to serve.
     pub gate: Gate,
+    /// What its features looked like, to see later whether they still do.
+    #[serde(default)]
+    pub profile: Profile,
 }
 
 /// A predictor that competed.
@@ -175,7 +190,13 @@ pub struct LabelUse {
     pub feedback: usize,
     /// Where a verdict replaced a measured label that said otherwise.
     pub changed_by_feedback: usize,
-    /// Brier score on the held-out rows, trained with the verdicts and without; none: there were none to compare.
+    /// From what `verify` found of applied items.
+    #[serde(default)]
+    pub outcomes: usize,
+    /// Where that replaced a measured label that said otherwise.
+    #[serde(default)]
+    pub changed_by_outcomes: usize,
+    /// Brier score on the held-out rows, trained with the verdicts and outcomes and without; none: there were none to compare.
     #[serde(default)]
     pub loss_with_and_without: Option<(f64, f64)>,
 }

@@ -44,20 +44,22 @@ impl Session {
 }
 
 impl Lake {
-    /// Replaces `predictions.<table>` with what a Parquet file says, shaped by `sql/predictions/<table>.sql`.
+    /// Replaces `predictions.<table>` with what a Parquet file says, shaped by `sql/predictions/<table>.sql`; that may read
+    /// what the table said before.
     pub async fn write_predictions(&self, table: &str, from: &Path, now: Timestamp) -> Result<Built, LakeError> {
         let name = TableName { schema: "predictions".into(), table: table.to_owned() };
         let file = model::files("predictions").into_iter().find(|file| file.name == name);
         let file = file.ok_or_else(|| LakeError::NoTable(name.to_string()))?;
-        let _writing = Writing::begin(&self.store, "shadow").await?;
-        let session = self.session(now).await?;
-        let scratch = session
-            .context
-            .read_parquet(from.display().to_string(), ParquetReadOptions::default())
-            .await
-            .map_err(LakeError::sql(from.display().to_string()))?;
-        session.put(&TableName { schema: "scratch".into(), table: table.to_owned() }, scratch.into_view())?;
+        let _writing = Writing::begin(&self.store, if table == "runs" { "predict" } else { "shadow" }).await?;
         for _ in 0..TRIES {
+            // Opened anew after a lost race: what the winner wrote is then part of what was said before.
+            let session = self.session(now).await?;
+            let scratch = session
+                .context
+                .read_parquet(from.display().to_string(), ParquetReadOptions::default())
+                .await
+                .map_err(LakeError::sql(from.display().to_string()))?;
+            session.put(&TableName { schema: "scratch".into(), table: table.to_owned() }, scratch.into_view())?;
             let stream = session.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
             if let Some(rows) = self.write(&name, stream, Mode::Replace, json!({"at": now})).await? {
                 return Ok(Built { table: name.to_string(), rebuilt: true, why: "forecast".into(), rows: Some(rows) });

@@ -20,6 +20,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use deltalake_core::DeltaTable;
+use domain::columns::predicted::{COLUMNS, Kind};
 use domain::{Timestamp, fields};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -251,7 +252,23 @@ fn empty_tables() -> Vec<(TableName, SchemaRef)> {
         (name("staging", "events"), events_schema()),
         (name("staging", "rejects"), rejects_schema()),
         (name("plans", "items"), plan_items_schema()),
+        (name("predictions", "runs"), predicted_runs_schema()),
     ]
+}
+
+/// `predictions.runs` before anything was predicted.
+fn predicted_runs_schema() -> SchemaRef {
+    let field = |(name, kind): &(&str, Kind)| {
+        let data_type = match kind {
+            Kind::Text => DataType::Utf8,
+            Kind::Time => timestamp_type(),
+            Kind::Number => DataType::Float64,
+            Kind::Count => DataType::Int64,
+            Kind::Flag => DataType::Boolean,
+        };
+        Field::new(*name, data_type, true)
+    };
+    Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// `plans.items`: one row per item of every plan that was made.

@@ -2,8 +2,10 @@
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained};
-use crate::quantity::{Prediction, Quantity, Task};
+use crate::quantity::{Explained, Prediction, Quantity, RunKey, Task};
 use domain::Timestamp;
+use domain::drift::Moved;
+use domain::model::Card;
 use std::path::Path;
 
 /// The name of the model.
@@ -45,5 +47,35 @@ pub fn holdout(runs: &Path, spec: &TrainSpec, test_share: f64) -> Result<(Evalua
 /// # Errors
 /// A model that cannot be read; unreadable or incomplete files.
 pub fn predict(model: &[u8], runs: &Path, until: Timestamp, after: Timestamp) -> Result<Vec<Prediction>, LearnError> {
-    TASK.predict(model, runs, Quantity::Duration, until, after)
+    TASK.predict(model, runs, None, Quantity::Duration, until, after)
+}
+
+/// What a kept model says, in seconds, of runs that are expected (`features.expected_runs`), as of `now`.
+///
+/// # Errors
+/// As [`predict`].
+pub fn expected(model: &[u8], runs: &Path, expected: &Path, now: Timestamp) -> Result<Vec<Prediction>, LearnError> {
+    TASK.predict(model, runs, Some(expected), Quantity::Duration, now, now.plus(-1))
+}
+
+/// Why a kept model says of one run what it says, in seconds; none when it is not among those that can be learnt from.
+///
+/// # Errors
+/// As [`predict`].
+pub fn explain(
+    model: &[u8],
+    runs: &Path,
+    expected: Option<&Path>,
+    until: Timestamp,
+    key: &RunKey,
+) -> Result<Option<Explained>, LearnError> {
+    TASK.explain(model, runs, expected, Quantity::Duration, until, key)
+}
+
+/// How many features of the runs that started after `after` were compared with those of the training, and which moved.
+///
+/// # Errors
+/// Unreadable or incomplete files.
+pub fn drift(card: &Card, runs: &Path, spec: &TrainSpec, after: Timestamp) -> Result<(usize, Vec<Moved>), LearnError> {
+    TASK.drift(card, runs, spec, after)
 }

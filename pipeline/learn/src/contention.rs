@@ -5,6 +5,7 @@
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
+use crate::drift::{Features, compare, profile};
 use crate::frame::Frame;
 use crate::metrics::{brier, probability_metrics};
 use crate::odds::{Odds, Rows, reliability};
@@ -13,7 +14,8 @@ use crate::tree::SmallTree;
 use crate::trust::{BOUND, Origin, bounded, weights};
 use domain::Timestamp;
 use domain::columns::contention as col;
-use domain::model::{Card, Champion, LabelUse, Metrics};
+use domain::drift::Moved;
+use domain::model::{Card, Champion, Judged, LabelUse, Metrics};
 use domain::probability::{Cause, Choice, Probability, Trust};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -46,9 +48,12 @@ struct Learnt {
 /// The rows of `features.contention`, in order of start.
 struct Data {
     keys: Vec<String>,
+    unit_id: Vec<String>,
     starts_at: Vec<Timestamp>,
     known_at: Vec<Option<Timestamp>>,
     from_feedback: Vec<bool>,
+    /// What `verify` found took the place of what was measured.
+    from_outcome: Vec<bool>,
     /// The label before people's verdicts; as `rows.label`.
     measured: Vec<f32>,
     origins: Vec<Origin>,
@@ -58,7 +63,10 @@ struct Data {
 impl Data {
     /// Reads what starts by `until`; labels known only later are not seen.
     fn read(path: &Path, until: Timestamp) -> Result<Self, LearnError> {
-        let frame = Frame::read(path)?;
+        Self::of(&Frame::read(path)?, until)
+    }
+
+    fn of(frame: &Frame, until: Timestamp) -> Result<Self, LearnError> {
         let (keys, unit_id) = (frame.texts(col::KEY)?, frame.texts(col::UNIT_ID)?);
         let (starts_at, known_at) = (frame.times(col::STARTS_AT)?, frame.times(col::KNOWN_AT)?);
         let (label, source) = (frame.numbers(col::LABEL)?, frame.texts(col::LABEL_SOURCE)?);
@@ -106,13 +114,24 @@ impl Data {
         };
         Ok(Self {
             from_feedback: order.iter().map(|&i| source[i].as_deref() == Some("feedback")).collect(),
+            from_outcome: order.iter().map(|&i| source[i].as_deref() == Some("outcome")).collect(),
             measured: labels_of(&measured),
             keys,
+            unit_id: order.iter().map(|&i| unit_id[i].clone().unwrap_or_default()).collect(),
             starts_at,
             known_at,
             origins,
             rows,
         })
+    }
+
+    /// The columns that come new with every row: neither days and weeks before it, nor the calendar.
+    fn new_with_a_row(&self) -> Features<'_> {
+        let slow = |name: &str| {
+            ["_24h", "_168h", "_24h_ago", "hour_of_day", "day_of_week"].iter().any(|end| name.ends_with(end))
+        };
+        let all = self.rows.names.iter().map(String::as_str).zip(self.rows.columns.iter().map(Vec::as_slice));
+        all.filter(|(name, _)| !slow(name)).collect()
     }
 
     /// Rows with a label, in order of start.
@@ -239,7 +258,7 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         metrics,
         baselines,
         champion: Champion::default(),
-        judged: Default::default(),
+        judged: Judged { profile: profile(&data.new_with_a_row(), &all), ..Judged::default() },
         labels,
         probability: Some(Probability {
             choice: held_out.choice,
@@ -255,16 +274,23 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
     Ok(Trained { model, card, losses: Vec::new() })
 }
 
-/// How many labels came from people, and what they were worth: the held-out loss when trained with and without them.
+/// How many labels came from people and from outcomes, and what they were worth: the held-out loss when trained with and without them.
 fn label_use(data: &mut Data, all: &[u32], train: &[u32], test: &[u32], with: f64, seed: u64) -> LabelUse {
-    let judged: Vec<u32> = all.iter().copied().filter(|&i| data.from_feedback[i as usize]).collect();
     let differs = |i: &u32| data.measured[*i as usize] != data.rows.label[*i as usize];
-    let changed_by_feedback = judged.iter().filter(|i| differs(i)).count();
-    let changed: Vec<u32> = train.iter().copied().filter(|i| data.from_feedback[*i as usize] && differs(i)).collect();
+    let of = |from: &[bool]| {
+        let judged = || all.iter().filter(|i| from[**i as usize]);
+        (judged().count(), judged().filter(|i| differs(i)).count())
+    };
+    let (feedback, changed_by_feedback) = of(&data.from_feedback);
+    let (outcomes, changed_by_outcomes) = of(&data.from_outcome);
+    let said = |i: &u32| data.from_feedback[*i as usize] || data.from_outcome[*i as usize];
+    let changed: Vec<u32> = train.iter().copied().filter(|i| said(i) && differs(i)).collect();
     let mut labels = LabelUse {
-        measured: all.len() - judged.len(),
-        feedback: judged.len(),
+        measured: all.len() - feedback - outcomes,
+        feedback,
         changed_by_feedback,
+        outcomes,
+        changed_by_outcomes,
         loss_with_and_without: None,
     };
     if changed.is_empty() {
@@ -307,11 +333,24 @@ pub fn evaluate(model: &[u8], rows: &Path, spec: &TrainSpec, after: Timestamp) -
     })
 }
 
+/// How many columns of the rows that began after `after` were compared with those of the training, and which moved.
+///
+/// # Errors
+/// Unreadable or incomplete files.
+pub fn drift(card: &Card, rows: &Path, spec: &TrainSpec, after: Timestamp) -> Result<(usize, Vec<Moved>), LearnError> {
+    let data = Data::read(rows, spec.until)?;
+    let mut later = data.labelled(spec.since);
+    later.retain(|&i| data.starts_at[i as usize] > after);
+    Ok(compare(&card.judged.profile, "", &data.new_with_a_row(), &later))
+}
+
 /// What is said of a piece of work whose outcome is not known yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The resource, or the job.
     pub key: String,
+    /// The piece of work.
+    pub unit_id: String,
     /// That it will be held up.
     pub probability: f64,
     /// What will hold it up, if anything.
@@ -323,14 +362,65 @@ pub struct Prediction {
 /// # Errors
 /// A model that cannot be read; unreadable or incomplete files.
 pub fn predict(model: &[u8], rows: &Path, until: Timestamp) -> Result<Vec<Prediction>, LearnError> {
-    let model = Model::read(model)?;
-    let data = Data::read(rows, until)?;
+    Ok(open(&Model::read(model)?, &Data::read(rows, until)?))
+}
+
+/// The same of runs that are expected too (`features.expected_contention`), as of `now`.
+///
+/// # Errors
+/// As [`predict`].
+pub fn expected(model: &[u8], rows: &Path, expected: &Path, now: Timestamp) -> Result<Vec<Prediction>, LearnError> {
+    let frame = Frame::read(rows)?.with(&Frame::read(expected)?)?;
+    Ok(open(&Model::read(model)?, &Data::of(&frame, now)?))
+}
+
+fn open(model: &Model, data: &Data) -> Vec<Prediction> {
     let known = data.labelled(None);
     let open = (0..data.rows.len()).filter(|&i| data.rows.label[i].is_nan()).map(|i| i as u32).collect::<Vec<_>>();
     let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &known, &open);
     let causes = model.trusted.causes(&data.rows, &known, &open);
-    let one = |((&row, probability), cause)| Prediction { key: data.keys[row as usize].clone(), probability, cause };
-    Ok(open.iter().zip(said).zip(causes).map(one).collect())
+    let one = |((&row, probability), cause)| {
+        let (key, unit_id) = (data.keys[row as usize].clone(), data.unit_id[row as usize].clone());
+        Prediction { key, unit_id, probability, cause }
+    };
+    open.iter().zip(said).zip(causes).map(one).collect()
+}
+
+/// What is said of one piece of work, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explained {
+    /// That it is held up.
+    pub probability: f64,
+    /// What holds it up, if anything.
+    pub likely_cause: &'static str,
+    /// The columns that moved it most first: name, value (none: missing), and by how much of a probability, about.
+    pub moves: Vec<(String, Option<f32>, f64)>,
+}
+
+/// Explains what is said of one piece of work, from what was known when it began; none when it is not there.
+///
+/// # Errors
+/// As [`predict`].
+pub fn explain(
+    model: &[u8],
+    rows: &Path,
+    expected: Option<&Path>,
+    until: Timestamp,
+    unit_id: &str,
+) -> Result<Option<Explained>, LearnError> {
+    let model = Model::read(model)?;
+    let mut frame = Frame::read(rows)?;
+    if let Some(expected) = expected {
+        frame = frame.with(&Frame::read(expected)?)?;
+    }
+    let data = Data::of(&frame, until)?;
+    let Some(row) = data.unit_id.iter().position(|id| id == unit_id).map(|row| row as u32) else { return Ok(None) };
+    let known = data.labelled(None);
+    let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &known, &[row]);
+    let cause = model.trusted.causes(&data.rows, &known, &[row])[0];
+    let moves = model.trusted.moves(&data.rows, &known, row);
+    let moves = moves.into_iter().map(|(name, value, moved)| (name, Some(value).filter(|v| !v.is_nan()), moved));
+    Ok(Some(Explained { probability: said[0], likely_cause: cause.name(), moves: moves.collect() }))
 }
 
 /// The small tree as indented text: its questions, and at the leaves the probability and the counts behind it.
@@ -403,7 +493,11 @@ mod tests {
         let path = folder.path().join("contention.parquet");
         let text =
             |name: &str, of: &dyn Fn(&Row) -> String| Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>());
-        let source = |r: &Row| if r.hour % 10 == 0 { "feedback" } else { "measured" }.to_owned();
+        let source = |r: &Row| match r.hour % 10 {
+            0 if r.hour % 40 == 0 => "outcome".to_owned(),
+            0 => "feedback".to_owned(),
+            _ => "measured".to_owned(),
+        };
         let columns = vec![
             text(col::UNIT, &|_| "hour".to_owned()),
             text(col::UNIT_ID, &|r| format!("{:06}", r.hour)),
@@ -434,7 +528,8 @@ mod tests {
         let card = &trained.card;
         assert!(card.verdict.beats_baselines && card.metrics["brier"] < 0.15, "{:?} {:?}", card.verdict, card.metrics);
         assert!(card.metrics["roc_auc"] > 0.8 && card.metrics["ece10"] < 0.1, "{:?}", card.metrics);
-        assert_eq!((card.labels.measured, card.labels.feedback, card.rows_test), (1800, 200, 400));
+        let labels = &card.labels;
+        assert_eq!((labels.measured, labels.feedback, labels.outcomes, card.rows_test), (1800, 150, 50, 400));
         let rules = rules(&trained.model).unwrap();
         assert!(rules.starts_with("if load <= 0.6"), "{rules}");
         assert!(trained.model == train(&path, &spec(10_000)).unwrap().model);
@@ -448,7 +543,8 @@ mod tests {
         all.push(Row { hour: 1001, load: Some(0.05), ..Row::default() });
         let path = file(&folder, &all);
         let trained = train(&path, &spec(1000)).unwrap();
-        assert_eq!(trained.card.labels.measured + trained.card.labels.feedback, 1000);
+        let labels = &trained.card.labels;
+        assert_eq!(labels.measured + labels.feedback + labels.outcomes, 1000);
         let said = predict(&trained.model, &path, Timestamp(1000 * HOUR)).unwrap();
         assert_eq!(said.iter().map(|one| one.key.as_str()).collect::<Vec<_>>(), ["shop/1", "shop/2"]);
         assert!(said[0].probability > 0.7 && said[1].probability < 0.3, "{said:?}");
@@ -529,7 +625,8 @@ mod tests {
         all.iter_mut().filter(|r| r.hour % 10 == 0).for_each(|r| r.measured = r.label.map(|l| !l));
         let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
         let labels = trained.card.labels;
-        assert_eq!((labels.feedback, labels.changed_by_feedback), (100, 100));
+        assert_eq!((labels.feedback, labels.changed_by_feedback), (75, 75));
+        assert_eq!((labels.outcomes, labels.changed_by_outcomes), (25, 25));
         let (with, without) = labels.loss_with_and_without.unwrap();
         assert!(with < without, "{with} {without}");
     }

@@ -2,8 +2,10 @@
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained};
-use crate::quantity::{Quantity, Task};
+use crate::quantity::{Explained, Prediction, Quantity, RunKey, Task};
 use domain::Timestamp;
+use domain::drift::Moved;
+use domain::model::Card;
 use std::path::Path;
 
 /// The name of the model.
@@ -38,4 +40,43 @@ pub fn evaluate(model: &[u8], runs: &Path, spec: &TrainSpec, after: Timestamp) -
 /// As [`train`].
 pub fn holdout(runs: &Path, spec: &TrainSpec, test_share: f64) -> Result<(Evaluation, usize), LearnError> {
     TASK.holdout(runs, spec, test_share)
+}
+
+/// What a kept model says of runs that are expected (`features.expected_runs`), as of `now`: CPU time in seconds, then peak
+/// memory in MiB; empty where the model knows none.
+///
+/// # Errors
+/// A model that cannot be read; unreadable or incomplete files.
+pub fn expected(
+    model: &[u8],
+    runs: &Path,
+    expected: &Path,
+    now: Timestamp,
+) -> Result<[Vec<Prediction>; 2], LearnError> {
+    let of = |quantity| TASK.predict(model, runs, Some(expected), quantity, now, now.plus(-1));
+    Ok([of(Quantity::Cpu)?, of(Quantity::Memory)?])
+}
+
+/// Why a kept model says of one run what it says: CPU time in seconds, then peak memory in MiB; none where the model knows
+/// none, or it was not measured.
+///
+/// # Errors
+/// As [`expected`].
+pub fn explain(
+    model: &[u8],
+    runs: &Path,
+    expected: Option<&Path>,
+    until: Timestamp,
+    key: &RunKey,
+) -> Result<[Option<Explained>; 2], LearnError> {
+    let of = |quantity| TASK.explain(model, runs, expected, quantity, until, key);
+    Ok([of(Quantity::Cpu)?, of(Quantity::Memory)?])
+}
+
+/// How many features of the runs that started after `after` were compared with those of the training, and which moved.
+///
+/// # Errors
+/// Unreadable or incomplete files.
+pub fn drift(card: &Card, runs: &Path, spec: &TrainSpec, after: Timestamp) -> Result<(usize, Vec<Moved>), LearnError> {
+    TASK.drift(card, runs, spec, after)
 }

@@ -44,6 +44,15 @@ impl Frame {
         Self::read(path)
     }
 
+    /// Puts the rows of another file below, of its columns those that this one has.
+    pub(crate) fn with(mut self, below: &Self) -> Result<Self, LearnError> {
+        let cast = |column: &Column| below.cast(column.name(), column.dtype());
+        let columns = self.data.columns().iter().map(cast).collect::<Result<Vec<_>, _>>()?;
+        let columns = DataFrame::new_infer_height(columns).map_err(|e| LearnError::read(&below.path, e))?;
+        self.data.vstack_mut(&columns).map_err(|e| LearnError::read(&below.path, e))?;
+        Ok(self)
+    }
+
     /// Every column and what it holds, in file order.
     pub(crate) fn kinds(&self) -> Vec<(String, Kind)> {
         let kind = |dtype: &DataType| match dtype {

@@ -73,6 +73,39 @@ pub(crate) const FEATURES: [&str; 59] = [
     "everybody_level",
 ];
 
+/// Features that say something else than how some level lies to the usual one.
+const NOT_RELATIVE: [&str; 24] = [
+    "base",
+    "sd5",
+    "sd20",
+    "sd50",
+    "trend10",
+    "finished",
+    "failed_share5",
+    "failed_share20",
+    "streak",
+    "since_prev_start",
+    "since_prev_end",
+    "running_now",
+    "same_jobs_share20",
+    "since_branch_end",
+    "similar_spread",
+    "surprise_size20",
+    "surprise5",
+    "surprise_q90",
+    "jobs_vs_last",
+    "sloc_vs_last",
+    "tests_vs_last",
+    "churn_vs_last",
+    "repo_surprise10",
+    "oldest_running",
+];
+
+/// Whether a feature is the logarithm of a level over the usual one.
+pub(crate) fn is_relative(name: &str) -> bool {
+    FEATURES.contains(&name) && !NOT_RELATIVE.contains(&name)
+}
+
 /// Runs of a job that are remembered.
 const WINDOW: usize = 100;
 /// Finished runs of a language, or of everybody, of which the median is the level that a newcomer starts from.
@@ -94,7 +127,8 @@ pub(crate) struct Past {
     /// The median of 5, else of the repository's last 20, of the language's or everybody's last 200; NaN where nothing
     /// has finished.
     pub(crate) base: f64,
-    /// Runs of the repository that had finished.
+    /// Runs of the job, and of the repository, that had finished.
+    pub(crate) finished: usize,
     pub(crate) repo_finished: usize,
 }
 
@@ -165,7 +199,8 @@ pub(crate) fn of(runs: &Runs) -> History {
     (0..runs.len()).for_each(|row| repos[runs.repo.of[row]].push(row));
     let walked: Vec<Walked> = repos.par_iter().map(|rows| walk(runs, rows, &levels)).collect();
 
-    let nothing = Past { last: f64::NAN, median5: f64::NAN, median20: f64::NAN, base: f64::NAN, repo_finished: 0 };
+    let nan = f64::NAN;
+    let nothing = Past { last: nan, median5: nan, median20: nan, base: nan, finished: 0, repo_finished: 0 };
     let mut history = History { past: vec![nothing; runs.len()], copies: Vec::new(), features: Table::default() };
     let copies = walked.iter().map(|w| w.copies.len()).sum::<usize>();
     let mut columns = vec![vec![f32::NAN; runs.len() + copies]; FEATURES.len()];
@@ -254,6 +289,10 @@ fn walk(runs: &Runs, rows: &[usize], levels: &[Levels]) -> Walked {
             let back: Vec<usize> = job.last.iter().rev().copied().collect();
             let seen = Seen { runs, now: row, job, surprise: &surprise, levels: levels[row] };
             let (past, features) = seen.look_back(&back, job.finished, Some(&repo.last), repo.finished);
+            if runs.is_expected(row) {
+                walked.rows.push((past, features));
+                return;
+            }
             let scattered = scatter(row);
             if scattered.is_multiple_of(COPY_ONE_IN) {
                 let keep = (scattered / COPY_ONE_IN % COPY_KEEPS).min(back.len());
@@ -397,7 +436,7 @@ impl Seen<'_> {
             self.levels.everybody - base,
         ];
         let (median5, median20) = (at_share(&five, 0.5), at_share(&twenty, 0.5));
-        let past = Past { last: last(0), median5, median20, base, repo_finished };
+        let past = Past { last: last(0), median5, median20, base, finished, repo_finished };
         (past, features.map(|v| if v.is_finite() { v as f32 } else { f32::NAN }))
     }
 

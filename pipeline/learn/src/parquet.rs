@@ -7,6 +7,11 @@ use std::path::Path;
 
 /// A column of times as every engine reads it: microseconds, UTC.
 pub(crate) fn time_column(name: &str, values: Vec<i64>) -> Column {
+    optional_time_column(name, values.into_iter().map(Some).collect())
+}
+
+/// The same where some are not known.
+pub(crate) fn optional_time_column(name: &str, values: Vec<Option<i64>>) -> Column {
     Series::new(name.into(), values).into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into()
 }
 

@@ -9,6 +9,9 @@ use domain::time::DAY;
 use std::collections::HashMap;
 use std::path::Path;
 
+/// The end of a run that is only expected.
+const NEVER: Timestamp = Timestamp(i64::MAX);
+
 /// Texts as small numbers, in order of first sight.
 #[derive(Default)]
 pub(crate) struct Names {
@@ -71,8 +74,18 @@ impl Runs {
     /// Reads what had ended by `until`, has `quantity` measured, and says something about the work: neither cancelled nor
     /// skipped, longer than nothing and at most a day (CI systems kill longer ones, so their length is that of a limit or
     /// a broken clock).
-    pub(crate) fn read(path: &Path, until: Timestamp, quantity: Quantity) -> Result<Self, LearnError> {
-        let frame = Frame::read(path)?;
+    /// Runs that are expected come behind them: they have no value, never end, and tell nothing of one another.
+    pub(crate) fn read(
+        path: &Path,
+        expected: Option<&Path>,
+        until: Timestamp,
+        quantity: Quantity,
+    ) -> Result<Self, LearnError> {
+        let mut frame = Frame::read(path)?;
+        let over = frame.rows();
+        if let Some(expected) = expected {
+            frame = frame.with(&Frame::read(expected)?)?;
+        }
         let (started, ended) = (frame.times(col::STARTED_AT)?, frame.times(col::ENDED_AT)?);
         let (run_id, result) = (frame.texts(col::RUN_ID)?, frame.texts(col::RESULT)?);
         let duration_ms = frame.numbers(col::DURATION_MS)?;
@@ -80,6 +93,10 @@ impl Runs {
         let mut rows: Vec<Row> = (0..frame.rows())
             .filter(|&i| !matches!(result[i].as_deref(), Some("cancellation" | "skip")))
             .filter_map(|at| {
+                if at >= over {
+                    let (started, run_id) = (started[at]?, run_id[at].as_deref()?);
+                    return Some(Row { started, run_id, ended: NEVER, value: f64::NAN, at });
+                }
                 Some(duration_ms[at]).filter(|ms| *ms > 0.0 && *ms <= DAY as f64 / 1000.0)?;
                 let value = Some(measured[at] / quantity.per_unit()).filter(|value| *value >= 0.0)?.ln_1p();
                 let (started, ended) = (started[at]?, ended[at].filter(|ended| *ended <= until)?);
@@ -118,6 +135,11 @@ impl Runs {
 
     pub(crate) fn len(&self) -> usize {
         self.value.len()
+    }
+
+    /// Whether a run is only expected: others must not see it, because it has not begun.
+    pub(crate) fn is_expected(&self, row: usize) -> bool {
+        self.ended[row] == NEVER
     }
 
     /// The values of one name of [`col::KNOWN`].

@@ -143,7 +143,7 @@ fn after(mut outlook: Outlook, steps: usize) -> Outlook {
 }
 
 /// 1 up to a day, then halved every week.
-fn freshness(now: Timestamp, newest: Hour) -> f64 {
+pub(crate) fn freshness(now: Timestamp, newest: Hour) -> f64 {
     let age = now.0.div_euclid(HOUR) - newest - FRESH_HOURS;
     0.5_f64.powf(age.max(0) as f64 / 24.0 / STALE_HALF_LIFE_DAYS)
 }

@@ -3,7 +3,7 @@
 use crate::artifacts::champion;
 use crate::commands::own_table::show_reliability;
 use crate::commands::train::{coverage, scratch, spec, table};
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
 use crate::learner::{Learner, Per};
 use clap::Args;
@@ -11,6 +11,7 @@ use domain::model::{Card, Judged};
 use lake::Session;
 use learn::LearnError;
 use learn::card::{Evaluation, TrainSpec};
+use learn::drift::judge;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -59,6 +60,8 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         let later = kept.card.data_watermark;
         let scored = learner.evaluate(&kept.model, &rows, &spec, later);
         drop(task);
+        let features = learner.drift(&kept.card, &rows, &spec, later)?;
+        let drift = judge(&kept.card, scored.as_ref().ok(), features, kept.stale);
         // Without later data, what was held out when it was trained is the best there is.
         let (scored, basis) = match scored {
             Ok(scored) => (scored, format!("rows later than {later}")),
@@ -77,12 +80,14 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         if !scored.reliability.is_empty() {
             show_reliability(context, &scored.reliability);
         }
+        context.say(format!("  retrain: {}", if drift.retrain { "yes" } else { "no" }));
+        drift.why.iter().for_each(|why| context.say(format!("    {}", wrap(why, 4))));
         missed |= !scored.gate.passed();
         found.insert(
             name.to_owned(),
             json!({"version": kept.card.version, "rows": scored.rows, "basis": basis, "metrics": scored.metrics,
                 "baselines": scored.baselines, "coverage": scored.coverage, "gate": scored.gate,
-                "reliability": scored.reliability}),
+                "reliability": scored.reliability, "drift": drift}),
         );
     }
     if found.is_empty() {

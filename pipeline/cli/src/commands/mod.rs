@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod check;
 pub mod collect;
 pub mod evaluate;
+pub mod explain;
 pub mod feedback;
 pub mod ingest;
 pub mod labels;
@@ -14,6 +15,7 @@ pub mod log;
 pub mod materialize;
 pub mod own_table;
 pub mod plan;
+pub mod predict;
 pub mod privacy;
 pub mod record;
 pub mod rollback;
@@ -47,6 +49,8 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Evaluate(args) => evaluate::run(context, args).await,
             Command::Backtest(args) => backtest::run(context, args).await,
             Command::Shadow(args) => shadow::run(context, args).await,
+            Command::Explain(args) => explain::run(context, args).await,
+            Command::Predict(args) => predict::run(context, args).await,
             Command::Plan(args) => plan::run(context, args).await,
             Command::Approve(args) => approve::run(context, args).await,
             Command::Apply(args) => apply::run(context, args).await,

@@ -169,13 +169,17 @@ pub fn show(context: &Context, card: &Card) {
     ));
     let kept = if card.champion.is_champion { "kept" } else { "not kept" };
     context.say(format!("  {kept}: {}", wrap(&card.champion.why, 12)));
-    if card.labels.feedback > 0 {
+    if card.labels.feedback + card.labels.outcomes > 0 {
         let worth = card.labels.loss_with_and_without.map_or_else(String::new, |(with, without)| {
             format!("; Brier score {with:.4} with them, {without:.4} without")
         });
         context.say(format!(
-            "  labels: {} measured, {} from people's verdicts, of which {} say otherwise than measured{worth}",
-            card.labels.measured, card.labels.feedback, card.labels.changed_by_feedback
+            "  labels: {} measured, {} from people's verdicts and {} from outcomes, of which {} say otherwise than \
+             measured{worth}",
+            card.labels.measured,
+            card.labels.feedback,
+            card.labels.outcomes,
+            card.labels.changed_by_feedback + card.labels.changed_by_outcomes
         ));
     }
     if let Some(probability) = &card.probability {

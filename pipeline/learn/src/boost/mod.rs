@@ -6,6 +6,7 @@
 //! LightGBM's on the same Travis builds.
 
 mod bins;
+mod explain;
 mod tree;
 
 pub(crate) use bins::{Bins, Table};

@@ -212,23 +212,41 @@ impl Odds {
         sums.into_iter().map(|p| self.calibration.apply(p)).collect()
     }
 
+    /// What moved the probability of a row, the most first: the column, its value, and how far, about.
+    pub(crate) fn moves(&self, rows: &Rows, learnt: &[u32], row: u32) -> Vec<(String, f32, f64)> {
+        let columns = made(&self.recipes, rows, learnt);
+        let one =
+            |((recipe, column), moved): ((&Recipe, &Arc<Vec<f32>>), f64)| (recipe.name(), column[row as usize], moved);
+        let mut moves: Vec<_> = self.recipes.iter().zip(&columns).zip(self.moved(&columns, row)).map(one).collect();
+        moves.retain(|(.., moved)| moved.abs() > 1e-6);
+        moves.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+        moves
+    }
+
+    /// How far each column moved the probability of a row.
+    fn moved(&self, columns: &[Arc<Vec<f32>>], row: u32) -> Vec<f64> {
+        let mut all = vec![0.0; self.recipes.len()];
+        for member in &self.members {
+            let mut moved = vec![0.0; member.columns.len()];
+            let value = |column: usize| columns[member.columns[column]][row as usize];
+            match &member.learnt {
+                Learnt::Trees(trees) => trees.explain(value, member.share, &mut moved),
+                Learnt::Line(line) => line.explain(value, member.share, &mut moved),
+            }
+            member.columns.iter().zip(moved).for_each(|(&at, moved)| all[at] += moved);
+        }
+        all
+    }
+
     /// The likely cause of some rows: the resource whose columns together raised the probability most.
     pub(crate) fn causes(&self, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<Cause> {
         let columns = made(&self.recipes, rows, learnt);
         let resources: Vec<Option<Cause>> = self.recipes.iter().map(Recipe::resource).collect();
         let one = |&row: &u32| {
             let mut by = BTreeMap::new();
-            for member in &self.members {
-                let mut moved = vec![0.0; member.columns.len()];
-                let value = |column: usize| columns[member.columns[column]][row as usize];
-                match &member.learnt {
-                    Learnt::Trees(trees) => trees.explain(value, member.share, &mut moved),
-                    Learnt::Line(line) => line.explain(value, member.share, &mut moved),
-                }
-                for (&at, moved) in member.columns.iter().zip(moved) {
-                    if let Some(resource) = resources[at] {
-                        *by.entry(resource).or_insert(0.0) += moved;
-                    }
+            for (resource, moved) in resources.iter().zip(self.moved(&columns, row)) {
+                if let Some(resource) = *resource {
+                    *by.entry(resource).or_insert(0.0) += moved;
                 }
             }
             let most = by.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));

@@ -109,6 +109,16 @@ pub(crate) fn settings(columns: &[Vec<f32>], group: &[u32]) -> Vec<u32> {
 }
 
 impl Recipe {
+    /// What it is called.
+    pub(crate) fn name(&self) -> String {
+        match &self.make {
+            Make::Raw(name) => name.clone(),
+            Make::SoFar(name) => format!("mean {name} so far"),
+            Make::Ratio(a, b) => format!("{a} over {b}"),
+            Make::History(at) => HISTORY[*at].to_owned(),
+        }
+    }
+
     /// The resource it measures; a ratio between our use and the host's tells of neighbours.
     pub(crate) fn resource(&self) -> Option<Cause> {
         match &self.make {

@@ -4,6 +4,7 @@ use super::{Quantity, RUNS_NEEDED};
 use crate::LearnError;
 use crate::boost::Table;
 use crate::card::TrainSpec;
+use crate::drift::Features;
 use crate::history::{self, Past};
 use crate::metrics::quantile;
 use crate::runs::Runs;
@@ -29,7 +30,17 @@ pub(super) fn feature_names() -> Vec<String> {
 
 impl Data {
     pub(super) fn read(path: &Path, until: Timestamp, quantity: Quantity) -> Result<Self, LearnError> {
-        let runs = Runs::read(path, until, quantity)?;
+        Self::read_with(path, None, until, quantity)
+    }
+
+    /// The same with the runs that are expected, as rows to be said and not to be learnt from.
+    pub(super) fn read_with(
+        path: &Path,
+        expected: Option<&Path>,
+        until: Timestamp,
+        quantity: Quantity,
+    ) -> Result<Self, LearnError> {
+        let runs = Runs::read(path, expected, until, quantity)?;
         let history::History { past, copies, features: mut table } = history::of(&runs);
         let mut add = |of: &dyn Fn(usize) -> f64| {
             let rows = (0..runs.len()).chain(copies.iter().map(|(row, _)| *row as usize));
@@ -41,6 +52,12 @@ impl Data {
         // Day 0 of 1970 was a Thursday; Monday is 0.
         add(&|row| (runs.started[row].0.div_euclid(DAY) + 3).rem_euclid(7) as f64);
         Ok(Self { quantity, past, table, copies, runs })
+    }
+
+    /// The features that come new with every run: what is known of the change and its limits.
+    pub(super) fn new_with_a_run(&self) -> Features<'_> {
+        let columns = self.table.columns.iter().map(Vec::as_slice).skip(history::FEATURES.len());
+        KNOWN.iter().copied().chain(["churn"]).zip(columns).collect()
     }
 
     /// Rows that started in the window of `spec`; fails below the least number that can be learnt from.

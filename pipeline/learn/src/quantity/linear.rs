@@ -65,6 +65,15 @@ impl Linear {
         Ok(Self { features, intercept: fitted.intercept() })
     }
 
+    /// How far each feature moved the centre of a row from that of a row at the mean.
+    pub(super) fn moves(&self, data: &Data, row: u32) -> Vec<f64> {
+        let mut moves = vec![0.0; data.table.columns.len()];
+        for f in &self.features {
+            moves[f.feature] = f.weight * f.of(data.table.columns[f.feature][row as usize]);
+        }
+        moves
+    }
+
     /// The centre of each row, log scale.
     pub(super) fn predict(&self, data: &Data, rows: &[u32], global: f64) -> Vec<f64> {
         let one = |&row: &u32| {

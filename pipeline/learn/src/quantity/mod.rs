@@ -7,6 +7,7 @@
 mod candidates;
 mod coverage;
 mod data;
+mod explain;
 mod linear;
 mod model;
 mod split;
@@ -14,11 +15,14 @@ mod track;
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
+use crate::drift;
 use candidates::{baselines, compete};
 use data::Data;
 use domain::Timestamp;
 use domain::columns::runs as col;
+use domain::drift::{Moved, Profile, Spread};
 use domain::model::{Card, Champion, Judged, LabelUse, Metrics};
+pub use explain::{Explained, Move, RunKey, Similar};
 use model::{Model, Told};
 use serde::{Deserialize, Serialize};
 use split::{Fold, Split};
@@ -89,6 +93,10 @@ pub struct Prediction {
     pub p90: f64,
     /// Ninety-nine in a hundred take at most this.
     pub p99: f64,
+    /// Median of the job's last five, else of its repository's or language's last; none where nothing has finished.
+    pub usual: Option<f64>,
+    /// Runs of the job that had ended.
+    pub job_runs: usize,
 }
 
 /// A task's model as it is kept.
@@ -140,6 +148,10 @@ impl Task {
             candidates: learnt.iter_mut().flat_map(|(prefix, one)| named(prefix, one)).collect(),
             coverage: evaluation.coverage.clone(),
             gate: evaluation.gate.clone(),
+            profile: Profile {
+                rows: learnt.iter().map(|(_, one)| one.judged.profile.rows).min().unwrap_or_default(),
+                features: learnt.iter_mut().flat_map(|(prefix, one)| profiled(prefix, one)).collect(),
+            },
         };
         let all = |of: &dyn Fn(&Learnt) -> Timestamp| learnt.iter().map(|(_, one)| of(one)).collect::<Vec<_>>();
         let chosen = judged.candidates.iter().filter(|c| c.chosen).map(|c| c.name.clone()).collect::<Vec<_>>();
@@ -204,6 +216,32 @@ impl Task {
         }
     }
 
+    /// How many features of the runs that started after `after` were compared with those of the training, and which moved.
+    ///
+    /// # Errors
+    /// Unreadable or incomplete files.
+    pub(crate) fn drift(
+        &self,
+        card: &Card,
+        runs: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<(usize, Vec<Moved>), LearnError> {
+        let mut all = (0, Vec::new());
+        for (prefix, quantity) in self.quantities {
+            let data = Data::read(runs, spec.until, *quantity)?;
+            let from = spec.since.unwrap_or_default();
+            let later =
+                |row: &u32| data.runs.started[*row as usize] > after && data.runs.started[*row as usize] >= from;
+            let rows: Vec<u32> = (0..data.runs.len() as u32).filter(later).collect();
+            let (compared, moved) = drift::compare(&card.judged.profile, prefix, &data.new_with_a_run(), &rows);
+            all.0 += compared;
+            all.1.extend(moved);
+        }
+        all.1.sort_by(|a, b| b.psi.total_cmp(&a.psi));
+        Ok(all)
+    }
+
     /// A training judged on the last `test_share` (0 to 1) of each repository's runs; nothing is kept.
     /// Returns the figures and the number of rows trained on.
     ///
@@ -232,7 +270,8 @@ impl Task {
         }
     }
 
-    /// What a kept model says of each run that started after `after`, from what was known when it started.
+    /// What a kept model says of each run that started after `after`, from what was known when it started; with `expected`,
+    /// of each of those too: none of them has begun, and none tells of another.
     ///
     /// # Errors
     /// A model that cannot be read; unreadable or incomplete files.
@@ -240,17 +279,26 @@ impl Task {
         &self,
         model: &[u8],
         runs: &Path,
+        expected: Option<&Path>,
         quantity: Quantity,
         until: Timestamp,
         after: Timestamp,
     ) -> Result<Vec<Prediction>, LearnError> {
         let kept = self.kept(model)?;
         let Some(model) = kept.models.get(&quantity) else { return Ok(Vec::new()) };
-        let data = Data::read(runs, until, quantity)?;
+        let data = Data::read_with(runs, expected, until, quantity)?;
         let (rows, told) = model.later(&data, after);
         let one = |(k, &row): (usize, &u32)| {
             let level = |at: usize| told.levels[at][k].exp_m1();
-            Prediction { run_id: data.runs.run_id[row as usize].clone(), p50: level(0), p90: level(1), p99: level(2) }
+            let past = &data.past[row as usize];
+            Prediction {
+                run_id: data.runs.run_id[row as usize].clone(),
+                p50: level(0),
+                p90: level(1),
+                p99: level(2),
+                usual: Some(past.base).filter(|base| !base.is_nan()).map(f64::exp_m1),
+                job_runs: past.finished,
+            }
         };
         Ok(rows.iter().enumerate().map(one).collect())
     }
@@ -291,7 +339,7 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
         rows_train: split.train().len(),
         measured: rows.len(),
         evaluation,
-        judged: Judged { candidates, ..Judged::default() },
+        judged: Judged { candidates, profile: drift::profile(&data.new_with_a_run(), &rows), ..Judged::default() },
     })
 }
 
@@ -394,6 +442,11 @@ fn named(prefix: &str, one: &mut Learnt) -> Vec<domain::model::Candidate> {
     let mut candidates = std::mem::take(&mut one.judged.candidates);
     candidates.iter_mut().for_each(|c| c.name = format!("{prefix}{}", c.name));
     candidates
+}
+
+fn profiled(prefix: &str, one: &mut Learnt) -> Vec<(String, Spread)> {
+    let features = std::mem::take(&mut one.judged.profile.features);
+    features.into_iter().map(|(name, spread)| (format!("{prefix}{name}"), spread)).collect()
 }
 
 #[cfg(test)]

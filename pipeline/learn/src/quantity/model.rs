@@ -181,6 +181,29 @@ impl Model {
         Told::ordered(told.iter().map(|level| wanted.iter().map(|&at| level[at]).collect()).collect())
     }
 
+    /// What is said of one row, and whether the model has learnt from it: then it is no prediction.
+    pub(super) fn of_one(&self, data: &Data, row: u32) -> (Told, bool) {
+        let started = data.runs.started[row as usize];
+        if started <= self.watermark {
+            return (self.told(data, &[], &[row]), true);
+        }
+        let (rows, told) = self.later(data, started.plus(-1));
+        let at = rows.binary_search(&row).expect("it started later than the watermark");
+        (Told { levels: told.levels.into_iter().map(|level| vec![level[at]]).collect() }, false)
+    }
+
+    /// Per level, how far each feature moved what is said of a row from the mean over others, log scale; nothing of a naive
+    /// predictor, which looks at no feature.
+    pub(super) fn moves(&self, data: &Data, row: u32, others: &[u32]) -> Vec<Vec<f64>> {
+        match &self.predictor {
+            Predictor::Naive(_) => Vec::new(),
+            Predictor::Linear(linear) => vec![linear.moves(data, row); self.levels.len()],
+            Predictor::Boosted(forests) => {
+                forests.iter().map(|forest| forest.explain(&data.table, row, others).1).collect()
+            }
+        }
+    }
+
     /// The rows that started after `after`, and what is said of them; the shifts learn from all that the model has not seen.
     pub(super) fn later(&self, data: &Data, after: Timestamp) -> (Vec<u32>, Told) {
         let started = |row: &u32| data.runs.started[*row as usize];

@@ -250,3 +250,63 @@ fn too_few_runs_are_inconclusive() {
     assert!(matches!(failed, Err(LearnError::TooLittleData(_))));
     assert!(train(&file(&folder, &runs(50)), &spec(1_000_000)).is_ok());
 }
+
+/// The first runs as those that have ended, the others as those that are expected at `now`.
+fn expecting(folder: &tempfile::TempDir, ended: &[Run], expected: &[Run], now_min: i64) -> (PathBuf, PathBuf) {
+    let path = file(folder, ended);
+    let ended = folder.path().join("ended.parquet");
+    std::fs::rename(path, &ended).unwrap();
+    // What only the end of a run tells must not be looked at: here it says nonsense.
+    let asked: Vec<Run> = expected
+        .iter()
+        .map(|r| Run { start_min: now_min, duration_s: 77_777, result: "failure", ..r.clone() })
+        .collect();
+    (ended, file(folder, &asked))
+}
+
+#[test]
+fn a_run_that_is_expected_is_told_as_if_it_began_now_and_tells_the_others_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = runs(1000);
+    let (now, border) = (Timestamp(900 * 37 * MINUTE), 700 * 37);
+    let model = train(&file(&folder, &all), &spec(border)).unwrap().model;
+    // None of these is still running then, so that the past of a real run is that of an expected one.
+    let before: Vec<Run> =
+        all[..900].iter().filter(|r| r.start_min * 60 + r.duration_s < 900 * 37 * 60).cloned().collect();
+    let said = |expected: &[Run]| {
+        let (ended, next) = expecting(&folder, &before, expected, 900 * 37);
+        crate::build_time::expected(&model, &ended, &next, now).unwrap()
+    };
+    let levels = |p: &Prediction| (p.p50, p.p90, p.p99);
+    let one = said(&all[900..901]);
+    // As the real run of that moment was told, after the fact.
+    let mut real = before.clone();
+    real.push(all[900].clone());
+    let told = predict(&model, &file(&folder, &real), Timestamp(i64::MAX - 1), now.plus(-1)).unwrap();
+    assert_eq!((told.len(), one.len()), (1, 1));
+    assert_eq!((levels(&told[0]), told[0].job_runs), (levels(&one[0]), one[0].job_runs));
+    // Others of the same job beside it change nothing, and neither does how often it is asked.
+    let many = said(&[all[900].clone(), all[904].clone(), all[901].clone(), all[900].clone()]);
+    assert_eq!(levels(&many[0]), levels(&one[0]));
+    assert_eq!(levels(&many[3]), levels(&one[0]));
+    assert_ne!(levels(&many[1]), levels(&one[0]), "the test cannot fail");
+}
+
+/// 100,000 runs of 2,000 jobs: `cargo test -p cli --lib -- --ignored` tells; the bar is 2 s in a release build.
+#[test]
+#[ignore = "measures"]
+fn a_hundred_thousand_runs_are_predicted_in_two_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut many = runs(120_000);
+    many.iter_mut().enumerate().for_each(|(i, r)| r.job = i % 2000);
+    many.iter_mut().enumerate().for_each(|(i, r)| r.start_min = i as i64 / 4);
+    let model = train(&file(&folder, &many[..20_000]), &spec(1_000_000)).unwrap().model;
+    let (ended, next) = expecting(&folder, &many[..20_000], &many[20_000..], 1_000_000);
+    let began = std::time::Instant::now();
+    let said = crate::build_time::expected(&model, &ended, &next, Timestamp(1_000_000 * MINUTE)).unwrap();
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("{} runs in {:.2} s\n", said.len(), began.elapsed().as_secs_f64()).as_bytes(),
+    );
+    assert_eq!(said.len(), 100_000);
+}

@@ -1,0 +1,95 @@
+//! What moved a forest's answer: every question on a row's way moves it from the mean of the rows that were asked to the
+//! mean of those that answered alike (path contributions, Saabas 2014). The means are those of the rows that it is compared
+//! with, sent through the trees here, so that trees need not carry them.
+
+use super::tree::Tree;
+use super::{Forest, Table};
+
+impl Forest {
+    /// How far each feature moved what is said of `row` from the mean over `others`, in the unit of the target. The mean and
+    /// the moves add up to what is said.
+    pub(crate) fn explain(&self, table: &Table, row: u32, others: &[u32]) -> (f64, Vec<f64>) {
+        let features = |row: u32| -> Vec<f32> { table.columns.iter().map(|column| column[row as usize]).collect() };
+        let others: Vec<Vec<f32>> = others.iter().map(|&row| features(row)).collect();
+        let asked = features(row);
+        let (mut mean, mut moves) = (self.start, vec![0.0; table.columns.len()]);
+        for tree in &self.trees {
+            let means = tree.means(&others);
+            mean += means[0];
+            let mut at = 0;
+            while tree.left[at] != 0 {
+                let next = tree.next(at, &asked);
+                moves[usize::from(tree.feature[at])] += means[next] - means[at];
+                at = next;
+            }
+        }
+        (mean, moves)
+    }
+}
+
+impl Tree {
+    fn next(&self, at: usize, row: &[f32]) -> usize {
+        let v = row[usize::from(self.feature[at])];
+        let left = if v.is_nan() { self.missing_left[at] } else { v <= self.value[at] };
+        self.left[at] as usize + usize::from(!left)
+    }
+
+    /// Of each node the mean of what the tree says of the rows that come by; where none does, of both its children.
+    fn means(&self, rows: &[Vec<f32>]) -> Vec<f64> {
+        let mut count = vec![0.0_f64; self.left.len()];
+        for row in rows {
+            let mut at = 0;
+            count[at] += 1.0;
+            while self.left[at] != 0 {
+                at = self.next(at, row);
+                count[at] += 1.0;
+            }
+        }
+        let mut means = vec![0.0; self.left.len()];
+        // Children come after their parents.
+        for at in (0..self.left.len()).rev() {
+            let left = self.left[at] as usize;
+            means[at] = match count[at] {
+                _ if left == 0 => f64::from(self.value[at]),
+                0.0 => (means[left] + means[left + 1]) / 2.0,
+                n => (count[left] * means[left] + count[left + 1] * means[left + 1]) / n,
+            };
+        }
+        means
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bins, Knobs};
+    use super::*;
+
+    #[test]
+    fn the_moves_add_up_and_belong_to_the_feature_that_matters() {
+        let noise = |i: usize| ((i * 7919) % 1000) as f64 / 1000.0;
+        let step: Vec<f32> = (0..2000).map(|i| i as f32 % 10.0).collect();
+        let other: Vec<f32> = (0..2000).map(|i| if i % 3 == 0 { f32::NAN } else { noise(i * 31) as f32 }).collect();
+        let target: Vec<f64> = (0..2000).map(|i| if i % 10 < 5 { 1.0 } else { 3.0 } + noise(i)).collect();
+        let table = Table { columns: vec![step, other] };
+        let rows: Vec<u32> = (0..2000).collect();
+        let knobs = Knobs {
+            trees: 100,
+            leaves: 8,
+            leaf_rows: 10,
+            rate: 0.1,
+            half_rows: 10.0,
+            rows: 0.5,
+            columns: 0.8,
+            smooth: 0.1,
+        };
+        let forest = Forest::fit(&Bins::of(&table, &rows), &target, 0.5, &knobs, 1);
+        let said = forest.predict(&table, &rows);
+        for row in [0, 7] {
+            let (mean, moves) = forest.explain(&table, row, &rows[..500]);
+            assert!((mean + moves.iter().sum::<f64>() - said[row as usize]).abs() < 1e-9);
+            assert!((mean - 2.5).abs() < 0.1, "{mean}");
+            let towards = if row == 0 { -1.0 } else { 1.0 };
+            assert!((moves[0] - towards).abs() < 0.15 && moves[1].abs() < 0.15, "{moves:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+-- One row per run that is expected next, in the columns of features.contention: its limits, and how its resource fared
+-- before the current hour. Whether it will be held up is what `predict` asks.
+-- Reads features.contention, features.expected_runs. Key: unit_id.
+-- Each hour of a resource with samples has a row in features.contention, and the hour after the newest one; where the
+-- current hour is neither, the resource has been silent, and nothing is known of it.
+select
+    'run' as unit, -- What the row is about. [one of: run]
+    e.run_id as unit_id, -- The run: features.expected_runs.run_id. [not null]
+    e.job_key as key, -- Its job.
+    e.started_at as starts_at, -- The clock: every feature is known by then. [not null]
+    cast(null as timestamp) as known_at, -- Not known yet.
+    cast(null as boolean) as label, -- Not known yet.
+    'measured' as label_source, -- Nobody has said anything yet. [one of: measured]
+    cast(null as boolean) as measured, -- Not known yet.
+    e.author as contributor, -- Keyed hash of who starts it.
+    e.stranger,
+    1.0 as is_run, -- It is a run.
+    cast(date_part('hour', e.started_at) as double) as hour_of_day, -- Hour of the clock, UTC. [0 to 23]
+    cast(date_part('dow', e.started_at) as double) as day_of_week, -- Weekday of the clock, 0 is Sunday. [0 to 6]
+    cast(coalesce(e.src_churn, 0) + coalesce(e.test_churn, 0) as double) as churn, -- Lines of source and tests changed by what it builds.
+    e.cpu_limit_cores,
+    cast(e.memory_limit_bytes as double) as memory_limit_bytes, -- Memory limit, bytes.
+    h.cpu_share_1h,
+    h.cpu_peak_share_1h,
+    h.memory_share_1h,
+    h.throttled_1h,
+    h.contended_1h,
+    h.contended_24h_ago,
+    h.contended_rate_24h,
+    h.cpu_peak_share_24h,
+    h.memory_share_24h,
+    h.contended_rate_168h
+from features.expected_runs e
+left join features.contention h
+    on h.unit = 'hour' and h.key = e.resource and h.starts_at = date_trunc('hour', e.started_at)
+order by e.run_id

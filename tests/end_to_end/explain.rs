@@ -1,0 +1,82 @@
+//! Why a model said what it said of a run: from what was known then, in words and as JSON.
+
+use crate::predict::lake;
+use crate::program::Place;
+use serde_json::Value;
+
+const NOW: &str = "2026-10-25T12:00:00Z";
+
+fn explain(place: &Place, run: &str) -> Value {
+    place.json(&["--now", NOW, "explain", run])
+}
+
+#[test]
+fn a_run_is_explained_from_what_was_known_when_it_was_created() {
+    let place = lake();
+    place.json(&["--now", "2026-10-20T00:00:00Z", "train"]);
+    place.json(&["--now", "2026-10-25T00:00:00Z", "predict"]);
+    let one = explain(&place, "acme/api#288");
+    assert_eq!(explain(&place, "288/test"), one, "with its job, and without its repository");
+    assert_eq!(one["run"]["run_id"], "288/test");
+    let said: Vec<&str> = one["models"].as_array().unwrap().iter().map(|m| m["of"].as_str().unwrap()).collect();
+    assert_eq!(said, ["duration", "CPU time", "peak memory"]);
+    for part in one["models"].as_array().unwrap() {
+        let explained = &part["explained"];
+        let level = |name: &str| explained[name].as_f64().unwrap();
+        assert_eq!(explained["learnt_from_it"], false);
+        assert!(level("p50") > 0.0 && level("p50") <= level("p90") && level("p90") <= level("p99"), "{explained}");
+        let moved = explained["moves"].as_array().unwrap().iter().take(3).map(|m| m["feature"].as_str().unwrap());
+        let by_churn = ["src_churn", "churn", "churn_vs_last", "similar", "similar_success"];
+        assert!(moved.into_iter().any(|name| by_churn.contains(&name)), "the churn decides: {explained}");
+        let similar = explained["similar"].as_array().unwrap();
+        let heavy = |run: &str| run.trim_end_matches("/test").parse::<u64>().unwrap() * 7919 % 1000 > 500;
+        assert_eq!(similar.len(), 5);
+        let alike = similar.iter().filter(|s| heavy(s["run_id"].as_str().unwrap()) == heavy("288/test")).count();
+        assert!(alike >= 3, "{similar:?}");
+        assert!(similar.iter().all(|s| s["started_at"].as_str() < one["run"]["started_at"].as_str()));
+    }
+    assert!(one["held_up"]["explained"]["probability"].is_f64(), "{}", one["held_up"]);
+    assert!(one["said"]["p50_duration_ms"].is_u64(), "what was predicted the day before: {}", one["said"]);
+    assert_eq!(explain(&place, "5")["models"][0]["explained"]["learnt_from_it"], true);
+
+    let text = place.run(&["--now", NOW, "explain", "acme/api#288"]);
+    assert_eq!(text.code, 0, "{}", text.err);
+    assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
+    for wanted in ["predicted 2026-10-25 00:00", "what moved it most", "the most similar runs before it", "held up"] {
+        assert!(text.out.contains(wanted), "{wanted}: {}", text.out);
+    }
+
+    // A row of predictions.runs, as it was known then.
+    let row = place.sql("select * from predictions.runs where pr_id = 'acme/api#7'").remove(0);
+    let id = row["prediction_id"].as_str().unwrap();
+    let expected = explain(&place, id);
+    assert_eq!(expected["expected"], true);
+    let p50 = expected["models"][0]["explained"]["p50"].as_f64().unwrap() * 1000.0;
+    assert!((p50 - row["p50_duration_ms"].as_f64().unwrap()).abs() <= 0.5, "{p50} of {row}");
+
+    // What comes later moves nothing.
+    let later = r#"{"ts":"2026-10-25T06:00:00Z","type":"ci_run","repo":"acme/api","branch":"main","payload":{"run_id":"x","job":"test","workflow":"ci","duration_ms":9000000,"result":"failure"}}"#;
+    place.json(&["ingest", &place.write("later.ndjson", later)]);
+    place.json(&["materialize"]);
+    assert_eq!(explain(&place, "acme/api#288")["models"], one["models"]);
+    assert_eq!(explain(&place, id)["models"], expected["models"]);
+}
+
+#[test]
+fn what_is_no_run_is_told_apart() {
+    let place = Place::new();
+    let usage = r#"{"ts":"2026-10-01T00:00:00Z","type":"usage","resource":"dev/api","payload":{"interval_s":60}}"#;
+    let twice = ["api", "web"].map(|repo| format!(r#"{{"ts":"2026-10-01T00:00:00Z","type":"ci_run","repo":"acme/{repo}","payload":{{"run_id":"7","duration_ms":1}}}}"#));
+    place.json(&["ingest", &place.write("a.ndjson", format!("{usage}\n{}", twice.join("\n")))]);
+    place.json(&["materialize"]);
+    for (run, wanted) in [
+        ("8", "there is no run 8"),
+        ("dev/api", "dev/api is a resource and not a run"),
+        ("7", "name one of them: acme/api#7, acme/web#7"),
+    ] {
+        let ended = place.run(&["--now", NOW, "explain", run]);
+        assert_eq!(ended.code, 1, "{}", ended.err);
+        assert!(ended.err.contains(wanted) && ended.err.contains("hint:"), "{}", ended.err);
+    }
+    assert_eq!(place.run(&["--now", NOW, "explain", "acme/api#7"]).code, 5, "no model was trained yet");
+}
