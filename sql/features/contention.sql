@@ -1,5 +1,5 @@
 -- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
--- Reads features.resource_hours, marts.runs, plans.verdicts, plans.outcomes, session.clock. Key: unit_id.
+-- Reads features.resource_hours, features.before_runs, marts.runs, plans.verdicts, plans.outcomes, session.clock. Key: unit_id.
 -- Every feature is known at starts_at: of the resource only the hours before it. How the same key fared before is added
 -- when a model is trained, from labels known by then. A run counts once its own label is known: a cause may be told by a
 -- later sample or rerun (marts.run_labels).
@@ -170,6 +170,13 @@ select
     u.churn, -- Lines of source and tests changed by what the run builds.
     u.cpu_limit_cores, -- Processor limit, cores.
     u.memory_limit_bytes, -- Memory limit, bytes.
+    b.job_runs, -- Runs of its job that had ended, in 30 days.
+    u.cpu_limit_cores / nullif(b.job_cpu_cores, 0) as cpu_limit_over_job, -- Processor limit over the most that one of these used on the mean.
+    u.memory_limit_bytes / nullif(b.job_memory_bytes, 0) as memory_limit_over_job, -- Memory limit over the highest peak among them.
+    b.neighbours, -- Other resources of its environment that were being sampled when it began.
+    b.neighbours_cpu_cores, -- Processor that they used, cores.
+    b.neighbours_memory_bytes, -- Memory that they used, bytes.
+    b.neighbours_io_bytes_per_s, -- What they read and wrote, bytes a second.
     u.cpu_share_1h, -- Mean processor use over its limit, in the hour before.
     u.cpu_peak_share_1h, -- Largest processor use over its limit, in the hour before.
     u.memory_share_1h, -- Largest memory use over its limit, in the hour before.
@@ -182,4 +189,5 @@ select
     u.contended_rate_168h -- Share of the week before's hours that were held up.
 from units u
 left join judged j on u.unit_id = j.unit_id
+left join features.before_runs b on u.unit_id = b.unit_id
 order by u.starts_at, u.unit_id

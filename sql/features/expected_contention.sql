@@ -1,6 +1,6 @@
 -- One row per run that is expected next, in the columns of features.contention: its limits, and how its resource fared
 -- before the current hour. Whether it will be held up is what `predict` asks.
--- Reads features.contention, features.expected_runs. Key: unit_id.
+-- Reads features.contention, features.expected_runs, features.before_runs. Key: unit_id.
 -- Each hour of a resource with samples has a row in features.contention, and the hour after the newest one; where the
 -- current hour is neither, the resource has been silent, and nothing is known of it.
 select
@@ -8,7 +8,7 @@ select
     e.run_id as unit_id, -- The run: features.expected_runs.run_id. [not null]
     e.job_key as key, -- Its job.
     e.started_at as starts_at, -- The clock: every feature is known by then. [not null]
-    cast(null as timestamp) as known_at, -- Not known yet.
+    arrow_cast(null, 'Timestamp(µs, "UTC")') as known_at, -- Not known yet.
     cast(null as boolean) as label, -- Not known yet.
     'measured' as label_source, -- Nobody has said anything yet. [one of: measured]
     cast(null as boolean) as measured, -- Not known yet.
@@ -20,6 +20,13 @@ select
     cast(coalesce(e.src_churn, 0) + coalesce(e.test_churn, 0) as double) as churn, -- Lines of source and tests changed by what it builds.
     e.cpu_limit_cores,
     cast(e.memory_limit_bytes as double) as memory_limit_bytes, -- Memory limit, bytes.
+    b.job_runs,
+    e.cpu_limit_cores / nullif(b.job_cpu_cores, 0) as cpu_limit_over_job, -- Processor limit over the most that a run of its job used on the mean.
+    e.memory_limit_bytes / nullif(b.job_memory_bytes, 0) as memory_limit_over_job, -- Memory limit over the highest peak among them.
+    b.neighbours,
+    b.neighbours_cpu_cores,
+    b.neighbours_memory_bytes,
+    b.neighbours_io_bytes_per_s,
     h.cpu_share_1h,
     h.cpu_peak_share_1h,
     h.memory_share_1h,
@@ -31,6 +38,7 @@ select
     h.memory_share_24h,
     h.contended_rate_168h
 from features.expected_runs e
+left join features.before_runs b on b.unit_id = concat('next ', e.job_key)
 left join features.contention h
     on h.unit = 'hour' and h.key = e.resource and h.starts_at = date_trunc('hour', e.started_at)
 order by e.run_id

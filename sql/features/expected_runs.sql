@@ -204,7 +204,7 @@ select
     resource, -- Resource on which the job last ran.
     expected_at, -- When it is expected, UTC: the last start and the usual time between two, not before now; of a pull request now. Null where the job ran once only.
     (select now from session.clock) as started_at, -- The clock: everything is as known now. [not null]
-    cast(null as timestamp) as ended_at, -- Not known yet.
+    arrow_cast(null, 'Timestamp(µs, "UTC")') as ended_at, -- Not known yet.
     cast(null as bigint) as duration_ms, -- Not known yet.
     cast(null as bigint) as cpu_ms, -- Not known yet.
     cast(null as bigint) as memory_peak_bytes, -- Not known yet.

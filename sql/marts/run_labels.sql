@@ -11,8 +11,8 @@
 with causes as (
     select label, rank
     from (values
-        ('oom_kill', 1), ('memory_pressure', 2), ('cpu_throttled', 3), ('io_stall', 4), ('preempted', 5),
-        ('infrastructure', 6), ('timeout', 7), ('flaky', 8), ('none', 9)
+        ('oom_kill', 1), ('memory_pressure', 2), ('cpu_throttled', 3), ('io_stall', 4), ('noisy_neighbour', 5), ('preempted', 6),
+        ('infrastructure', 7), ('timeout', 8), ('flaky', 9), ('none', 10)
     ) as ranks (label, rank)
 ),
 
@@ -94,7 +94,7 @@ runs as (
     where newest = 1
 ),
 
--- What the machine showed meanwhile, for runs that do not say all of it themselves. Joined by resource and hour, so that
+-- What the machine showed meanwhile: no run says all of it itself. Joined by resource and hour, so that
 -- the cost grows with the runs and the samples beside each, and not with their product.
 hours as (
     select
@@ -108,7 +108,6 @@ hours as (
         )) as hour
     from runs
     where resource is not null
-        and (failed or oom_killed is null or throttled_ratio is null or psi_memory_some is null or psi_io_some is null)
 ),
 
 samples as (
@@ -118,7 +117,7 @@ samples as (
         arrow_cast(ts, 'Int64') / 3600000000 as hour,
         arrow_cast(ts, 'Int64') / 1e6 - interval_s as began_s,
         arrow_cast(ts, 'Int64') / 1e6 as ended_s,
-        interval_s, throttled_ratio, psi_memory_some, psi_io_some, oom_kills,
+        interval_s, throttled_ratio, psi_cpu_full, psi_memory_some, psi_io_some, oom_kills,
         cast(null as varchar) as note
     from marts.usage
     where interval_s > 0 and interval_s <= 3600 -- longer ones say too little about one run
@@ -131,7 +130,7 @@ samples as (
         arrow_cast(ts, 'Int64') / 3600000000 as hour,
         arrow_cast(ts, 'Int64') / 1e6 as began_s,
         arrow_cast(ts, 'Int64') / 1e6 as ended_s,
-        null as interval_s, null as throttled_ratio, null as psi_memory_some, null as psi_io_some, null as oom_kills,
+        null as interval_s, null as throttled_ratio, null as psi_cpu_full, null as psi_memory_some, null as psi_io_some, null as oom_kills,
         lower(note) as note
     from staging.events
     where type = 'annotation' and coalesce(resource, env) is not null
@@ -145,7 +144,7 @@ beside as (
         greatest(0, least(s.ended_s, r.ended_s) - greatest(s.began_s, r.began_s)) as shared_s,
         -- A sample more than twice as long as the run says more about what ran beside it.
         coalesce(s.interval_s <= 2 * (r.ended_s - r.began_s), false) as fits,
-        s.throttled_ratio, s.psi_memory_some, s.psi_io_some,
+        s.throttled_ratio, s.psi_cpu_full, s.psi_memory_some, s.psi_io_some,
         -- The kill that ended the run lies in the sample in which the run ended, if that is short enough to tell.
         coalesce(r.failed and s.oom_kills > 0 and s.interval_s <= 900 and r.ended_s between s.began_s and s.ended_s, false)
             or coalesce(r.failed and s.note like '%oomkilled%', false) as killed,
@@ -167,6 +166,9 @@ observed as (
         case when sum(case when fits and throttled_ratio is not null then shared_s end) >= 0.5 * max(run_s)
             then sum(case when fits then throttled_ratio * shared_s end)
                 / nullif(sum(case when fits and throttled_ratio is not null then shared_s end), 0) end as throttled_ratio,
+        case when sum(case when fits and psi_cpu_full is not null then shared_s end) >= 0.5 * max(run_s)
+            then sum(case when fits then psi_cpu_full * shared_s end)
+                / nullif(sum(case when fits and psi_cpu_full is not null then shared_s end), 0) end as psi_cpu_full,
         case when sum(case when fits and psi_memory_some is not null then shared_s end) >= 0.5 * max(run_s)
             then sum(case when fits then psi_memory_some * shared_s end)
                 / nullif(sum(case when fits and psi_memory_some is not null then shared_s end), 0) end as psi_memory_some,
@@ -182,10 +184,12 @@ facts as (
         r.event_id, r.repo, r.own_id, r.started_at, r.failed, r.outcome, r.exit_code, r.command, r.oom_killed, r.memory_share, r.ended_at, r.passed_at,
         r.says_oom, r.says_preempted, r.says_infrastructure, o.killed_seen_at, o.preempted_seen_at,
         coalesce(r.throttled_ratio, o.throttled_ratio) as throttled_ratio,
+        o.psi_cpu_full,
         coalesce(r.psi_memory_some, o.psi_memory_some) as psi_memory_some,
         coalesce(r.psi_io_some, o.psi_io_some) as psi_io_some,
         -- When the last of these figures was there: at the end of the run, or with the sample that covers its end.
-        case when r.throttled_ratio is null or r.psi_memory_some is null or r.psi_io_some is null
+        case when o.psi_cpu_full is not null
+                or r.throttled_ratio is null or r.psi_memory_some is null or r.psi_io_some is null
             then greatest(r.ended_at, o.measured_at) else r.ended_at end as measured_at
     from runs r
     left join observed o on r.event_id = o.event_id
@@ -193,7 +197,7 @@ facts as (
 
 judged as (
     select
-        event_id, repo, own_id, started_at, failed, outcome, ended_at, passed_at, measured_at, throttled_ratio, psi_memory_some, psi_io_some,
+        event_id, repo, own_id, started_at, failed, outcome, ended_at, passed_at, measured_at, throttled_ratio, psi_cpu_full, psi_memory_some, psi_io_some,
         killed_seen_at, preempted_seen_at, says_preempted, says_oom, oom_killed,
         -- The kernel killed it. Exit 137 is SIGKILL from anyone; at the limit it was the kernel's.
         coalesce(oom_killed, false) or says_oom
@@ -205,6 +209,9 @@ judged as (
         coalesce(throttled_ratio >= 0.25, false) as cpu_throttled,
         -- Builds wait for the disk now and then; a third of the time is more than that.
         coalesce(psi_io_some >= 0.3, false) as io_stall,
+        -- All its tasks waited for a processor for a fifth of the time, more than its own limit explains: a limit holds a run up
+        -- in no more than the throttled share of its periods. Others had the processor.
+        coalesce(psi_cpu_full - coalesce(throttled_ratio, 0) >= 0.2, false) as noisy_neighbour,
         -- Said so, or SIGKILL while the kernel is known to have killed nothing.
         coalesce(failed or outcome = 'cancellation', false) and (
             says_preempted or preempted_seen_at is not null
@@ -218,11 +225,11 @@ judged as (
         ) as infrastructure,
         -- 124 is what timeout(1) exits with.
         coalesce(outcome = 'timeout', false) or coalesce(exit_code = 124, false) as timeout,
-        coalesce(psi_memory_some, psi_io_some, throttled_ratio) is not null or oom_killed is not null as measured
+        coalesce(psi_cpu_full, psi_memory_some, psi_io_some, throttled_ratio) is not null or oom_killed is not null as measured
     from facts
 ),
 
--- Every run beside each of the nine causes: nine rows a run, whatever the history.
+-- Every run beside each of the ten causes: ten rows a run, whatever the history.
 explained as (
     select
         j.event_id,
@@ -236,13 +243,14 @@ explained as (
             when 'memory_pressure' then j.memory_pressure
             when 'cpu_throttled' then j.cpu_throttled
             when 'io_stall' then j.io_stall
+            when 'noisy_neighbour' then j.noisy_neighbour
             when 'preempted' then j.preempted
             when 'infrastructure' then j.infrastructure and not j.preempted
             when 'timeout' then j.timeout
             -- It failed by itself and passed on the same commit. What came from outside is no flaky test.
             when 'flaky' then j.failed and j.passed_at is not null and not j.preempted and not j.infrastructure
             -- Its resources were measured, and none of them held it up.
-            when 'none' then j.measured and not (j.oom_kill or j.memory_pressure or j.cpu_throttled or j.io_stall)
+            when 'none' then j.measured and not (j.oom_kill or j.memory_pressure or j.cpu_throttled or j.io_stall or j.noisy_neighbour)
         end as holds,
         case c.label
             when 'oom_kill' then case
@@ -257,6 +265,7 @@ explained as (
             when 'memory_pressure' then j.measured_at
             when 'cpu_throttled' then j.measured_at
             when 'io_stall' then j.measured_at
+            when 'noisy_neighbour' then j.measured_at
             when 'none' then j.measured_at
             else j.ended_at
         end as known_at,
@@ -270,6 +279,7 @@ explained as (
             when 'memory_pressure' then concat('waited for memory ', cast(round(100 * j.psi_memory_some) as bigint), ' % of the time')
             when 'cpu_throttled' then concat('throttled in ', cast(round(100 * j.throttled_ratio) as bigint), ' % of its periods')
             when 'io_stall' then concat('waited for the disk ', cast(round(100 * j.psi_io_some) as bigint), ' % of the time')
+            when 'noisy_neighbour' then concat('others had the processor ', cast(round(100 * j.psi_cpu_full) as bigint), ' % of the time')
             when 'preempted' then case
                 when j.says_preempted then 'its output says so'
                 when j.preempted_seen_at is not null then 'a note on its resource says so'
@@ -292,8 +302,8 @@ select
     repo, -- Repository, `owner/name`; empty where none is known.
     own_id as run_id, -- The run, as in marts.runs. [not null]
     started_at, -- When the run began.
-    label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, preempted, infrastructure, timeout, flaky, none]
-    rank, -- Which cause counts where there are several: the smallest. [1 to 9]
+    label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
+    rank, -- Which cause counts where there are several: the smallest. [1 to 10]
     known_at, -- From when on this could be known, and nothing may use it earlier. [not null]
     evidence, -- What it was told by, as a sentence.
     cast(started_at as date) as event_date -- UTC day of the start: the partition. [not null]

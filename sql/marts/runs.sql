@@ -38,7 +38,7 @@ labels as (
     select
         event_id,
         first_value(label order by rank) as label,
-        bool_or(label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall')) as held_up,
+        bool_or(label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall', 'noisy_neighbour')) as held_up,
         bool_or(label = 'none') as measured_free,
         bool_or(label = 'flaky') as flaky,
         -- `none` says that its resources were measured: where that was later, contended is known only then.

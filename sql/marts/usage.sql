@@ -23,6 +23,7 @@ select
     net_rx_bytes,
     net_tx_bytes,
     psi_cpu_some, -- Share of the interval in which some task waited for a processor (PSI). [0 to 1]
+    psi_cpu_full, -- Share of the interval in which all tasks waited for a processor: others had it, or the limit was used up (PSI). [0 to 1]
     psi_memory_some, -- Share of the interval in which some task waited for memory (PSI). [0 to 1]
     psi_io_some, -- Share of the interval in which some task waited for a disk (PSI). [0 to 1]
     event_date

@@ -16,8 +16,9 @@ fn stamp(second: u64) -> String {
 fn run(lines: &mut String, i: u64, second: u64) {
     let churn = i.wrapping_mul(7919) % 1000;
     let heavy = churn > 500;
-    let duration_ms = (90_000 + i.wrapping_mul(104_729) % 20_000) * if heavy { 2 } else { 1 };
-    let memory = (300 + i.wrapping_mul(31) % 50) << if heavy { 21 } else { 20 };
+    let duration_ms = (90_000 + (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % 20_000) * if heavy { 2 } else { 1 };
+    // Without a pattern, so that intervals can hold.
+    let memory = (300 + (i.wrapping_mul(2_654_435_761) >> 9) % 50) << if heavy { 21 } else { 20 };
     let what = match i % 3 {
         0 => r#""pr":7,"branch":"fix/seven""#,
         1 => r#""pr":8,"branch":"fix/eight""#,
@@ -69,7 +70,7 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
     assert_eq!((said["rows"].as_u64(), said["pull_requests"].as_u64()), (Some(2), Some(1)), "{said}");
     assert_eq!(said["stale"], false);
     let before = predictions(&place, NOW);
-    let [main, pull_request] = &before[..] else { panic!("{before:?}") };
+    let [pull_request, main] = &before[..] else { panic!("{before:?}") };
     assert_eq!(pull_request["pr_id"], "acme/api#7");
     assert_eq!((main["pr_id"].as_str(), main["reason"].as_str()), (None, Some("main_branch")));
     for row in [main, pull_request] {

@@ -134,9 +134,14 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// With the name of a quantity before its own.
+    /// With the quantity before its own name: `memory`, `memory, C++, under 20 runs`.
     pub fn with_prefix(mut self, prefix: &str) -> Self {
-        self.name = format!("{prefix}{}", self.name);
+        let quantity = prefix.trim_end_matches('_');
+        self.name = match (quantity.is_empty(), self.name.is_empty()) {
+            (true, _) => self.name,
+            (_, true) => quantity.to_owned(),
+            _ => format!("{quantity}, {}", self.name),
+        };
         self
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::LearnError;
 use domain::Timestamp;
-use polars::prelude::{Column, DataFrame, DataType, ParquetReader, SerReader, Series, TimeUnit};
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, ParquetReader, SerReader, Series, TimeUnit};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -44,13 +44,25 @@ impl Frame {
         Self::read(path)
     }
 
-    /// Puts the rows of another file below, of its columns those that this one has.
-    pub(crate) fn with(mut self, below: &Self) -> Result<Self, LearnError> {
-        let cast = |column: &Column| below.cast(column.name(), column.dtype());
-        let columns = self.data.columns().iter().map(cast).collect::<Result<Vec<_>, _>>()?;
-        let columns = DataFrame::new_infer_height(columns).map_err(|e| LearnError::read(&below.path, e))?;
-        self.data.vstack_mut(&columns).map_err(|e| LearnError::read(&below.path, e))?;
-        Ok(self)
+    /// Puts the rows of another file below, of its columns those that this one has. Moments are then without a zone, in UTC.
+    pub(crate) fn with(self, below: &Self) -> Result<Self, LearnError> {
+        let of = |frame: &Self| -> Result<DataFrame, LearnError> {
+            let one = |column: &Column| match column.dtype() {
+                DataType::Datetime(..) => frame.without_zone(column.name()),
+                kind => frame.cast(column.name(), kind),
+            };
+            let columns = self.data.columns().iter().map(one).collect::<Result<Vec<_>, _>>()?;
+            DataFrame::new_infer_height(columns).map_err(|e| LearnError::read(&frame.path, e))
+        };
+        let mut data = of(&self)?;
+        data.vstack_mut(&of(below)?).map_err(|e| LearnError::read(&below.path, e))?;
+        Ok(Self { data, path: self.path })
+    }
+
+    fn without_zone(&self, column: &str) -> Result<Column, LearnError> {
+        let micros: Vec<Option<i64>> = self.times(column)?.into_iter().map(|at| at.map(|at| at.0)).collect();
+        let moments = Series::new(column.into(), micros).cast(&DataType::Datetime(TimeUnit::Microseconds, None));
+        Ok(moments.map_err(|_| self.fault(column))?.into())
     }
 
     /// Every column and what it holds, in file order.

@@ -191,12 +191,13 @@ pub fn show(context: &Context, card: &Card) {
 pub fn coverage(context: &Context, coverage: &[Coverage]) {
     for part in coverage.iter().filter(|part| part.of != "repository") {
         context.say(format!(
-            "  p{:.0} covers {:.1} % ({:.1} to {:.1} %) of {} rows {}",
+            "  p{:.0} covers {:.1} % ({:.1} to {:.1} %) of {} rows{}{}",
             part.stated * 100.0,
             part.measured * 100.0,
             part.low * 100.0,
             part.high * 100.0,
             part.rows,
+            if part.name.is_empty() { "" } else { ": " },
             part.name
         ));
     }
@@ -208,7 +209,8 @@ pub fn table(context: &Context, metrics: &Metrics, baselines: &BTreeMap<String, 
         std::iter::once(("model", metrics)).chain(baselines.iter().map(|(name, m)| (name.as_str(), m))).collect();
     let width = |name: &str| name.len().max(7) + 2;
     let head: Vec<String> = columns.iter().map(|(name, _)| format!("{name:>0$}", width(name))).collect();
-    context.say(format!("  {:<14}{}", "", head.concat()));
+    let figures = metrics.keys().map(String::len).max().unwrap_or_default().max(14);
+    context.say(format!("  {:<figures$}{}", "", head.concat()));
     for figure in metrics.keys() {
         let cells = columns.iter().map(|(name, metrics)| {
             let value = match metrics.get(figure) {
@@ -218,6 +220,6 @@ pub fn table(context: &Context, metrics: &Metrics, baselines: &BTreeMap<String, 
             };
             format!("{value:>0$}", width(name))
         });
-        context.say(format!("  {figure:<14}{}", cells.collect::<String>()));
+        context.say(format!("  {figure:<figures$}{}", cells.collect::<String>()));
     }
 }

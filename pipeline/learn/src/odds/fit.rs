@@ -6,12 +6,11 @@ use super::folds::{Fold, folds};
 use super::line::Line;
 use super::rows::Rows;
 use super::trees::{Lesson, Trees};
-use super::view::{Make, Recipe, make, recipes};
+use super::view::{Make, Recipe, make, recipes, sides};
 use crate::metrics::{brier, calibration_error};
 use domain::probability::{Cause, Choice};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A learner and its knobs.
@@ -35,6 +34,8 @@ const QUICK: (usize, usize) = (20, 6000);
 const FOLD_ROWS: usize = 40_000;
 /// Steps of dropping families, at most: many families go several at a time.
 const STEPS: usize = 12;
+/// Rows that went well, whose resources are put in the place of a row's own to see what holds it up.
+const WELL: usize = 8;
 /// Rounds of adding a member to the blend.
 const ROUNDS: usize = 20;
 
@@ -238,19 +239,36 @@ impl Odds {
         all
     }
 
-    /// The likely cause of some rows: the resource whose columns together raised the probability most.
+    /// The likely cause of some rows: the resource that lowers the probability most when it is as it was in rows that went
+    /// well. A question asked of the model itself, so that neither the order of a tree's questions nor what goes with a
+    /// cause is taken for it (interventional attribution, Janzing et al., AISTATS 2020).
     pub(crate) fn causes(&self, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<Cause> {
         let columns = made(&self.recipes, rows, learnt);
-        let resources: Vec<Option<Cause>> = self.recipes.iter().map(Recipe::resource).collect();
+        let sides = sides(&self.recipes, rows);
+        let resources: Vec<[Option<Cause>; 2]> = self.recipes.iter().map(Recipe::resources).collect();
+        let mut measured: Vec<Cause> = resources.iter().flatten().flatten().copied().collect();
+        measured.sort_unstable();
+        measured.dedup();
+        let well: Vec<u32> = learnt.iter().copied().filter(|&row| rows.label[row as usize] == 0.0).collect();
+        let well = thinned(&well, WELL);
         let one = |&row: &u32| {
-            let mut by = BTreeMap::new();
-            for (resource, moved) in resources.iter().zip(self.moved(&columns, row)) {
-                if let Some(resource) = *resource {
-                    *by.entry(resource).or_insert(0.0) += moved;
-                }
-            }
-            let most = by.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
-            most.filter(|(_, moved)| *moved > 0.0).map_or(Cause::Unclear, |(cause, _)| cause)
+            let say = |of: Option<Cause>, other: u32| {
+                let pick = |resource: Option<Cause>| if of.is_some() && resource == of { other } else { row } as usize;
+                let value = |at: usize| match &sides[at] {
+                    Some([a, b]) => a[pick(resources[at][0])] - b[pick(resources[at][1])],
+                    None => columns[at][pick(resources[at][0])],
+                };
+                let of_member = |member: &Member| member.share * member.learnt.probability(|at| value(member.columns[at]));
+                self.members.iter().map(of_member).sum::<f64>()
+            };
+            let now = say(None, row);
+            let lowered = |cause: Cause| {
+                let without: f64 = well.iter().map(|&other| say(Some(cause), other)).sum();
+                (now - without / well.len() as f64, cause)
+            };
+            let most = measured.iter().filter(|_| !well.is_empty()).map(|&cause| lowered(cause));
+            let most = most.max_by(|a, b| a.0.total_cmp(&b.0));
+            most.filter(|(lowered, _)| *lowered > 0.0).map_or(Cause::Unclear, |(_, cause)| cause)
         };
         asked.par_iter().map(one).collect()
     }

@@ -31,7 +31,8 @@ impl Line {
             let centre = values().sum::<f64>() / n;
             let variance = values().map(|v| (v - centre).powi(2)).sum::<f64>() / n;
             mean.push(centre);
-            spread.push(if variance > 1e-18 { variance.sqrt() } else { f64::INFINITY });
+            // What never varies tells nothing. Not infinity, which JSON does not hold.
+            spread.push(if variance > 1e-18 { variance.sqrt() } else { f64::MAX });
         }
         let mut line = Self { mean, spread, slope: Vec::new() };
         let width = 2 * columns.len() + 1;
@@ -174,4 +175,19 @@ fn solve(lower: &mut [f64], mut right: Vec<f64>, n: usize) -> Vec<f64> {
         right[i] = (right[i] - dot) / lower[i * n + i];
     }
     right
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_over_a_column_that_never_varies_is_read_back_as_it_was() {
+        let columns: [&[f32]; 3] = [&[1.0, 2.0, 3.0, 4.0], &[7.0; 4], &[f32::NAN; 4]];
+        let line = Line::fit(&columns, &[0, 1, 2, 3], &[0.0, 0.0, 1.0, 1.0], &[1.0; 4]);
+        let kept = serde_json::to_vec(&line).unwrap();
+        assert_eq!(serde_json::from_slice::<Line>(&kept).unwrap(), line);
+        let far = line.probability(|column| [9.0, 1e30, 5.0][column]);
+        assert!(far > 0.5 && far <= 1.0, "{far}");
+    }
 }

@@ -119,17 +119,28 @@ impl Recipe {
         }
     }
 
-    /// The resource it measures; a ratio between our use and the host's tells of neighbours.
-    pub(crate) fn resource(&self) -> Option<Cause> {
+    /// The resources that it measures: of a ratio both, of all else one.
+    pub(crate) fn resources(&self) -> [Option<Cause>; 2] {
         match &self.make {
-            Make::Raw(name) | Make::SoFar(name) => Cause::of_column(name),
-            Make::Ratio(a, b) => {
-                let both = [Cause::of_column(a), Cause::of_column(b)];
-                if both.contains(&Some(Cause::Neighbours)) { Some(Cause::Neighbours) } else { both[0].or(both[1]) }
-            }
-            Make::History(_) => None,
+            Make::Raw(name) | Make::SoFar(name) => [Cause::of_column(name), None],
+            Make::Ratio(a, b) => [Cause::of_column(a), Cause::of_column(b)],
+            Make::History(_) => [None; 2],
         }
     }
+}
+
+/// Of each ratio the logarithms of both sides, so that one can be exchanged without the other.
+pub(crate) fn sides(recipes: &[Recipe], rows: &Rows) -> Vec<Option<[Vec<f32>; 2]>> {
+    let side = |name: &String| -> Vec<f32> {
+        let place = rows.names.iter().position(|n| n == name);
+        let so_far = place.map_or_else(|| vec![f32::NAN; rows.len()], |at| mean_so_far(&rows.columns[at], &rows.group));
+        so_far.into_iter().map(logarithm).collect()
+    };
+    let of = |recipe: &Recipe| match &recipe.make {
+        Make::Ratio(a, b) => Some([side(a), side(b)]),
+        _ => None,
+    };
+    recipes.iter().map(of).collect()
 }
 
 /// Makes the columns; those of history only from what was learnt.
