@@ -1,5 +1,10 @@
 """The models beside what established methods reach on the same rows, each part measured in one run.
 
+build-time            runs of the public records, beside LightGBM and the naive predictors
+contention            three splits of the interference recordings, beside logistic regression, a tree and LightGBM
+contention-projects   our own recordings, in projects not trained on, beside LightGBM; and whether the cause is named right
+services              our own recordings, in repositories not trained on, beside popularity
+
     python3 tests/peers/models.py [--peers DIR] [--data DIR] [--pipeline BIN] [--only PART] [--json]
 """
 import argparse
@@ -8,9 +13,21 @@ import pathlib
 import tempfile
 
 import build_time
+import contention
+import contention_projects
 import measure
+import services
 
-PARTS = {"build-time": build_time}
+SAMPLES = measure.CHECKOUT / "data-samples"
+# What each part is given: the program, the peers' scripts, the public data, a folder of its own.
+PARTS = {
+    "build-time": (build_time, build_time.compare),
+    "contention": (contention, contention.compare),
+    "contention-projects": (contention_projects, lambda pipeline, peers, data, folder:
+                            contention_projects.compare(pipeline, SAMPLES / "contention", folder)),
+    "services": (services, lambda pipeline, peers, data, folder:
+                 services.compare(pipeline, [str(SAMPLES / "builds/events.ndjson.gz")], folder, 5)),
+}
 
 
 def main() -> None:
@@ -29,9 +46,10 @@ def main() -> None:
     results = {}
     for name in args.only or PARTS:
         with tempfile.TemporaryDirectory(dir=args.work) as folder:
-            results[name] = PARTS[name].compare(pipeline, peers, data, pathlib.Path(folder))
+            part, compare = PARTS[name]
+            results[name] = compare(pipeline, peers, data, pathlib.Path(folder))
         if not args.json:
-            print(f"## {name}\n\n{PARTS[name].table(results[name])}\n")
+            print(f"## {name}\n\n{part.table(results[name])}\n", flush=True)
     if args.json:
         print(json.dumps(results))
 

@@ -25,8 +25,9 @@ const SHARE: f64 = 0.2;
 const MATERIAL: f64 = 0.1;
 /// Recent rows are cut into so many stretches of time, because neighbours err together (batch means).
 const STRETCHES: usize = 30;
-/// A share that no row has is counted as this: the logarithm must stay finite.
-const LEAST: f64 = 1e-4;
+/// A share that no row has is counted as that of so many rows: the logarithm must stay finite, and of few rows an empty
+/// range says little.
+const LEAST_ROWS: f64 = 0.5;
 
 /// Names and columns that are compared.
 pub(crate) type Features<'a> = Vec<(&'a str, &'a [f32])>;
@@ -66,7 +67,7 @@ pub(crate) fn compare(profile: &Profile, prefix: &str, features: &Features, rows
         let feature = format!("{prefix}{name}");
         let Some(then) = profile.features.get(&feature) else { continue };
         compared += 1;
-        let psi = index(&then.shares, &shares(column, rows, &then.borders));
+        let psi = index((&then.shares, profile.rows), (&shares(column, rows, &then.borders), rows.len()));
         let chance = (1.0 / rows.len() as f64 + 1.0 / profile.rows.max(1) as f64) * chi_square(then.shares.len() - 1);
         if psi > PSI.max(chance) {
             moved.push(Moved { feature, psi });
@@ -76,9 +77,11 @@ pub(crate) fn compare(profile: &Profile, prefix: &str, features: &Features, rows
     (compared, moved)
 }
 
-fn index(then: &[f64], now: &[f64]) -> f64 {
+/// Of shares, each with the number of rows they are of.
+fn index((then, rows_then): (&[f64], usize), (now, rows_now): (&[f64], usize)) -> f64 {
+    let least = |rows: usize| LEAST_ROWS / rows.max(1) as f64;
     let part = |(then, now): (&f64, &f64)| {
-        let (then, now) = (then.max(LEAST), now.max(LEAST));
+        let (then, now) = (then.max(least(rows_then)), now.max(least(rows_now)));
         (now - then) * (now / then).ln()
     };
     then.iter().zip(now).map(part).sum()
@@ -187,8 +190,8 @@ mod tests {
 
     #[test]
     fn the_index_is_the_textbook_one_and_so_is_chi_square() {
-        let psi = index(&[0.5, 0.5], &[0.25, 0.75]);
+        let psi = index((&[0.5, 0.5], 100), (&[0.25, 0.75], 100));
         assert!((psi - (0.25 * 2.0_f64.ln() + 0.25 * 1.5_f64.ln())).abs() < 1e-12, "{psi}");
-        assert!((chi_square(9) - 27.88).abs() < 0.1, "{}", chi_square(9));
+        assert!((chi_square(9) / 27.877 - 1.0).abs() < 0.01, "{}", chi_square(9));
     }
 }

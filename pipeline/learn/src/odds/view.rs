@@ -119,14 +119,21 @@ impl Recipe {
         }
     }
 
-    /// The resources that it measures: of a ratio both, of all else one.
+    /// The resources that it measures: of a ratio both, of all else one. A ratio of our use to the whole host's tells of
+    /// neighbours on either side.
     pub(crate) fn resources(&self) -> [Option<Cause>; 2] {
         match &self.make {
             Make::Raw(name) | Make::SoFar(name) => [Cause::of_column(name), None],
+            Make::Ratio(a, b) if whole_host(a) || whole_host(b) => [Some(Cause::Neighbours); 2],
             Make::Ratio(a, b) => [Cause::of_column(a), Cause::of_column(b)],
             Make::History(_) => [None; 2],
         }
     }
+}
+
+/// Whether a column counts everybody on the machine, ourselves among them.
+fn whole_host(name: &str) -> bool {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "host" | "node"))
 }
 
 /// Of each ratio the logarithms of both sides, so that one can be exchanged without the other.

@@ -23,7 +23,8 @@ const DOCS: &[&str] = &["docs/a.md"];
 fn rows(n: i64) -> Vec<Row> {
     let one = |hour: i64| {
         let repo = (hour % 10) as usize;
-        let kind = (hour / 10 + hour) % 4;
+        // Without a pattern: what the last run needed tells nothing of this one.
+        let kind = crate::boost::Random(hour as u64).next() % 4;
         let packages = ["cfg-if", "libc", "syn"].map(|name| format!("pkg:cargo/{name}"));
         let (paths, needs) = match kind {
             0 | 1 => (LOCK, packages.into_iter().chain([format!("pkg:cargo/own{repo}")]).collect()),
@@ -113,8 +114,8 @@ fn a_repository_nobody_has_seen_borrows_from_the_others() {
     assert_eq!(first(&said[0]), ["pkg:cargo/cfg-if", "pkg:cargo/libc", "pkg:cargo/syn"]);
     let (held, _) = holdout_projects(&path, &spec(), 0.2).unwrap();
     assert!(held.metrics["cold_gap_closed"] > 0.9, "{:?}", held.metrics);
-    // 3 of 4 runs need something; all of them were held out once.
-    assert_eq!(held.rows, 300);
+    // All that need something were held out once.
+    assert_eq!(held.rows, rows(400).iter().filter(|row| !row.needs.is_empty()).count());
     assert!(held.baselines["popularity"]["gap_closed"].abs() < 1e-9);
     let (tail, learnt) = holdout(&path, &spec(), 0.2).unwrap();
     assert!(learnt == 320 && tail.metrics["gap_closed"] > 0.9, "{:?}", tail.metrics);
