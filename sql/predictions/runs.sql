@@ -40,6 +40,7 @@ select
     memory_limit_bytes, -- Memory limit of the job's last run, bytes.
     held_up_probability, -- Chance that its limits or neighbours kill or hold it up; null without a contention model. [0 to 1]
     likely_cause, -- What would hold it up. [one of: memory, cpu, io, neighbours, unclear]
+    likely_needs, -- Services and packages that it will likely need, the most probable first, as a JSON array of text; null without a services model.
     threshold_ms, -- `--threshold` of the prediction, ms. [>= 0]
     exceeds_threshold, -- p90_duration_ms lies above threshold_ms.
     needs_more_cpu, -- p90_cpu_ms is more than cpu_limit_cores deliver in p50_duration_ms.

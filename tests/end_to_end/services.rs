@@ -15,7 +15,7 @@ fn builds() -> String {
             0 => ("README.md", String::new()),
             _ => ("Cargo.lock", format!(r#","packages":["pkg:cargo/libc@0.2.{i}","pkg:cargo/own{repo}@1.0.0"]"#)),
         };
-        let outer = format!(r#""ts":"2026-10-{day:02}T{hour:02}:00:00Z","repo":"acme/r{repo}""#);
+        let outer = format!(r#""ts":"2026-10-{day:02}T{hour:02}:00:00Z","repo":"acme/r{repo}","branch":"main""#);
         writeln!(
             lines,
             r#"{{{outer},"type":"command","payload":{{"command":"cargo build","exit_code":0,"duration_ms":60000,"record_id":"r{i}","paths":["{path}"]{packages}}}}}"#
@@ -51,6 +51,17 @@ fn what_builds_need_is_learnt_and_judged_on_repositories_that_had_no_part_in_it(
     // A repository that nobody has seen needs libc and https, as all others.
     let said = json(&["evaluate", "services", "--holdout", "20%", "--per", "project"]);
     assert!(said["cold_precision3"].as_f64() > Some(0.6), "{said}");
+    // Two of three builds fetched something, and nothing is known of the next change: it likely will.
+    let next = json(&["predict"]);
+    assert_eq!((next["rows"].as_u64(), next["with_needs"].as_u64()), (Some(6), Some(6)), "{next}");
+    for row in place.sql("select repo, likely_needs from predictions.runs") {
+        let needs: Vec<String> = serde_json::from_str(row["likely_needs"].as_str().unwrap()).unwrap();
+        let own = format!("pkg:cargo/own{}", row["repo"].as_str().unwrap().trim_start_matches("acme/r"));
+        for thing in ["https", "pkg:cargo/libc", &own] {
+            assert!(needs.iter().any(|need| need == thing), "{thing}: {row}");
+        }
+        assert_eq!(needs.len(), 3, "{row}");
+    }
     let refused = place.run(&["evaluate", "build-time", "--holdout", "20%", "--per", "project"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
 }

@@ -18,8 +18,6 @@ import tempfile
 import ingest_scale
 import measure
 
-# DuckDB takes four fifths of the machine's when it is not told otherwise.
-MEMORY = "8GiB"
 COLUMNS = ("trace_id, pr_id, event_id, ts, type, link_rule, repo, branch, developer, env, resource, session, context, "
            "payload")
 WINDOW = (f"select {COLUMNS}, row_number() over (partition by pr_id order by ts, type, event_id) as seq "
@@ -64,7 +62,7 @@ def window(args, pipeline: str, peers, folder: str) -> list[dict]:
     query = WINDOW.format(linked=linked)
     mine, theirs = os.path.join(folder, "ours.parquet"), os.path.join(folder, "duckdb.parquet")
     work = {
-        "pipeline, window": lambda: ours(pipeline, lake, "sql", "--allow-files", "--memory", MEMORY, query, "--format", "parquet", "-o", mine),
+        "pipeline, window": lambda: ours(pipeline, lake, "sql", "--allow-files", query, "--format", "parquet", "-o", mine),
         "pipeline, whole rebuild": lambda: ours(pipeline, lake, "materialize", "traces.events", "--full-refresh"),
         "DuckDB, window": lambda: measure.run([sys.executable, "-c", DUCKDB, linked, theirs, query]),
     }

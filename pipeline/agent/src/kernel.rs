@@ -102,6 +102,17 @@ impl Kernel {
         }
     }
 
+    /// Memory that this process may use: the machine's, or the tightest limit on the way to the root. None: not told.
+    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+        let meminfo = text(&self.root.join("proc/meminfo"));
+        let total = meminfo.as_deref().and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+            line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        });
+        let limits = self.groups("memory").into_iter().filter_map(|dir| memory_limit(&dir));
+        limits.chain(total.map(|kib| kib << 10)).min()
+    }
+
     /// The folders of this process's group and of its ancestors for a controller, nearest first. Without a name: those
     /// of version 2, which every process has a group in wherever it is mounted.
     ///
@@ -218,6 +229,21 @@ mod tests {
         }
         let reading = Kernel::at(dir.path().to_owned()).read();
         (dir, reading)
+    }
+
+    #[test]
+    fn the_memory_that_may_be_used_is_the_machines_or_the_tightest_limit() {
+        let machine = |files: &[(&str, &str)]| {
+            let (dir, _) = machine(files);
+            Kernel::at(dir.path().to_owned()).memory_bytes()
+        };
+        let total = ("proc/meminfo", "MemTotal:       24635432 kB\nMemFree:  1 kB\n");
+        assert_eq!(machine(&[total]), Some(24_635_432 << 10));
+        let groups = ("proc/self/cgroup", "0::/slice/job\n");
+        let mounts = ("proc/self/mountinfo", "42 30 0:39 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        let limit = ("sys/fs/cgroup/slice/job/memory.max", "1073741824\n");
+        assert_eq!(machine(&[total, groups, mounts, limit]), Some(1 << 30));
+        assert_eq!(machine(&[]), None);
     }
 
     const V1_OF_A_CONTAINER: &str = "\

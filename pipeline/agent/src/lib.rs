@@ -19,6 +19,11 @@ pub mod spool;
 use std::io;
 use std::path::PathBuf;
 
+/// Memory that this process may use, bytes: the machine's, or the tightest limit of its control groups. None: not told.
+pub fn memory_bytes() -> Option<u64> {
+    kernel::Kernel::here().memory_bytes()
+}
+
 /// Why something could not be recorded. A command that ran keeps its own outcome whatever happens here.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {

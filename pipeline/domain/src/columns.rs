@@ -111,6 +111,10 @@ pub mod services {
     pub const RUN_ID: &str = "run_id";
     /// Text, may be null.
     pub const REPO: &str = "repo";
+    /// Text: runs of one key repeat the same work.
+    pub const JOB_KEY: &str = "job_key";
+    /// Text, may be null: the pull request it ran for.
+    pub const PR_ID: &str = "pr_id";
     /// Text, may be null.
     pub const COMMAND: &str = "command";
     /// Text, may be null.
@@ -264,6 +268,7 @@ pub mod predicted {
         ("memory_limit_bytes", Kind::Count),
         ("held_up_probability", Kind::Number),
         ("likely_cause", Kind::Text),
+        ("likely_needs", Kind::Text),
         ("threshold_ms", Kind::Count),
         ("exceeds_threshold", Kind::Flag),
         ("needs_more_cpu", Kind::Flag),

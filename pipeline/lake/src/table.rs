@@ -12,12 +12,15 @@ use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Columns whose values hardly repeat: a dictionary would only cost.
+pub(crate) const HARDLY_REPEATED: &[&str] = &["event_id", "payload", "context", "sha", "ts"];
 
 /// A table of the lake by its two names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -159,6 +162,15 @@ impl Files {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(128 * 1024));
+        for field in schema.fields().iter().filter(|field| HARDLY_REPEATED.contains(&field.name().as_str())) {
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            properties = match field.data_type() {
+                DataType::Timestamp(..) => properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                // Least and greatest of texts that are all different tell no reader what to skip.
+                _ => properties.set_column_statistics_enabled(path, EnabledStatistics::None),
+            };
+        }
         if schema.column_with_name("event_id").is_some() {
             properties = properties.set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
         }

@@ -7,7 +7,7 @@ use crate::frame::Frame;
 use crate::parquet;
 use crate::quantity::Prediction;
 use crate::shadow::freshness;
-use crate::{build_time, contention, demand};
+use crate::{build_time, contention, demand, services};
 use domain::Timestamp;
 use domain::columns::expected as e;
 use domain::columns::predicted::{COLUMNS, Kind};
@@ -16,7 +16,8 @@ use domain::model::Card;
 use domain::time::{DAY, HOUR};
 use polars::prelude::{Column, NamedFrom, Series};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 /// A model that serves.
@@ -37,6 +38,8 @@ pub struct Models<'a> {
     pub demand: Option<Serving<'a>>,
     /// Whether it will be held up.
     pub contention: Option<Serving<'a>>,
+    /// Which services and packages.
+    pub services: Option<Serving<'a>>,
 }
 
 /// What to predict, from what.
@@ -54,6 +57,8 @@ pub struct NextRunsSpec<'a> {
     pub expected: &'a Path,
     /// `features.contention` and `features.expected_contention`.
     pub contention: [&'a Path; 2],
+    /// `features.services`.
+    pub services: &'a Path,
 }
 
 /// What was predicted.
@@ -73,6 +78,8 @@ pub struct NextRunsSummary {
     pub need_more_memory: usize,
     /// Rows that are more likely than not to be held up.
     pub held_up: usize,
+    /// Rows of which some service or package is likely needed.
+    pub with_needs: usize,
     /// Models and versions.
     pub model: String,
     /// Whether one of them is older than its data.
@@ -81,6 +88,8 @@ pub struct NextRunsSummary {
     pub data_watermark: Timestamp,
 }
 
+/// Services and packages named of one run, at most.
+const NEEDS: usize = 20;
 const MIB: f64 = (1 << 20) as f64;
 
 /// A column of the answer, before it is written.
@@ -132,8 +141,17 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
     let held_up: Vec<Option<contention::Prediction>> =
         ids.iter().map(|id| held_up.get(id.as_deref()?).cloned()).collect();
 
-    let serving: Vec<&Card> =
-        [models.build_time, models.demand, models.contention].into_iter().flatten().map(|one| one.card).collect();
+    let needs = match models.services {
+        Some(one) => services::expected(one.model, spec.services, spec.expected, spec.now, NEEDS)?,
+        None => BTreeMap::new(),
+    };
+    let things = |id: &Option<String>| -> Option<Vec<&str>> {
+        Some(needs.get(id.as_ref()?)?.iter().map(|need| need.thing.as_str()).collect())
+    };
+    let needs: Vec<Option<Vec<&str>>> = ids.iter().map(things).collect();
+
+    let serving = [models.build_time, models.demand, models.contention, models.services];
+    let serving: Vec<&Card> = serving.into_iter().flatten().map(|one| one.card).collect();
     let Some(watermark) = serving.iter().map(|card| card.data_watermark).min() else {
         return Err(LearnError::TooLittleData("no model was trained yet".into()));
     };
@@ -168,6 +186,7 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         need_more_cpu: count(&more_cpu),
         need_more_memory: count(&more_memory),
         held_up: held_up.iter().flatten().filter(|p| p.probability >= 0.5).count(),
+        with_needs: needs.iter().flatten().filter(|needs| !needs.is_empty()).count(),
         model: model.clone(),
         stale,
         data_watermark: newest,
@@ -202,6 +221,7 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         Values::Number(memory_limit),
         Values::Number(held_up.iter().map(|p| p.as_ref().map(|p| p.probability)).collect()),
         Values::Text(held_up.iter().map(|p| p.as_ref().map(|p| p.cause.name().to_owned())).collect()),
+        Values::Text(needs.iter().map(|needs| needs.as_ref().map(|needs| json!(needs).to_string())).collect()),
         Values::Number(repeat(Some(spec.threshold_ms as f64))),
         Values::Flag(exceeds),
         Values::Flag(more_cpu),

@@ -38,16 +38,17 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<Answer, Failure
     let build_time = champion(&lake, Learner::BuildTime.name(), context.now).await?;
     let demand = champion(&lake, Learner::Demand.name(), context.now).await?;
     let contention = champion(&lake, Learner::Contention.name(), context.now).await?;
-    if build_time.is_none() && demand.is_none() && contention.is_none() {
+    let services = champion(&lake, Learner::Services.name(), context.now).await?;
+    if [&build_time, &demand, &contention, &services].iter().all(|kept| kept.is_none()) {
         return Err(Failure::new(Exit::Inconclusive, "no model was trained yet").hint("`pipeline train` first"));
     }
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
     let mut task = context.progress.task("predict");
     task.at("features");
-    let files = ["runs", "expected_runs", "contention", "expected_contention"];
-    let [runs, expected, past, next] = files.map(|view| folder.path().join(format!("{view}.parquet")));
-    for (view, path) in files.iter().zip([&runs, &expected, &past, &next]) {
+    let files = ["runs", "expected_runs", "contention", "expected_contention", "services"];
+    let [runs, expected, past, next, needs] = files.map(|view| folder.path().join(format!("{view}.parquet")));
+    for (view, path) in files.iter().zip([&runs, &expected, &past, &next, &needs]) {
         session.export(view, path).await?;
     }
     task.at("models");
@@ -58,9 +59,14 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<Answer, Failure
         runs: &runs,
         expected: &expected,
         contention: [&past, &next],
+        services: &needs,
     };
-    let models =
-        Models { build_time: serving(&build_time), demand: serving(&demand), contention: serving(&contention) };
+    let models = Models {
+        build_time: serving(&build_time),
+        demand: serving(&demand),
+        contention: serving(&contention),
+        services: serving(&services),
+    };
     let out = folder.path().join("predicted.parquet");
     let summary = predict(&spec, &models, &out)?;
     task.at("predictions.runs");
@@ -119,8 +125,8 @@ async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -
         ));
     }
     context.say(format!(
-        "\n{} exceed the threshold; {} need more CPU, {} more memory than they may use;\n{} are likely to be held up",
-        summary.exceed_threshold, summary.need_more_cpu, summary.need_more_memory, summary.held_up
+        "\n{} exceed the threshold; {} need more CPU, {} more memory than they may use;\n{} are likely to be held up; {} likely need services or packages",
+        summary.exceed_threshold, summary.need_more_cpu, summary.need_more_memory, summary.held_up, summary.with_needs
     ));
     if summary.stale {
         context.say("stale: a model has seen nothing of the last week; `pipeline train`");

@@ -3,6 +3,7 @@
 use super::arrays::Columns;
 use super::rows::{EVENT_DATE, Rows};
 use crate::columns::events_schema;
+use crate::table::HARDLY_REPEATED;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -18,9 +19,6 @@ const ROW_GROUP: usize = 128 * 1024;
 
 /// Values that the encoders take at a time.
 const WRITE_BATCH: usize = 4096;
-
-/// Columns whose values hardly repeat: a dictionary would only cost.
-const NO_DICTIONARY: &[&str] = &["event_id", "payload", "context", "sha", "ts"];
 
 /// Texts by which rows are sorted: only theirs tell which row groups to skip.
 const STATISTICS: &[&str] = &["repo", "pr_id", "resource"];
@@ -38,7 +36,7 @@ pub(super) fn properties() -> Arc<WriterProperties> {
         for field in events_schema().fields() {
             let path = ColumnPath::from(field.name().as_str());
             let is_number = matches!(field.data_type(), DataType::Int64 | DataType::Float64 | DataType::Timestamp(..));
-            if is_number || NO_DICTIONARY.contains(&field.name().as_str()) {
+            if is_number || HARDLY_REPEATED.contains(&field.name().as_str()) {
                 properties = properties.set_column_dictionary_enabled(path.clone(), false);
             }
             if matches!(field.data_type(), DataType::Int64 | DataType::Timestamp(..)) {

@@ -60,16 +60,6 @@ impl Query {
 }
 
 impl OutputFormat {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Json => "JSON",
-            Self::Ndjson => "NDJSON",
-            Self::Csv => "CSV",
-            Self::Parquet => "Parquet",
-        }
-    }
-
     pub(crate) fn writer<'a>(self, schema: &SchemaRef, out: Out<'a>) -> Result<RowsWriter<'a>, LakeError> {
         let schema = Arc::new(Schema::new(
             schema
@@ -83,10 +73,7 @@ impl OutputFormat {
             Self::Table | Self::Json => Inner::Json(Box::new(json().build::<_, JsonArray>(Vec::new())), out),
             Self::Ndjson => Inner::Ndjson(Box::new(json().build::<_, LineDelimited>(out))),
             Self::Csv => Inner::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out))),
-            Self::Parquet => {
-                let writer = ColumnsWriter::new(out, schema.clone());
-                Inner::Parquet(Box::new(writer.map_err(|e| LakeError::Format(self.name(), e.into()))?))
-            }
+            Self::Parquet => Inner::Parquet(Box::new(ColumnsWriter::new(out, schema.clone()))),
         };
         Ok(RowsWriter { schema, rows: 0, inner })
     }
@@ -123,7 +110,7 @@ impl RowsWriter<'_> {
             }
             Inner::Ndjson(writer) => writer.write(&batch).map_err(failed),
             Inner::Csv(writer) => writer.write(&batch).map_err(failed),
-            Inner::Parquet(writer) => writer.write(&batch).map_err(|e| LakeError::Format(name, e.into())),
+            Inner::Parquet(writer) => writer.write(batch).map_err(|e| LakeError::Format(name, e.into())),
         }
     }
 

@@ -81,6 +81,10 @@ pub struct Change {
     pub repo: Option<String>,
     /// What will be run, if that is known.
     pub command: Option<String>,
+    /// The workflow that will run it.
+    pub workflow: Option<String>,
+    /// The job of the workflow.
+    pub job: Option<String>,
     /// Files that it touches.
     pub paths: Vec<String>,
 }
@@ -132,7 +136,12 @@ impl Data {
 
     /// Appends a change as a run that begins at `now`; gives its row.
     pub(super) fn append(&mut self, change: &Change, now: Timestamp) -> u32 {
-        let signs = Signs::of(change.command.as_deref(), None, None, &change.paths);
+        let signs = Signs::of(
+            change.command.as_deref(),
+            change.workflow.as_deref(),
+            change.job.as_deref(),
+            &change.paths,
+        );
         let mut run = self.run(change.repo.as_deref().unwrap_or_default(), change.command.as_deref(), signs);
         (run.started, run.known) = (now, Timestamp(i64::MAX));
         (run.paths, run.uncommitted) = (change.paths.len(), change.paths.len() as f64);

@@ -17,10 +17,12 @@ pub use data::Change;
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
+use crate::frame::Frame;
 use crate::metrics::mean;
 use contest::{Choice, Pupil, Ranker, strengths};
 use data::Data;
 use domain::Timestamp;
+use domain::columns::{expected as next_runs, runs, services as col};
 use domain::model::{Candidate, Card, Champion, Fold, Judged, LabelUse, Metrics};
 use judge::{Told, evaluation, metrics};
 use look::FACTS;
@@ -368,6 +370,52 @@ pub fn predict(
         |(thing, probability): (u32, f64)| Need { thing: data.things.names[thing as usize].clone(), probability };
     let one = |row: &u32| ranker.list(&data, &past, *row, false).into_iter().take(most).map(need).collect();
     Ok(asked.iter().map(one).collect())
+}
+
+/// What each run that is expected (`features.expected_runs`) will need, by its `run_id`: what is likelier than not, the most
+/// probable first, at most `most` things. The job is as it was when it last ran, the files are those that its pull request
+/// had touched by its last run; a job that never ran is left out.
+///
+/// # Errors
+/// A model that cannot be read; unreadable or incomplete files.
+pub fn expected(
+    model: &[u8],
+    path: &Path,
+    expected: &Path,
+    now: Timestamp,
+    most: usize,
+) -> Result<BTreeMap<String, Vec<Need>>, LearnError> {
+    let past = Frame::read(path)?;
+    let (job_key, pr_id) = (past.texts(col::JOB_KEY)?, past.texts(col::PR_ID)?);
+    let [command, workflow, job] = [col::COMMAND, col::WORKFLOW, col::JOB].map(|name| past.texts(name));
+    let (command, workflow, job, paths) = (command?, workflow?, job?, past.lists(col::PATHS)?);
+    let (started, known) = (past.times(col::STARTED_AT)?, past.times(col::KNOWN_AT)?);
+    let mut order: Vec<usize> = (0..past.rows()).filter(|&i| known[i].is_some_and(|known| known <= now)).collect();
+    order.sort_by_key(|&i| started[i]);
+    let last = |of: &[Option<String>]| -> BTreeMap<String, usize> {
+        order.iter().filter_map(|&i| Some((of[i].clone()?, i))).collect()
+    };
+    let (last_of_job, last_of_pr) = (last(&job_key), last(&pr_id));
+
+    let next = Frame::read(expected)?;
+    let (ids, repos) = (next.texts(runs::RUN_ID)?, next.texts(runs::REPO)?);
+    let (jobs, prs) = (next.texts(runs::JOB_KEY)?, next.texts(next_runs::PR_ID)?);
+    let (mut asked, mut changes) = (Vec::new(), Vec::new());
+    for row in 0..next.rows() {
+        let Some(&i) = jobs[row].as_ref().and_then(|job| last_of_job.get(job)) else { continue };
+        let of_pr = prs[row].as_ref().and_then(|pr| last_of_pr.get(pr));
+        asked.push(ids[row].clone().unwrap_or_default());
+        changes.push(Change {
+            repo: repos[row].clone(),
+            command: command[i].clone(),
+            workflow: workflow[i].clone(),
+            job: job[i].clone(),
+            paths: of_pr.map(|&i| paths[i].clone()).unwrap_or_default(),
+        });
+    }
+    let said = predict(model, path, now, &changes, most)?;
+    let likely = |needs: Vec<Need>| needs.into_iter().filter(|need| need.probability >= 0.5).collect();
+    Ok(asked.into_iter().zip(said.into_iter().map(likely)).collect())
 }
 
 /// Reads a kept model; one that takes other facts than this program makes would be wrong without a word.

@@ -1,6 +1,5 @@
 use super::*;
 use crate::parquet::{time_column, write};
-use domain::columns::services as col;
 use domain::time::HOUR;
 use polars::prelude::{Column, NamedFrom, Series};
 use std::path::PathBuf;
@@ -70,7 +69,7 @@ fn spec() -> TrainSpec {
 
 fn change(repo: &str, paths: &[&str]) -> Change {
     let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-    Change { repo: Some(repo.to_owned()), command: Some("cargo test".to_owned()), paths }
+    Change { repo: Some(repo.to_owned()), command: Some("cargo test".to_owned()), paths, ..Change::default() }
 }
 
 fn first(needs: &[Need]) -> Vec<&str> {
