@@ -123,6 +123,9 @@ impl Lake {
 fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     let mut config =
         SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
+    // A batch of views counts all of what it points into, again and again: sorts of it went to disk that fitted in memory,
+    // and moving short texts costs no more than moving views (2 M events sorted: a seventh less time).
+    config.options_mut().execution.parquet.schema_force_view_types = false;
     config.options_mut().execution.time_zone = Some("UTC".into());
     config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
     let state = SessionStateBuilder::new()

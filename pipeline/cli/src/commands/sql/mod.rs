@@ -56,7 +56,7 @@ pub struct SqlArgs {
     /// Rows of a table shown on a terminal; 0: all
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_rows: usize,
-    /// Memory for what queries sort, group and join, else three quarters of what there is; beyond it, temporary files
+    /// Memory for what queries sort, group and join, else half of what there is; beyond it, temporary files
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<usize>,
 }
@@ -114,11 +114,10 @@ fn parse_memory(text: &str) -> Result<usize, String> {
     bytes.ok_or_else(|| "write it as 512MiB or 4GiB, at least 16MiB".to_owned())
 }
 
-/// Three quarters of what the machine or the control group gives; 1 GiB where that is less or not told. What is counted is
-/// more than what is used: a sort reserves twice what it holds, and its merge as much again.
-fn most_of_memory() -> usize {
-    let most = agent::memory_bytes().and_then(|bytes| usize::try_from(bytes / 4 * 3).ok());
-    most.unwrap_or_default().max(1 << 30)
+/// Half of what the machine or the control group gives; 1 GiB where that is less or not told.
+fn half_of_memory() -> usize {
+    let half = agent::memory_bytes().and_then(|bytes| usize::try_from(bytes / 2).ok());
+    half.unwrap_or_default().max(1 << 30)
 }
 
 /// Runs what was asked.
@@ -141,7 +140,7 @@ pub async fn run(context: &Context, args: SqlArgs) -> Result<Answer, Failure> {
         (None, Some(file)) => Some(reports::read(file)?),
         (None, None) => None,
     };
-    let view = View { at: args.at.clone(), files: args.allow_files, memory_bytes: Some(args.memory.unwrap_or_else(most_of_memory)) };
+    let view = View { at: args.at.clone(), files: args.allow_files, memory_bytes: Some(args.memory.unwrap_or_else(half_of_memory)) };
     let mut desk = Desk::open(context, view, style, given, output).await?;
     match script {
         Some((script, declared)) => script_answer(&mut desk, script, declared, args.query.is_some()).await,
