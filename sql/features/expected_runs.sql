@@ -1,5 +1,5 @@
 -- One row per run that is expected next, as of session.clock: what is known of it, in the columns of features.runs.
--- Reads features.runs, marts.runs, staging.events, session.clock. Key: run_id.
+-- Reads features.runs, marts.runs, traces.events, session.clock. Key: run_id.
 -- For every open pull request the jobs that it ran itself, or that one in three of its repository's pull requests ran, in
 -- the last 30 days; and for each job its next run on a main branch. Whether a pull request is open, and which runs are its
 -- own, is told by events up to the clock alone: what comes later changes no row.
@@ -13,8 +13,8 @@ with told as (
             when action in ('opened', 'reopened') then false
             when coalesce(json_get_str(payload, 'closed_at'), json_get_str(payload, 'merged_at')) is not null then true
         end as ends
-    from staging.events
-    where type = 'pr' and pr_id is not null and ts <= (select now from session.clock)
+    from traces.events
+    where type = 'pr' and link_rule = 'number' and ts <= (select now from session.clock)
 ),
 
 pull_requests as (

@@ -3,18 +3,40 @@
 -- Reads marts.runs, staging.events, traces.events, session.clock. Key: repo, run_id, started_at.
 -- needs and packages_added are known only at known_at, the run's end; everything else when it begins. A call belongs to the
 -- run that recorded it (record_id), else to the runs of its session during which it was made.
-with runs as (
+with recorded as (
+    -- What the recorder tells beyond the columns of marts.runs. A text is looked for before it is read as JSON: that costs less.
+    select
+        event_id,
+        json_get_str(payload, 'commit') as commit,
+        json_get_str(payload, 'record_id') as record_id,
+        json_get_int(payload, 'packages_added') as packages_added
+    from staging.events
+    where type in ('command', 'test') and payload like '%"record_id"%'
+),
+
+sessions as (
+    select event_id, session
+    from staging.events
+    where type in ('command', 'test', 'ci_run') and session is not null
+),
+
+listed as (
+    select event_id, payload
+    from staging.events
+    where type in ('command', 'test') and (payload like '%"paths"%' or payload like '%"packages"%')
+),
+
+runs as (
     select
         r.run_id, r.event_id, r.job_key, r.repo, r.branch, r.pr_id, r.kind, r.command, r.workflow, r.job,
-        r.started_at, r.ended_at, e.session, e.payload,
-        coalesce(r.sha, json_get_str(e.payload, 'commit')) as sha,
-        json_get_str(e.payload, 'record_id') as record_id,
+        r.started_at, r.ended_at, e.record_id, e.packages_added,
+        coalesce(r.sha, e.commit) as sha,
         -- As in features.contention: whoever the repository does not know teaches nothing.
         coalesce(r.from_fork, false)
         or coalesce(upper(r.author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
             as stranger
     from marts.runs r
-    join staging.events e on r.event_id = e.event_id
+    left join recorded e on r.event_id = e.event_id
     where r.ended_at <= (select now from session.clock)
 ),
 
@@ -39,7 +61,7 @@ files as (
 
 touched as (
     select event_id, json_get_str(path) as path, true as is_open
-    from (select event_id, unnest(json_get_array(payload, 'paths')) as path from runs)
+    from (select event_id, unnest(json_get_array(payload, 'paths')) as path from listed)
 
     union all
 
@@ -76,7 +98,7 @@ calls as (
 things as (
     -- pkg:cargo/serde@1.0.219 without the version: what is needed is a package, whichever one is the newest.
     select event_id, regexp_replace(json_get_str(package), '@[^@/]*$', '') as thing
-    from (select event_id, unnest(json_get_array(payload, 'packages')) as package from runs)
+    from (select event_id, unnest(json_get_array(payload, 'packages')) as package from listed)
 
     union all
 
@@ -88,7 +110,8 @@ things as (
 
     select r.event_id, c.service as thing
     from runs r
-    join calls c on r.session = c.session
+    join sessions s on r.event_id = s.event_id
+    join calls c on s.session = c.session
     where c.record_id is null and c.ts >= r.started_at and c.ts <= r.ended_at
 ),
 
@@ -114,7 +137,7 @@ select
     coalesce(c.paths, arrow_cast(make_array(), 'List(Utf8)')) as paths, -- Files changed when it began: not committed yet, in its commit, or by its pull request so far; at most 500. [not null]
     coalesce(c.uncommitted, 0) as uncommitted, -- How many of them were not committed yet. [>= 0]
     coalesce(n.things, arrow_cast(make_array(), 'List(Utf8)')) as needs, -- Services it called and registry packages it fetched or built, without versions (`https`, `pkg:cargo/serde`). [not null]
-    json_get_int(r.payload, 'packages_added') as packages_added, -- Packages that its tool said it added without naming them. [>= 0]
+    r.packages_added, -- Packages that its tool said it added without naming them. [>= 0]
     r.record_id is not null or n.things is not null as seen, -- Whether what it needed was looked at: it was recorded, or something is known. [not null]
     r.stranger -- Whether the run came from a fork, or from somebody whom the repository does not know. [not null]
 from runs r

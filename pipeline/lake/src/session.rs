@@ -60,7 +60,7 @@ impl Lake {
             // Each operator that can spill gets its share, so that one does not starve the others into failing.
             runtime = runtime.with_memory_pool(Arc::new(SharedMemory::new(bytes)));
         }
-        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?)?;
+        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?, view.files)?;
         let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
         let tables = self.tables().await?;
         match session.view.at.clone() {
@@ -119,13 +119,13 @@ impl Lake {
     }
 }
 
-/// An engine without tables.
-fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
+/// An engine without tables. `files`: it may read local files too.
+fn engine(runtime: Arc<RuntimeEnv>, files: bool) -> Result<SessionContext, LakeError> {
     let mut config =
         SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
-    // A batch of views counts all of what it points into, again and again: sorts of it went to disk that fitted in memory,
-    // and moving short texts costs no more than moving views (2 M events sorted: a seventh less time).
-    config.options_mut().execution.parquet.schema_force_view_types = false;
+    // A batch of views counts all of what it points into, again and again: sorts of large files went to disk that fitted in
+    // memory, and moving short texts costs no more than moving views (2 M events sorted: a seventh less time).
+    config.options_mut().execution.parquet.schema_force_view_types = !files;
     config.options_mut().execution.time_zone = Some("UTC".into());
     config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
     let state = SessionStateBuilder::new()
@@ -188,7 +188,7 @@ impl Session {
         runtime: Arc<RuntimeEnv>,
         others: &[(TableName, Arc<dyn TableProvider>)],
     ) -> Result<SessionContext, LakeError> {
-        let context = engine(runtime)?;
+        let context = engine(runtime, self.view.files)?;
         let catalog = self.context.catalog("lake");
         for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
             let Some(tables) = catalog.as_ref().and_then(|catalog| catalog.schema(&schema)) else { continue };

@@ -258,7 +258,8 @@ impl Odds {
                     Some([a, b]) => a[pick(resources[at][0])] - b[pick(resources[at][1])],
                     None => columns[at][pick(resources[at][0])],
                 };
-                let of_member = |member: &Member| member.share * member.learnt.probability(|at| value(member.columns[at]));
+                let of_member =
+                    |member: &Member| member.share * member.learnt.probability(|at| value(member.columns[at]));
                 self.members.iter().map(of_member).sum::<f64>()
             };
             let now = say(None, row);

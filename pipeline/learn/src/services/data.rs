@@ -136,12 +136,8 @@ impl Data {
 
     /// Appends a change as a run that begins at `now`; gives its row.
     pub(super) fn append(&mut self, change: &Change, now: Timestamp) -> u32 {
-        let signs = Signs::of(
-            change.command.as_deref(),
-            change.workflow.as_deref(),
-            change.job.as_deref(),
-            &change.paths,
-        );
+        let signs =
+            Signs::of(change.command.as_deref(), change.workflow.as_deref(), change.job.as_deref(), &change.paths);
         let mut run = self.run(change.repo.as_deref().unwrap_or_default(), change.command.as_deref(), signs);
         (run.started, run.known) = (now, Timestamp(i64::MAX));
         (run.paths, run.uncommitted) = (change.paths.len(), change.paths.len() as f64);

@@ -373,8 +373,8 @@ pub fn predict(
 }
 
 /// What each run that is expected (`features.expected_runs`) will need, by its `run_id`: what is likelier than not, the most
-/// probable first, at most `most` things. The job is as it was when it last ran, the files are those that its pull request
-/// had touched by its last run; a job that never ran is left out.
+/// probable first, at most `most` things. The job is as it was when it last ran; the files are those that its pull request
+/// had touched by its last run, or else those of the job's last run. A job that never ran is left out.
 ///
 /// # Errors
 /// A model that cannot be read; unreadable or incomplete files.
@@ -410,7 +410,7 @@ pub fn expected(
             command: command[i].clone(),
             workflow: workflow[i].clone(),
             job: job[i].clone(),
-            paths: of_pr.map(|&i| paths[i].clone()).unwrap_or_default(),
+            paths: paths[*of_pr.unwrap_or(&i)].clone(),
         });
     }
     let said = predict(model, path, now, &changes, most)?;

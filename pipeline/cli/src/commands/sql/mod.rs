@@ -140,7 +140,11 @@ pub async fn run(context: &Context, args: SqlArgs) -> Result<Answer, Failure> {
         (None, Some(file)) => Some(reports::read(file)?),
         (None, None) => None,
     };
-    let view = View { at: args.at.clone(), files: args.allow_files, memory_bytes: Some(args.memory.unwrap_or_else(half_of_memory)) };
+    let view = View {
+        at: args.at.clone(),
+        files: args.allow_files,
+        memory_bytes: Some(args.memory.unwrap_or_else(half_of_memory)),
+    };
     let mut desk = Desk::open(context, view, style, given, output).await?;
     match script {
         Some((script, declared)) => script_answer(&mut desk, script, declared, args.query.is_some()).await,
