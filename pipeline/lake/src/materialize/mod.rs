@@ -28,6 +28,8 @@ const TRIES: u32 = 20;
 
 /// What sorting and grouping may hold of a table that is made whole.
 const SORT_BYTES: usize = 640 << 20;
+/// The most that it is given when that is not enough; where there is less, the system ends it.
+const SORT_MOST_BYTES: usize = SORT_BYTES << 6;
 
 /// What happened, or would happen, to one table.
 #[derive(Clone, Debug, Serialize)]
@@ -257,6 +259,24 @@ impl Lake {
         })
     }
 
+    /// Writes a table whole. Sorts go to disk, joins cannot: of a history whose pull requests alone are more than the
+    /// memory for it, what was begun is left to `vacuum`, and it is done again with more.
+    async fn write_whole(
+        &self,
+        session: &Session,
+        file: &SqlFile,
+        partition: Option<&str>,
+    ) -> Result<write::Written, LakeError> {
+        let mut bytes = SORT_BYTES;
+        loop {
+            let frame = model::plan(&session.within(bytes).await?, file).await?;
+            match write::frame(&self.store, &file.name, frame, partition).await {
+                Err(LakeError::Sql { source, .. }) if source.out_of_memory && bytes < SORT_MOST_BYTES => bytes *= 4,
+                done => return done,
+            }
+        }
+    }
+
     /// Makes tables whole; the rows of each, or none when another writer was first.
     async fn make_whole(&self, session: &mut Session, step: &Step) -> Result<Option<Vec<u64>>, LakeError> {
         let mut all = Vec::new();
@@ -269,10 +289,7 @@ impl Lake {
                     self.write_all_days(session, file, partition, inputs).await?
                 }
                 // Made whole at once: its sort is what could outgrow memory.
-                _ => {
-                    let frame = model::plan(&session.within(SORT_BYTES).await?, file).await?;
-                    write::frame(&self.store, &file.name, frame, partition).await?
-                }
+                _ => self.write_whole(session, file, partition).await?,
             };
             let (rows, mode) = (new.rows, Mode::Replace);
             let change = Change { schema: &new.schema, partition, adds: new.adds, mode, origin };
