@@ -61,7 +61,8 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bins, Knobs};
+    use super::super::Bins;
+    use super::super::tests::KNOBS;
     use super::*;
 
     #[test]
@@ -72,17 +73,7 @@ mod tests {
         let target: Vec<f64> = (0..2000).map(|i| if i % 10 < 5 { 1.0 } else { 3.0 } + noise(i)).collect();
         let table = Table { columns: vec![step, other] };
         let rows: Vec<u32> = (0..2000).collect();
-        let knobs = Knobs {
-            trees: 100,
-            leaves: 8,
-            leaf_rows: 10,
-            rate: 0.1,
-            half_rows: 10.0,
-            rows: 0.5,
-            columns: 0.8,
-            smooth: 0.1,
-        };
-        let forest = Forest::fit(&Bins::of(&table, &rows), &target, 0.5, &knobs, 1);
+        let forest = Forest::fit(&Bins::of(&table, &rows), &target, 0.5, &KNOBS, 1);
         let said = forest.predict(&table, &rows);
         for row in [0, 7] {
             let (mean, moves) = forest.explain(&table, row, &rows[..500]);

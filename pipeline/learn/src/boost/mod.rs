@@ -132,7 +132,7 @@ fn quantile_in(mut values: Vec<f64>, q: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const KNOBS: Knobs = Knobs {
+    pub(super) const KNOBS: Knobs = Knobs {
         trees: 100,
         leaves: 8,
         leaf_rows: 10,
