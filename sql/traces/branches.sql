@@ -39,3 +39,4 @@ select
     l.trace_date -- UTC day of the first event that names it: the partition. [not null]
 from lives l
 left join heads h on l.pr_id = h.pr_id
+order by l.trace_date, l.pr_id

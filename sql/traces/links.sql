@@ -69,3 +69,4 @@ select
     event_date
 from found
 group by event_id, pr_id, ts, type, event_date
+order by event_date, pr_id, event_id

@@ -1,10 +1,11 @@
 """What traces cost, beside DuckDB's window query over events that are linked already.
 
-    python3 tests/peers/traces.py [window] [nights] [--pipeline BIN] [--peers DIR] [--json]
+    python3 tests/peers/traces.py [window] [nights] [history] [--pipeline BIN] [--peers DIR] [--json]
 
 window   seq for linked events, read from one Parquet file and written as zstd Parquet in the order of seq by both;
          and beside it the whole rebuild of `traces.events`, with linking and commit
 nights   the same night into a lake with 1, 10 and 30 times the history: what `materialize` costs
+history  the tables of the traces made whole, of 2 million events and of 25 times as many: what they hold in memory
 """
 import argparse
 import json
@@ -119,24 +120,41 @@ def nights(args, pipeline: str, peers, folder: str) -> list[dict]:
     return rows
 
 
+def history(args, pipeline: str, peers, folder: str) -> list[dict]:
+    dump, lake = os.path.join(folder, "events.ndjson"), os.path.join(folder, "lake")
+    measure.generate(peers, args.events, args.seed, dump)
+    measure.ingest(pipeline, lake, dump)
+    rows, months = [], 1
+    for times in (1, args.history):
+        while months < times:
+            measure.ingest(pipeline, lake, "-", other_month(dump, months))
+            months += 1
+        found = ours(pipeline, lake, "materialize", "traces.events", "--full-refresh")[1]
+        rows.append(median(f"traces made whole, {times} x {args.events} events", [found]))
+    for row in rows:
+        row["times_first"] = row["seconds"] / rows[0]["seconds"]
+    return rows
+
+
 def median(name: str, found: list[dict]) -> dict:
     return {"what": name} | {key: statistics.median(row[key] for row in found) for key in found[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="window, nights; both when none is named")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="window, nights, history; all when none is named")
     parser.add_argument("--pipeline", help="a release build of the program; built now when not given")
     parser.add_argument("--peers", default=str(measure.CHECKOUT.parent / "shared/peers"))
     parser.add_argument("--events", type=int, default=2_000_000, help="of the window")
     parser.add_argument("--night-events", type=int, default=300_000, help="of a month of which the last day is the night")
+    parser.add_argument("--history", type=int, default=25, help="times the events of the window")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10, 30])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--work", help="where dumps and lakes are made and removed again")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    known = {"window": window, "nights": nights}
+    known = {"window": window, "nights": nights, "history": history}
     if unknown := [part for part in args.parts if part not in known]:
         parser.error(f"unknown: {', '.join(unknown)}")
     peers = measure.peers_folder(args.peers)

@@ -60,7 +60,7 @@ impl Lake {
             // Each operator that can spill gets its share, so that one does not starve the others into failing.
             runtime = runtime.with_memory_pool(Arc::new(SharedMemory::new(bytes)));
         }
-        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?, view.files)?;
+        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?)?;
         let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
         let tables = self.tables().await?;
         match session.view.at.clone() {
@@ -113,19 +113,20 @@ impl Lake {
         table
             .update_datafusion_session(&session.context.state())
             .map_err(LakeError::table("read", name.to_string()))?;
-        let provider = table.table_provider().await.map_err(LakeError::sql(name.to_string()))?;
+        let state = Arc::new(session.context.state());
+        let provider = table.table_provider().with_session(state).await.map_err(LakeError::sql(name.to_string()))?;
         session.versions.insert(name.to_string(), table::data_version(table).await);
         session.put(name, provider)
     }
 }
 
-/// An engine without tables. `files`: it may read local files too.
-fn engine(runtime: Arc<RuntimeEnv>, files: bool) -> Result<SessionContext, LakeError> {
+/// An engine without tables.
+fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     let mut config =
         SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
     // A batch of views counts all of what it points into, again and again: sorts of large files went to disk that fitted in
     // memory, and moving short texts costs no more than moving views (2 M events sorted: a seventh less time).
-    config.options_mut().execution.parquet.schema_force_view_types = !files;
+    config.options_mut().execution.parquet.schema_force_view_types = false;
     config.options_mut().execution.time_zone = Some("UTC".into());
     config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
     let state = SessionStateBuilder::new()
@@ -172,7 +173,7 @@ impl Session {
         &self,
         others: &[(TableName, Arc<dyn TableProvider>)],
     ) -> Result<SessionContext, LakeError> {
-        self.scoped_in(self.context.runtime_env(), others).await
+        self.scoped_in(self.context.runtime_env(), others, None).await
     }
 
     /// An engine with the same tables that sorts and groups in so many bytes, and beyond them in temporary files.
@@ -180,15 +181,21 @@ impl Session {
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.context.runtime_env())
             .with_memory_pool(Arc::new(SharedMemory::new(memory_bytes)))
             .build_arc();
-        self.scoped_in(runtime.map_err(LakeError::sql("the engine"))?, &[]).await
+        self.scoped_in(runtime.map_err(LakeError::sql("the engine"))?, &[], None).await
     }
 
-    async fn scoped_in(
+    /// An engine with the same tables, some of them replaced, that shares the memory of `runtime` and works in so many
+    /// partitions; none: one for each core.
+    pub(crate) async fn scoped_in(
         &self,
         runtime: Arc<RuntimeEnv>,
         others: &[(TableName, Arc<dyn TableProvider>)],
+        partitions: Option<usize>,
     ) -> Result<SessionContext, LakeError> {
-        let context = engine(runtime, self.view.files)?;
+        let context = engine(runtime)?;
+        if let Some(partitions) = partitions {
+            context.state_ref().write().config_mut().options_mut().execution.target_partitions = partitions;
+        }
         let catalog = self.context.catalog("lake");
         for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
             let Some(tables) = catalog.as_ref().and_then(|catalog| catalog.schema(&schema)) else { continue };

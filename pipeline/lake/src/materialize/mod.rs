@@ -1,6 +1,7 @@
 //! Brings the SQL tables up to date: what changed since the last time says which pull requests and which days are made
 //! anew; a table whose rule does not know, or whose SQL changed, is made whole. One commit a table.
 
+mod blocks;
 mod changes;
 mod days;
 mod follows;
@@ -25,6 +26,11 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TRIES: u32 = 20;
+
+/// What the traces are made from.
+const EVENTS: &str = "staging.events";
+/// Which events without a number belong to which pull requests.
+const LINKS: &str = "traces.links";
 
 /// What sorting and grouping may hold of a table that is made whole.
 const SORT_BYTES: usize = 640 << 20;
@@ -243,14 +249,13 @@ impl Lake {
         session: &Session,
         last: &[(Value, BTreeSet<String>)],
     ) -> Result<Work, LakeError> {
-        let versions: BTreeSet<Option<i64>> =
-            last.iter().map(|(last, _)| last["inputs"]["staging.events"].as_i64()).collect();
-        let now = session.versions.get("staging.events").copied().unwrap_or(-1);
+        let versions: BTreeSet<Option<i64>> = last.iter().map(|(last, _)| last["inputs"][EVENTS].as_i64()).collect();
+        let now = session.versions.get(EVENTS).copied().unwrap_or(-1);
         let from = match versions.into_iter().collect::<Vec<_>>()[..] {
             [Some(from)] if from != now => from,
             _ => return Ok(Work::Whole("the last time was broken off".to_owned())),
         };
-        let Some(changes) = changes::between(&self.store, &days::name("staging.events"), from, now).await? else {
+        let Some(changes) = changes::between(&self.store, &days::name(EVENTS), from, now).await? else {
             return Ok(Work::Whole("the log of staging.events does not reach back to the last time".to_owned()));
         };
         Ok(match self.touched(session, &changes).await? {
@@ -287,6 +292,9 @@ impl Lake {
             let new = match rule {
                 Some(Rule { partition, follows: Follows::Tables(inputs) }) => {
                     self.write_all_days(session, file, partition, inputs).await?
+                }
+                Some(Rule { partition, .. }) if model::references(file, &session.context)?.contains(LINKS) => {
+                    self.write_traces(session, file, partition).await?
                 }
                 // Made whole at once: its sort is what could outgrow memory.
                 _ => self.write_whole(session, file, partition).await?,

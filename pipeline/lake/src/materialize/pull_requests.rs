@@ -6,13 +6,14 @@
 //! is no longer right.
 
 use super::changes::{Changes, Days, Parts, around, number, written};
-use super::days::{in_days, name, texts};
+use super::days::{BRANCHES, in_days, name, texts};
 use super::write;
+use super::{EVENTS, LINKS};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
 use crate::session::{Session, put};
-use crate::table::{DATA_VERSION, TableName};
+use crate::table::{DATA_VERSION, TableName, conform, delta_schema};
 use arrow::array::{Array, TimestampMicrosecondArray};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -28,7 +29,7 @@ const SHA_DAYS: i32 = 30;
 const SESSION_DAYS: i32 = 1;
 
 /// The tables, each after what it reads.
-pub(super) const TABLES: [&str; 3] = ["traces.branches", "traces.links", "traces.events"];
+pub(super) const TABLES: [&str; 3] = [BRANCHES, LINKS, "traces.events"];
 
 /// What new events touch.
 pub(super) struct Touched {
@@ -64,7 +65,7 @@ impl Lake {
         session: &Session,
         changes: &Changes,
     ) -> Result<Result<Touched, String>, LakeError> {
-        let events = name("staging.events");
+        let events = name(EVENTS);
         let Some(staging) = Parts::open(&self.store, &events).await? else {
             return Ok(Err("staging.events is gone".to_owned()));
         };
@@ -271,7 +272,7 @@ impl Lake {
         if gone.is_empty() && added.is_empty() {
             // Nothing changed: the commit only says up to where that is known.
             origin[DATA_VERSION] = crate::table::data_version(parts.table()).await.into();
-            let schema = crate::table::delta_schema(new.schema().as_arrow());
+            let schema = delta_schema(new.schema().as_arrow());
             let nothing = write::Written { schema, adds: Vec::new(), rows: 0 };
             return Ok(write::exchange(&self.store, &table, &parts, Vec::new(), nothing, origin).await?.then_some(0));
         }
@@ -319,22 +320,27 @@ impl Touched {
     }
 }
 
-/// One of the questions under `sql/session/`, answered into memory.
-async fn memory(context: &SessionContext, question: &str) -> Result<Arc<MemTable>, LakeError> {
+/// One of the questions under `sql/session/`.
+pub(super) async fn question(context: &SessionContext, question: &str) -> Result<DataFrame, LakeError> {
     let file = model::files("session").into_iter().find(|file| file.name.table == question);
     let file = file.ok_or_else(|| LakeError::NoTable(format!("session.{question}")))?;
-    collected(model::plan(context, &file).await?).await
+    model::plan(context, &file).await
+}
+
+/// The answer to one of them, in memory.
+async fn memory(context: &SessionContext, of: &str) -> Result<Arc<MemTable>, LakeError> {
+    collected(question(context, of).await?).await
 }
 
 fn step() -> impl FnOnce(datafusion::error::DataFusionError) -> LakeError {
     LakeError::sql("a step towards the traces")
 }
 
+/// A result in memory, of the columns that a table would have: a plan may say more of its types and nulls than batches do.
 async fn collected(frame: DataFrame) -> Result<Arc<MemTable>, LakeError> {
-    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let schema = delta_schema(frame.schema().as_arrow());
     let batches = frame.collect().await.map_err(step())?;
-    // A result without rows has no batches, and may say less about nulls than its plan.
-    let batches = batches.into_iter().map(|batch| batch.with_schema(schema.clone())).collect::<Result<Vec<_>, _>>();
+    let batches = batches.iter().map(|batch| conform(batch, &schema)).collect::<Result<Vec<_>, _>>();
     let batches = batches.map_err(LakeError::columns("a step towards the traces"))?;
     Ok(Arc::new(MemTable::try_new(schema, vec![batches]).map_err(step())?))
 }
