@@ -109,17 +109,6 @@ units as (
     left join seen s on r.resource = s.resource and date_trunc('hour', r.started_at) = s.hour
 ),
 
-applied as (
-    select
-        item_id,
-        max(resource) as resource,
-        min(case when action is distinct from 'rollback' then ts end) as applied_at,
-        max(case when action = 'rollback' then ts end) as rolled_back_at
-    from plans.outcomes
-    where type = 'adjustment' and item_id is not null
-    group by item_id
-),
-
 said as (
     -- People come before what `verify` found: they were there.
     select
@@ -130,11 +119,9 @@ said as (
     union all
 
     select
-        'outcome' as source, o.event_id, coalesce(a.resource, o.resource) as resource, o.result = 'worse' as held_up,
-        a.applied_at, a.rolled_back_at, o.ts as given_at
-    from plans.outcomes o
-    join applied a on o.item_id = a.item_id
-    where o.type = 'outcome' and o.result in ('better', 'worse') and o.ts <= (select now from session.clock)
+        'outcome' as source, event_id, resource, result = 'worse' as held_up, applied_at, rolled_back_at, ts as given_at
+    from plans.outcomes
+    where type = 'outcome' and result in ('better', 'worse') and ts <= (select now from session.clock)
 ),
 
 judged as (

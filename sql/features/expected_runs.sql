@@ -1,5 +1,5 @@
 -- One row per run that is expected next, as of session.clock: what is known of it, in the columns of features.runs.
--- Reads features.runs, marts.runs, traces.events, session.clock. Key: run_id.
+-- Reads features.runs, features.changes, marts.runs, traces.events, session.clock. Key: run_id.
 -- For every open pull request the jobs that it ran itself, or that one in three of its repository's pull requests ran, in
 -- the last 30 days; and for each job its next run on a main branch. Whether a pull request is open, and which runs are its
 -- own, is told by events up to the clock alone: what comes later changes no row.
@@ -8,6 +8,7 @@
 with told as (
     select
         pr_id, repo, branch, developer, ts, event_id, action,
+        case when payload like '%"base"%' then json_get_str(payload, 'base') end as base,
         case
             when action in ('merged', 'closed') then true
             when action in ('opened', 'reopened') then false
@@ -24,6 +25,7 @@ pull_requests as (
         last_value(branch order by ts, event_id) filter (where branch is not null) as branch,
         first_value(developer order by case action when 'opened' then 0 else 1 end, ts, event_id)
             filter (where developer is not null) as developer,
+        first_value(base order by ts, event_id) filter (where base is not null) as base,
         coalesce(last_value(ends order by ts, event_id) filter (where ends is not null), false) as is_over,
         max(ts) as last_told_at
     from told
@@ -41,8 +43,11 @@ heads as (
 ended as (
     select
         r.*,
+        c.touched_files, c.touched_lockfiles, c.touched_manifests, c.touched_ci_files, c.touched_sources,
+        c.touched_tests, c.touched_docs, c.touched_kinds, c.touched_folders,
         case when r.names_pr then r.pr_id else h.pr_id end as own_pr_id
     from marts.runs r
+    left join features.changes c on r.event_id = c.event_id
     left join heads h on r.repo = h.repo and r.branch = h.branch
     where r.ended_at <= (select now from session.clock)
         and r.started_at >= (select now from session.clock) - interval '30 days'
@@ -150,7 +155,17 @@ of_pull_requests as (
         coalesce(b.sloc, j.sloc) as sloc,
         coalesce(b.test_lines_per_kloc, j.test_lines_per_kloc) as test_lines_per_kloc,
         j.cpu_limit_cores,
-        j.memory_limit_bytes
+        j.memory_limit_bytes,
+        coalesce(b.touched_files, l.touched_files) as touched_files,
+        coalesce(b.touched_lockfiles, l.touched_lockfiles) as touched_lockfiles,
+        coalesce(b.touched_manifests, l.touched_manifests) as touched_manifests,
+        coalesce(b.touched_ci_files, l.touched_ci_files) as touched_ci_files,
+        coalesce(b.touched_sources, l.touched_sources) as touched_sources,
+        coalesce(b.touched_tests, l.touched_tests) as touched_tests,
+        coalesce(b.touched_docs, l.touched_docs) as touched_docs,
+        coalesce(b.touched_kinds, l.touched_kinds) as touched_kinds,
+        coalesce(b.touched_folders, l.touched_folders) as touched_folders,
+        p.base in ('main', 'master', 'trunk', 'develop') as to_main
     from wanted w
     join pull_requests p on w.pr_id = p.pr_id
     join jobs_of j on w.repo = j.repo and w.job_key = j.job_key
@@ -178,7 +193,10 @@ of_main_branches as (
         b.files_modified, b.src_files, b.doc_files, b.other_files, b.tests_added, b.tests_deleted,
         b.commits_on_files_touched, b.sloc, b.test_lines_per_kloc,
         j.cpu_limit_cores,
-        j.memory_limit_bytes
+        j.memory_limit_bytes,
+        b.touched_files, b.touched_lockfiles, b.touched_manifests, b.touched_ci_files, b.touched_sources,
+        b.touched_tests, b.touched_docs, b.touched_kinds, b.touched_folders,
+        true as to_main
     from next_on_main n
     join jobs_of j on n.repo = j.repo and n.job_key = j.job_key
     join recent b
@@ -234,6 +252,16 @@ select
     sloc,
     test_lines_per_kloc,
     cpu_limit_cores,
-    memory_limit_bytes
+    memory_limit_bytes,
+    touched_files,
+    touched_lockfiles,
+    touched_manifests,
+    touched_ci_files,
+    touched_sources,
+    touched_tests,
+    touched_docs,
+    touched_kinds,
+    touched_folders,
+    to_main -- Whether it is on a main branch, or for a pull request that is to go there.
 from expected
 order by run_id

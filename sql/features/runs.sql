@@ -1,43 +1,65 @@
 -- One row per run that had ended by session.clock: what was known when it was created, and how long it took.
--- Reads marts.runs, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms, cpu_ms, memory_peak_bytes,
--- failed and result are known only at its end.
+-- Reads marts.runs, features.changes, traces.events, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms,
+-- cpu_ms, memory_peak_bytes, failed and result are known only at its end.
+with bases as (
+    select pr_id, first_value(json_get_str(payload, 'base') order by ts, event_id) as base, min(ts) as told_at
+    from traces.events
+    where type = 'pr' and payload like '%"base"%'
+    group by pr_id
+)
+
 select
-    run_id,
-    job_key,
-    repo,
-    branch,
-    developer as author, -- Keyed hash of who started it.
-    language,
-    kind,
-    started_at,
-    ended_at,
-    duration_ms,
-    cpu_ms,
-    memory_peak_bytes,
-    failed,
-    result,
-    names_pr as is_pr, -- Whether it names a pull request; the branch rule would know of those opened later.
-    from_fork,
-    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether who started it belongs to the repository.
-    jobs,
-    commits,
-    team_size,
-    src_churn,
-    test_churn,
-    files_changed,
-    files_added,
-    files_deleted,
-    files_modified,
-    src_files,
-    doc_files,
-    other_files,
-    tests_added,
-    tests_deleted,
-    commits_on_files_touched,
-    sloc,
-    test_lines_per_kloc,
-    cpu_limit_cores,
-    memory_limit_bytes
-from marts.runs
-where ended_at <= (select now from session.clock)
-order by started_at, run_id
+    r.run_id,
+    r.job_key,
+    r.repo,
+    r.branch,
+    r.developer as author, -- Keyed hash of who started it.
+    r.language,
+    r.kind,
+    r.started_at,
+    r.ended_at,
+    r.duration_ms,
+    r.cpu_ms,
+    r.memory_peak_bytes,
+    r.failed,
+    r.result,
+    r.names_pr as is_pr, -- Whether it names a pull request; the branch rule would know of those opened later.
+    r.from_fork,
+    r.author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether who started it belongs to the repository.
+    r.jobs,
+    r.commits,
+    r.team_size,
+    r.src_churn,
+    r.test_churn,
+    r.files_changed,
+    r.files_added,
+    r.files_deleted,
+    r.files_modified,
+    r.src_files,
+    r.doc_files,
+    r.other_files,
+    r.tests_added,
+    r.tests_deleted,
+    r.commits_on_files_touched,
+    r.sloc,
+    r.test_lines_per_kloc,
+    r.cpu_limit_cores,
+    r.memory_limit_bytes,
+    c.touched_files,
+    c.touched_lockfiles,
+    c.touched_manifests,
+    c.touched_ci_files,
+    c.touched_sources,
+    c.touched_tests,
+    c.touched_docs,
+    c.touched_kinds,
+    c.touched_folders,
+    case
+        when b.base is not null then b.base in ('main', 'master', 'trunk', 'develop')
+        when not r.names_pr then r.branch in ('main', 'master', 'trunk', 'develop')
+    end as to_main -- Whether it is of a main branch, or of a pull request that is to go there.
+from marts.runs r
+left join features.changes c on r.event_id = c.event_id
+left join bases b on r.pr_id = b.pr_id and b.told_at <= r.started_at
+where r.ended_at <= (select now from session.clock)
+order by r.started_at, r.run_id

@@ -1,13 +1,12 @@
 -- One row per run that had ended by session.clock: what its change had touched when it began, and which services it called
 -- and packages it fetched or built.
--- Reads marts.runs, staging.events, traces.events, session.clock. Key: repo, run_id, started_at.
+-- Reads marts.runs, features.changes, staging.events, session.clock. Key: repo, run_id, started_at.
 -- needs and packages_added are known only at known_at, the run's end; everything else when it begins. A call belongs to the
 -- run that recorded it (record_id), else to the runs of its session during which it was made.
 with recorded as (
     -- What the recorder tells beyond the columns of marts.runs. A text is looked for before it is read as JSON: that costs less.
     select
         event_id,
-        json_get_str(payload, 'commit') as commit,
         json_get_str(payload, 'record_id') as record_id,
         json_get_int(payload, 'packages_added') as packages_added
     from staging.events
@@ -23,14 +22,13 @@ sessions as (
 listed as (
     select event_id, payload
     from staging.events
-    where type in ('command', 'test') and (payload like '%"paths"%' or payload like '%"packages"%')
+    where type in ('command', 'test') and payload like '%"packages"%'
 ),
 
 runs as (
     select
         r.run_id, r.event_id, r.job_key, r.repo, r.branch, r.pr_id, r.kind, r.command, r.workflow, r.job,
         r.started_at, r.ended_at, e.record_id, e.packages_added,
-        coalesce(r.sha, e.commit) as sha,
         -- As in features.contention: whoever the repository does not know teaches nothing.
         coalesce(r.from_fork, false)
         or coalesce(upper(r.author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
@@ -38,55 +36,6 @@ runs as (
     from marts.runs r
     left join recorded e on r.event_id = e.event_id
     where r.ended_at <= (select now from session.clock)
-),
-
-committed as (
-    -- Commits and pushes that say which files they changed: of a pull request, or by their hash.
-    select pr_id, cast(null as varchar) as repo, cast(null as varchar) as sha, ts, json_get_array(payload, 'files') as files
-    from traces.events
-    where type in ('commit', 'push')
-
-    union all
-
-    select cast(null as varchar) as pr_id, repo, sha, ts, json_get_array(payload, 'files') as files
-    from staging.events
-    where type in ('commit', 'push') and sha is not null
-),
-
-files as (
-    select pr_id, repo, sha, json_get_str(file) as path, min(ts) as first_at
-    from (select pr_id, repo, sha, ts, unnest(files) as file from committed)
-    group by pr_id, repo, sha, json_get_str(file)
-),
-
-touched as (
-    select event_id, json_get_str(path) as path, true as is_open
-    from (select event_id, unnest(json_get_array(payload, 'paths')) as path from listed)
-
-    union all
-
-    select r.event_id, f.path, false as is_open
-    from runs r
-    join files f on r.pr_id = f.pr_id
-    where f.first_at <= r.started_at
-
-    union all
-
-    select r.event_id, f.path, false as is_open
-    from runs r
-    join files f on r.sha = f.sha and r.repo = f.repo
-    where f.first_at <= r.started_at
-),
-
-changes as (
-    select
-        event_id,
-        -- As many as `record` lists.
-        array_slice(array_agg(distinct path order by path), 1, 500) as paths,
-        count(distinct case when is_open then path end) as uncommitted
-    from touched
-    where path is not null
-    group by event_id
 ),
 
 calls as (
@@ -141,6 +90,6 @@ select
     r.record_id is not null or n.things is not null as seen, -- Whether what it needed was looked at: it was recorded, or something is known. [not null]
     r.stranger -- Whether the run came from a fork, or from somebody whom the repository does not know. [not null]
 from runs r
-left join changes c on r.event_id = c.event_id
+left join features.changes c on r.event_id = c.event_id
 left join needed n on r.event_id = n.event_id
 order by r.started_at, r.run_id

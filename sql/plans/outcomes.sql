@@ -1,17 +1,26 @@
 -- One row per adjustment or outcome of an item: what was done, when, and what came of it.
--- Reads staging.events. Key: event_id. A row depends on its event alone.
+-- Reads staging.events. Key: event_id. A row depends on its event and the adjustments of its item.
 select
     event_id,
     ts, -- When it was done or judged, UTC.
     type,
     plan_id,
     item_id,
-    resource,
+    coalesce(
+        case when item_id is not null then max(case when type = 'adjustment' then resource end) over item end, resource
+    ) as resource, -- Container or service that the item changed, `env/service`.
     action,
     before,
     after,
     result,
-    developer
+    developer,
+    case when item_id is not null then
+        min(case when type = 'adjustment' and action is distinct from 'rollback' then ts end) over item
+    end as applied_at, -- When the item was first applied.
+    case when item_id is not null then
+        max(case when type = 'adjustment' and action = 'rollback' then ts end) over item
+    end as rolled_back_at -- When it was last rolled back.
 from staging.events
 where type in ('adjustment', 'outcome')
+window item as (partition by item_id)
 order by ts, event_id

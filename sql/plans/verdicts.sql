@@ -1,14 +1,14 @@
 -- One row per verdict a person gave on an item of a plan.
--- Reads staging.events. Key: event_id. A row depends on its event and the adjustments of its item.
+-- Reads staging.events, plans.outcomes. Key: event_id. A row depends on its event and the adjustments of its item.
 -- applied_at, rolled_back_at and resource come from the item's own adjustments, null when they are unknown here.
 with adjustments as (
     select
         item_id,
         max(plan_id) as plan_id,
         max(resource) as resource,
-        min(case when action is distinct from 'rollback' then ts end) as applied_at,
-        max(case when action = 'rollback' then ts end) as rolled_back_at
-    from staging.events
+        max(applied_at) as applied_at,
+        max(rolled_back_at) as rolled_back_at
+    from plans.outcomes
     where type = 'adjustment' and item_id is not null
     group by item_id
 )

@@ -73,6 +73,16 @@ pub mod runs {
         "test_lines_per_kloc",
         "cpu_limit_cores",
         "memory_limit_bytes",
+        "touched_files",
+        "touched_lockfiles",
+        "touched_manifests",
+        "touched_ci_files",
+        "touched_sources",
+        "touched_tests",
+        "touched_docs",
+        "touched_kinds",
+        "touched_folders",
+        "to_main",
     ];
 }
 

@@ -15,6 +15,7 @@ pub mod json;
 pub mod ledger;
 pub mod model;
 pub mod overrides;
+pub mod paths;
 pub mod plan;
 pub mod privacy;
 pub mod probability;

@@ -9,7 +9,7 @@ use crate::memory::SharedMemory;
 use crate::model::{self, SqlFile};
 use crate::query::{Yielding, bound_functions};
 use crate::table::{self, TableName};
-use arrow::array::{AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
@@ -21,7 +21,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf}
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use deltalake_core::DeltaTable;
 use domain::columns::predicted::{COLUMNS, Kind};
-use domain::{Timestamp, fields};
+use domain::{Timestamp, fields, paths};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -127,6 +127,7 @@ fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     // A batch of views counts all of what it points into, again and again: sorts of large files went to disk that fitted in
     // memory, and moving short texts costs no more than moving views (2 M events sorted: a seventh less time).
     config.options_mut().execution.parquet.schema_force_view_types = false;
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     config.options_mut().execution.time_zone = Some("UTC".into());
     config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
     let state = SessionStateBuilder::new()
@@ -139,6 +140,7 @@ fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
     bound_functions(&context);
     context.register_udf(event_rank());
+    context.register_udf(file_role());
     Ok(context)
 }
 
@@ -244,15 +246,29 @@ fn clock(now: Timestamp) -> Result<MemTable, LakeError> {
 
 /// `event_rank(type)`: the place of an event type inside one microsecond, for `seq`; unknown types come last.
 fn event_rank() -> ScalarUDF {
-    let rank = |of: Option<&str>| of.and_then(|of| fields::TYPES.iter().position(|name| *name == of));
-    let rank = move |of: Option<&str>| rank(of).unwrap_or(fields::TYPES.len()) as i64;
-    let ranks = move |arguments: &[ColumnarValue]| {
+    let rank = |of: &str| fields::TYPES.iter().position(|name| *name == of).unwrap_or(fields::TYPES.len());
+    of_text("event_rank", DataType::Int64, move |types| {
+        let ranks = types.iter().map(|of| of.map_or(fields::TYPES.len(), rank) as i64);
+        Arc::new(ranks.collect::<Int64Array>())
+    })
+}
+
+/// `file_role(path)`: what a file is to whoever builds and runs its project ([`domain::paths::Role`]).
+fn file_role() -> ScalarUDF {
+    of_text("file_role", DataType::Utf8, |paths| {
+        let roles = paths.iter().map(|path| path.map(|path| paths::role(path).name()));
+        Arc::new(roles.collect::<StringArray>())
+    })
+}
+
+/// A function of one text.
+fn of_text(name: &str, returns: DataType, of: impl Fn(&StringArray) -> ArrayRef + Send + Sync + 'static) -> ScalarUDF {
+    let answers = move |arguments: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
-        let types = cast(&arrays[0], &DataType::Utf8View)?;
-        let ranks: Int64Array = types.as_string_view().iter().map(|of| Some(rank(of))).collect();
-        Ok(ColumnarValue::Array(Arc::new(ranks)))
+        let texts = cast(&arrays[0], &DataType::Utf8)?;
+        Ok(ColumnarValue::Array(of(texts.as_string())))
     };
-    create_udf("event_rank", vec![DataType::Utf8View], DataType::Int64, Volatility::Immutable, Arc::new(ranks))
+    create_udf(name, vec![DataType::Utf8], returns, Volatility::Immutable, Arc::new(answers))
 }
 
 /// Tables that a command writes when it first runs; until then SQL sees them empty.

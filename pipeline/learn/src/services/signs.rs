@@ -2,6 +2,7 @@
 //!
 //! Tools, tasks and files mean the same in every repository; folders and whole commands only in their own.
 
+use domain::paths::{Role, role};
 use std::collections::BTreeSet;
 
 /// What a run shows beforehand, in words. Each set is sorted.
@@ -25,46 +26,6 @@ pub(super) struct Signs {
     pub(super) words: BTreeSet<String>,
 }
 
-/// Files that say what a project needs, or how it is built.
-const MANIFESTS: [&str; 24] = [
-    "build.gradle",
-    "build.gradle.kts",
-    "build.rs",
-    "cargo.toml",
-    "cmakelists.txt",
-    "composer.json",
-    "configure.ac",
-    "docker-compose.yml",
-    "compose.yaml",
-    "dockerfile",
-    "gemfile",
-    "go.mod",
-    "makefile",
-    "meson.build",
-    "package.json",
-    "pipfile",
-    "pom.xml",
-    "pyproject.toml",
-    "requirements.txt",
-    "requirements-dev.txt",
-    "setup.cfg",
-    "setup.py",
-    "tox.ini",
-    "tsconfig.json",
-];
-/// Files that say which versions.
-const LOCKFILES: [&str; 10] = [
-    "cargo.lock",
-    "composer.lock",
-    "gemfile.lock",
-    "go.sum",
-    "npm-shrinkwrap.json",
-    "package-lock.json",
-    "pnpm-lock.yaml",
-    "poetry.lock",
-    "uv.lock",
-    "yarn.lock",
-];
 /// Words before the command proper.
 const BEFORE: [&str; 8] = ["command", "env", "exec", "nice", "nohup", "sudo", "time", "xvfb-run"];
 const SHELLS: [&str; 5] = ["bash", "dash", "sh", "zsh", "fish"];
@@ -146,9 +107,10 @@ impl Signs {
         let lower = path.to_lowercase();
         let mut parts: Vec<&str> = lower.split('/').collect();
         let Some(name) = parts.pop() else { return };
-        self.manifest |= MANIFESTS.contains(&name);
-        self.lockfile |= LOCKFILES.contains(&name);
-        if MANIFESTS.contains(&name) || LOCKFILES.contains(&name) {
+        let role = role(path);
+        self.manifest |= role == Role::Manifest;
+        self.lockfile |= role == Role::Lockfile;
+        if matches!(role, Role::Manifest | Role::Lockfile) {
             self.files.insert(name.to_owned());
         }
         let (stem, kind) = name.rsplit_once('.').unwrap_or((name, ""));
