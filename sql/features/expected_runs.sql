@@ -8,7 +8,7 @@
 with told as (
     select
         pr_id, repo, branch, developer, ts, event_id, action,
-        case when payload like '%"base"%' then json_get_str(payload, 'base') end as base,
+        case when action = 'opened' then json_get_str(payload, 'base') end as base,
         case
             when action in ('merged', 'closed') then true
             when action in ('opened', 'reopened') then false
@@ -25,7 +25,7 @@ pull_requests as (
         last_value(branch order by ts, event_id) filter (where branch is not null) as branch,
         first_value(developer order by case action when 'opened' then 0 else 1 end, ts, event_id)
             filter (where developer is not null) as developer,
-        first_value(base order by ts, event_id) filter (where base is not null) as base,
+        max(base) as base,
         coalesce(last_value(ends order by ts, event_id) filter (where ends is not null), false) as is_over,
         max(ts) as last_told_at
     from told

@@ -1,13 +1,6 @@
 -- One row per run that had ended by session.clock: what was known when it was created, and how long it took.
--- Reads marts.runs, features.changes, traces.events, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms,
+-- Reads marts.runs, features.changes, traces.traces, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms,
 -- cpu_ms, memory_peak_bytes, failed and result are known only at its end.
-with bases as (
-    select pr_id, first_value(json_get_str(payload, 'base') order by ts, event_id) as base, min(ts) as told_at
-    from traces.events
-    where type = 'pr' and payload like '%"base"%'
-    group by pr_id
-)
-
 select
     r.run_id,
     r.job_key,
@@ -55,11 +48,11 @@ select
     c.touched_kinds,
     c.touched_folders,
     case
-        when b.base is not null then b.base in ('main', 'master', 'trunk', 'develop')
+        when t.base is not null then t.base in ('main', 'master', 'trunk', 'develop')
         when not r.names_pr then r.branch in ('main', 'master', 'trunk', 'develop')
     end as to_main -- Whether it is of a main branch, or of a pull request that is to go there.
 from marts.runs r
 left join features.changes c on r.event_id = c.event_id
-left join bases b on r.pr_id = b.pr_id and b.told_at <= r.started_at
+left join traces.traces t on r.pr_id = t.pr_id and t.created_at <= r.started_at
 where r.ended_at <= (select now from session.clock)
 order by r.started_at, r.run_id

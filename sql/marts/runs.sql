@@ -65,6 +65,7 @@ select
     e.job,
     e.runner,
     e.commit_sha as sha, -- Commit it ran on.
+    coalesce(e.commit_sha, json_get_str(e.payload, 'commit')) as head_sha, -- The same, or the commit that its files lay on: there may have been changes.
     e.has_jobs, -- It is a whole workflow run whose jobs are rows of their own: sums leave it out. [not null]
     e.ts as started_at, -- When it began, UTC. [not null]
     e.ended_at, -- When it ended, UTC. [not null]

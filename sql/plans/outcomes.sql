@@ -1,5 +1,5 @@
 -- One row per adjustment or outcome of an item: what was done, when, and what came of it.
--- Reads staging.events. Key: event_id. A row depends on its event and the adjustments of its item.
+-- Reads plans.events. Key: event_id. A row depends on its event and the adjustments of its item.
 select
     event_id,
     ts, -- When it was done or judged, UTC.
@@ -20,7 +20,7 @@ select
     case when item_id is not null then
         max(case when type = 'adjustment' and action = 'rollback' then ts end) over item
     end as rolled_back_at -- When it was last rolled back.
-from staging.events
+from plans.events
 where type in ('adjustment', 'outcome')
 window item as (partition by item_id)
 order by ts, event_id

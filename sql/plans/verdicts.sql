@@ -1,5 +1,5 @@
 -- One row per verdict a person gave on an item of a plan.
--- Reads staging.events, plans.outcomes. Key: event_id. A row depends on its event and the adjustments of its item.
+-- Reads plans.events, plans.outcomes. Key: event_id. A row depends on its event and the adjustments of its item.
 -- applied_at, rolled_back_at and resource come from the item's own adjustments, null when they are unknown here.
 with adjustments as (
     select
@@ -24,7 +24,7 @@ select
     a.applied_at, -- When the item was first applied.
     a.rolled_back_at, -- When it was last rolled back.
     f.ts as given_at -- When the verdict was given, UTC. [not null]
-from staging.events f
+from plans.events f
 left join adjustments a on f.item_id = a.item_id
 where f.type = 'feedback'
 order by f.ts, f.event_id

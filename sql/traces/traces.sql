@@ -48,6 +48,7 @@ totals as (
         coalesce(max(repo), split_part(pr_id, '#', 1)) as repo,
         max(case when type = 'pr' then branch end) as pr_branch,
         max(branch) as any_branch,
+        max(case when action = 'opened' then json_get_str(payload, 'base') end) as base,
         min(ts) as started_at,
         max(case when action is distinct from 'snapshot' then ended_at end) as ended_at,
         min(case when action = 'opened' then ts end) as opened_at,
@@ -123,6 +124,7 @@ select
     t.pr_id, -- Pull request, `owner/name#number`. [not null]
     t.repo,
     coalesce(t.pr_branch, t.any_branch) as branch, -- Branch of the pull request, else one that its events name.
+    t.base, -- Branch that it was opened to go to.
     coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title, -- Newest title.
     case
         when e.merged_at is not null then 'merged'

@@ -36,6 +36,8 @@ pub(super) struct Touched {
     pull_requests: Arc<MemTable>,
     /// How many there are.
     pub(super) count: usize,
+    /// Their branches, as they were.
+    branches: Arc<MemTable>,
     /// The days under which those that have a trace are kept.
     pub(super) trace_days: Days,
     /// The days of the new events.
@@ -99,15 +101,17 @@ impl Lake {
         };
         let near = staging.of_days(&reach, &session.context)?;
         let context = session.scoped(&[(name("session.new_events"), new.clone()), (events, near)]).await?;
+        // Every look into traces.branches opens a file for each day of the history.
+        let near = "select * from traces.branches where repo in (select repo from session.new_events)";
+        put(&context, &name(BRANCHES), collected(frame(&context, near).await?).await?)?;
         let pull_requests = memory(&context, "touched").await?;
         let context = session.scoped(&[(name("session.touched"), pull_requests.clone())]).await?;
-        let trace_days = texts(
-            &context,
-            "select distinct cast(trace_date as varchar) from traces.branches where pr_id in (select pr_id from session.touched)",
-        )
-        .await?;
+        let was = "select b.* from traces.branches b left semi join session.touched t on b.pr_id = t.pr_id";
+        let branches = collected(frame(&context, was).await?).await?;
+        put(&context, &name(BRANCHES), branches.clone())?;
+        let trace_days = texts(&context, "select distinct cast(trace_date as varchar) from traces.branches").await?;
         let count = rows(&pull_requests).await;
-        Ok(Ok(Touched { pull_requests, count, trace_days, event_days, staging, new, files }))
+        Ok(Ok(Touched { pull_requests, count, branches, trace_days, event_days, staging, new, files }))
     }
 
     /// Brings the tables up to date; the rows written to each, or none when another writer was first.
@@ -197,8 +201,7 @@ impl Lake {
 
         // The branches as they are with the new events, and as they were: where they reach further, earlier events may
         // belong to them now.
-        let was = "select b.* from traces.branches b left semi join session.touched t on b.pr_id = t.pr_id";
-        set("session.branches_before", collected(frame(&context, was).await?).await?)?;
+        set("session.branches_before", touched.branches.clone())?;
         set("staging.events", frame(&context, "select * from session.known_events").await?.into_view())?;
         let now = collected(model::plan(&context, branches).await?).await?;
         set("session.branches_now", now.clone())?;

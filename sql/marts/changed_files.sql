@@ -1,0 +1,47 @@
+-- One row per file that an event names as changed, and pull request that the event belongs to.
+-- Reads staging.events, traces.links. Key: event_id, pr_id, path. A row depends on its event and the links of it.
+-- Commits and pushes name what they changed, runs (`record`) what was not committed when they began. An event of no pull
+-- request has one row per file; one that belongs to several has them for each.
+-- Partition: event_date
+-- Follows: staging.events, traces.links
+with named as (
+    -- A text is looked for before it is read as JSON: that costs less.
+    select
+        event_id, event_date, ts, type, repo, pr_id, sha,
+        json_get_array(payload, 'files') as paths
+    from staging.events
+    where type in ('commit', 'push') and payload like '%"files"%'
+
+    union all
+
+    select
+        event_id, event_date, ts, type, repo, pr_id, sha,
+        json_get_array(payload, 'paths') as paths
+    from staging.events
+    where type in ('command', 'test', 'ci_run') and payload like '%"paths"%'
+),
+
+listed as (
+    select event_id, event_date, ts, type, repo, pr_id, sha, unnest(paths) as path
+    from named
+),
+
+files as (
+    select distinct event_id, event_date, ts, type, repo, pr_id, sha, json_get_str(path) as path
+    from listed
+)
+
+select
+    f.event_id, -- The event that names it. [not null; in staging.events.event_id]
+    f.ts, -- When that happened, UTC. [not null]
+    f.type, -- What it was. [one of: commit, push, command, test, ci_run]
+    f.repo, -- Repository, `owner/name`.
+    coalesce(f.pr_id, l.pr_id) as pr_id, -- Pull request that the event belongs to.
+    f.sha, -- Commit, of a commit or a push.
+    f.path, -- The file, from the root of its repository. [not null]
+    file_role(f.path) as role, -- What it is to its project. [one of: lockfile, manifest, ci, doc, test, source, other]
+    f.event_date
+from files f
+left join traces.links l on f.event_id = l.event_id and f.pr_id is null
+where f.path is not null
+order by f.event_date, f.event_id, f.path

@@ -1,0 +1,22 @@
+-- One row per adjustment, outcome or verdict of an item, as it was told.
+-- Reads staging.events. Key: event_id. A row depends on its event alone.
+-- Partition: event_date
+-- Follows: staging.events
+select
+    event_id,
+    ts, -- When it was done, judged or said, UTC.
+    type, -- What it is. [one of: adjustment, outcome, feedback]
+    plan_id,
+    item_id,
+    resource,
+    action,
+    before,
+    after,
+    result,
+    verdict,
+    note,
+    developer,
+    event_date
+from staging.events
+where type in ('adjustment', 'outcome', 'feedback')
+order by event_date, ts, event_id
