@@ -1,6 +1,6 @@
 //! Tables that follow others day by day: only the days that changed are made anew.
 
-use super::changes::{self, Days, Parts, around, number, written};
+use super::changes::{self, Days, Parts, around, number};
 use super::follows::{Input, Through};
 use super::write;
 use crate::error::LakeError;
@@ -15,15 +15,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What belongs to a pull request began at most so many days before the first event that names it: 14 by its branch,
-/// and 30 more by the commits there (`sql/traces/links.sql`), rounded up.
-const REACH_DAYS: i32 = 45;
-
 /// The names of the tables that carry the pull requests.
 pub(super) const BRANCHES: &str = "traces.branches";
 
+/// The events of the pull requests.
+const TRACES: &str = "traces.events";
+
 /// Rows of what a table follows that are taken at a time: joins hold them in memory.
-const CHUNK_ROWS: u64 = 2_000_000;
+const CHUNK_ROWS: u64 = 500_000;
 
 /// What a table may be told about an input that is not built yet, when only explaining.
 pub(super) type Expected = BTreeMap<String, Days>;
@@ -154,8 +153,13 @@ impl Lake {
         key: &str,
         days: &Days,
     ) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let first = days.first().and_then(|day| number(day)).map(|day| written(day - REACH_DAYS)).unwrap_or_default();
-        let reach: Days = parts.by_day.keys().filter(|day| **day >= first).cloned().collect();
+        // What belongs to a pull request is an event of its trace.
+        let mut reach = Days::new();
+        if let Some(events) = Parts::open(&self.store, &name(TRACES)).await? {
+            let context = session.scoped(&[(name(TRACES), events.of_days(days, &session.context)?)]).await?;
+            let lie = texts(&context, &format!("select distinct cast(event_date as varchar) from {TRACES}")).await?;
+            reach.extend(parts.by_day.keys().filter(|day| lie.contains(*day)).cloned());
+        }
         let mut named = vec![(name("session.all_rows"), parts.of_days(&reach, &session.context)?)];
         if let Some(branches) = Parts::open(&self.store, &name(BRANCHES)).await? {
             named.push((name(BRANCHES), branches.of_days(days, &session.context)?));
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn days_are_taken_together_while_they_fit() {
-        let rows = [("1", 1_500_000), ("2", 400_000), ("3", 200_000), ("4", 9_000_000), ("5", 1)];
+        let rows = [("1", 300_000), ("2", 200_000), ("3", 100_000), ("4", 9_000_000), ("5", 1)];
         let chunks = chunks(rows.map(|(day, rows)| (day.to_owned(), rows)).into());
         let sizes: Vec<usize> = chunks.iter().map(Days::len).collect();
         assert_eq!(sizes, [2, 1, 1, 1], "a day is never parted");
