@@ -1,7 +1,7 @@
 //! What every training needs and gives: the bounds of the data, the model with its card, and the comparison of two.
 
-use crate::boost::Random;
 use crate::metrics::quantile;
+use crate::random::Random;
 use domain::Timestamp;
 use domain::model::{Card, Coverage, Gate, Metrics, Verdict};
 use domain::probability::Reliability;

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn scatter(i: usize, limit: u64) -> f32 {
-        (crate::boost::Random(i as u64).next() % limit) as f32
+        (crate::random::Random(i as u64).next() % limit) as f32
     }
 
     fn columns(n: usize, seed: usize, shift: f32) -> Vec<Vec<f32>> {

@@ -311,7 +311,7 @@ fn walk(runs: &Runs, rows: &[usize], levels: &[Levels]) -> Walked {
 
 /// A number without pattern: which runs are copied must not go with their order.
 fn scatter(row: usize) -> usize {
-    (crate::boost::Random(row as u64).next() >> 8) as usize
+    (crate::random::Random(row as u64).next() >> 8) as usize
 }
 
 /// The moment at which a run starts.

@@ -20,6 +20,7 @@ mod odds;
 pub mod own_table;
 mod parquet;
 pub mod quantity;
+mod random;
 mod runs;
 pub mod services;
 pub mod shadow;

@@ -12,6 +12,7 @@ mod tree;
 pub(crate) use bins::{Bins, Table};
 
 use crate::metrics::quantile;
+use crate::random::Random;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tree::{Grown, MOST_ROWS, STEPS, Tree, packed};
@@ -39,29 +40,6 @@ pub(crate) struct Knobs {
 pub(crate) struct Forest {
     start: f64,
     trees: Vec<Tree>,
-}
-
-/// Numbers without pattern from a seed (splitmix64, Steele et al. 2014).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A whole number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// True with this probability.
-    pub(crate) fn chance(&mut self, share: f64) -> bool {
-        ((self.next() >> 11) as f64) < share * (1_u64 << 53) as f64
-    }
 }
 
 impl Forest {

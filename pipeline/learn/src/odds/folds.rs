@@ -4,8 +4,8 @@
 //! judged, over several origins, each judging as far ahead in proportion as the real test lies. Where test rows lie in
 //! between training rows, whole groups are drawn. Only the places of test rows are looked at, never what is in them.
 
-use super::random::Random;
 use super::rows::Rows;
+use crate::random::Random;
 use std::collections::HashMap;
 
 /// Rows to learn from, and rows to judge by what was learnt.
@@ -60,7 +60,7 @@ pub(crate) fn folds(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> (Ve
             folds.push(Fold { learn, judge });
         }
     } else {
-        let mut random = Random::new(seed, 11);
+        let mut random = Random::stream(seed, 11);
         let mut drawn: HashMap<u32, usize> = HashMap::new();
         for &row in train {
             let next = random.below(ORIGINS.len());

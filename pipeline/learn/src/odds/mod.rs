@@ -8,7 +8,6 @@ mod calibrate;
 mod fit;
 mod folds;
 mod line;
-mod random;
 mod rows;
 mod trees;
 mod view;

@@ -1,14 +1,14 @@
 use super::calibrate::{Calibration, KINDS, Kind};
 use super::folds::folds;
 use super::line::{Line, Loss, newton};
-use super::random::Random;
 use super::trees::logistic;
 use super::*;
 use crate::metrics::brier;
+use crate::random::Random;
 
 /// Runs of eight samples over two machines; contended when the neighbour takes half of the host. `host_cpu` holds both.
 fn rows(groups: u32) -> Rows {
-    let mut random = Random::new(3, 0);
+    let mut random = Random::stream(3, 0);
     let mut rows = Rows { names: ["own_cpu", "host_cpu", "own_mem"].map(str::to_owned).to_vec(), ..Rows::default() };
     rows.columns = vec![Vec::new(); 3];
     for group in 0..groups {
@@ -131,7 +131,7 @@ fn a_line_takes_missing_values_and_weights() {
 
 #[test]
 fn calibration_undoes_what_was_done() {
-    let mut random = Random::new(9, 0);
+    let mut random = Random::stream(9, 0);
     let truth: Vec<f64> = (0..4000).map(|_| random.share()).collect();
     let label: Vec<f64> = truth.iter().map(|p| f64::from(u8::from(random.share() < *p))).collect();
     // Overconfident and too low.

@@ -7,7 +7,7 @@
 //! share of positives and the fall of its variance; with the derivatives of the log loss it is a Newton step.
 
 use super::bins::{Bins, CODES, MISSING};
-use super::random::Random;
+use crate::random::Random;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -323,7 +323,7 @@ impl Trees {
             ridge: 0.0,
         };
         let one = |tree: usize| {
-            let mut random = Random::new(lesson.seed, tree as u64);
+            let mut random = Random::stream(lesson.seed, tree as u64);
             ground.grow(lesson.rows.to_vec(), Search::Random { columns: 0.5 }, &mut random)
         };
         Self { start: None, trees: (0..trees).into_par_iter().map(one).collect() }
@@ -342,7 +342,7 @@ impl Trees {
         let start = (base / (1.0 - base)).ln();
         let n = lesson.label.len();
         let (mut sum, mut g, mut h) = (vec![start; n], vec![0_f32; n], vec![0_f32; n]);
-        let mut random = Random::new(lesson.seed, u64::MAX);
+        let mut random = Random::stream(lesson.seed, u64::MAX);
         let mut grown: Vec<Tree> = Vec::with_capacity(trees);
         for _ in 0..trees {
             for &row in lesson.rows {

@@ -104,7 +104,7 @@ mod tests {
         shift.learn(1e9, &[0.0, 0.0], &[0.5, 0.9]);
         assert!(shift.levels[0] == 0.0 && (shift.levels[1] - 0.9 * STEP * 0.1).abs() < 1e-12, "{shift:?}");
         assert!(shift.error < 0.12, "{shift:?}");
-        let mut random = crate::boost::Random(3);
+        let mut random = crate::random::Random(3);
         let mut above = 0;
         for _ in 0..20_000 {
             let truth = random.below(1000) as f64 / 1000.0;

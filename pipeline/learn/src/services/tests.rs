@@ -23,7 +23,7 @@ fn rows(n: i64) -> Vec<Row> {
     let one = |hour: i64| {
         let repo = (hour % 10) as usize;
         // Without a pattern: what the last run needed tells nothing of this one.
-        let kind = crate::boost::Random(hour as u64).next() % 4;
+        let kind = crate::random::Random(hour as u64).next() % 4;
         let packages = ["cfg-if", "libc", "syn"].map(|name| format!("pkg:cargo/{name}"));
         let (paths, needs) = match kind {
             0 | 1 => (LOCK, packages.into_iter().chain([format!("pkg:cargo/own{repo}")]).collect()),

@@ -1,11 +1,11 @@
 //! Numbers without pattern from a seed: splitmix64 (Steele, Lea & Flood, OOPSLA 2014).
 
 /// A stream of numbers; the same seed gives the same stream.
-pub(crate) struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// `stream` tells streams of one seed apart.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    /// One of many streams of one seed.
+    pub(crate) fn stream(seed: u64, stream: u64) -> Self {
         let mut first = Self(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
         Self(first.next())
     }
@@ -26,6 +26,11 @@ impl Random {
     /// From 0 up to 1.
     pub(crate) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
+        self.share() < share
     }
 
     /// The first `take` places are a draw without replacement.
