@@ -1,15 +1,16 @@
 -- One row per run that had ended by session.clock and of which it is known what its change had touched when it began.
--- Reads marts.runs, marts.changed_files, session.clock. Key: event_id.
+-- Reads marts.runs, marts.changed_files, traces.traces, session.clock. Key: event_id.
 -- Files count that were not committed yet, those of the commit it ran on, and those that the commits and pushes of its pull
--- request had named by then.
+-- request had named by then; of a pull request that was opened later nobody knew.
 with runs as (
     -- A run finds files by itself, by its pull request, and by its commit.
     select
-        event_id,
-        started_at,
-        unnest(make_array('run ' || event_id, 'pull request ' || pr_id, 'commit ' || repo || ' ' || head_sha)) as key
-    from marts.runs
-    where ended_at <= (select now from session.clock)
+        r.event_id,
+        r.started_at,
+        unnest(make_array('run ' || r.event_id, 'pull request ' || t.pr_id, 'commit ' || r.repo || ' ' || r.head_sha)) as key
+    from marts.runs r
+    left join traces.traces t on r.pr_id = t.pr_id and t.created_at <= r.started_at
+    where r.ended_at <= (select now from session.clock)
 ),
 
 files as (
