@@ -22,8 +22,10 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use deltalake_core::DeltaTable;
 use domain::columns::predicted::{COLUMNS, Kind};
 use domain::{Timestamp, fields, paths};
+use futures::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 /// A session over the lake at the versions it was opened at.
 pub struct Session {
@@ -65,8 +67,15 @@ impl Lake {
         let tables = self.tables().await?;
         match session.view.at.clone() {
             None => {
-                for name in tables {
-                    self.register(&mut session, &name).await?;
+                // Reading the log of a long history is work, not waiting.
+                let cores = available_parallelism().map_or(1, usize::from);
+                let open = |name: TableName| async move {
+                    let table = table::open(&self.store, &name).await?;
+                    Ok::<_, LakeError>(table.map(|table| (name, table)))
+                };
+                let opened: Vec<_> = stream::iter(tables).map(open).buffered(cores).try_collect().await?;
+                for (name, table) in opened.into_iter().flatten() {
+                    Self::register_table(&mut session, &name, &table).await?;
                 }
             }
             Some(at) => self.register_at(&mut session, tables, &at).await?,

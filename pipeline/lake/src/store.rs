@@ -2,15 +2,17 @@
 
 use crate::error::LakeError;
 use crate::parquet_file::ParquetFile;
+use crate::table::TableName;
 use chrono::{DateTime, Utc};
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
-use deltalake_core::{DeltaResult, DeltaTableError, Path};
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError, Path};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use url::Url;
 
 /// The file that makes a folder a lake.
@@ -23,6 +25,7 @@ pub(crate) struct Store {
     pub(crate) shown: String,
     objects: Arc<dyn ObjectStore>,
     root: Path,
+    opened: Arc<Mutex<HashMap<TableName, DeltaTable>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -107,7 +110,17 @@ impl Store {
             url.set_path(&format!("{}/", url.path()));
         }
         let (objects, root) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
-        Ok(Self { url, shown: location.to_owned(), objects: Arc::from(objects), root })
+        Ok(Self { url, shown: location.to_owned(), objects: Arc::from(objects), root, opened: Arc::default() })
+    }
+
+    /// A table as it was when it was last opened.
+    pub(crate) fn opened(&self, name: &TableName) -> Option<DeltaTable> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Keeps a table as it is now: opened again, only what was committed since is read.
+    pub(crate) fn keep(&self, name: &TableName, table: &DeltaTable) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), table.clone());
     }
 
     /// The URL of a table's folder.

@@ -60,12 +60,20 @@ pub(crate) async fn open(store: &Store, name: &TableName) -> Result<Option<Delta
     if !log.iter().any(|file| file.ends_with(".json") || file.ends_with(".parquet")) {
         return Ok(None);
     }
-    let failed = LakeError::table("open", name.to_string());
-    let builder = DeltaTableBuilder::from_url(store.table_url(&name.schema, &name.table)?);
-    match builder {
-        Ok(builder) => builder.load().await.map(Some).map_err(failed),
-        Err(error) => Err(failed(error)),
+    let newest = log.iter().filter_map(|file| file.strip_suffix(".json")?.parse().ok()).max();
+    if let Some(mut table) = store.opened(name) {
+        // What is not as expected of a log that only grows is read from the start again.
+        let is_newest = |table: &DeltaTable| newest == Some(version(table));
+        if is_newest(&table) || (table.update_state().await.is_ok() && newest <= Some(version(&table))) {
+            store.keep(name, &table);
+            return Ok(Some(table));
+        }
     }
+    let failed = |error| LakeError::table("open", name.to_string())(error);
+    let builder = DeltaTableBuilder::from_url(store.table_url(&name.schema, &name.table)?).map_err(failed)?;
+    let table = builder.load().await.map_err(failed)?;
+    store.keep(name, &table);
+    Ok(Some(table))
 }
 
 /// The table as it was at a version that its log still has.
@@ -150,6 +158,9 @@ pub(crate) struct Files {
     writer: RecordBatchWriter,
     name: TableName,
     adds: Vec<Add>,
+    /// Columns whose least and greatest value in a file stand in the log. Of others nearly every day has all values, which
+    /// tells no reader what to skip, and whoever opens the table reads what is said of every file.
+    times: Vec<String>,
 }
 
 impl Files {
@@ -174,13 +185,15 @@ impl Files {
         if schema.column_with_name("event_id").is_some() {
             properties = properties.set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
         }
+        let is_time = |field: &&Arc<Field>| matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..));
+        let times = schema.fields().iter().filter(is_time).map(|field| field.name().clone()).collect();
         let url = store.table_url(&name.schema, &name.table)?;
         let partition = partition.map(|column| vec![column.to_owned()]);
         let writer = RecordBatchWriter::try_new(url.as_str(), schema, partition, None)
             .map_err(LakeError::table("write", name.to_string()))?
             .with_writer_properties(properties.build())
             .with_target_file_size(FILE_BYTES);
-        Ok(Self { writer, name: name.clone(), adds: Vec::new() })
+        Ok(Self { writer, name: name.clone(), adds: Vec::new(), times })
     }
 
     pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
@@ -196,6 +209,14 @@ impl Files {
 
     pub(crate) async fn finish(mut self) -> Result<Vec<Add>, LakeError> {
         self.close_partition().await?;
+        for stats in self.adds.iter_mut().filter_map(|add| add.stats.as_mut()) {
+            if let Ok(Value::Object(mut all)) = serde_json::from_str(stats) {
+                for of_columns in all.values_mut().filter_map(Value::as_object_mut) {
+                    of_columns.retain(|column, _| self.times.contains(column));
+                }
+                *stats = Value::Object(all).to_string();
+            }
+        }
         Ok(self.adds)
     }
 }
