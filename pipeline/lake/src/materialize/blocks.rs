@@ -2,10 +2,10 @@
 //! sorted in memory. What it costs grows with the history; what it holds does not.
 
 use super::changes::{Days, Parts};
-use super::days::{BRANCHES, name};
+use super::days::name;
 use super::pull_requests::question;
 use super::write::{self, Written};
-use super::{EVENTS, LINKS, SORT_BYTES};
+use super::{BRANCHES, EVENTS, LINKS, SORT_BYTES};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -42,13 +42,9 @@ impl Lake {
         file: &SqlFile,
         partition: &str,
     ) -> Result<Written, LakeError> {
-        let whole = || async {
-            let frame = model::plan(&session.within(SORT_BYTES).await?, file).await?;
-            write::frame(&self.store, &file.name, frame, Some(partition)).await
-        };
         let open = |table| async move { Parts::open(&self.store, &name(table)).await };
         let (Some(events), Some(branches)) = (open(EVENTS).await?, open(BRANCHES).await?) else {
-            return whole().await;
+            return self.write_whole(session, file, Some(partition)).await;
         };
         let links = open(LINKS).await?;
         let rows = events.by_day.iter().map(|(day, parts)| (day.as_str(), parts.iter().map(|part| part.rows).sum()));
@@ -61,11 +57,11 @@ impl Lake {
             let (events, branches, links, shared) = (&events, &branches, &links, shared.clone());
             async move {
                 let mut only = vec![
-                    (name(EVENTS), events.of_days(&block.event_days, &session.context)?),
-                    (name(BRANCHES), branches.of_days(&block.trace_days, &session.context)?),
+                    (name(EVENTS), events.of_days(&block.event_days)?),
+                    (name(BRANCHES), branches.of_days(&block.trace_days)?),
                 ];
                 if let Some(links) = links {
-                    only.push((name(LINKS), links.of_days(&block.event_days, &session.context)?));
+                    only.push((name(LINKS), links.of_days(&block.event_days)?));
                 }
                 let context = session.scoped_in(shared, &only, Some(partitions)).await?;
                 let frame = model::plan(&context, file).await?;
@@ -73,7 +69,9 @@ impl Lake {
             }
         };
         let mut written = stream::iter(blocks).map(frame).buffer_unordered(cores);
-        let Some(mut all) = written.try_next().await? else { return whole().await };
+        let Some(mut all) = written.try_next().await? else {
+            return self.write_whole(session, file, Some(partition)).await;
+        };
         while let Some(more) = written.try_next().await? {
             all.append(more);
         }

@@ -1,20 +1,26 @@
 //! What changed in a table between two versions, from its log.
 
+use super::files::SomeFiles;
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::table::{self, TableName};
 use arrow::datatypes::DataType;
+use chrono::DateTime;
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::DataFusionError;
-use datafusion::prelude::SessionContext;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::scalar::ScalarValue;
 use deltalake_core::DeltaTable;
-use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 use deltalake_core::kernel::Remove;
 use domain::Timestamp;
 use domain::time::DAY;
+use object_store::ObjectMeta;
+use object_store::path::Path;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use url::{Position, Url};
 
 /// The days that are partitions, as the log writes them: `2026-10-31`.
 pub(super) type Days = BTreeSet<String>;
@@ -72,8 +78,30 @@ pub(super) struct Parts {
 /// One file.
 pub(super) struct Part {
     pub(super) path: String,
+    pub(super) day: String,
+    bytes: u64,
     pub(super) rows: u64,
     pub(super) remove: Remove,
+}
+
+impl Part {
+    /// Where it is, and what its rows have in the column that parts the table.
+    fn file(&self, table: &Url, partition: Option<&DataType>) -> Result<PartitionedFile, DataFusionError> {
+        let not_a_path = |error: Box<dyn std::error::Error + Send + Sync>| DataFusionError::External(error);
+        let place = table.join(&self.path).map_err(|error| not_a_path(error.into()))?;
+        let file = PartitionedFile::new_from_meta(ObjectMeta {
+            location: Path::from_url_path(place.path()).map_err(|error| not_a_path(error.into()))?,
+            last_modified: DateTime::UNIX_EPOCH,
+            size: self.bytes,
+            e_tag: None,
+            version: None,
+        });
+        let value = partition.map(|data_type| match &self.day[..] {
+            "" => ScalarValue::try_new_null(data_type),
+            day => ScalarValue::try_from_string(day.to_owned(), data_type),
+        });
+        Ok(file.with_partition_values(value.transpose()?.into_iter().collect()))
+    }
 }
 
 impl Parts {
@@ -84,8 +112,10 @@ impl Parts {
         let mut by_day: BTreeMap<String, Vec<Part>> = BTreeMap::new();
         for file in snapshot.log_data().iter() {
             let day = file.partition_values_map().into_values().next().flatten().unwrap_or_default();
-            by_day.entry(day).or_default().push(Part {
+            by_day.entry(day.clone()).or_default().push(Part {
                 path: file.path().into_owned(),
+                day,
+                bytes: file.size().unsigned_abs(),
                 rows: file.num_records().unwrap_or_default() as u64,
                 remove: file.remove_action(true),
             });
@@ -108,24 +138,32 @@ impl Parts {
     }
 
     /// The rows of some partitions.
-    pub(super) fn of_days(&self, days: &Days, context: &SessionContext) -> Result<Arc<dyn TableProvider>, LakeError> {
-        self.of_files(
-            days.iter().filter_map(|day| self.by_day.get(day)).flatten().map(|part| part.path.clone()),
-            context,
-        )
+    pub(super) fn of_days(&self, days: &Days) -> Result<Arc<dyn TableProvider>, LakeError> {
+        self.of(days.iter().filter_map(|day| self.by_day.get(day)).flatten())
     }
 
     /// The rows of some files.
-    pub(super) fn of_files(
+    pub(super) fn of<'a>(
         &self,
-        paths: impl IntoIterator<Item = String>,
-        context: &SessionContext,
+        parts: impl IntoIterator<Item = &'a Part>,
     ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let failed = || LakeError::sql(self.name.to_string());
         let snapshot = self.table.snapshot().map_err(LakeError::table("read", self.name.to_string()))?;
-        let config = DeltaScanConfig::new_from_session(&context.state()).with_wrap_partition_values(false);
-        let failed = |error: DataFusionError| LakeError::sql(self.name.to_string())(error);
-        let scan = DeltaScanNext::new(snapshot.snapshot().clone(), config).map_err(failed)?;
-        Ok(Arc::new(scan.with_file_paths(paths)))
+        let schema = snapshot.snapshot().arrow_schema();
+        let partition = self.partition().and_then(|column| schema.index_of(&column).ok());
+        let url = self.table.table_url();
+        let mut some = SomeFiles {
+            partition,
+            store: ObjectStoreUrl::parse(&url[..Position::BeforePath]).map_err(failed())?,
+            files: Vec::new(),
+            rows: 0,
+            schema,
+        };
+        for part in parts {
+            some.rows += part.rows;
+            some.files.push(part.file(url, partition.map(|at| some.schema.field(at).data_type())).map_err(failed())?);
+        }
+        Ok(Arc::new(some))
     }
 
     /// Whether all these files are still there: a compaction puts others in their place.

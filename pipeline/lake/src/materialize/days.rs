@@ -2,7 +2,7 @@
 
 use super::changes::{self, Days, Parts, around, number};
 use super::follows::{Input, Through};
-use super::write;
+use super::{BRANCHES, TRACES, write};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -14,12 +14,6 @@ use datafusion::scalar::ScalarValue;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The names of the tables that carry the pull requests.
-pub(super) const BRANCHES: &str = "traces.branches";
-
-/// The events of the pull requests.
-const TRACES: &str = "traces.events";
 
 /// Rows of what a table follows that are taken at a time: joins hold them in memory.
 const CHUNK_ROWS: u64 = 500_000;
@@ -60,11 +54,17 @@ impl Lake {
 
     /// The trace days of the pull requests in some days of a table.
     async fn days_by_key(&self, session: &Session, table: &str, key: &str, days: &Days) -> Result<Days, LakeError> {
-        let Some(parts) = Parts::open(&self.store, &name(table)).await? else { return Ok(Days::new()) };
-        let context = session.scoped(&[(name("session.changed"), parts.of_days(days, &session.context)?)]).await?;
+        let (Some(parts), Some(first), Some(last)) =
+            (Parts::open(&self.store, &name(table)).await?, days.first(), days.last())
+        else {
+            return Ok(Days::new());
+        };
+        let context = session.scoped(&[(name("session.changed"), parts.of_days(days)?)]).await?;
+        // What belongs to a pull request is an event of its trace; the log tells which traces were open then.
         let query = format!(
-            "select distinct cast(trace_date as varchar) as day from {BRANCHES}
-             where pr_id in (select {key} from session.changed)"
+            "select distinct cast(trace_date as varchar) as day from {TRACES}
+             where event_date >= date '{first}' and event_date <= date '{last}'
+                 and pr_id in (select {key} from session.changed)"
         );
         texts(&context, &query).await
     }
@@ -135,7 +135,7 @@ impl Lake {
         for input in inputs {
             let Some(parts) = Parts::open(&self.store, &name(&input.table)).await? else { continue };
             let provider = match &input.through {
-                Through::Days(by) => parts.of_days(&around(days, *by), &session.context)?,
+                Through::Days(by) => parts.of_days(&around(days, *by))?,
                 Through::Key(key) => self.by_key(session, &parts, key, days).await?,
             };
             only.push((name(&input.table), provider));
@@ -156,13 +156,13 @@ impl Lake {
         // What belongs to a pull request is an event of its trace.
         let mut reach = Days::new();
         if let Some(events) = Parts::open(&self.store, &name(TRACES)).await? {
-            let context = session.scoped(&[(name(TRACES), events.of_days(days, &session.context)?)]).await?;
+            let context = session.scoped(&[(name(TRACES), events.of_days(days)?)]).await?;
             let lie = texts(&context, &format!("select distinct cast(event_date as varchar) from {TRACES}")).await?;
             reach.extend(parts.by_day.keys().filter(|day| lie.contains(*day)).cloned());
         }
-        let mut named = vec![(name("session.all_rows"), parts.of_days(&reach, &session.context)?)];
+        let mut named = vec![(name("session.all_rows"), parts.of_days(&reach)?)];
         if let Some(branches) = Parts::open(&self.store, &name(BRANCHES)).await? {
-            named.push((name(BRANCHES), branches.of_days(days, &session.context)?));
+            named.push((name(BRANCHES), branches.of_days(days)?));
         }
         let context = session.scoped(&named).await?;
         let query = format!("select * from session.all_rows where {key} in (select pr_id from {BRANCHES})");

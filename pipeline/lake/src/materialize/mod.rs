@@ -4,6 +4,7 @@
 mod blocks;
 mod changes;
 mod days;
+mod files;
 mod follows;
 mod pull_requests;
 mod write;
@@ -29,8 +30,12 @@ const TRIES: u32 = 20;
 
 /// What the traces are made from.
 const EVENTS: &str = "staging.events";
+/// Which branches belong to which pull requests, and since when.
+const BRANCHES: &str = "traces.branches";
 /// Which events without a number belong to which pull requests.
 const LINKS: &str = "traces.links";
+/// The events of the pull requests.
+const TRACES: &str = "traces.events";
 
 /// What sorting and grouping may hold of a table that is made whole.
 const SORT_BYTES: usize = 640 << 20;

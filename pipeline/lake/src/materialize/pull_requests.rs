@@ -5,10 +5,9 @@
 //! that find them are `sql/session/*.sql`. A commit then adds what is new, and writes a day anew only where a row of it
 //! is no longer right.
 
-use super::changes::{Changes, Days, Parts, around, number, written};
-use super::days::{BRANCHES, in_days, name, texts};
-use super::write;
-use super::{EVENTS, LINKS};
+use super::changes::{Changes, Days, Part, Parts, around, number, written};
+use super::days::{in_days, name, texts};
+use super::{BRANCHES, EVENTS, LINKS, TRACES, write};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -20,6 +19,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{DataFrame, SessionContext, col};
 use domain::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How far a commit reaches in `sql/traces/links.sql`.
@@ -29,7 +29,7 @@ const SHA_DAYS: i32 = 30;
 const SESSION_DAYS: i32 = 1;
 
 /// The tables, each after what it reads.
-pub(super) const TABLES: [&str; 3] = [BRANCHES, LINKS, "traces.events"];
+pub(super) const TABLES: [&str; 3] = [BRANCHES, LINKS, TRACES];
 
 /// What new events touch.
 pub(super) struct Touched {
@@ -45,7 +45,7 @@ pub(super) struct Touched {
     staging: Parts,
     new: Arc<dyn TableProvider>,
     /// Files of new events; none when their days are taken whole, because a compaction has mixed them with others.
-    files: Option<Vec<String>>,
+    files: Option<BTreeSet<String>>,
 }
 
 /// A table of the traces as it was and as it shall be, for the touched pull requests.
@@ -75,18 +75,15 @@ impl Lake {
             return Ok(Err("events were removed or changed".to_owned()));
         }
         let event_days = changes.days();
-        let files: Option<Vec<String>> =
+        let files: Option<BTreeSet<String>> =
             staging.have(&changes.added).then(|| changes.added.iter().map(|(path, _)| path.clone()).collect());
-        let is_new = |path: &String| files.as_ref().is_none_or(|files| files.contains(path));
         let of_days = event_days.iter().filter_map(|day| staging.by_day.get(day)).flatten();
-        let new_rows: u64 = of_days.filter(|part| is_new(&part.path)).map(|part| part.rows).sum();
-        if new_rows * 2 > staging.rows() {
+        let is_new = |part: &&Part| files.as_ref().is_none_or(|files| files.contains(&part.path));
+        let parts: Vec<&Part> = of_days.filter(is_new).collect();
+        if parts.iter().map(|part| part.rows).sum::<u64>() * 2 > staging.rows() {
             return Ok(Err("most events are new".to_owned()));
         }
-        let new = match &files {
-            Some(files) => staging.of_files(files.clone(), &session.context)?,
-            None => staging.of_days(&event_days, &session.context)?,
-        };
+        let new = staging.of(parts)?;
         let context = session.scoped(&[(name("session.new_events"), new.clone())]).await?;
         let loose = times(
             &context,
@@ -99,17 +96,18 @@ impl Lake {
             [None, Some(_)] => around(&event_days, SESSION_DAYS),
             _ => Days::new(),
         };
-        let near = staging.of_days(&reach, &session.context)?;
+        let near = staging.of_days(&reach)?;
         let context = session.scoped(&[(name("session.new_events"), new.clone()), (events, near)]).await?;
-        // Every look into traces.branches opens a file for each day of the history.
-        let near = "select * from traces.branches where repo in (select repo from session.new_events)";
-        put(&context, &name(BRANCHES), collected(frame(&context, near).await?).await?)?;
         let pull_requests = memory(&context, "touched").await?;
-        let context = session.scoped(&[(name("session.touched"), pull_requests.clone())]).await?;
+        put(&context, &name("session.touched"), pull_requests.clone())?;
+        let kept = "select cast(trace_date as varchar) from session.touched where trace_date is not null";
+        let trace_days = texts(&context, kept).await?;
+        let Some(branches) = Parts::open(&self.store, &name(BRANCHES)).await? else {
+            return Ok(Err(format!("{BRANCHES} is gone")));
+        };
+        put(&context, &name(BRANCHES), branches.of_days(&trace_days)?)?;
         let was = "select b.* from traces.branches b left semi join session.touched t on b.pr_id = t.pr_id";
         let branches = collected(frame(&context, was).await?).await?;
-        put(&context, &name(BRANCHES), branches.clone())?;
-        let trace_days = texts(&context, "select distinct cast(trace_date as varchar) from traces.branches").await?;
         let count = rows(&pull_requests).await;
         Ok(Ok(Touched { pull_requests, count, branches, trace_days, event_days, staging, new, files }))
     }
@@ -160,11 +158,11 @@ impl Lake {
             return Err(LakeError::NoTable(TABLES.join(", ")));
         };
         let old = match Parts::open(&self.store, &events.name).await? {
-            Some(parts) => parts.of_days(&touched.trace_days, &session.context)?,
+            Some(parts) => parts.of_days(&touched.trace_days)?,
             None => return Err(LakeError::NoTable(events.name.to_string())),
         };
         // What events.sql takes from staging.events is in traces.events again.
-        let there = staging.of_days(&Days::new(), &session.context)?.schema();
+        let there = staging.of_days(&Days::new())?.schema();
         let fields = old.schema();
         let columns = fields.fields().iter().map(|field| field.name().as_str());
         let columns: Vec<&str> =
@@ -207,10 +205,10 @@ impl Lake {
         set("session.branches_now", now.clone())?;
         set("session.new_times", memory(&context, "new_times").await?)?;
         let days = self.days_of_candidates(&context, touched).await?;
-        set("staging.events", touched.earlier(&days, session)?)?;
+        set("staging.events", touched.earlier(&days)?)?;
         set("session.candidates", memory(&context, "candidates").await?)?;
         let days = texts(&context, "select distinct cast(event_date as varchar) from session.candidates").await?;
-        set("session.earlier_events", touched.earlier(&days, session)?)?;
+        set("session.earlier_events", touched.earlier(&days)?)?;
         let all = format!(
             "select {columns}, pr_id from session.known_events
              union all
@@ -262,7 +260,7 @@ impl Lake {
     async fn exchange_rows(&self, now: &SessionContext, table: Table<'_>) -> Result<Option<u64>, LakeError> {
         let Table { name: table, partition, parts, days, same, mut origin } = table;
         let what = || LakeError::sql(format!("the new rows of {table}"));
-        let old = now.read_table(parts.of_days(&days, now)?).map_err(what())?;
+        let old = now.read_table(parts.of_days(&days)?).map_err(what())?;
         let touched = now.table("session.touched").await.map_err(what())?;
         let touched = touched.select(vec![col("pr_id").alias("touched")]).map_err(what())?;
         let semi = datafusion::common::JoinType::LeftSemi;
@@ -291,7 +289,7 @@ impl Lake {
         };
         let mut rows = appended.map_err(what())?;
         if !gone.is_empty() {
-            let others = now.read_table(parts.of_days(&gone, now)?).map_err(what())?;
+            let others = now.read_table(parts.of_days(&gone)?).map_err(what())?;
             let others = others.join(touched, anti, &["pr_id"], &["touched"], None).map_err(what())?;
             let names: Vec<&str> = new.schema().fields().iter().map(|field| field.name().as_str()).collect();
             let others = others.select_columns(&names).map_err(what())?;
@@ -310,16 +308,13 @@ impl Lake {
 
 impl Touched {
     /// The events of some days that came before the new ones.
-    fn earlier(&self, days: &Days, session: &Session) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let is_new = |day: &String, path: &String| match &self.files {
-            Some(files) => files.contains(path),
-            None => self.event_days.contains(day),
+    fn earlier(&self, days: &Days) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let is_new = |part: &Part| match &self.files {
+            Some(files) => files.contains(&part.path),
+            None => self.event_days.contains(&part.day),
         };
-        let parts = days.iter().filter_map(|day| Some((day, self.staging.by_day.get(day)?)));
-        let paths = parts.flat_map(|(day, parts)| {
-            parts.iter().filter(move |part| !is_new(day, &part.path)).map(|part| part.path.clone())
-        });
-        self.staging.of_files(paths, &session.context)
+        let of_days = days.iter().filter_map(|day| self.staging.by_day.get(day)).flatten();
+        self.staging.of(of_days.filter(|part| !is_new(part)))
     }
 }
 

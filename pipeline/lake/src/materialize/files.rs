@@ -1,0 +1,77 @@
+//! Some files of a table, as a table. The Delta library goes through the whole log to find the files of a scan; who asks
+//! for a few days of a long history has found them already, and asks often.
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use std::sync::Arc;
+
+/// Files of one table that lie in one object store.
+#[derive(Debug)]
+pub(super) struct SomeFiles {
+    /// Of the table.
+    pub(super) schema: SchemaRef,
+    /// The place of the column that the files do not hold, because it is the same for all rows of one.
+    pub(super) partition: Option<usize>,
+    pub(super) store: ObjectStoreUrl,
+    pub(super) files: Vec<PartitionedFile>,
+    pub(super) rows: u64,
+}
+
+#[async_trait]
+impl TableProvider for SomeFiles {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let columns = self.schema.fields().len();
+        let wanted = projection.cloned().unwrap_or_else(|| (0..columns).collect());
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&wanted)?))));
+        }
+        // The reader has the partition after the columns of the files.
+        let (mut held, mut same) = (self.schema.fields().to_vec(), Vec::new());
+        same.extend(self.partition.map(|at| held.remove(at)));
+        let place = |at: usize| match self.partition {
+            Some(partition) if at == partition => columns - 1,
+            Some(partition) if at > partition => at - 1,
+            _ => at,
+        };
+        let table = TableSchema::builder(Arc::new(Schema::new(held))).with_table_partition_cols(same).build();
+        let mut statistics = Statistics::new_unknown(table.table_schema());
+        statistics.num_rows = Precision::Exact(self.rows as usize);
+        let format = ParquetFormat::new().with_options(state.table_options().parquet.clone());
+        let partitions = state.config().target_partitions();
+        let config = FileScanConfigBuilder::new(self.store.clone(), format.file_source(table))
+            .with_file_groups(FileGroup::new(self.files.clone()).split_files(partitions))
+            .with_projection_indices(Some(wanted.into_iter().map(place).collect()))?
+            .with_statistics(statistics)
+            .with_limit(limit)
+            .build();
+        format.create_physical_plan(state, config).await
+    }
+}
