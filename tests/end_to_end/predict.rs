@@ -3,6 +3,7 @@
 use crate::program::Place;
 use serde_json::Value;
 use std::fmt::Write;
+use std::process::Stdio;
 
 const NOW: &str = "2026-10-25T12:00:00Z";
 
@@ -129,4 +130,19 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
     assert_eq!((days[0]["days"].as_u64(), days[0]["ids"] == days[0]["n"]), (Some(2), true), "{days:?}");
     let held = place.json(&["--now", next, "sql", "-f", "predictions-held"]);
     assert_eq!(held["rows"].as_array().map(Vec::len), Some(2), "{held}");
+
+    // Several at once each keep what the others said.
+    let children: Vec<_> = (27..31)
+        .map(|day| {
+            let now = format!("2026-10-{day}T12:00:00Z");
+            let mut command = place.command(&["--json", "--now", &now, "predict"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let days = place.sql("select count(distinct cast(predicted_at as date)) as days from predictions.runs");
+    assert_eq!(days[0]["days"].as_u64(), Some(6), "{days:?}");
 }

@@ -5,7 +5,7 @@ use crate::lake::Lake;
 use crate::materialize::Built;
 use crate::model;
 use crate::session::{Session, plan_items_schema};
-use crate::table::{Mode, TableName};
+use crate::table::{self, Mode, TableName};
 use crate::writers::Writing;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::datasource::MemTable;
@@ -27,7 +27,7 @@ impl Session {
         let file = file.ok_or_else(|| LakeError::NoTable(name.clone()))?;
         let mut stream = self.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
         let write = |source: std::io::Error| LakeError::Write { path: to.to_owned(), source };
-        let schema = crate::table::delta_schema(&stream.schema());
+        let schema = table::delta_schema(&stream.schema());
         let out = std::fs::File::create(to).map_err(write)?;
         let failed = |e: parquet::errors::ParquetError| LakeError::Format("Parquet", e.into());
         let mut writer = parquet::arrow::ArrowWriter::try_new(out, schema.clone(), None).map_err(failed)?;
@@ -35,7 +35,7 @@ impl Session {
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(LakeError::sql(file.path()))?;
             rows += batch.num_rows() as u64;
-            let batch = crate::table::conform(&batch, &schema).map_err(LakeError::columns(&name))?;
+            let batch = table::conform(&batch, &schema).map_err(LakeError::columns(&name))?;
             writer.write(&batch).map_err(failed)?;
         }
         writer.close().map_err(failed)?;
@@ -53,6 +53,7 @@ impl Lake {
         let _writing = Writing::begin(&self.store, if table == "runs" { "predict" } else { "shadow" }).await?;
         for _ in 0..TRIES {
             // Opened anew after a lost race: what the winner wrote is then part of what was said before.
+            let current = table::open(&self.store, &name).await?;
             let session = self.session(now).await?;
             let scratch = session
                 .context
@@ -61,7 +62,8 @@ impl Lake {
                 .map_err(LakeError::sql(from.display().to_string()))?;
             session.put(&TableName { schema: "scratch".into(), table: table.to_owned() }, scratch.into_view())?;
             let stream = session.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
-            if let Some(rows) = self.write(&name, stream, Mode::Replace, json!({"at": now})).await? {
+            let written = self.write(&name, current.as_ref(), stream, Mode::Replace, json!({"at": now})).await?;
+            if let Some(rows) = written {
                 return Ok(Built { table: name.to_string(), rebuilt: true, why: "forecast".into(), rows: Some(rows) });
             }
         }
@@ -79,7 +81,9 @@ impl Lake {
             let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(failed())?;
             let frame = session.context.read_table(Arc::new(table)).map_err(failed())?;
             let stream = frame.execute_stream().await.map_err(failed())?;
-            if self.write(&name, stream, Mode::Append, json!({"plan": plan.plan_id})).await?.is_some() {
+            let current = table::open(&self.store, &name).await?;
+            let origin = json!({"plan": plan.plan_id});
+            if self.write(&name, current.as_ref(), stream, Mode::Append, origin).await?.is_some() {
                 return Ok(());
             }
         }

@@ -10,6 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
+use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{Add, Remove};
 use futures::StreamExt;
 use serde_json::Value;
@@ -121,20 +122,21 @@ pub(super) async fn exchange(
 }
 
 impl Lake {
-    /// Writes a result as a table in one commit; none when another writer was first.
+    /// Writes a result as a table in one commit; none when another writer was first. `current` is the table as it was
+    /// before the result read anything of it.
     pub(crate) async fn write(
         &self,
         name: &TableName,
+        current: Option<&DeltaTable>,
         stream: SendableRecordBatchStream,
         mode: Mode,
         origin: Value,
     ) -> Result<Option<u64>, LakeError> {
-        let current = table::open(&self.store, name).await?;
         let schema: SchemaRef = delta_schema(&stream.schema());
         let files = Files::new(&self.store, name, schema.clone(), None)?;
         let (adds, rows) = one(stream, files, schema.clone(), name.to_string(), None).await?;
         let change = Change { schema: &schema, partition: None, adds, mode, origin };
-        match table::commit(&self.store, name, current.as_ref(), change).await? {
+        match table::commit(&self.store, name, current, change).await? {
             Outcome::Committed(_) => Ok(Some(rows)),
             Outcome::Lost => Ok(None),
         }
