@@ -25,13 +25,14 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     (bytes.is_finite() && bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
-/// Writes bytes for people: `512 MiB`, `1.5 GiB`.
+/// Writes bytes for people: `96 B`, `14 KiB`, `512 MiB`, `1.5 GiB`.
 pub fn format_bytes(bytes: f64) -> String {
-    if bytes >= GIB as f64 {
-        let gib = bytes / GIB as f64;
-        if gib >= 10.0 { format!("{gib:.0} GiB") } else { format!("{gib:.1} GiB") }
-    } else {
-        format!("{:.0} MiB", bytes / MIB as f64)
+    match bytes.abs() {
+        size if size >= 10.0 * GIB as f64 => format!("{:.0} GiB", bytes / GIB as f64),
+        size if size >= GIB as f64 => format!("{:.1} GiB", bytes / GIB as f64),
+        size if size >= MIB as f64 => format!("{:.0} MiB", bytes / MIB as f64),
+        size if size >= 1024.0 => format!("{:.0} KiB", bytes / 1024.0),
+        _ => format!("{bytes:.0} B"),
     }
 }
 
@@ -69,6 +70,12 @@ mod tests {
         for bad in ["", "m", "-5m", "5 parsecs", "1..2g"] {
             assert_eq!(parse_bytes(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn small_sizes_are_not_written_as_nothing() {
+        let written = [0.0, 96.0, -14_300.0, 1.5 * MIB as f64, 1.5 * GIB as f64].map(format_bytes);
+        assert_eq!(written, ["0 B", "96 B", "-14 KiB", "2 MiB", "1.5 GiB"]);
     }
 
     #[test]

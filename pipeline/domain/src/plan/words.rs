@@ -34,20 +34,22 @@ pub(super) fn reason(
         parts.push(match before.cpu_cores {
             None => format!("CPU has no limit, peak {peak:.2}"),
             Some(old) if new > old => format!("CPU is starved: peak {peak:.2} of {old:.2} cores"),
-            Some(old) => format!("CPU is idle: peak {peak:.2} of {old:.2} cores"),
+            Some(old) => format!("CPU {}: peak {peak:.2} of {old:.2} cores", unused(peak, old)),
         });
     }
-    if let (Some(new), Some(peak)) = (after.memory_bytes, seen.peak.memory_bytes)
+    if let (Some(new), Some(used)) = (after.memory_bytes, seen.peak.memory_bytes)
         && before.memory_bytes != after.memory_bytes
     {
-        let peak = units::format_bytes(peak as f64);
+        let peak = units::format_bytes(used as f64);
         let old = before.memory_bytes.map(|b| units::format_bytes(b as f64));
         parts.push(match (before.memory_bytes, old) {
             (Some(bytes), Some(old)) if new > bytes && seen.oom_kills > 0 => {
                 format!("memory is starved: {} OOM kills at {old}", seen.oom_kills)
             }
             (Some(bytes), Some(old)) if new > bytes => format!("memory is starved: peak {peak} of {old}"),
-            (Some(_), Some(old)) => format!("memory is idle: peak {peak} of {old}"),
+            (Some(bytes), Some(old)) => {
+                format!("memory {}: peak {peak} of {old}", unused(used as f64, bytes as f64))
+            }
             _ => format!("memory has no limit, peak {peak}"),
         });
     }
@@ -56,6 +58,11 @@ pub(super) fn reason(
     }
     parts.extend(ruled);
     parts.join("; ")
+}
+
+/// What to call a limit that could be lower.
+fn unused(peak: f64, limit: f64) -> &'static str {
+    if peak * 2.0 <= limit { "is idle" } else { "has room" }
 }
 
 fn in_words(applied: &Applied) -> Option<String> {
