@@ -80,26 +80,27 @@ impl Lake {
         origin: Value,
     ) -> Result<Option<u64>, LakeError> {
         let Some(old) = Parts::open(&self.store, &file.name).await? else { return Ok(None) };
-        let frame = self.frame_of_days(session, file, partition, inputs, days).await?;
-        let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
+        let new = self.write_days(session, file, partition, inputs, Some(days)).await?;
         let gone =
             days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
         let rows = new.rows;
         Ok(write::exchange(&self.store, &file.name, &old, gone, new, origin).await?.then_some(rows))
     }
 
-    /// Writes all days of a table, so many at a time as fit into memory whatever the size of the lake.
-    pub(super) async fn write_all_days(
+    /// Writes some days of a table, or all, so many at a time as fit into memory whatever the size of the lake.
+    pub(super) async fn write_days(
         &self,
         session: &Session,
         file: &SqlFile,
         partition: &str,
         inputs: &[Input],
+        days: Option<&Days>,
     ) -> Result<write::Written, LakeError> {
-        let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+        let mut rows: BTreeMap<String, u64> = days.into_iter().flatten().map(|day| (day.clone(), 0)).collect();
         for input in inputs.iter().filter(|input| matches!(input.through, Through::Days(_))) {
             let parts = Parts::open(&self.store, &name(&input.table)).await?;
-            for (day, files) in parts.iter().flat_map(|parts| &parts.by_day) {
+            let by_day = parts.iter().flat_map(|parts| &parts.by_day);
+            for (day, files) in by_day.filter(|(day, _)| days.is_none_or(|days| days.contains(*day))) {
                 *rows.entry(day.clone()).or_default() += files.iter().map(|file| file.rows).sum::<u64>();
             }
         }
@@ -118,7 +119,10 @@ impl Lake {
         }
         match written {
             Some(written) => Ok(written),
-            None => write::frame(&self.store, &file.name, session.plan(file).await?, Some(partition)).await,
+            None => {
+                let nothing = self.frame_of_days(session, file, partition, inputs, &Days::new()).await?;
+                write::frame(&self.store, &file.name, nothing, Some(partition)).await
+            }
         }
     }
 

@@ -296,7 +296,7 @@ impl Lake {
             let origin = origin(file, session)?;
             let new = match rule {
                 Some(Rule { partition, follows: Follows::Tables(inputs) }) => {
-                    self.write_all_days(session, file, partition, inputs).await?
+                    self.write_days(session, file, partition, inputs, None).await?
                 }
                 Some(Rule { partition, .. }) if model::references(file, &session.context)?.contains(LINKS) => {
                     self.write_traces(session, file, partition).await?
