@@ -87,10 +87,9 @@ pub(super) struct Part {
 impl Part {
     /// Where it is, and what its rows have in the column that parts the table.
     fn file(&self, table: &Url, partition: Option<&DataType>) -> Result<PartitionedFile, DataFusionError> {
-        let not_a_path = |error: Box<dyn std::error::Error + Send + Sync>| DataFusionError::External(error);
-        let place = table.join(&self.path).map_err(|error| not_a_path(error.into()))?;
+        let place = table.join(&self.path).map_err(|error| DataFusionError::External(error.into()))?;
         let file = PartitionedFile::new_from_meta(ObjectMeta {
-            location: Path::from_url_path(place.path()).map_err(|error| not_a_path(error.into()))?,
+            location: Path::from_url_path(place.path()).map_err(|error| DataFusionError::External(error.into()))?,
             last_modified: DateTime::UNIX_EPOCH,
             size: self.bytes,
             e_tag: None,

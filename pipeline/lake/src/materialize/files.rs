@@ -63,7 +63,8 @@ impl TableProvider for SomeFiles {
         };
         let table = TableSchema::builder(Arc::new(Schema::new(held))).with_table_partition_cols(same).build();
         let mut statistics = Statistics::new_unknown(table.table_schema());
-        statistics.num_rows = Precision::Exact(self.rows as usize);
+        // As the log says: for choosing how to join, not for counting.
+        statistics.num_rows = Precision::Inexact(self.rows as usize);
         let format = ParquetFormat::new().with_options(state.table_options().parquet.clone());
         let partitions = state.config().target_partitions();
         let config = FileScanConfigBuilder::new(self.store.clone(), format.file_source(table))
