@@ -105,6 +105,8 @@ fn after_compact_and_vacuum_plain_parquet_has_the_same_rows() {
     assert_eq!(of(&kept, "staging.events")["files_after"], 63, "older versions still need them");
     let listed = place.json(&["lake", "vacuum", "--keep", "0s", "--dry-run"]);
     assert_eq!(of(&listed, "staging.events")["deletable"].as_array().map(Vec::len), Some(60));
+    let first = of(&listed, "staging.events")["deletable"][0].as_str().unwrap_or_default();
+    assert!(first.starts_with("staging/events/"), "{first}: below the lake");
     assert_eq!(parts(&place, "staging/events").len(), 63, "a dry run deletes nothing");
     let vacuumed = place.json(&["lake", "vacuum", "--keep", "0s"]);
     assert_eq!(of(&vacuumed, "staging.events")["files_after"], 3);

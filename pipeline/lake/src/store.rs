@@ -123,6 +123,11 @@ impl Store {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), table.clone());
     }
 
+    /// Forgets a table whose log was rewritten: it is read from the start when it is opened again.
+    pub(crate) fn forget(&self, name: &TableName) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// The URL of a table's folder.
     pub(crate) fn table_url(&self, schema: &str, table: &str) -> Result<Url, LakeError> {
         if let Ok(path) = self.url.to_file_path() {

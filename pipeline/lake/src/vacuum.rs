@@ -41,7 +41,7 @@ pub struct Vacuumed {
     pub leftovers: usize,
     /// Entries of the log that others stand for: old commits, or with a span of 0 checkpoints.
     pub log_entries: usize,
-    /// With a dry run: the files that would go.
+    /// With a dry run: the files that would go, below the lake.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deletable: Vec<String>,
 }
@@ -134,8 +134,14 @@ impl Lake {
         };
         let paths: Vec<Path> = deletable.into_iter().map(|file| file.location).chain(leftovers).collect();
         if dry_run {
-            report.deletable = paths.iter().map(Path::to_string).collect();
-            report.deletable.extend(drafts.iter().map(|draft| draft.display().to_string()));
+            let (lake, local) = (self.store.path(""), self.store.url.to_file_path().unwrap_or_default());
+            let below = |path: &Path| match path.prefix_match(&lake) {
+                Some(parts) => parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"),
+                None => path.to_string(),
+            };
+            report.deletable = paths.iter().map(below).collect();
+            let drafts = drafts.iter().map(|draft| draft.strip_prefix(&local).unwrap_or(draft).display().to_string());
+            report.deletable.extend(drafts);
             return Ok(report);
         }
         self.store.delete_all(paths, &folder).await?;
@@ -143,6 +149,7 @@ impl Lake {
             let _ = std::fs::remove_file(draft); // finished or gone meanwhile
         }
         report.log_entries = self.clean_log(name, since).await?;
+        self.store.forget(name);
         Ok(report)
     }
 

@@ -73,6 +73,10 @@ async fn compact(context: &Context, select: &[String]) -> Result<Answer, Failure
     Ok(Answer::done(json!({"tables": tables})))
 }
 
+fn counted(files: usize) -> String {
+    if files == 1 { "one file".to_owned() } else { format!("{files} files") }
+}
+
 async fn vacuum(context: &Context, keep: i64, dry_run: bool) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
     let mut task = context.progress.task("lake vacuum");
@@ -89,12 +93,12 @@ async fn vacuum(context: &Context, keep: i64, dry_run: bool) -> Result<Answer, F
                 0 => String::new(),
                 entries => format!(", {entries} log entries"),
             };
-            context.say(format!("{:<28} {gone} files, {size}{log}", table.table));
+            context.say(format!("{:<28} {}, {size}{log}", table.table, counted(gone)));
         }
         table.deletable.iter().for_each(|path| context.say(format!("  {path}")));
     }
     let doing = if dry_run { "would be deleted" } else { "deleted" };
-    context.say(format!("{files} files, {} {doing}", format_bytes(bytes as f64)));
+    context.say(format!("{}, {} {doing}", counted(files), format_bytes(bytes as f64)));
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer::done(json))
 }
