@@ -142,6 +142,13 @@ impl Store {
         below.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), |path, part| path.join(part))
     }
 
+    /// The place of a file below a folder of the lake; none when it is elsewhere.
+    pub(crate) fn below(&self, folder: &str, file: &Path) -> Option<String> {
+        let root = self.path(folder);
+        let parts: Vec<_> = file.prefix_match(&root)?.collect();
+        Some(parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/"))
+    }
+
     /// The names directly below a folder of the lake; none when it is not there.
     pub(crate) async fn names(&self, below: &str) -> Result<Vec<String>, LakeError> {
         let listed = self.objects.list_with_delimiter(Some(&self.path(below))).await;

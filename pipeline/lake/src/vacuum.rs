@@ -134,12 +134,8 @@ impl Lake {
         };
         let paths: Vec<Path> = deletable.into_iter().map(|file| file.location).chain(leftovers).collect();
         if dry_run {
-            let (lake, local) = (self.store.path(""), self.store.url.to_file_path().unwrap_or_default());
-            let below = |path: &Path| match path.prefix_match(&lake) {
-                Some(parts) => parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"),
-                None => path.to_string(),
-            };
-            report.deletable = paths.iter().map(below).collect();
+            let local = self.store.url.to_file_path().unwrap_or_default();
+            report.deletable = paths.iter().filter_map(|path| self.store.below("", path)).collect();
             let drafts = drafts.iter().map(|draft| draft.strip_prefix(&local).unwrap_or(draft).display().to_string());
             report.deletable.extend(drafts);
             return Ok(report);

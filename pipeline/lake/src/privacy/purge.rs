@@ -76,9 +76,8 @@ impl Lake {
                 purged.left += u64::from(self.may_hold(name, &folder, &file.location, hash).await);
                 continue;
             }
-            let Some(below) = file.location.prefix_match(&self.store.path("")) else { continue };
-            let below: Vec<String> = below.map(|part| part.as_ref().to_owned()).collect();
-            self.store.delete(&below.join("/")).await?;
+            let Some(below) = self.store.below("", &file.location) else { continue };
+            self.store.delete(&below).await?;
             purged.files += 1;
         }
         Ok(purged)
@@ -86,10 +85,9 @@ impl Lake {
 
     /// Whether a file holds the hash; also when it cannot be read, as while it is being written.
     async fn may_hold(&self, name: &TableName, folder: &str, file: &Path, hash: &str) -> bool {
-        let Some(path) = file.prefix_match(&self.store.path(folder)) else { return false };
-        let path: Vec<String> = path.map(|part| part.as_ref().to_owned()).collect();
+        let Some(path) = self.store.below(folder, file) else { return false };
         let mut found = false;
-        let read = scan::batches(&self.store, name, &path.join("/"), &mut |batch| {
+        let read = scan::batches(&self.store, name, &path, &mut |batch| {
             found |= scan::holds(&batch, hash)?.contains(&true);
             Ok(())
         })
