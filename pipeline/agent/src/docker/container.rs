@@ -9,6 +9,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Two readings closer than this say little of what was used between them: the kernel brings a group's processor time up to
+/// date with its ticks, of which there are at least a hundred a second.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// A moment and the counters then.
 #[derive(Clone, Debug)]
 pub(super) struct Point {
@@ -22,6 +26,7 @@ pub(super) struct Container {
     pub(super) id: String,
     pub(super) names: Names,
     limits: Limits,
+    machine: Machine,
     group: Option<Group>,
     /// The last sample.
     base: Point,
@@ -52,6 +57,13 @@ pub(super) struct Names {
 struct Limits {
     cpu_cores: Option<f64>,
     memory_bytes: Option<u64>,
+}
+
+/// What an Engine's machine has, as far as it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Machine {
+    pub(super) cpu_cores: Option<i64>,
+    pub(super) memory_bytes: Option<i64>,
 }
 
 impl Names {
@@ -113,6 +125,7 @@ impl Container {
     pub(super) fn new(
         found: &ContainerInspectResponse,
         env: &str,
+        machine: Machine,
         mut base: Point,
         started: Option<Timestamp>,
     ) -> Option<Self> {
@@ -125,11 +138,14 @@ impl Container {
         let name = found.name.as_deref().unwrap_or(&id[..12.min(id.len())]);
         let group = state.pid.filter(|pid| *pid > 0).and_then(|pid| Group::find(Path::new("/"), pid, &id));
         let now = (base.at, base.clock);
-        base.counters = match (&group, started) {
-            (_, Some(_)) => Counters::nothing(),
-            (Some(group), None) => group.read().or(base.counters),
-            (None, None) => base.counters,
-        };
+        match (&group, started) {
+            (_, Some(_)) => base.counters = Counters::nothing(),
+            (Some(group), None) => {
+                base.counters = group.read().or(base.counters);
+                base.clock = Instant::now();
+            }
+            (None, None) => {}
+        }
         if let Some(at) = started {
             let age = Duration::from_micros((base.at.0 - at.0).max(0) as u64);
             (base.at, base.clock) = (at.min(base.at), base.clock.checked_sub(age).unwrap_or(base.clock));
@@ -137,6 +153,7 @@ impl Container {
         let mut container = Self {
             names: Names::of(&labels, name, env),
             limits: Limits::of(found.host_config.as_ref()),
+            machine,
             due: now.1,
             processes: group.as_ref().map(Group::processes),
             id,
@@ -177,13 +194,17 @@ impl Container {
         }
     }
 
-    /// What it used since the last sample; none when it has ended meanwhile, of which the Engine will tell.
-    pub(super) fn sample(&mut self, answer: Counters, at: Timestamp, closely: bool) -> Option<Value> {
-        let counters = self.counters(answer);
-        counters.cpu_ns?;
-        let to = Point { at, clock: Instant::now(), counters };
+    /// What it used since the last sample, by the Engine's answer and when that came; none when it has ended meanwhile, of
+    /// which the Engine will tell.
+    pub(super) fn sample(&mut self, mut to: Point, closely: bool) -> Option<Value> {
+        if self.group.is_some() {
+            to.counters = self.counters(to.counters);
+            to.clock = Instant::now();
+        }
+        to.counters.cpu_ns?;
+        let at = to.at;
         let seconds = to.clock.duration_since(self.base.clock).as_secs_f64();
-        if seconds < 0.001 {
+        if seconds < SHORTEST.as_secs_f64() {
             return None;
         }
         let peak_bytes = if closely { self.peak_bytes.max(to.counters.memory_bytes) } else { self.peak_bytes };
@@ -210,26 +231,34 @@ impl Container {
         Some(self.names.event(at, payload))
     }
 
-    /// It has ended at `at`: what it used since its last sample, as far as it was seen, and how it ended where that is
-    /// known.
-    pub(super) fn end(self, at: Timestamp, exit_code: Option<i64>) -> Value {
-        let at = self.seen.as_ref().map_or(at, |seen| at.max(seen.at));
-        let seconds = (at.0 - self.base.at.0).max(1000) as f64 / 1e6;
-        let mut payload = match &self.seen {
-            Some(seen) => {
-                let until = seen.clock.duration_since(self.base.clock).as_secs_f64();
-                self.used(seen, until.max(0.001), self.peak_bytes)
+    /// It has ended at `at`: what it used from its last sample to the last look at it, and how it ended, where that is
+    /// known. What it used between the last look and its end nobody saw.
+    pub(super) fn end(mut self, at: Timestamp, exit_code: Option<i64>) -> Vec<Value> {
+        let mut events = Vec::new();
+        let before = self.base.counters.oom_kills;
+        let seen = self.seen.take();
+        let last = seen.as_ref().and_then(|seen| seen.counters.oom_kills);
+        if let Some(seen) = seen {
+            let seconds = seen.clock.duration_since(self.base.clock).as_secs_f64();
+            if seconds >= SHORTEST.as_secs_f64() {
+                let peak_bytes = self.peak_bytes.take();
+                let mut used = self.used(&seen, seconds, peak_bytes);
+                add_kills(&mut used, 0, None); // they are told with its end
+                events.push(self.names.event(seen.at, used));
+                self.base = seen;
             }
-            None => self.used(&Point { counters: Counters::default(), ..self.base.clone() }, seconds, None),
-        };
-        payload.insert("interval_s".into(), json!(thousandths(seconds)));
-        let seen = self.seen.as_ref().and_then(|seen| seen.counters.oom_kills);
-        let counted = self.base.counters.oom_kills.zip(seen).map_or(0, |(from, to)| to.saturating_sub(from));
+        }
+        let at = at.max(self.base.at);
+        let seconds = (at.0 - self.base.at.0).max(1000) as f64 / 1e6;
+        let unseen = Point { counters: Counters::default(), ..self.base.clone() };
+        let mut payload = self.used(&unseen, seconds, self.peak_bytes);
+        let counted = before.zip(last).map_or(0, |(from, to)| to.saturating_sub(from));
         add_kills(&mut payload, counted.max(self.ooms), self.limits.memory_bytes);
         if let Some(code) = exit_code {
             payload.insert("container_exit_code".into(), code.into());
         }
-        self.names.event(at, payload)
+        events.push(self.names.event(at, payload));
+        events
     }
 
     fn used(&self, to: &Point, seconds: f64, peak_bytes: Option<u64>) -> Map<String, Value> {
@@ -257,6 +286,8 @@ impl Container {
         add("memory_peak_bytes", peak_bytes.map(Value::from));
         add("memory_highest_bytes", to.highest_bytes.map(Value::from));
         add("memory_limit_bytes", self.limits.memory_bytes.map(Value::from));
+        add("machine_cpu_cores", self.machine.cpu_cores.map(Value::from));
+        add("machine_memory_bytes", self.machine.memory_bytes.map(Value::from));
         let pair =
             |from: Option<[u64; 2]>, to: Option<[u64; 2]>, i: usize| rise(from.map(|it| it[i]), to.map(|it| it[i]));
         for (i, name) in ["io_read_bytes", "io_write_bytes"].into_iter().enumerate() {
@@ -295,6 +326,55 @@ fn thousandths(seconds: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reading(at_ms: i64, clock: Instant, cpu_ns: u64) -> Point {
+        let counters = Counters { cpu_ns: Some(cpu_ns), ..Counters::default() };
+        Point { at: Timestamp(at_ms * 1000), clock: clock + Duration::from_millis(at_ms as u64), counters }
+    }
+
+    fn container(clock: Instant) -> Container {
+        Container {
+            id: "0123456789abcdef".into(),
+            names: Names::default(),
+            limits: Limits { cpu_cores: Some(1.0), memory_bytes: None },
+            machine: Machine { cpu_cores: Some(2), memory_bytes: None },
+            group: None,
+            base: reading(0, clock, 0),
+            seen: None,
+            peak_bytes: None,
+            ooms: 0,
+            processes: None,
+            due: clock,
+            sampled: true,
+        }
+    }
+
+    #[test]
+    fn a_rate_and_its_interval_come_from_the_same_two_readings() {
+        let clock = Instant::now();
+        let with = |seen: Option<Point>| {
+            let events = Container { seen, ..container(clock) }.end(Timestamp(1_500_000), Some(3));
+            events.into_iter().map(|event| event["payload"].clone()).collect::<Vec<_>>()
+        };
+        let told = with(Some(reading(1000, clock, 500_000_000)));
+        assert_eq!((&told[0]["cpu_cores"], &told[0]["interval_s"]), (&json!(0.5), &json!(1.0)));
+        assert_eq!((&told[0]["machine_cpu_cores"], &told[0]["cpu_limit_cores"]), (&json!(2), &json!(1.0)));
+        assert_eq!((&told[1]["interval_s"], &told[1]["container_exit_code"]), (&json!(0.5), &json!(3)));
+        assert_eq!((told[1].get("cpu_cores"), told.len()), (None, 2));
+        // A tick of the kernel's clock is no use of four cores.
+        let short = with(Some(reading(1, clock, 4_000_000)));
+        assert_eq!((short[0].get("cpu_cores"), &short[0]["interval_s"], short.len()), (None, &json!(1.5), 1));
+        assert_eq!(with(None).len(), 1);
+    }
+
+    #[test]
+    fn an_answer_counts_from_when_it_came() {
+        let clock = Instant::now();
+        let mut busy = container(clock);
+        let event = busy.sample(reading(2000, clock, 1_000_000_000), true);
+        assert_eq!(event.map(|event| event["payload"]["cpu_cores"].clone()), Some(json!(0.5)));
+        assert_eq!(busy.sample(reading(2050, clock, 1_004_000_000), true), None, "too soon to say anything");
+    }
 
     fn names(labels: &[(&str, &str)]) -> Names {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

@@ -1,5 +1,6 @@
 //! The way to a Docker Engine, and the few questions that are asked of it.
 
+use super::container::Machine;
 use crate::AgentError;
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, EventMessage};
@@ -49,6 +50,13 @@ impl Engine {
     /// Whether it is there.
     pub(super) async fn ping(&self) -> Result<(), AgentError> {
         self.docker.ping().await.map(drop).map_err(self.failed("reach the Docker Engine"))
+    }
+
+    /// What its machine has.
+    pub(super) async fn machine(&self) -> Result<Machine, AgentError> {
+        let info = self.docker.info().await.map_err(self.failed("ask about the machine"))?;
+        let positive = |value: Option<i64>| value.filter(|value| *value > 0);
+        Ok(Machine { cpu_cores: positive(info.ncpu), memory_bytes: positive(info.mem_total) })
     }
 
     /// The containers that run.

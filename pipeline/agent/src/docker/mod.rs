@@ -12,7 +12,7 @@ mod engine;
 use crate::AgentError;
 use crate::collect::{Outlet, remark};
 use bollard::models::EventMessage;
-use container::{Container, Point};
+use container::{Container, Machine, Point};
 use counters::Counters;
 use domain::Timestamp;
 use domain::gather::{GatherPlan, Pace};
@@ -68,6 +68,7 @@ pub async fn collect(spec: &DockerSpec, outlet: &Outlet) -> Result<(), AgentErro
             outlet,
             engine: &engine,
             plan: &mut plan,
+            machine: engine.machine().await.unwrap_or_default(),
             running: BTreeMap::new(),
             ended: Vec::new(),
             heard,
@@ -144,6 +145,7 @@ struct Watch<'a> {
     outlet: &'a Outlet,
     engine: &'a Engine,
     plan: &'a mut Plan,
+    machine: Machine,
     running: BTreeMap<String, Container>,
     ended: Vec<Ended>,
     /// When the Engine last said anything.
@@ -241,7 +243,7 @@ impl Watch<'_> {
         let stats = self.engine.stats(id).await?;
         let counters = stats.map(|stats| Counters::of(&stats)).unwrap_or_default();
         let base = Point { at: self.now(), clock: Instant::now(), counters };
-        if let Some(mut container) = Container::new(&found, &self.spec.env, base, started) {
+        if let Some(mut container) = Container::new(&found, &self.spec.env, self.machine, base, started) {
             let pace = self.plan.pace(&container.names.resource, self.now(), self.spec.interval);
             container.due += Duration::from_secs_f64(pace.interval_s);
             self.running.insert(id.to_owned(), container);
@@ -308,20 +310,20 @@ impl Watch<'_> {
     }
 
     async fn sample(&mut self, due: Vec<(String, bool)>) -> Result<(), AgentError> {
-        let engine = self.engine;
+        let (engine, clock) = (self.engine, self.spec.clock);
         let ask = due.into_iter().map(|(id, closely)| async move {
             let answer = engine.stats(&id).await;
-            (id, closely, answer)
+            (id, closely, answer, (clock(), Instant::now()))
         });
         let answers: Vec<_> = stream::iter(ask).buffer_unordered(AT_A_TIME).collect().await;
-        for (id, closely, answer) in answers {
+        for (id, closely, answer, (at, clock)) in answers {
             let answer = answer?;
-            let now = self.now();
-            self.heard = now;
+            self.heard = self.now();
             // Gone meanwhile: its end will be told.
             let Some(answer) = answer else { continue };
             let Some(container) = self.running.get_mut(&id) else { continue };
-            if let Some(event) = container.sample(Counters::of(&answer), now, closely) {
+            let point = Point { at, clock, counters: Counters::of(&answer) };
+            if let Some(event) = container.sample(point, closely) {
                 self.outlet.event(event).await;
             }
         }
@@ -339,7 +341,9 @@ impl Watch<'_> {
         self.ended = rest;
         let over: Vec<Ended> = over;
         for ended in over {
-            self.outlet.event(ended.container.end(ended.at, ended.exit_code)).await;
+            for event in ended.container.end(ended.at, ended.exit_code) {
+                self.outlet.event(event).await;
+            }
         }
     }
 
@@ -358,8 +362,9 @@ impl Watch<'_> {
     /// The Engine is gone: what was seen of each container since its last sample.
     async fn give_up(&mut self) {
         for (_, container) in std::mem::take(&mut self.running) {
-            let at = self.heard;
-            self.outlet.event(container.end(at, None)).await;
+            for event in container.end(self.heard, None) {
+                self.outlet.event(event).await;
+            }
         }
         self.say_ended(Duration::ZERO).await;
     }

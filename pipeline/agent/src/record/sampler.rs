@@ -116,7 +116,8 @@ fn run(plan: Plan, stopped: &Receiver<()>) -> Seen {
             memory.after(own_cpu().saturating_sub(before), age);
         }
         if let Some(usage) = usage.as_mut().filter(|_| usage_due) {
-            let payload = usage.tick(now, &look, seen.memory_peak_bytes, &plan.kernel);
+            // After the look: the interval is that of the readings.
+            let payload = usage.tick(Instant::now(), &look, seen.memory_peak_bytes, &plan.kernel);
             (plan.usage)((plan.now)(), payload);
         }
         if sockets.next <= now && !look.pids.is_empty() {
@@ -218,8 +219,10 @@ impl Usage {
         }
         (self.stalled_us, self.scope, self.periods) = (reading.stalled_us, reading.scope, reading.periods);
         (self.cpu_ms, self.oom_kills, self.last) = (look.cpu_ms, reading.oom_kills, now);
-        // No tick is made up for one that was missed, as when the machine slept.
-        self.next = (self.next + self.every).max(now);
+        // No tick is made up for one that was missed, as when the machine slept: right after this one there would be nothing
+        // to measure.
+        let due = self.next + self.every;
+        self.next = if due > now + self.every / 2 { due } else { now + self.every };
         payload
     }
 }
