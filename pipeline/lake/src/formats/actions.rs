@@ -85,6 +85,7 @@ fn translate(value: &Value) -> Result<Object, Reason> {
         "queued_ms": queued_ms(object, is_job, begun),
         "runner": runner(object),
         "from_fork": from_fork(object),
+        "head_repo_id": fork(object),
         "sha": object.get("head_sha"),
     });
     if let Value::Object(payload) = &mut payload {
@@ -203,6 +204,12 @@ fn pull_request<'o>(object: &'o Object, repo: &str) -> Option<&'o Value> {
 fn from_fork(object: &Object) -> Option<bool> {
     let same = |field| Some(object.get("head_repository")?.get(field)? == object.get("repository")?.get(field)?);
     same("id").or_else(|| same("full_name")).map(|same| !same)
+}
+
+/// The fork that its commit lies in: branches of several are often called alike.
+fn fork(object: &Object) -> Option<&Value> {
+    let id = |side: &str| object.get(side)?.get("id").filter(|id| id.is_u64());
+    id("head_repository").filter(|head| id("repository").is_some_and(|own| own != *head))
 }
 
 #[cfg(test)]

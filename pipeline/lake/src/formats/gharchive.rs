@@ -247,6 +247,7 @@ fn about(pull: &Object) -> Object {
         "number": pull.get("number"),
         "title": pull.get("title"),
         "from_fork": from_fork(pull),
+        "head_repo_id": fork(pull),
         "base": end(pull, "base", "ref"),
         "base_sha": end(pull, "base", "sha"),
         "sha": end(pull, "head", "sha"),
@@ -262,6 +263,12 @@ fn end<'p>(pull: &'p Object, side: &str, field: &str) -> Option<&'p Value> {
 fn from_fork(pull: &Object) -> Option<bool> {
     let same = |field| Some(end(pull, "head", "repo")?.get(field)? == end(pull, "base", "repo")?.get(field)?);
     same("id").or_else(|| same("full_name")).map(|same| !same)
+}
+
+/// The fork that it comes from: branches of several are often called alike.
+fn fork(pull: &Object) -> Option<&Value> {
+    let id = |side| end(pull, side, "repo")?.get("id").filter(|id| id.is_u64());
+    id("head").filter(|head| id("base").is_some_and(|base| base != *head))
 }
 
 /// On GitHub a pull request is an issue too, and its conversation belongs to the issue.

@@ -58,6 +58,8 @@ fn translate(value: &Value) -> Result<Vec<Object>, Reason> {
 fn opened(object: &Object, pull: &Object, outer: impl Fn(Option<&Value>, &str, Value) -> Object) -> Vec<Object> {
     let full_name = |side: &str| pull.get(side)?.get("repo")?.get("full_name")?.as_str();
     let head = pull.get("head").and_then(|head| head.get("ref")).cloned();
+    let id = |side: &str| pull.get(side)?.get("repo")?.get("id").filter(|id| id.is_u64());
+    let fork = id("head").filter(|head| id("base").is_some_and(|base| base != *head));
     let from_fork = full_name("head").zip(full_name("base")).map(|(head, base)| head != base);
     let opened_at = object.get("created_at").or_else(|| pull.get("created_at"));
     let mut opened = outer(
@@ -66,6 +68,7 @@ fn opened(object: &Object, pull: &Object, outer: impl Fn(Option<&Value>, &str, V
         json!({
             "action": "opened",
             "from_fork": from_fork,
+            "head_repo_id": fork,
             "author_association": pull.get("author_association"),
             "base": pull.get("base").and_then(|base| base.get("ref")),
             "number": pull.get("number"),

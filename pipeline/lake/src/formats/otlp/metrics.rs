@@ -89,17 +89,18 @@ fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: 
         if value < 0.0 {
             return refuse(Reason::Format("a container's use is negative"));
         }
-        let since = begin(metric, point, at);
-        if metric.delta && since.is_none() {
+        let since = micros(point.get("startTimeUnixNano")).filter(|since| *since <= at);
+        if metric.delta && since.is_none_or(|since| since == at) {
             return refuse(Reason::Format("a delta has no startTimeUnixNano before its end"));
         }
         let series = who.series(metric.name, &Value::Object(attributes).to_string());
         if measure == Measure::RESTARTS && text(&resource.attributes, &[LAST_REASON]).is_some() {
             let oom = text(&resource.attributes, &[LAST_REASON]) == Some("OOMKilled");
             let value = f64::from(u8::from(oom));
-            samples.add(&Point { who, series, measure: Measure::LAST_EXIT_OOM, at, value, since: None }, out);
+            let measure = Measure::LAST_EXIT_OOM;
+            samples.add(&Point { who, series, measure, at, value, since: None, delta: false }, out);
         }
-        return samples.add(&Point { who, series, measure, at, value, since }, out);
+        return samples.add(&Point { who, series, measure, at, value, since, delta: metric.delta }, out);
     }
     let mut payload = kpi(metric, metric.name, metric.unit, value, attributes, point, at);
     if metric.shape != Shape::Gauge {
@@ -317,6 +318,103 @@ mod tests {
         let usage = taken[1].as_ref().unwrap();
         assert_eq!(usage.payload["cpu_cores"], 0.5);
         assert_eq!(usage.payload["interval_s"], 30.0);
+    }
+
+    /// The processor's time of a container: when it was read, seconds so far, and when it began.
+    fn time_of(resource: &[(&str, &str)], temporality: u8, points: &[(u64, f64, u64)]) -> Value {
+        let points = points.iter().map(|(seconds, value, since)| {
+            json!({"startTimeUnixNano": at(*since), "timeUnixNano": at(*seconds), "asDouble": value})
+        });
+        let points: Vec<Value> = points.collect();
+        let sum = json!({"aggregationTemporality": temporality, "isMonotonic": true, "dataPoints": points});
+        request(resource, json!([{"name": "container.cpu.time", "unit": "s", "sum": sum}]))
+    }
+
+    fn cores(events: &[Event]) -> Vec<f64> {
+        let of = |event: &Event| event.payload.get("cpu_cores")?.as_f64();
+        events.iter().filter_map(of).map(|cores| (cores * 1e6).round() / 1e6).collect()
+    }
+
+    #[test]
+    fn what_tells_containers_of_one_name_apart_is_all_that_the_source_says() {
+        for apart in [
+            "container.id",
+            "host.name",
+            "host.id",
+            "service.instance.id",
+            "k8s.cluster.name",
+            "k8s.cluster.uid",
+            "k8s.node.name",
+            "cloud.account.id",
+        ] {
+            let named = |value: &'static str| [("container.name", "runner"), (apart, value)];
+            let all = events([
+                time_of(&named("a"), 2, &[(10, 100.0, 0)]),
+                time_of(&named("b"), 2, &[(12, 5000.0, 0)]),
+                time_of(&named("a"), 2, &[(20, 105.0, 0)]),
+                time_of(&named("b"), 2, &[(20, 5000.8, 0)]),
+            ]);
+            let mut cores = cores(&all);
+            cores.sort_unstable_by(f64::total_cmp);
+            assert_eq!(cores, [0.1, 0.5], "{apart}");
+            assert!(all.iter().all(|event| event.resource.as_deref() == Some("runner")));
+        }
+    }
+
+    #[test]
+    fn pods_of_one_name_in_two_clusters_are_two_and_the_kubelet_and_the_cluster_tell_of_one() {
+        let pod = |more: &[(&'static str, &'static str)]| -> Vec<(&'static str, &'static str)> {
+            POD.iter().copied().filter(|(key, _)| *key != "k8s.node.name").chain(more.iter().copied()).collect()
+        };
+        let (first, second) = (pod(&[("k8s.pod.uid", "u1")]), pod(&[("k8s.pod.uid", "u2")]));
+        let limit = |uid, node, bytes: u64| {
+            let resource = pod(&[("k8s.pod.uid", uid), ("k8s.node.name", node), ("container.id", "c")]);
+            let points = json!([{"timeUnixNano": at(10), "asInt": bytes}]);
+            request(&resource, json!([gauge("k8s.container.memory_limit", "By", points)]))
+        };
+        let memory = |resource: &[(&str, &str)], bytes: u64| {
+            let points = json!([{"timeUnixNano": at(20), "asInt": bytes}]);
+            request(resource, json!([gauge("container.memory.working_set", "By", points)]))
+        };
+        let all = events([
+            time_of(&first, 2, &[(10, 100.0, 0), (20, 105.0, 0)]),
+            time_of(&second, 2, &[(10, 9000.0, 0), (20, 9001.0, 0)]),
+            limit("u1", "n1", 1000),
+            limit("u2", "n2", 2000),
+            memory(&first, 400),
+            memory(&second, 1400),
+        ]);
+        let told = |event: &&Event| event.payload.contains_key("cpu_cores");
+        let told: Vec<_> = all.iter().filter(told).map(|event| &event.payload).collect();
+        assert_eq!(told.len(), 2, "{all:?}");
+        for (cores, memory, limit) in [(0.5, 400, 1000), (0.1, 1400, 2000)] {
+            let payload = told.iter().find(|payload| payload["cpu_cores"] == cores).unwrap();
+            assert_eq!((&payload["memory_bytes"], &payload["memory_limit_bytes"]), (&json!(memory), &json!(limit)));
+        }
+    }
+
+    #[test]
+    fn a_delta_that_is_sent_again_counts_once() {
+        let web = [("container.name", "web")];
+        let (first, second) = ((30, 6.0, 0), (60, 9.0, 30));
+        for sent in [vec![first, first], vec![first, second, first, second], vec![first, second, second]] {
+            let all = events(sent.iter().map(|point| time_of(&web, 1, &[*point])));
+            let want: &[f64] = if sent.contains(&second) { &[0.2, 0.3] } else { &[0.2] };
+            assert_eq!(cores(&all), want, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_says_that_it_began_anew_did_so() {
+        let web = [("container.name", "web")];
+        let read = |points: &[(u64, f64, u64)]| cores(&events([time_of(&web, 2, points)]));
+        assert_eq!(read(&[(10, 5.0, 0), (20, 6.0, 0), (30, 9.0, 21)]), [0.1, 1.0]);
+        assert_eq!(read(&[(10, 5.0, 0), (20, 3.0, 15)]), [0.6], "below the old value too");
+        assert_eq!(read(&[(10, 5.0, 0), (20, 6.0, 0), (30, 7.0, 1)]), [0.1, 0.1], "a start that only moved");
+        // Its beginning is not known: from here on it counts.
+        assert_eq!(read(&[(10, 5.0, 0), (20, 600.0, 20), (30, 602.0, 20)]), [0.2]);
+        // A receiver that started anew, and the counter did not.
+        assert_eq!(read(&[(10, 5000.0, 0), (20, 5001.0, 0), (40, 5003.0, 30), (50, 5004.0, 30)]), [0.1, 0.1]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod metrics;
 mod names;
 mod spans;
 
-use super::samples::{Samples, Who, event};
+use super::samples::{Labels, Samples, Who, event};
 use super::{Format, Head, Object, Reader, Taken, workload};
 use domain::Reason;
 use domain::time::Timestamp;
@@ -104,6 +104,29 @@ impl Resource {
     }
 }
 
+/// What tells apart pods of one name, beside every attribute of a cluster.
+const POD: &[&str] = &[
+    "k8s.pod.uid",
+    "k8s.node.name",
+    "k8s.node.uid",
+    "host.name",
+    "host.id",
+    "cloud.account.id",
+    "cloud.region",
+    "service.instance.id",
+];
+
+/// What tells apart containers of one name.
+const CONTAINER: &[&str] = &[
+    "container.id",
+    "host.name",
+    "host.id",
+    "k8s.node.name",
+    "cloud.account.id",
+    "cloud.region",
+    "service.instance.id",
+];
+
 /// The container or pod that attributes name, and its environment: Kubernetes, then Compose, then a lone container.
 fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
     let get = |keys: &[&str]| text(attributes, keys);
@@ -112,6 +135,7 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
             ("cluster", "k8s.cluster.name"),
             ("pod", "k8s.pod.name"),
             ("node", "k8s.node.name"),
+            ("host", "host.name"),
             ("container", "container.name"),
             ("container_id", "container.id"),
             ("image", "container.image.name"),
@@ -119,6 +143,11 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
         .into_iter()
         .filter_map(|(field, key)| Some((field.to_owned(), attributes.get(key)?.clone())))
         .collect::<Object>()
+    };
+    let labels = |keys: &[&str]| -> Labels {
+        let named = |key: &&str| Some(((*key).to_owned(), get(&[*key])?.to_owned()));
+        let clusters = attributes.keys().filter(|key| key.contains("cluster")).map(String::as_str);
+        keys.iter().copied().chain(clusters).filter_map(|key| named(&key)).collect()
     };
     let namespace = get(&["k8s.namespace.name"]);
     let pod = get(&["k8s.pod.name"]);
@@ -130,7 +159,12 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
         let container = get(&["k8s.container.name"]);
         let resource = workload::resource(namespace, owner, container);
         let instance = [get(&["k8s.cluster.name"]), pod].map(Option::unwrap_or_default).join("/");
-        return (namespace.map(str::to_owned), Some(Who::new(namespace, resource, &instance, about())));
+        let mut labels = labels(POD);
+        if labels.is_empty() {
+            // A container that is started again has another id and goes on counting its restarts.
+            labels.extend(get(&["container.id"]).map(|id| ("container.id".to_owned(), id.to_owned())));
+        }
+        return (namespace.map(str::to_owned), Some(Who::new(namespace, resource, &instance, labels, about())));
     }
     let project = get(&["com.docker.compose.project", "container.label.com.docker.compose.project"]);
     let service = get(&["com.docker.compose.service", "container.label.com.docker.compose.service"]);
@@ -139,7 +173,7 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
     let env = namespace.or(project);
     let who = service.or(name).filter(|_| owner.is_none()).map(|service| {
         let instance = name.or(id).unwrap_or_default();
-        Who::new(env, workload::resource(env, service, None), instance, about())
+        Who::new(env, workload::resource(env, service, None), instance, labels(CONTAINER), about())
     });
     (env.map(str::to_owned), who)
 }

@@ -151,7 +151,7 @@ impl Prometheus {
             if value < 0.0 {
                 return Err(Reason::Format("a container's use is negative"));
             }
-            self.samples.add(&Point { who, series: id, measure, at, value, since: None }, out);
+            self.samples.add(&Point { who, series: id, measure, at, value, since: None, delta: false }, out);
             return Ok(());
         }
         let mut payload = Object::new();
@@ -254,6 +254,56 @@ mod tests {
         assert_eq!((&all[0].payload["interval_s"], &all[0].payload["interval_assumed"]), (&json!(60.0), &json!(true)));
         assert_ne!(all[0].payload["pod"], all[1].payload["pod"]);
         assert_eq!((all[2].resource.as_deref(), &all[2].payload["net_rx_bytes"]), (Some("dev/api"), &json!(20)));
+    }
+
+    #[test]
+    fn containers_of_one_name_on_two_hosts_or_clusters_are_two() {
+        let pod = json!({"namespace": "dev", "pod": "api-0", "container": "app"});
+        let docker = json!({"name": "runner"});
+        let apart = [
+            (
+                &docker,
+                json!({"id": "/docker/a", "instance": "h1:8080"}),
+                json!({"id": "/docker/b", "instance": "h2:8080"}),
+            ),
+            (&docker, json!({"id": "/docker/a"}), json!({"id": "/docker/b"})),
+            (&docker, json!({"id": "/x", "instance": "h1"}), json!({"id": "/x", "instance": "h2"})),
+            (&docker, json!({"id": "/x", "k8s_cluster": "c1"}), json!({"id": "/x", "k8s_cluster": "c2"})),
+            (&pod, json!({"cluster": "c1"}), json!({"cluster": "c2"})),
+            (&pod, json!({"instance": "n1"}), json!({"instance": "n2"})),
+            (&pod, json!({"node": "n1"}), json!({"node": "n2"})),
+            (&pod, json!({"id": "/kubepods/a"}), json!({"id": "/kubepods/b"})),
+        ];
+        for (base, one, other) in apart {
+            let series = |name: &str, labels: &Value, values: &[(i64, &str)]| {
+                let mut metric = base.clone();
+                metric.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
+                metric["__name__"] = json!(name);
+                let values: Vec<Value> = values.iter().map(|(at, value)| json!([T0 + at, value])).collect();
+                json!({"metric": metric, "values": values})
+            };
+            let (cpu, memory) = ("container_cpu_usage_seconds_total", "container_memory_working_set_bytes");
+            let all = events([json!({"status": "success", "data": {"resultType": "matrix", "result": [
+                series(cpu, &one, &[(0, "100"), (60, "130")]), series(cpu, &other, &[(0, "7"), (60, "13")]),
+                series(memory, &one, &[(60, "100")]), series(memory, &other, &[(60, "900")])]}})]);
+            let mut told: Vec<(f64, i64)> = all
+                .iter()
+                .map(|event| {
+                    (event.payload["cpu_cores"].as_f64().unwrap(), event.payload["memory_bytes"].as_i64().unwrap())
+                })
+                .collect();
+            told.sort_unstable_by_key(|(_, bytes)| *bytes);
+            assert_eq!(told, [(0.5, 100), (0.1, 900)], "{one}");
+            assert_eq!(all[0].resource, all[1].resource);
+        }
+    }
+
+    #[test]
+    fn a_container_that_two_jobs_scrape_is_one() {
+        let memory =
+            |job: &str| json!({"__name__": "container_memory_working_set_bytes", "instance": "n1", "job": job});
+        let all = events([matrix(&[(memory("kubelet"), &[(0, "5")]), (memory("cadvisor"), &[(0, "5")])])]);
+        assert_eq!(all.len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! what Robusta KRR and the Vertical Pod Autoscaler's history provider read.
 
 use super::query::Query;
-use crate::formats::samples::{Measure, Who};
+use crate::formats::samples::{Labels, Measure, Who};
 use crate::formats::{Object, workload};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Series {
         let metric = name
             .or_else(|| query.map(|query| query.name.clone()))
             .ok_or("a series without a name, and no \"query\" beside \"data\" to tell what it is")?;
-        let (env, who) = container(&labels, query.and_then(|query| query.namespace.as_deref()));
+        let (env, who) = container(&metric, &labels, query.and_then(|query| query.namespace.as_deref()));
         // The pause container uses nothing; it stands for its pod where the network is counted.
         let pause = label(&labels, &["exported_container", "container"]) == Some("POD");
         let measure = measure.filter(|measure| !pause || *measure == Measure::NET_RX || *measure == Measure::NET_TX);
@@ -59,7 +59,7 @@ fn label<'l>(labels: &'l Object, names: &[&str]) -> Option<&'l str> {
 
 /// The container or pod that labels name, and its environment. `exported_…` comes first: kube-state-metrics' own pod
 /// stands under the plain names where Prometheus does not honour the labels of what it scrapes.
-fn container(labels: &Object, namespace: Option<&str>) -> (Option<String>, Option<Arc<Who>>) {
+fn container(metric: &str, labels: &Object, namespace: Option<&str>) -> (Option<String>, Option<Arc<Who>>) {
     let get = |names: &[&str]| label(labels, names);
     let namespace = get(&["exported_namespace", "namespace"]).or(namespace);
     let pod = get(&["exported_pod", "pod", "pod_name"]);
@@ -67,6 +67,17 @@ fn container(labels: &Object, namespace: Option<&str>) -> (Option<String>, Optio
     for (field, names) in [("cluster", &["cluster"][..]), ("pod", &["exported_pod", "pod", "pod_name"])] {
         about.extend(get(names).map(|text| (field.to_owned(), json!(text))));
     }
+    // kube-state-metrics tells of every pod: where it runs itself says nothing of them.
+    let instance = get(&["instance"]).filter(|_| !metric.starts_with("kube_"));
+    about.extend(instance.map(|text| ("instance".to_owned(), json!(text))));
+    let id = get(&["id"]);
+    let apart = |places: &[&str]| -> Labels {
+        let of = |key: &str| Some((key.to_owned(), get(&[key])?.to_owned()));
+        let clusters = labels.keys().filter(|key| key.contains("cluster")).map(String::as_str);
+        let mut apart: Labels = places.iter().copied().chain(clusters).filter_map(of).collect();
+        apart.extend(instance.map(|text| ("instance".to_owned(), text.to_owned())));
+        apart
+    };
     if let Some(pod) = pod {
         let owner = get(&["workload", "deployment", "statefulset", "daemonset", "cronjob"])
             .or_else(|| get(&["owner_name", "created_by_name", "replicaset", "job_name"]).map(workload::of_replica_set))
@@ -74,17 +85,24 @@ fn container(labels: &Object, namespace: Option<&str>) -> (Option<String>, Optio
         let names = ["exported_container", "container", "container_name"];
         let container = get(&names).filter(|container| *container != "POD");
         let instance = [get(&["cluster"]).unwrap_or_default(), pod].join("/");
-        let who = Who::new(namespace, workload::resource(namespace, owner, container), &instance, about);
+        let mut apart = apart(&["uid", "node", "region"]);
+        if apart.is_empty() {
+            // A container that is started again has another id and is the same one to those who set limits.
+            apart.extend(id.map(|id| ("id".to_owned(), id.to_owned())));
+        }
+        let who = Who::new(namespace, workload::resource(namespace, owner, container), &instance, apart, about);
         return (namespace.map(str::to_owned), Some(who));
     }
     let project = get(&["container_label_com_docker_compose_project"]);
     let service = get(&["container_label_com_docker_compose_service"]);
     // cAdvisor without Kubernetes: `name` is the container's; the groups above it have none.
-    let name = get(&["name"]).filter(|_| labels.contains_key("id"));
+    let name = get(&["name"]).filter(|_| id.is_some());
     let env = namespace.or(project);
     let who = service.or(name).map(|service| {
         about.extend(name.map(|name| ("container".to_owned(), json!(name))));
-        Who::new(env, workload::resource(env, service, None), name.unwrap_or_default(), about)
+        about.extend(id.map(|id| ("container_id".to_owned(), json!(id.rsplit('/').next().unwrap_or(id)))));
+        let apart = apart(&["id", "host", "hostname", "node", "nodename", "region"]);
+        Who::new(env, workload::resource(env, service, None), name.unwrap_or_default(), apart, about)
     });
     (env.map(str::to_owned), who)
 }

@@ -8,6 +8,7 @@
 //! known by then (a point that comes still later makes an event of its own); [`SERIES`] counters and as many containers
 //! are remembered at most, those not seen for the longest time are forgotten first, and begin anew.
 
+mod instances;
 mod measure;
 
 use super::{Object, Taken};
@@ -17,6 +18,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use instances::Instances;
+
+pub(super) use instances::Labels;
 pub(super) use measure::Measure;
 
 /// Moments of containers that wait for more to be said about them.
@@ -34,10 +38,17 @@ const ASSUMED_STEP: i64 = 60 * SECOND;
 /// A limit from here on means that there is none: cgroup v1 writes 2^63 less a page.
 const NO_LIMIT: f64 = (1_u64 << 60) as f64;
 
+/// More cores than a container is believed to have used since a counter began anew without having fallen: some
+/// receivers tell of their own start, not of the counter's.
+const BELIEVED_CORES: f64 = 64.0;
+
 /// What was sampled: one container of one pod, or one whole pod.
 #[derive(Debug)]
 pub(super) struct Who {
+    /// What has the same resource and pod.
     id: u128,
+    labels_id: u128,
+    labels: Arc<Labels>,
     env: Option<String>,
     resource: String,
     /// What else the payload says about it, such as the pod.
@@ -45,15 +56,25 @@ pub(super) struct Who {
 }
 
 impl Who {
-    /// `instance` tells apart what has the same resource, such as the pods of a workload.
-    pub(super) fn new(env: Option<&str>, resource: String, instance: &str, about: Object) -> Arc<Self> {
+    /// `instance` tells apart what has the same resource, such as the pods of a workload; `labels` tell apart what has the
+    /// same name in other places, as far as the source says.
+    pub(super) fn new(
+        env: Option<&str>,
+        resource: String,
+        instance: &str,
+        mut labels: Labels,
+        about: Object,
+    ) -> Arc<Self> {
         let id = identity([resource.as_str(), instance]);
-        Arc::new(Self { id, env: env.map(str::to_owned), resource, about })
+        labels.sort_unstable();
+        labels.dedup_by(|later, first| later.0 == first.0);
+        let labels_id = identity(labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]));
+        Arc::new(Self { id, labels_id, labels: Arc::new(labels), env: env.map(str::to_owned), resource, about })
     }
 
     /// Names a series of it by the metric and what else tells its series apart.
     pub(super) fn series(&self, metric: &str, labels: &str) -> u128 {
-        identity([self.id.to_string().as_str(), metric, labels])
+        identity([self.id.to_string().as_str(), self.labels_id.to_string().as_str(), metric, labels])
     }
 
     /// `env/service`.
@@ -89,8 +110,10 @@ pub(super) struct Point<'a> {
     pub(super) at: i64,
     /// Finite and not negative.
     pub(super) value: f64,
-    /// For a counter that begins anew with each point: when it began.
+    /// Of a counter: when it began, where the source says it.
     pub(super) since: Option<i64>,
+    /// Whether it begins anew with each point.
+    pub(super) delta: bool,
 }
 
 /// Moments that are completed at a time when the dump has ended.
@@ -99,6 +122,7 @@ const PORTION: usize = 4096;
 #[derive(Default)]
 pub(super) struct Samples {
     counters: HashMap<u128, Counter>,
+    instances: Instances,
     containers: HashMap<u128, Container>,
     pending: BTreeMap<(i64, u128), Moment>,
 }
@@ -107,6 +131,7 @@ struct Counter {
     at: i64,
     value: f64,
     step: i64,
+    since: Option<i64>,
 }
 
 #[derive(Default)]
@@ -124,6 +149,8 @@ struct Container {
 
 struct Moment {
     who: Arc<Who>,
+    /// What others that speak of the same container say beyond `who`.
+    about: Object,
     /// How long the counters grew that are in it.
     span: Option<i64>,
     values: Vec<(&'static str, f64)>,
@@ -134,29 +161,48 @@ impl Samples {
     pub(super) fn add(&mut self, point: &Point<'_>, out: &mut Vec<Taken>) {
         let Some((value, span)) = self.value(point) else { return };
         let Point { who, measure, at, .. } = point;
-        if measure.kind != Kind::State {
-            let container = self.containers.entry(who.id).or_default();
+        if measure.kind == Kind::State {
+            for id in self.instances.all(who.id, who.labels_id, &who.labels) {
+                self.put(id, point, value, span);
+            }
+        } else {
+            let id = self.instances.one(who.id, who.labels_id, &who.labels);
+            let container = self.containers.entry(id).or_default();
             let step = at - container.seen;
             if container.seen > 0 && step > 0 {
                 container.step = if container.step == 0 { step } else { container.step.min(step) };
             }
             container.seen = *at;
+            self.put(id, point, value, span);
         }
-        let moment = self.pending.entry((*at, who.id)).or_insert_with(|| Moment {
+        if self.pending.len() > PENDING {
+            self.complete(PENDING * 3 / 4, out);
+        }
+        if forget(&mut self.containers, |container| container.seen) {
+            let containers = &self.containers;
+            self.instances.retain(|id| containers.contains_key(&id));
+        }
+    }
+
+    /// Puts a value to what else is said of a container at that moment.
+    fn put(&mut self, id: u128, point: &Point<'_>, value: f64, span: Option<i64>) {
+        let Point { who, measure, at, .. } = point;
+        let moment = self.pending.entry((*at, id)).or_insert_with(|| Moment {
             who: Arc::clone(who),
+            about: Object::new(),
             span: None,
             values: Vec::new(),
         });
+        if !Arc::ptr_eq(&moment.who, who) {
+            let new = who.about.iter().filter(|(field, _)| !moment.who.about.contains_key(*field));
+            moment.about.extend(new.map(|(field, value)| (field.clone(), value.clone())));
+        }
         moment.span = moment.span.max(span);
         match moment.values.iter_mut().find(|(field, _)| *field == measure.field) {
             Some((_, before)) if measure.adds => *before += value,
             Some((_, before)) => *before = before.max(value),
             None => moment.values.push((measure.field, value)),
         }
-        if self.pending.len() > PENDING {
-            self.complete(PENDING * 3 / 4, out);
-        }
-        forget(&mut self.containers, |container| container.seen);
     }
 
     /// Completes some of what waits, the oldest first: all of it at once could take more memory than waiting does.
@@ -170,24 +216,17 @@ impl Samples {
 
     /// What a point says about its field, and over how long. `None`: it only marks where a counter stands.
     fn value(&mut self, point: &Point<'_>) -> Option<(f64, Option<i64>)> {
-        let Point { measure, at, value, since, .. } = *point;
+        let Point { measure, at, value, delta, .. } = *point;
         let value = value * measure.scale;
         match measure.kind {
             Kind::State if value <= 0.0 || value >= NO_LIMIT => None,
             Kind::State | Kind::Gauge => Some((value, None)),
             Kind::HighWater => {
-                let (before, _) = self.advance(point.series, at, value)?;
+                let (_, before, _) = self.advance(point.series, at, value, None)?;
                 (value > before).then_some((value, None))
             }
             Kind::Increase | Kind::PerSecond => {
-                let (grown, span) = match since {
-                    Some(since) => Some((value, at - since)).filter(|(_, span)| *span > 0)?,
-                    None => {
-                        let (before, span) = self.advance(point.series, at, value)?;
-                        // A counter that fell began anew from 0, as Prometheus reads it too.
-                        (if value < before { value } else { value - before }, span)
-                    }
-                };
+                let (grown, span) = if delta { self.delta(point, value)? } else { self.grown(point, value)? };
                 if measure.kind == Kind::PerSecond {
                     return Some((grown * SECOND as f64 / span as f64, Some(span)));
                 }
@@ -197,10 +236,42 @@ impl Samples {
         }
     }
 
-    /// Moves a counter on: what it was, and how long ago. `None` at its start, after a gap, and for what is not later.
-    fn advance(&mut self, series: u128, at: i64, value: f64) -> Option<(f64, i64)> {
+    /// What a point counts that counts from the end of the one before. What is not later than that one was sent again.
+    fn delta(&mut self, point: &Point<'_>, value: f64) -> Option<(f64, i64)> {
+        let span = point.at - point.since?;
+        let last = self.counters.get(&point.series).map(|counter| counter.at);
+        if span <= 0 || last.is_some_and(|last| point.at <= last) {
+            return None;
+        }
+        self.counters.insert(point.series, Counter { at: point.at, value, step: 0, since: None });
+        forget(&mut self.counters, |counter| counter.at);
+        Some((value, span))
+    }
+
+    /// How much a counter grew, and in how long.
+    fn grown(&mut self, point: &Point<'_>, value: f64) -> Option<(f64, i64)> {
+        let (counter, before, span) = self.advance(point.series, point.at, value, point.since)?;
+        // A counter that fell began anew from 0, as Prometheus reads it too. One whose beginning lies after the reading
+        // before began anew also if it is above that one.
+        let begun = point.since.filter(|since| counter.since.is_some_and(|old| old < *since) && *since >= counter.at);
+        match begun.map(|since| point.at - since) {
+            None if value < before => Some((value, span)),
+            None => Some((value - before, span)),
+            // It begins here: it has not grown yet.
+            Some(0) => None,
+            Some(lived) if value < before || point.measure.field != CPU_TIME => Some((value, lived)),
+            Some(lived) => {
+                let cores = value * SECOND as f64 / lived as f64;
+                (cores <= BELIEVED_CORES).then_some((value, lived))
+            }
+        }
+    }
+
+    /// Moves a counter on: what it was before, its value then, and how long ago. `None` at its start, after a gap, and for
+    /// what is not later.
+    fn advance(&mut self, series: u128, at: i64, value: f64, since: Option<i64>) -> Option<(Counter, f64, i64)> {
         let Some(counter) = self.counters.get_mut(&series) else {
-            self.counters.insert(series, Counter { at, value, step: 0 });
+            self.counters.insert(series, Counter { at, value, step: 0, since });
             forget(&mut self.counters, |counter| counter.at);
             return None;
         };
@@ -208,13 +279,15 @@ impl Samples {
         if span <= 0 {
             return None;
         }
-        let before = std::mem::replace(&mut counter.value, value);
-        counter.at = at;
-        if counter.step > 0 && span > GAP_STEPS * counter.step {
+        let step = counter.step;
+        let is_gap = step > 0 && span > GAP_STEPS * step;
+        let new = Counter { at, value, step: if is_gap { step } else { span }, since };
+        let before = std::mem::replace(counter, new);
+        if is_gap {
             return None;
         }
-        counter.step = span;
-        Some((before, span))
+        let value = before.value;
+        Some((before, value, span))
     }
 
     /// Completes the oldest moments until no more than `rest` wait.
@@ -264,6 +337,7 @@ impl Container {
         }
         fields.extend(&self.state);
         let mut payload = moment.who.about.clone();
+        payload.extend(moment.about.clone());
         for (field, value) in fields {
             payload.insert(field.into(), number(field, value));
         }
@@ -318,14 +392,16 @@ fn number(field: &str, value: f64) -> Value {
     if whole { json!(value.round() as u64) } else { json!(value) }
 }
 
-/// Keeps the half that was seen last, when there is too much.
-fn forget<T>(map: &mut HashMap<u128, T>, seen: impl Fn(&T) -> i64) {
-    if map.len() > SERIES {
+/// Keeps the half that was seen last, when there is too much; whether there was.
+fn forget<T>(map: &mut HashMap<u128, T>, seen: impl Fn(&T) -> i64) -> bool {
+    let too_much = map.len() > SERIES;
+    if too_much {
         let mut times: Vec<i64> = map.values().map(&seen).collect();
         let (_, middle, _) = times.select_nth_unstable(SERIES / 2);
         let middle = *middle;
         map.retain(|_, value| seen(value) > middle);
     }
+    too_much
 }
 
 #[cfg(test)]
@@ -333,12 +409,12 @@ mod tests {
     use super::*;
 
     fn feed(samples: &mut Samples, points: &[(Measure, i64, f64)]) -> Vec<Object> {
-        let who = Who::new(Some("e"), "e/s".to_owned(), "", Object::new());
+        let who = Who::new(Some("e"), "e/s".to_owned(), "", Labels::new(), Object::new());
         let mut out = Vec::new();
         for &(measure, seconds, value) in points {
             let series = who.series(measure.field, "");
             let at = (1_000_000 + seconds) * SECOND;
-            samples.add(&Point { who: &who, series, measure, at, value, since: None }, &mut out);
+            samples.add(&Point { who: &who, series, measure, at, value, since: None, delta: false }, &mut out);
         }
         samples.end(&mut out);
         out.into_iter().map(Result::unwrap).collect()
@@ -378,11 +454,13 @@ mod tests {
 
     #[test]
     fn no_more_moments_wait_than_there_is_room_for() {
-        let who = Who::new(None, "s".to_owned(), "", Object::new());
+        let who = Who::new(None, "s".to_owned(), "", Labels::new(), Object::new());
         let (mut samples, mut out) = (Samples::default(), Vec::new());
         for at in 1..=PENDING as i64 + 1 {
             let measure = Measure::CPU;
-            samples.add(&Point { who: &who, series: 0, measure, at: at * SECOND, value: 1.0, since: None }, &mut out);
+            let at = at * SECOND;
+            let point = Point { who: &who, series: 0, measure, at, value: 1.0, since: None, delta: false };
+            samples.add(&point, &mut out);
         }
         assert_eq!(samples.pending.len(), PENDING * 3 / 4);
         assert_eq!(out.len(), PENDING + 1 - samples.pending.len());
