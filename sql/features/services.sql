@@ -14,7 +14,7 @@ with recorded as (
 ),
 
 sessions as (
-    select event_id, session
+    select event_id, session, developer
     from staging.events
     where type in ('command', 'test', 'ci_run') and session is not null
 ),
@@ -39,7 +39,7 @@ runs as (
 ),
 
 calls as (
-    select service, ts, session, json_get_str(payload, 'record_id') as record_id
+    select service, ts, session, developer, json_get_str(payload, 'record_id') as record_id
     from staging.events
     where type = 'api_call' and service is not null
 ),
@@ -61,7 +61,7 @@ things as (
     from runs r
     join sessions s on r.event_id = s.event_id
     join calls c on s.session = c.session
-    where c.record_id is null and c.ts >= r.started_at and c.ts <= r.ended_at
+    where c.record_id is null and (s.developer is null or c.developer is null or s.developer = c.developer) and c.ts >= r.started_at and c.ts <= r.ended_at
 ),
 
 needed as (

@@ -21,6 +21,9 @@ told as (
         event_id,
         coalesce(repo, '') as repo,
         type,
+        workflow,
+        job_number,
+        attempt,
         case when type = 'ci_run' then concat_ws('/', run_id, job) else event_id end as own_id,
         concat_ws('/', workflow, job, command) as work,
         case when type = 'ci_run' then sha_of_run else coalesce(sha, sha_of_run) end as sha,
@@ -46,6 +49,8 @@ told as (
         select
             *,
             coalesce(json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha')) as sha_of_run,
+            case when type = 'ci_run' and job is not null then lpad(json_as_text(payload, 'job_id'), 64, '0') end as job_number,
+            case when type = 'ci_run' and job is not null then json_as_text(payload, 'run_attempt') end as attempt,
             coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as outcome
         from staging.events
         where type in ('command', 'test', 'ci_run')
@@ -55,7 +60,7 @@ told as (
 reports as (
     select
         event_id, repo, own_id, type, work, sha, resource, started_at, ended_at, outcome, exit_code, command, oom_killed,
-        throttled_ratio, psi_memory_some, psi_io_some, memory_share,
+        throttled_ratio, psi_memory_some, psi_io_some, memory_share, duration_ms, workflow, job_number,
         coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed,
         coalesce(said like '%oomkilled%' or said like '%out of memory: killed process%', false) as says_oom,
         -- The machine was taken away. 'shutdown signal' is what a GitHub runner prints on SIGTERM from a spot instance.
@@ -76,22 +81,46 @@ reports as (
             or said like '%toomanyrequests%' or said like '%502 bad gateway%' or said like '%503 service unavailable%',
             false
         ) as says_infrastructure,
-        -- The same choice as in marts.runs: of several reports of a run the one that ended last.
-        row_number() over (partition by repo, own_id, started_at order by duration_ms desc, event_id) as newest
+        -- The same choice as in marts.runs: of several reports of a run the one that ended last; jobs that look the same are
+        -- told apart by their numbers.
+        case when job_number is not null then concat_ws(' ', duration_ms, outcome, dense_rank() over (
+            partition by repo, own_id, started_at, attempt, duration_ms, outcome order by job_number
+        )) end as twin,
+        max(job_number) over (partition by repo, own_id, started_at, workflow) as is_numbered
     from told
+),
+
+chosen as (
+    select
+        *,
+        row_number() over (
+            partition by repo, own_id, started_at, workflow, twin
+            order by duration_ms desc nulls last, job_number, event_id
+        ) as newest
+    from reports
+    where job_number is not null or is_numbered is null
+),
+
+counted as (
+    select
+        *,
+        row_number() over (partition by repo, own_id, started_at order by job_number, workflow, event_id) as place,
+        count(*) over (partition by repo, own_id, started_at, workflow) as twins
+    from chosen
+    where newest = 1
 ),
 
 runs as (
     select
         *,
         -- A commit is the same code, so a pass beside a failure means that chance decided. Without a sha nothing is the
-        -- same; after two weeks the world around the code is another.
+        -- same; after two weeks the world around the code is another. Of jobs that look the same nobody knows which of them
+        -- another run repeats.
         min(case when outcome = 'success' then ended_at end) over (
-            partition by repo, type, work, coalesce(sha, event_id) order by started_at
+            partition by repo, type, work, coalesce(case when twins = 1 then sha end, event_id) order by started_at
             range between interval '14 days' preceding and interval '14 days' following
         ) as passed_at
-    from reports
-    where newest = 1
+    from counted
 ),
 
 -- What the machine showed meanwhile: no run says all of it itself. Joined by resource and hour, so that
@@ -181,7 +210,7 @@ observed as (
 
 facts as (
     select
-        r.event_id, r.repo, r.own_id, r.started_at, r.failed, r.outcome, r.exit_code, r.command, r.oom_killed, r.memory_share, r.ended_at, r.passed_at,
+        r.event_id, r.repo, case when r.place = 1 then r.own_id else concat(r.own_id, ' #', r.place) end as own_id, r.started_at, r.failed, r.outcome, r.exit_code, r.command, r.oom_killed, r.memory_share, r.ended_at, r.passed_at,
         r.says_oom, r.says_preempted, r.says_infrastructure, o.killed_seen_at, o.preempted_seen_at,
         coalesce(r.throttled_ratio, o.throttled_ratio) as throttled_ratio,
         o.psi_cpu_full,

@@ -1,7 +1,9 @@
 -- One row per run: a command, a test or a CI run, what it used beside what it was allowed, and what held it up.
 -- Reads staging.events, traces.links, marts.run_labels. Key: repo, run_id, started_at.
 -- A CI run reported several times keeps the report that ended last; a rerun under the same number began at another time
--- and is a run of its own. A row depends on the reports of its run, the jobs of its run (repo, run_id) within three days,
+-- and is a run of its own. Jobs of one name that began at once (a matrix) are told apart by their own numbers (job_id in the
+-- payload); one that a rerun took over unchanged has a new number and is the same job. Runs of one number in several workflows
+-- are several runs. A row depends on the reports of its run, the jobs of its run (repo, run_id) within three days,
 -- its links and its labels.
 -- Partition: event_date
 -- Follows: staging.events ±3 days, traces.links, marts.run_labels
@@ -13,7 +15,7 @@ with linked as (
     group by event_id
 ),
 
-reports as (
+told as (
     select
         *,
         case when type = 'ci_run' then concat_ws('/', run_id, job) else event_id end as own_id,
@@ -21,10 +23,8 @@ reports as (
         ts + arrow_cast(least(coalesce(duration_ms, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
         coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as outcome,
         coalesce(sha, json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha')) as commit_sha,
-        row_number() over (
-            partition by coalesce(repo, ''), case when type = 'ci_run' then concat_ws('/', run_id, job) else event_id end, ts
-            order by duration_ms desc, event_id
-        ) as newest,
+        case when type = 'ci_run' and job is not null then lpad(json_as_text(payload, 'job_id'), 64, '0') end as job_number,
+        case when type = 'ci_run' and job is not null then json_as_text(payload, 'run_attempt') end as attempt,
         -- GitHub tells of a workflow run and of its jobs: the run's time is its jobs' time.
         coalesce(type = 'ci_run' and job is null and max(case when job is not null then 1 end) over (
             partition by coalesce(repo, ''), case when type = 'ci_run' then run_id else event_id end order by ts
@@ -32,6 +32,36 @@ reports as (
         ) = 1, false) as has_jobs
     from staging.events
     where type in ('command', 'test', 'ci_run')
+),
+
+twins as (
+    -- Which of the jobs that look the same it is; null where no number says.
+    select
+        *,
+        case when job_number is not null then concat_ws(' ', duration_ms, outcome, dense_rank() over (
+            partition by coalesce(repo, ''), own_id, ts, attempt, duration_ms, outcome order by job_number
+        )) end as twin,
+        max(job_number) over (partition by coalesce(repo, ''), own_id, ts, workflow) as is_numbered
+    from told
+),
+
+chosen as (
+    select
+        *,
+        row_number() over (
+            partition by coalesce(repo, ''), own_id, ts, workflow, twin
+            order by duration_ms desc nulls last, job_number, event_id
+        ) as newest
+    from twins
+    where job_number is not null or is_numbered is null
+),
+
+reports as (
+    select *, row_number() over (
+        partition by coalesce(repo, ''), own_id, ts order by job_number, workflow, event_id
+    ) as place
+    from chosen
+    where newest = 1
 ),
 
 labels as (
@@ -48,7 +78,7 @@ labels as (
 )
 
 select
-    e.own_id as run_id, -- Of a CI run its number and job, else the event. [not null]
+    case when e.place = 1 then e.own_id else concat(e.own_id, ' #', e.place) end as run_id, -- Of a CI run its number and job (of jobs of one name that began at once from the second on with `#2`), else the event. [not null]
     e.event_id,
     coalesce(e.pr_id, l.pr_id) as pr_id, -- Pull request it ran for: named by it, or the first of those it is linked to.
     e.pr_id is not null as names_pr, -- Whether the run itself names the pull request. [not null]
@@ -116,5 +146,4 @@ select
 from reports e
 left join labels b on e.event_id = b.event_id
 left join linked l on e.event_id = l.event_id
-where e.newest = 1
 order by event_date, started_at, run_id

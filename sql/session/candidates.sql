@@ -19,7 +19,7 @@ union
 select event_id, event_date
 from loose
 where sha in (
-    select sha from session.new_events where type in ('commit', 'push') and sha is not null
+    select sha from session.new_events where type in ('pr', 'commit', 'push') and sha is not null
     union all
     select sha from by_branch where type in ('commit', 'push') and sha is not null
 )

@@ -1,7 +1,7 @@
 -- One row per pull request whose trace may change through events that came since the last time: too many do no harm,
 -- one too few would. The rules are those of traces.links.
 -- Reads session.new_events, staging.events (around their days), traces.branches, which is the one thing to be read of
--- the whole history, and once. Key: pr_id.
+-- the whole history. Key: pr_id.
 with loose as (
     select repo, branch, sha, session
     from session.new_events
@@ -11,7 +11,7 @@ with loose as (
 commits as (
     select repo, branch, pr_id
     from staging.events
-    where type in ('commit', 'push') and sha in (select sha from loose where sha is not null)
+    where type in ('pr', 'commit', 'push') and sha in (select sha from loose where sha is not null)
 ),
 
 named as (
@@ -25,15 +25,22 @@ named as (
 ),
 
 heads as (
-    select repo || ' ' || branch as head from loose
+    -- Also of those that name one: what is another's of the same branch may have been taken for its.
+    select repo || ' ' || branch as head from session.new_events
     union
     select repo || ' ' || branch from commits where pr_id is null
+),
+
+siblings as (
+    select head from heads
+    union
+    select repo || ' ' || branch from traces.branches where pr_id in (select number from named)
 ),
 
 found as (
     select pr_id, trace_date
     from traces.branches
-    where pr_id in (select number from named) or repo || ' ' || branch in (select head from heads)
+    where pr_id in (select number from named) or repo || ' ' || branch in (select head from siblings)
     union all
     select number, cast(null as date) from named
 )

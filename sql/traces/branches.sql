@@ -4,7 +4,7 @@
 -- Partition: trace_date
 -- Follows: pull requests
 with named as (
-    select pr_id, repo, branch, ts, type, action
+    select pr_id, repo, branch, ts, type, action, head_repo_id
     from staging.events
     where pr_id is not null
 ),
@@ -14,6 +14,7 @@ lives as (
         pr_id,
         coalesce(max(repo), split_part(pr_id, '#', 1)) as repo,
         cast(min(ts) as date) as trace_date,
+        max(case when type = 'pr' then head_repo_id end) as head_repo_id,
         min(case when type in ('pr', 'commit', 'push') then ts end) as first_at,
         max(case when type = 'pr' and action in ('merged', 'closed') then ts end) as ended_at,
         max(case when type = 'pr' and action = 'reopened' then ts end) as reopened_at
@@ -33,6 +34,7 @@ select
     md5(l.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
     l.repo, -- Repository, `owner/name`. [not null]
     h.branch, -- A head branch of it; null where none is known.
+    l.head_repo_id, -- The fork it comes from, by its own identifier; null where it is none, or none is known.
     -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
     l.first_at - interval '14 days' as linked_from, -- From when on what happens on the branch belongs to it; null where it has no commit, push or word of its own.
     case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- Until when; null while it is open, or open again.

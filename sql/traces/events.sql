@@ -12,8 +12,8 @@ with pull_requests as (
 linked as (
     select
         e.pr_id, 'number' as link_rule, e.event_id, e.event_date, e.ts, e.type, e.repo, e.branch, e.developer, e.env,
-        e.resource, e.session, e.action, e.title, e.sha, e.file, e.language, e.duration_ms, e.insertions, e.deletions,
-        e.context, e.payload
+        e.resource, e.session, e.action, e.title, e.sha, e.head_repo_id, e.file, e.language, e.duration_ms, e.insertions,
+        e.deletions, e.context, e.payload
     from staging.events e
     where e.pr_id is not null
 
@@ -21,8 +21,8 @@ linked as (
 
     select
         l.pr_id, l.link_rule, e.event_id, e.event_date, e.ts, e.type, e.repo, e.branch, e.developer, e.env,
-        e.resource, e.session, e.action, e.title, e.sha, e.file, e.language, e.duration_ms, e.insertions, e.deletions,
-        e.context, e.payload
+        e.resource, e.session, e.action, e.title, e.sha, e.head_repo_id, e.file, e.language, e.duration_ms, e.insertions,
+        e.deletions, e.context, e.payload
     from traces.links l
     join staging.events e on l.event_id = e.event_id and l.event_date = e.event_date
     where e.pr_id is null
@@ -46,6 +46,7 @@ select
     l.action,
     l.title,
     l.sha,
+    l.head_repo_id,
     l.file,
     l.language,
     l.duration_ms,

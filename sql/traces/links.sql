@@ -1,28 +1,71 @@
 -- One row per event that names no pull request and a pull request it belongs to all the same; it may belong to several.
 -- Reads staging.events, traces.branches. Key: event_id, pr_id. Rules, of which the first that holds counts:
 --   branch   it happened on a head branch of the pull request, in the time that traces.branches gives
---   sha      it is about a commit of the pull request: one that names it, or that the branch rule gave it, and that was
---            made within 30 days of it
---   session  it says no branch, and its session named the pull request within 12 hours of it
+--   sha      it is about a commit of the pull request: one that names it, that was its head, or that the branch rule gave
+--            it, within 30 days
+--   session  it says no branch, and its session, of nobody else, named the pull request within 12 hours of it
+-- Forks name their branches alike. Of several pull requests with one branch, those are meant to which the event's commit
+-- belongs; where that is of none of them, those of the fork that the event comes from, or of any if it says none.
 -- Partition: event_date
 -- Follows: pull requests
 with loose as (
-    select event_id, event_date, ts, type, repo, branch, sha, session
+    select event_id, event_date, ts, type, repo, branch, sha, session, developer, head_repo_id
     from staging.events
     where pr_id is null
 ),
 
-by_branch as (
-    select l.event_id, l.event_date, l.ts, l.type, l.repo, l.sha, b.pr_id
+named_commits as (
+    select repo, sha, pr_id, ts
+    from staging.events
+    where pr_id is not null and type in ('pr', 'commit', 'push') and sha is not null
+),
+
+branches as (
+    select *, count(*) over (partition by repo, branch) > 1 as is_shared
+    from traces.branches
+    where branch is not null and linked_from is not null
+),
+
+on_branch as (
+    select
+        l.event_id, l.event_date, l.ts, l.type, l.repo, l.sha, b.pr_id, b.is_shared,
+        -- A fork's pull request is not about what another fork, or nobody's fork, ran.
+        coalesce(l.head_repo_id <> b.head_repo_id, false) as is_of_another
     from loose l
-    join traces.branches b on l.repo = b.repo and l.branch = b.branch
+    join branches b on l.repo = b.repo and l.branch = b.branch
     where l.ts >= b.linked_from and (b.linked_until is null or l.ts <= b.linked_until)
+),
+
+by_commit as (
+    select s.event_id, s.pr_id
+    from on_branch s
+    join named_commits c on s.repo = c.repo and s.sha = c.sha and s.pr_id = c.pr_id
+    where s.is_shared
+    group by s.event_id, s.pr_id
+),
+
+by_branch as (
+    select event_id, event_date, ts, type, repo, sha, pr_id
+    from on_branch
+    where not is_shared and not is_of_another
+
+    union all
+
+    select s.event_id, s.event_date, s.ts, s.type, s.repo, s.sha, s.pr_id
+    from on_branch s
+    join by_commit c on s.event_id = c.event_id and s.pr_id = c.pr_id
+
+    union all
+
+    select s.event_id, s.event_date, s.ts, s.type, s.repo, s.sha, s.pr_id
+    from on_branch s
+    left anti join by_commit c on s.event_id = c.event_id
+    where s.is_shared and not s.is_of_another
 ),
 
 commits as (
     select repo, sha, pr_id, ts
-    from staging.events
-    where pr_id is not null and type in ('commit', 'push') and sha is not null
+    from named_commits
 
     union all
 
@@ -32,11 +75,11 @@ commits as (
 ),
 
 sessions as (
-    -- By day, because the name of a session may come again.
-    select session, repo, pr_id, min(ts) as first_at, max(ts) as last_at
+    -- By day and person, because the name of a session may come again.
+    select session, developer, repo, pr_id, min(ts) as first_at, max(ts) as last_at
     from staging.events
     where pr_id is not null and session in (select session from loose where branch is null and session is not null)
-    group by session, repo, pr_id, event_date
+    group by session, developer, repo, pr_id, event_date
 ),
 
 found as (
@@ -57,6 +100,7 @@ found as (
     join sessions s on l.session = s.session
     where l.branch is null
         and (l.repo is null or l.repo = s.repo)
+        and (l.developer is null or s.developer is null or l.developer = s.developer)
         and l.ts between s.first_at - interval '12 hours' and s.last_at + interval '12 hours'
 )
 

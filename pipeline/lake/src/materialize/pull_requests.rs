@@ -122,7 +122,7 @@ impl Lake {
     ) -> Result<Option<Vec<u64>>, LakeError> {
         let now = self.as_it_shall_be(session, files, touched).await?;
         let same: [&[&str]; 3] = [
-            &["pr_id", "trace_id", "repo", "branch", "linked_from", "linked_until", "trace_date"],
+            &["pr_id", "trace_id", "repo", "branch", "head_repo_id", "linked_from", "linked_until", "trace_date"],
             &["event_id", "pr_id", "link_rule", "ts", "type", "event_date"],
             &["pr_id", "event_id", "seq", "link_rule", "trace_date"],
         ];
@@ -242,7 +242,7 @@ impl Lake {
         add(stretch[0], stretch[1], SHA_DAYS);
         let commits = times(
             context,
-            "select min(ts), max(ts) from session.new_events where type in ('commit', 'push') and sha is not null",
+            "select min(ts), max(ts) from session.new_events where type in ('pr', 'commit', 'push') and sha is not null",
         )
         .await?;
         add(commits[0], commits[1], SHA_DAYS);
