@@ -19,7 +19,7 @@ select
     event_type,
     start_time,
     end_time,
-    scale -- Expected load as a multiple of the usual; null where not told. [>= 0]
+    case when scale between 0 and 1000 then scale end as scale -- Expected load as a multiple of the usual, up to a thousand; null where not told. [>= 0]
 from announced
 where newest = 1
 order by start_time, schedule_event_id

@@ -11,7 +11,7 @@ select
     median(duration_ms) as p50_duration_ms, -- Median duration, ms. [>= 0]
     round(percentile_cont(0.9) within group (order by duration_ms)) as p90_duration_ms, -- 90th percentile of the duration, ms. [>= 0]
     sum(queued_ms) as queued_ms, -- Waiting for machines, all runs together, ms. [>= 0]
-    sum(cpu_ms) / 3600000.0 as core_hours -- Processor time used, core-hours. [>= 0]
+    sum(cast(cpu_ms as double)) / 3600000.0 as core_hours -- Processor time used, core-hours. [>= 0]
 from marts.runs
 where not has_jobs -- its time is that of its jobs
 group by coalesce(repo, ''), cast(started_at as date)

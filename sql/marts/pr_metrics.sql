@@ -141,7 +141,7 @@ runs as (
         sum(case when r.type = 'ci_run' then r.queued_ms end) as ci_queued_ms,
         sum(case when r.type = 'ci_run' then r.duration_ms end) as ci_run_ms,
         sum(r.duration_ms) as run_ms,
-        sum(r.cpu_ms) / 3600000.0 as core_hours,
+        sum(cast(r.cpu_ms as double)) / 3600000.0 as core_hours,
         sum(cast(r.memory_peak_bytes as double) * r.duration_ms) / 1073741824.0 / 3600000.0 as gib_hours,
         sum(r.cpu_limit_cores * r.duration_ms) / 3600000.0 as held_core_hours,
         sum(cast(r.memory_limit_bytes as double) * r.duration_ms) / 1073741824.0 / 3600000.0 as held_gib_hours

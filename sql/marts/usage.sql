@@ -1,32 +1,66 @@
 -- One row per resource and usage sample: what it used beside what it was allowed.
 -- Reads staging.events. Key: event_id. ts is the end of the interval.
--- Samples without a resource count for their environment.
+-- Samples without a resource count for their environment. Containers that share a resource have a row each.
+-- What cannot be is in staging.events and not here: more processors or memory than the limit or the machine allow.
+-- The first sample of a dump of counters lacks what only their growth tells: where the dump before it ended with the same
+-- sample, that one counts.
 -- Partition: event_date
 -- Follows: staging.events
+with samples as (
+    select
+        *,
+        coalesce(resource, env) as used_by,
+        -- A mean over the interval: CFS bursts and clocks that differ by a little come to less than half more.
+        coalesce(cpu_cores > 1.5 * cpu_limit_cores + 0.1, false) or coalesce(cpu_cores > 1.1 * machine_cpu_cores + 0.1, false)
+            as cpu_impossible,
+        -- The kernel charges no more than the limit; a limit may be lowered between two readings.
+        coalesce(memory_bytes > 1.1 * memory_limit_bytes, false) or coalesce(memory_bytes > machine_memory_bytes, false)
+            as memory_impossible,
+        coalesce(memory_peak_bytes > 1.1 * memory_limit_bytes, false)
+        or coalesce(memory_peak_bytes > machine_memory_bytes, false) as peak_impossible
+    from staging.events
+    where type = 'usage' and coalesce(resource, env) is not null
+),
+
+repeated as (
+    select p.event_id
+    from (select event_id, used_by, ts, memory_bytes from samples where cpu_cores is null and memory_bytes is not null) p
+    join (select used_by, ts, memory_bytes from samples where cpu_cores is not null and memory_bytes is not null) w
+        on p.used_by = w.used_by and p.ts = w.ts and p.memory_bytes = w.memory_bytes
+    group by p.event_id
+)
+
 select
-    event_id,
-    ts, -- End of the interval, UTC.
-    env,
-    coalesce(resource, env) as resource, -- Container or service, `env/service`; the environment where none is named. [not null]
-    interval_s, -- Length of the interval, s. [> 0]
-    cpu_cores, -- Mean processor use over the interval, cores. [>= 0]
-    cpu_limit_cores,
-    cpu_cores / nullif(cpu_limit_cores, 0) as cpu_share, -- Processor use over its limit; bursts may exceed it. [>= 0]
-    throttled_ratio, -- Share of the CFS periods in which it was throttled. [0 to 1]
-    memory_bytes,
-    memory_peak_bytes,
-    memory_limit_bytes,
-    cast(greatest(memory_bytes, memory_peak_bytes) as double) / nullif(memory_limit_bytes, 0) as memory_share, -- Largest memory use over its limit. [>= 0]
-    oom_kills,
-    io_read_bytes,
-    io_write_bytes,
-    net_rx_bytes,
-    net_tx_bytes,
-    psi_cpu_some, -- Share of the interval in which some task waited for a processor (PSI). [0 to 1]
-    psi_cpu_full, -- Share of the interval in which all tasks waited for a processor: others had it, or the limit was used up (PSI). [0 to 1]
-    psi_memory_some, -- Share of the interval in which some task waited for memory (PSI). [0 to 1]
-    psi_io_some, -- Share of the interval in which some task waited for a disk (PSI). [0 to 1]
-    event_date
-from staging.events
-where type = 'usage' and coalesce(resource, env) is not null
-order by event_date, resource, ts
+    s.event_id,
+    s.ts, -- End of the interval, UTC.
+    s.env,
+    s.used_by as resource, -- Container or service, `env/service`; the environment where none is named. [not null]
+    s.interval_s, -- Length of the interval, s. [> 0]
+    case when not s.cpu_impossible then s.cpu_cores end as cpu_cores, -- Mean processor use over the interval, cores. [>= 0]
+    s.cpu_limit_cores,
+    case when not s.cpu_impossible and s.cpu_limit_cores >= 0.001 then s.cpu_cores / s.cpu_limit_cores end as cpu_share, -- Processor use over its limit; bursts may exceed it. [>= 0]
+    s.throttled_ratio, -- Share of the CFS periods in which it was throttled. [0 to 1]
+    case when not s.memory_impossible then s.memory_bytes end as memory_bytes, -- Memory in use (working set) at the end of the interval, bytes. [>= 0]
+    case when not s.peak_impossible then s.memory_peak_bytes end as memory_peak_bytes, -- Largest memory use in the interval, bytes. [>= 0]
+    s.memory_limit_bytes,
+    cast(greatest(
+        case when not s.memory_impossible then s.memory_bytes end, case when not s.peak_impossible then s.memory_peak_bytes end
+    ) as double) / nullif(s.memory_limit_bytes, 0) as memory_share, -- Largest memory use over its limit. [>= 0]
+    s.oom_kills,
+    s.io_read_bytes,
+    s.io_write_bytes,
+    s.net_rx_bytes,
+    s.net_tx_bytes,
+    s.psi_cpu_some, -- Share of the interval in which some task waited for a processor (PSI). [0 to 1]
+    s.psi_cpu_full, -- Share of the interval in which all tasks waited for a processor: others had it, or the limit was used up (PSI). [0 to 1]
+    s.psi_memory_some, -- Share of the interval in which some task waited for memory (PSI). [0 to 1]
+    s.psi_io_some, -- Share of the interval in which some task waited for a disk (PSI). [0 to 1]
+    nullif(concat_ws(
+        ',', s.impossible, case when s.cpu_impossible then 'cpu_cores' end,
+        case when s.memory_impossible then 'memory_bytes' end, case when s.peak_impossible then 'memory_peak_bytes' end
+    ), '') as impossible, -- Fields whose amounts cannot be, separated by commas: they are null here.
+    s.event_date
+-- In this order the few are remembered and the many pass by.
+from repeated r
+right anti join samples s on r.event_id = s.event_id
+order by s.event_date, resource, s.ts

@@ -4,7 +4,7 @@
 -- Parameter repo: text, default null (all)
 -- Parameter pr: text, default null (one pull request, owner/name#number)
 with wasted as (
-    select pr_id, sum(cpu_ms) / 3600000.0 as wasted
+    select pr_id, sum(cast(cpu_ms as double)) / 3600000.0 as wasted
     from marts.runs
     where pr_id is not null and not has_jobs and failed
         and label in ('flaky', 'preempted', 'oom_kill', 'infrastructure')

@@ -16,6 +16,7 @@ mod faults;
 mod files;
 mod guide;
 mod hostile;
+mod impossible;
 mod incremental;
 mod job;
 mod notebooks;

@@ -44,6 +44,8 @@ const EVENTS: Documented = Documented {
         ("labels", "Labels of the pull request, a JSON array."),
         ("from_fork", "Whether the change comes from a fork."),
         ("author_association", "The author's relation to the repository, in GitHub's words: MEMBER, CONTRIBUTOR, …."),
+        ("sha", "Commit; of a push or a pull request its head then."),
+        ("head_repo_id", "The fork's own identifier, where a pull request or run comes from one."),
         ("note", "Text of an annotation, or of a person's verdict."),
         ("file", "Path of the edited file."),
         ("lines_added", "Lines added by an edit."),
@@ -55,7 +57,6 @@ const EVENTS: Documented = Documented {
         ("service", "Service that was called."),
         ("endpoint", "Endpoint that was called."),
         ("status", "Status of the call, such as the HTTP code."),
-        ("sha", "Commit; of a push its head."),
         ("message", "Commit message."),
         ("files_changed", "Files changed by the commit, or by the change that a run builds."),
         ("insertions", "Lines inserted by the commit."),
@@ -79,6 +80,8 @@ const EVENTS: Documented = Documented {
         ("psi_cpu_some", "Share of the time some task waited for a processor (PSI), 0 to 1."),
         ("psi_memory_some", "Share of the time some task waited for memory (PSI), 0 to 1."),
         ("psi_io_some", "Share of the time some task waited for a disk (PSI), 0 to 1."),
+        ("machine_cpu_cores", "Processors of the machine it ran on, cores."),
+        ("machine_memory_bytes", "Memory of the machine it ran on, bytes."),
         ("language", "Programming language of what was built."),
         ("jobs", "Jobs of the CI run."),
         ("commits", "Commits in the change that a run builds."),
@@ -120,6 +123,11 @@ const EVENTS: Documented = Documented {
         ("before", "State before an adjustment, as JSON."),
         ("after", "State after an adjustment, as JSON."),
         ("verdict", "What a person said of an item: helpful, slowed-down, neutral."),
+        (
+            "impossible",
+            "Fields whose amounts cannot be (a share outside 0 to 1, more than 10,000 cores, 1 PiB, a year, 10^12 of anything \
+             counted), separated by commas: they are in the payload and not in their columns.",
+        ),
     ],
 };
 
@@ -199,7 +207,8 @@ mod tests {
     #[test]
     fn every_column_of_an_event_is_documented_once_and_nothing_else_is() {
         let typed = fields::columns().into_iter().map(|(name, _)| name);
-        let want: Vec<&str> = columns::EVENT_OUTER.iter().copied().chain(typed).collect();
+        let outer = columns::EVENT_OUTER.iter().copied();
+        let want: Vec<&str> = outer.chain(typed).chain([fields::IMPOSSIBLE]).collect();
         let have: Vec<&str> = EVENTS.columns.iter().map(|(name, _)| *name).collect();
         assert_eq!(have, want);
     }

@@ -1,6 +1,6 @@
 //! From one JSON object to normalised events, or to the reason why not.
 
-use crate::fields::{self, Kind};
+use crate::fields::{self, Field, Kind};
 use crate::json::number;
 use crate::privacy::Privacy;
 use crate::time::Timestamp;
@@ -175,22 +175,26 @@ fn check(object: &Map<String, Value>) -> Result<(Timestamp, String), Reason> {
         match payload.get(field.name) {
             None | Some(Value::Null) if field.required => return Err(Reason::Missing(field.name)),
             None | Some(Value::Null) => {}
-            Some(value) if fits(value, field.kind) => {}
+            Some(value) if fits(value, field) => {}
             Some(_) => return Err(Reason::FieldType(field.name)),
         }
     }
     Ok((ts, kind))
 }
 
-/// Whether a value has the JSON type the contract gives its field.
-fn fits(value: &Value, kind: Kind) -> bool {
-    match kind {
+/// Whether a value has the JSON type the contract gives its field. An amount that cannot be is one all the same: it is
+/// kept, and gets no column ([`Field::most`]).
+fn fits(value: &Value, field: &Field) -> bool {
+    match field.kind {
         Kind::Text => value.is_string(),
         Kind::Id => value.is_string() || whole(value).is_some(),
         Kind::Int => whole(value).is_some(),
-        Kind::Count => whole(value).is_some_and(|n| n >= 0),
+        Kind::Count => whole(value).map_or_else(|| number::is_huge(value), |n| n >= 0),
         Kind::Float => number::float(value).is_some(),
-        Kind::Amount => number::float(value).is_some_and(|f| f >= 0.0),
+        Kind::Amount => {
+            let amount = number::float(value);
+            amount.is_some_and(|f| f >= 0.0 || field.is_share()) || amount.is_none() && number::is_huge(value)
+        }
         Kind::Bool => value.is_boolean(),
         Kind::Time => value.as_str().and_then(Timestamp::parse).is_some(),
         Kind::List => value.is_array(),

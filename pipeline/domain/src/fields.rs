@@ -27,6 +27,18 @@ pub enum Kind {
     Json,
 }
 
+/// Seconds of a year: nothing that is measured takes longer.
+const YEAR_S: f64 = 31_536_000.0;
+
+/// The most cores that a machine or group has.
+const CORES: f64 = 10_000.0;
+
+/// A pebibyte.
+const BYTES: f64 = (1_u64 << 50) as f64;
+
+/// The most of anything that is counted one by one: sums of a lake's worth of them stay 64-bit numbers.
+const COUNT: f64 = 1e12;
+
 /// A payload field of the contract.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
@@ -39,6 +51,42 @@ pub struct Field {
     /// Whether an event of this type without it is refused.
     pub required: bool,
 }
+
+impl Field {
+    /// The largest amount that can be; the unit is the last word of the name. What lies outside is kept in the payload,
+    /// not in the column, and marked.
+    pub fn most(&self) -> f64 {
+        match (self.kind, self.column) {
+            (Count, "cpu_ms") => CORES * YEAR_S * 1e3,
+            (Count | Amount, column) => match column {
+                _ if self.is_share() => 1.0,
+                _ if column.ends_with("_ms") => YEAR_S * 1e3,
+                _ if column.ends_with("_s") => YEAR_S,
+                _ if column.ends_with("_bytes") => BYTES,
+                _ if column.ends_with("_cores") => CORES,
+                _ => COUNT,
+            },
+            _ => f64::INFINITY,
+        }
+    }
+
+    /// The smallest amount that is not 0: what others are divided by must not make of them what cannot be.
+    pub fn least(&self) -> f64 {
+        match self.column {
+            "cpu_limit_cores" | "machine_cpu_cores" => 1e-3,
+            "interval_s" => 1e-6,
+            _ => 0.0,
+        }
+    }
+
+    /// Whether it is a share of something, from 0 to 1.
+    pub fn is_share(&self) -> bool {
+        self.column.ends_with("_ratio") || self.column.starts_with("psi_")
+    }
+}
+
+/// The column of `staging.events` that names the fields whose amounts cannot be.
+pub const IMPOSSIBLE: &str = "impossible";
 
 const fn opt(name: &'static str, kind: Kind) -> Field {
     Field { name, column: name, kind, required: false }
@@ -63,6 +111,8 @@ const USED: &[Field] = &[
     opt("psi_cpu_some", Amount),
     opt("psi_memory_some", Amount),
     opt("psi_io_some", Amount),
+    opt("machine_cpu_cores", Amount),
+    opt("machine_memory_bytes", Count),
 ];
 
 const COMMAND: &[Field] = &[
@@ -110,6 +160,7 @@ const CI_RUN: &[Field] = &[
     opt("runner", Text),
     opt("from_fork", Bool),
     opt("author_association", Text),
+    opt("head_repo_id", Id),
 ];
 
 const USAGE: &[Field] = &[
@@ -131,6 +182,8 @@ const USAGE: &[Field] = &[
     opt("psi_memory_full", Amount),
     opt("psi_io_some", Amount),
     opt("psi_io_full", Amount),
+    opt("machine_cpu_cores", Amount),
+    opt("machine_memory_bytes", Count),
     opt("top_process", Json),
 ];
 
@@ -157,6 +210,8 @@ const PR: &[Field] = &[
     opt("labels", List),
     opt("from_fork", Bool),
     opt("author_association", Text),
+    opt("sha", Text),
+    opt("head_repo_id", Id),
 ];
 
 const SCHEDULE: &[Field] = &[
@@ -248,6 +303,24 @@ mod tests {
             let (_, kind) = columns.iter().find(|(c, _)| *c == field.column).unwrap();
             assert_eq!(*kind, field.kind, "{}", field.column);
         }
+    }
+
+    #[test]
+    fn the_unit_says_what_can_be() {
+        let most = |column: &str| {
+            let all = TYPES.iter().flat_map(|t| of(t)).copied().flatten();
+            all.into_iter().find(|field| field.column == column).map(Field::most)
+        };
+        assert_eq!(most("throttled_ratio"), Some(1.0));
+        assert_eq!(most("psi_io_full"), Some(1.0));
+        assert_eq!(most("cpu_cores"), Some(10_000.0));
+        assert_eq!(most("memory_bytes"), Some(1_125_899_906_842_624.0));
+        assert_eq!(most("duration_ms"), Some(31_536_000_000.0));
+        assert_eq!(most("interval_s"), Some(31_536_000.0));
+        assert_eq!(most("oom_kills"), Some(1e12));
+        let least = |column: &str| USAGE.iter().find(|field| field.column == column).map(Field::least);
+        assert_eq!((least("cpu_limit_cores"), least("cpu_cores")), (Some(0.001), Some(0.0)));
+        assert_eq!((most("exit_code"), most("value")), (Some(f64::INFINITY), Some(f64::INFINITY)));
     }
 
     #[test]

@@ -23,7 +23,8 @@ fn arrow_type(kind: Kind) -> DataType {
     }
 }
 
-/// The columns of `staging.events`: first what every event has, then every payload field of the contract.
+/// The columns of `staging.events`: first what every event has, then every payload field of the contract, then which of
+/// these cannot be.
 pub(crate) fn events_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let outer = EVENT_OUTER.iter().map(|name| match *name {
@@ -33,7 +34,8 @@ pub(crate) fn events_schema() -> SchemaRef {
             _ => Field::new(*name, DataType::Utf8, true),
         });
         let typed = fields::columns().into_iter().map(|(name, kind)| Field::new(name, arrow_type(kind), true));
-        Arc::new(Schema::new(outer.chain(typed).collect::<Vec<_>>()))
+        let marked = [Field::new(fields::IMPOSSIBLE, DataType::Utf8, true)];
+        Arc::new(Schema::new(outer.chain(typed).chain(marked).collect::<Vec<_>>()))
     });
     SCHEMA.clone()
 }

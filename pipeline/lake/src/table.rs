@@ -10,12 +10,13 @@ use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructF
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -286,6 +287,9 @@ pub(crate) async fn commit(
             actions.push(Action::Metadata(metadata));
         }
     }
+    if matches!(mode, Mode::Append) {
+        actions.extend(widened(snapshot, schema).map_err(failed("write"))?.map(Action::Metadata));
+    }
     actions.extend(adds);
     let write = |mode| {
         let partition_by = Some(partition_by).filter(|p| !p.is_empty());
@@ -325,6 +329,32 @@ pub(crate) async fn commit(
         Err(error) if lost(&error) => Ok(Outcome::Lost),
         Err(error) => Err(failed("commit to")(error)),
     }
+}
+
+/// The table with the columns that it lacks, because an older version of this program made it; rows of before have none.
+fn widened(snapshot: &DeltaTableState, schema: &SchemaRef) -> Result<Option<Metadata>, DeltaTableError> {
+    let (is, wanted) = (snapshot.schema(), struct_type(schema)?);
+    if wanted.fields().all(|field| is.field(field.name()).is_some()) {
+        return Ok(None);
+    }
+    let more = wanted.fields().filter(|field| is.field(field.name()).is_none());
+    let columns = StructType::try_new(is.fields().chain(more).cloned())?;
+    reshaped(snapshot.metadata(), &columns, snapshot.metadata().partition_columns()).map(Some)
+}
+
+/// Gives a table the columns that it lacks, in a commit of their own. Where another writer was first, it is left to them.
+pub(crate) async fn widen(store: &Store, name: &TableName, schema: &SchemaRef) -> Result<(), LakeError> {
+    let Some(table) = open(store, name).await? else { return Ok(()) };
+    let failed = |doing| LakeError::table(doing, name.to_string());
+    let snapshot = table.snapshot().map_err(failed("read"))?;
+    if widened(snapshot, schema).map_err(failed("widen"))?.is_none() {
+        return Ok(());
+    }
+    let partition = snapshot.metadata().partition_columns().first().cloned();
+    let mut origin = origin(&table).await.filter(Value::is_object).unwrap_or_else(|| json!({}));
+    origin[DATA_VERSION] = data_version(&table).await.into();
+    let change = Change { schema, partition: partition.as_deref(), adds: Vec::new(), mode: Mode::Append, origin };
+    commit(store, name, Some(&table), change).await.map(|_| ())
 }
 
 /// The same table with other columns and partitions.

@@ -39,6 +39,14 @@ pub fn float(value: &Value) -> Option<f64> {
     }
 }
 
+/// Whether a value is a number of 2^53 or more, be it beyond all floats: such a one is whole, and no amount of anything.
+pub fn is_huge(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => digits(map).and_then(|text| text.parse::<f64>().ok()).is_some_and(|f| f >= EXACT),
+        other => other.as_f64().is_some_and(|f| f >= EXACT),
+    }
+}
+
 /// Whether the nearest 64-bit float, written as short as it can be, has the same digits.
 fn is_exact(text: &str, number: &Number) -> bool {
     decimal(text).is_some() && decimal(text) == decimal(&number.to_string())

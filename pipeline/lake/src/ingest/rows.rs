@@ -154,6 +154,23 @@ pub(super) struct Place {
     pub(super) kind: Kind,
     pub(super) required: bool,
     pub(super) column: usize,
+    /// The amounts that the column takes, beside 0.
+    pub(super) amounts: (f64, f64),
+}
+
+impl Place {
+    /// Whether the column takes such an amount.
+    #[inline]
+    pub(super) fn holds(&self, amount: f64) -> bool {
+        (amount >= self.amounts.0 && amount <= self.amounts.1) || amount == 0.0
+    }
+}
+
+/// The column of what cannot be.
+pub(super) fn impossible_column() -> usize {
+    static COLUMN: LazyLock<usize> =
+        LazyLock::new(|| events_schema().index_of(fields::IMPOSSIBLE).expect("every event may be marked"));
+    *COLUMN
 }
 
 /// Where the fields of each event type go.
@@ -161,8 +178,13 @@ pub(super) fn places(event_type: &str) -> &'static [Place] {
     static PLACES: LazyLock<HashMap<&'static str, Vec<Place>, RandomState>> = LazyLock::new(|| {
         let schema = events_schema();
         let column = |name: &str| schema.index_of(name).expect("every field has its column");
-        let place =
-            |f: &fields::Field| Place { name: f.name, kind: f.kind, required: f.required, column: column(f.column) };
+        let place = |f: &fields::Field| Place {
+            name: f.name,
+            kind: f.kind,
+            required: f.required,
+            column: column(f.column),
+            amounts: (f.least(), f.most()),
+        };
         let of = |event_type| fields::of(event_type).iter().copied().flatten().map(place).collect();
         fields::TYPES.iter().map(|event_type| (*event_type, of(event_type))).collect()
     });

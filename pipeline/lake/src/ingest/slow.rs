@@ -1,6 +1,6 @@
 //! The slow, obvious way from an event to a row: every format and every unusual line goes here.
 
-use super::rows::{CONTEXT, Cells, PAYLOAD, REPO, Rows, TYPE, places};
+use super::rows::{CONTEXT, Cells, PAYLOAD, REPO, Rows, TYPE, impossible_column, places};
 use crate::columns::events_schema;
 use domain::event::whole;
 use domain::fields::Kind;
@@ -24,6 +24,7 @@ pub(super) fn push(rows: &mut Rows, event: &Event, normal: &NormalForm) {
         cells.text(CONTEXT, &normal.context);
     }
     cells.text(PAYLOAD, &normal.payload);
+    let mut impossible: Vec<&str> = Vec::new();
     for place in places(&event.kind) {
         let Some(value) = event.payload.get(place.name) else { continue };
         match (place.kind, value) {
@@ -33,8 +34,16 @@ pub(super) fn push(rows: &mut Rows, event: &Event, normal: &NormalForm) {
                 canonical(value, &mut text);
                 cells.text(place.column, &text);
             }
-            (Kind::Int | Kind::Count, value) => whole(value).into_iter().for_each(|n| cells.int(place.column, n)),
-            (Kind::Float | Kind::Amount, value) => {
+            (Kind::Count, value) => match whole(value).filter(|n| place.holds(*n as f64)) {
+                Some(n) => cells.int(place.column, n),
+                None => impossible.push(place.name),
+            },
+            (Kind::Amount, value) => match number::float(value).filter(|f| place.holds(*f)) {
+                Some(f) => cells.float(place.column, f),
+                None => impossible.push(place.name),
+            },
+            (Kind::Int, value) => whole(value).into_iter().for_each(|n| cells.int(place.column, n)),
+            (Kind::Float, value) => {
                 number::float(value).into_iter().for_each(|f| cells.float(place.column, f));
             }
             (Kind::Bool, value) => value.as_bool().into_iter().for_each(|b| cells.bool(place.column, b)),
@@ -43,6 +52,10 @@ pub(super) fn push(rows: &mut Rows, event: &Event, normal: &NormalForm) {
                 at.into_iter().for_each(|at| cells.int(place.column, at.0));
             }
         }
+    }
+    if !impossible.is_empty() {
+        impossible.sort_unstable();
+        cells.text(impossible_column(), &impossible.join(","));
     }
     if event.kind == "edit" {
         let given = |column: usize| {

@@ -9,6 +9,7 @@ mod follows;
 mod pull_requests;
 mod write;
 
+use crate::columns::events_schema;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -133,6 +134,9 @@ impl Lake {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Vec<Built>, LakeError> {
         let _writing = if explain { None } else { Some(Writing::begin(&self.store, "materialize").await?) };
+        if !explain {
+            table::widen(&self.store, &days::name(EVENTS), &events_schema()).await?;
+        }
         let mut session = self.session(now).await?;
         let files = selected(model::materialized(&session.context)?, select, &session)?;
         let mut built: Vec<Built> = Vec::new();

@@ -193,7 +193,7 @@ impl Row {
             }
             (Type::Int | Type::Count | Type::Id, Kind::Number) => {
                 let whole = number::whole(raw)?;
-                if place.kind == Type::Count && whole < 0 {
+                if place.kind == Type::Count && !place.holds(whole as f64) {
                     return None;
                 }
                 number::push_canonical(raw, &mut self.normal);
@@ -204,7 +204,7 @@ impl Row {
             }
             (Type::Float | Type::Amount, Kind::Number) => {
                 let float = raw.parse().ok().filter(|f: &f64| f.is_finite())?;
-                if place.kind == Type::Amount && float < 0.0 {
+                if place.kind == Type::Amount && !place.holds(float) {
                     return None;
                 }
                 number::push_canonical(raw, &mut self.normal);
