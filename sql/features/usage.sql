@@ -9,7 +9,8 @@ select
     cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes) as double) as memory_bytes, -- Larger of working set and peak, bytes.
     cast(memory_limit_bytes as double) as memory_limit_bytes, -- Memory limit, bytes.
     coalesce(oom_kills, 0) as oom_kills, -- Processes killed for memory in the interval, 0 where not told. [>= 0]
-    throttled_ratio
+    throttled_ratio,
+    psi_memory_some
 from marts.usage
 where ts <= (select now from session.clock)
 order by resource, ts

@@ -15,6 +15,7 @@ mod explain;
 mod faults;
 mod files;
 mod guide;
+mod harmless;
 mod hostile;
 mod impossible;
 mod incremental;

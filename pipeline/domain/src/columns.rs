@@ -167,6 +167,8 @@ pub mod usage {
     pub const OOM_KILLS: &str = "oom_kills";
     /// Share of the interval's CFS periods that were throttled, may be null.
     pub const THROTTLED_RATIO: &str = "throttled_ratio";
+    /// Share of the interval in which some task waited for memory (PSI), may be null.
+    pub const PSI_MEMORY_SOME: &str = "psi_memory_some";
 }
 
 /// `features.resource_hours`: one row per resource and hour with data, ordered by `resource`, `hour`.

@@ -8,7 +8,7 @@ pub use crate::usage::Usage;
 
 use crate::LearnError;
 use crate::sizing::{Policy, Sizer};
-use crate::usage::{Day, Series};
+use crate::usage::{Day, Series, Slice};
 use domain::Timestamp;
 use domain::plan::{Replay, State};
 use rayon::prelude::*;
@@ -35,6 +35,8 @@ pub struct Span {
 pub struct Backtest {
     /// By the policy's name.
     pub policies: BTreeMap<String, Replay>,
+    /// By resource, then by the policy's name.
+    pub by_resource: BTreeMap<String, BTreeMap<String, Replay>>,
     /// Resources with a scored day.
     pub resources: usize,
     /// Scored days over all resources.
@@ -48,31 +50,40 @@ pub struct Backtest {
 /// # Errors
 /// The file cannot be read or lacks a column, or no day is left to score.
 pub fn replay(usage: &Path, policies: &[Policy], span: Span) -> Result<Backtest, LearnError> {
-    Usage::load(usage, span.now)?.backtest(policies, span.since)
+    Usage::load(usage, span.now)?.backtest(policies, span.since, &|_| true)
 }
 
 impl Usage {
-    /// Replays policies over what was loaded, scoring the days from `since` on.
+    /// Replays policies over what was loaded of the resources asked for, scoring the days from `since` on.
     ///
     /// # Errors
     /// No day is left to score.
-    pub fn backtest(&self, policies: &[Policy], since: Option<Timestamp>) -> Result<Backtest, LearnError> {
+    pub fn backtest(
+        &self,
+        policies: &[Policy],
+        since: Option<Timestamp>,
+        wanted: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<Backtest, LearnError> {
         let since = since.map_or(i64::MIN, |t| i64::from(t.day()));
-        let histories: Vec<&Vec<Day>> = self.resources.values().collect();
+        let histories: Vec<(&String, &Vec<Day>)> = self.resources.iter().filter(|(name, _)| wanted(name)).collect();
         let scored: Vec<(Vec<Tally>, usize)> =
-            histories.par_iter().map(|days| replay_resource(days, policies, since)).collect();
+            histories.par_iter().map(|(_, days)| replay_resource(days, policies, since)).collect();
+        let named = |tallies: &[Tally]| -> BTreeMap<String, Replay> {
+            policies.iter().zip(tallies).map(|(policy, tally)| (policy.name().to_owned(), tally.replay())).collect()
+        };
         let mut totals = vec![Tally::default(); policies.len()];
-        let (mut resources, mut resource_days) = (0, 0);
-        for (tallies, days) in &scored {
-            resources += usize::from(*days > 0);
-            resource_days += days;
+        let mut backtest = Backtest { newest: self.newest().unwrap_or_default(), ..Backtest::default() };
+        for ((resource, _), (tallies, days)) in histories.iter().zip(&scored).filter(|(_, (_, days))| *days > 0) {
+            backtest.resources += 1;
+            backtest.resource_days += days;
+            backtest.by_resource.insert((*resource).clone(), named(tallies));
             totals.iter_mut().zip(tallies).for_each(|(total, tally)| total.add(tally));
         }
-        if resource_days == 0 {
+        if backtest.resource_days == 0 {
             return Err(LearnError::TooLittleData("no resource has two days of usage to replay".into()));
         }
-        let named = policies.iter().zip(&totals).map(|(policy, total)| (policy.name().to_owned(), total.replay()));
-        Ok(Backtest { policies: named.collect(), resources, resource_days, newest: self.newest().unwrap_or_default() })
+        backtest.policies = named(&totals);
+        Ok(backtest)
     }
 
     /// What fixed limits would have meant for a resource over its last 30 days; none where nothing was recorded.
@@ -81,10 +92,64 @@ impl Usage {
         let days = self.resources.get(resource)?;
         let newest = days.last()?.day;
         let mut tally = Tally::default();
+        let mut late = limits.cpu_cores.filter(|cores| *cores > 0.0).map(Late::under);
         for day in days.iter().filter(|d| d.day > newest - LIMITS_WINDOW_DAYS) {
             tally.day(day, limits);
+            if let Some(late) = &mut late {
+                late.day(&day.timeline);
+            }
         }
-        Some(tally.replay())
+        let replay = tally.replay();
+        Some(Replay {
+            late_core_seconds: late.map(|late| late.core_seconds),
+            late_worst_day: late.map(|late| late.worst_day),
+            catch_up_s: late.map(|late| late.longest_s),
+            ..replay
+        })
+    }
+}
+
+/// The CPU work that a limit puts off, in order of time. A share of samples says nothing of it: twenty minutes a night may be
+/// all the work there is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    cores: f64,
+    /// Work above the limit.
+    core_seconds: f64,
+    /// Its largest share of the work of a day.
+    worst_day: f64,
+    /// What is still to be caught up with, and for how long there has been something.
+    backlog: f64,
+    behind_s: f64,
+    longest_s: f64,
+}
+
+impl Late {
+    fn under(cores: f64) -> Self {
+        Self { cores, ..Self::default() }
+    }
+
+    fn day(&mut self, timeline: &[Slice]) {
+        let (mut work, mut late) = (0.0, 0.0);
+        for slice in timeline {
+            let above = (slice.cores - self.cores) * slice.interval_s;
+            work += slice.cores * slice.interval_s;
+            late += above.max(0.0);
+            if above > 0.0 || self.backlog > 0.0 {
+                // The last sample of a backlog counts until it is worked off.
+                let part = if above < 0.0 { (self.backlog / -above).min(1.0) } else { 1.0 };
+                self.behind_s += slice.interval_s * part;
+                self.longest_s = self.longest_s.max(self.behind_s);
+            }
+            self.backlog = (self.backlog + above).max(0.0);
+            if self.backlog == 0.0 {
+                self.behind_s = 0.0;
+            }
+        }
+        self.core_seconds += late;
+        if work > 0.0 {
+            self.worst_day = self.worst_day.max(late / work);
+        }
     }
 }
 
@@ -196,6 +261,7 @@ impl Tally {
             memory_slack: share(self.memory.slack, self.memory.limit),
             oom_rate: share(self.memory.above as f64, self.memory.samples as f64),
             oom_days_per_1000: 1000.0 * share(self.violated_days as f64, self.memory_days as f64),
+            ..Replay::default()
         }
     }
 }
@@ -245,7 +311,7 @@ mod tests {
         let mut rows: Vec<Row> = (0..10).map(|i| Row::new("a/b", i * MINUTE, 1.0, 1e9)).collect();
         rows.push(Row::new("a/b", DAY, 0.5, 1e9));
         rows.push(Row::new("a/b", DAY + MINUTE, 2.0, 2e9));
-        let back = load(&rows).backtest(&[Policy::Krr, Policy::Static], None).unwrap();
+        let back = load(&rows).backtest(&[Policy::Krr, Policy::Static], None, &|_| true).unwrap();
         assert_eq!((back.resources, back.resource_days), (1, 1));
         let krr = &back.policies["krr"];
         assert_eq!(krr.samples, 2);
@@ -266,7 +332,7 @@ mod tests {
         }
         for policy in Policy::ALL {
             let limits = |rows: &[Row]| {
-                let back = load(rows).backtest(&[policy], Some(Timestamp(11 * DAY))).unwrap();
+                let back = load(rows).backtest(&[policy], Some(Timestamp(11 * DAY)), &|_| true).unwrap();
                 assert_eq!(back.resource_days, 1);
                 let r = back.policies[policy.name()].clone();
                 (r.cpu_limit_cores, r.memory_limit_bytes)
@@ -291,7 +357,9 @@ mod tests {
     #[test]
     fn ours_kills_no_more_than_krr_and_wastes_less_cpu_than_vpa() {
         for seed in [1, 2, 3] {
-            let back = load(&fleet(20, 25, seed)).backtest(&[Policy::Ours, Policy::Krr, Policy::Vpa], None).unwrap();
+            let back = load(&fleet(20, 25, seed))
+                .backtest(&[Policy::Ours, Policy::Krr, Policy::Vpa], None, &|_| true)
+                .unwrap();
             let [ours, krr, vpa] = ["ours", "krr", "vpa"].map(|p| back.policies[p].clone());
             assert!(ours.oom_rate <= krr.oom_rate && ours.oom_rate <= vpa.oom_rate, "{ours:?} {krr:?} {vpa:?}");
             assert!(ours.oom_days_per_1000 <= krr.oom_days_per_1000);
@@ -310,6 +378,32 @@ mod tests {
         assert!(r.cpu_slack > 0.9);
         assert!(usage.replay("nobody", State::default()).is_none());
         assert_eq!(usage.live_limits("e0/s").cpu_cores, Some(4.0));
-        assert!(load(&fleet(1, 1, 1)).backtest(&[Policy::Ours], None).is_err());
+        assert!(load(&fleet(1, 1, 1)).backtest(&[Policy::Ours], None, &|_| true).is_err());
+    }
+
+    #[test]
+    fn work_above_a_limit_is_counted_in_core_seconds_and_until_it_is_caught_up_with() {
+        // A day of five-minute samples at 0.04 cores, but for twenty minutes at 3.7.
+        let cores = |i: i64| if (24..28).contains(&i) { 3.7 } else { 0.04 };
+        let rows: Vec<Row> = (0..288).map(|i| Row::new("a/b", i * 5 * MINUTE, cores(i), 1e8)).collect();
+        let usage = load(&rows);
+        let under = |cores: f64| usage.replay("a/b", State { cpu_cores: Some(cores), memory_bytes: None }).unwrap();
+        let past = under(1.0);
+        assert!((past.late_core_seconds.unwrap() - 2.7 * 1200.0).abs() < 1e-6, "{past:?}");
+        // 3,240 core-seconds at 0.96 spare cores are 3,375 s after the twenty minutes.
+        assert!((past.catch_up_s.unwrap() - (1200.0 + 3375.0)).abs() < 1.0, "{past:?}");
+        assert!(past.late_worst_day.unwrap() > 0.35 && past.throttled_rate < 0.014, "{past:?}");
+        let free = under(4.0);
+        assert_eq!((free.late_core_seconds, free.catch_up_s), (Some(0.0), Some(0.0)));
+        assert_eq!(usage.replay("a/b", State::default()).unwrap().late_core_seconds, None);
+    }
+
+    #[test]
+    fn a_replay_of_some_resources_knows_nothing_of_the_others() {
+        let usage = load(&fleet(3, 10, 1));
+        let all = usage.backtest(&[Policy::Ours], None, &|_| true).unwrap();
+        let some = usage.backtest(&[Policy::Ours], None, &|name| name == "e1/s").unwrap();
+        assert_eq!((all.resources, some.resources), (3, 1));
+        assert_eq!(some.policies, all.by_resource["e1/s"]);
     }
 }

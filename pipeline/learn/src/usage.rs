@@ -3,17 +3,25 @@
 //! Owns the cut into days and the order within them. A sample belongs to the day its interval ends in, as in the
 //! published replay this one is compared with. Decides nothing.
 
+mod covered;
+
+pub(crate) use covered::Covered;
+
 use crate::LearnError;
 use crate::frame::Frame;
 use domain::Timestamp;
 use domain::columns::usage as col;
-use domain::plan::State;
+use domain::plan::{Burst, FINE_INTERVAL_S, State};
 use domain::time::{DAY, MINUTE};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A throttled share of CFS periods from which a sample counts as held back by its limit.
 const HELD_BACK: f64 = 0.25;
+/// Memory at this share of its limit, while processes waited for memory in that share of the time, is what it was given
+/// and not what it wants.
+const SQUEEZED_AT: f64 = 0.95;
+const SQUEEZED_PSI: f64 = 0.05;
 
 /// Samples of one figure on one day, in ascending order.
 #[derive(Clone, Debug, Default)]
@@ -119,26 +127,48 @@ pub(crate) struct Day {
     pub oom_kills: u64,
     /// The most that a killed sample is known to have asked for, bytes: its limit or what was measured.
     pub oom_at: Option<f64>,
+    /// The newest kill, and the newest of which no sample tells the limit.
+    pub killed: Option<Timestamp>,
+    pub killed_unknown: Option<Timestamp>,
     /// Samples held back by throttling, and the highest limit that held them back, cores.
     pub throttled: usize,
     pub throttled_at: Option<f64>,
+    pub throttled_unknown: bool,
+    /// Samples with memory at its limit and processes waiting for it, and the highest such limit, bytes.
+    pub squeezed: usize,
+    pub squeezed_at: Option<f64>,
+    /// The most that a burst within a sample may have taken.
+    pub burst: Option<Burst>,
+    /// The samples with a CPU figure in order of time.
+    pub timeline: Vec<Slice>,
+}
+
+/// A sample of the CPU.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    pub interval_s: f64,
+    pub cores: f64,
 }
 
 /// All samples up to a moment, by resource and day.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
     pub(crate) resources: BTreeMap<String, Vec<Day>>,
+    pub(crate) covered: BTreeMap<String, Covered>,
     newest: Option<Timestamp>,
 }
 
-struct Sample {
-    ts: Timestamp,
-    interval_s: f64,
+pub(crate) struct Sample {
+    pub(crate) ts: Timestamp,
+    pub(crate) interval_s: f64,
     cpu: Option<f64>,
     memory: Option<f64>,
     limits: State,
+    /// The limits of this sample, else the last that were told.
+    in_force: State,
     oom_kills: u64,
     throttled_ratio: f64,
+    psi_memory: f64,
 }
 
 impl Usage {
@@ -157,6 +187,7 @@ impl Usage {
         let memory_limit = frame.numbers(col::MEMORY_LIMIT_BYTES)?;
         let oom = frame.numbers(col::OOM_KILLS)?;
         let throttled = frame.numbers(col::THROTTLED_RATIO)?;
+        let psi_memory = frame.numbers(col::PSI_MEMORY_SOME)?;
 
         let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
         for i in 0..frame.rows() {
@@ -174,13 +205,17 @@ impl Usage {
                 cpu: Some(cpu[i]).filter(|x| *x >= 0.0 && x.is_finite()),
                 memory: Some(memory[i]).filter(|x| *x >= 0.0 && x.is_finite()),
                 limits,
+                in_force: limits,
                 oom_kills: oom[i].max(0.0) as u64,
                 throttled_ratio: throttled[i].max(0.0),
+                psi_memory: psi_memory[i].max(0.0),
             });
         }
         let mut usage = Self::default();
         for (resource, mut samples) in samples {
             samples.sort_by_key(|s| s.ts);
+            remember_limits(&mut samples);
+            usage.covered.insert(resource.to_owned(), Covered::of(&samples));
             usage.newest = usage.newest.max(samples.last().map(|s| s.ts));
             let days = samples.chunk_by(|a, b| a.ts.day() == b.ts.day()).map(day).collect();
             usage.resources.insert(resource.to_owned(), days);
@@ -198,10 +233,49 @@ impl Usage {
         self.newest
     }
 
+    /// The largest limits and use seen of an environment's resources: no machine of it has less.
+    pub fn largest(&self, env: &str) -> State {
+        let days = self.resources.iter().filter(|(name, _)| env_of(name) == env).flat_map(|(_, days)| days);
+        let mut largest = State::default();
+        for day in days {
+            largest.cpu_cores = highest(largest.cpu_cores, highest(day.newest_limits.cpu_cores, day.cpu.max()));
+            let used = day.memory.max().map(|bytes| bytes as u64);
+            largest.memory_bytes = largest.memory_bytes.max(day.newest_limits.memory_bytes).max(used);
+        }
+        largest
+    }
+
     /// The limits last observed on a resource's last day; empty where none were recorded.
     pub fn live_limits(&self, resource: &str) -> State {
         self.resources.get(resource).and_then(|days| days.last()).map_or(State::default(), |d| d.newest_limits)
     }
+}
+
+/// The environment of `env/service`.
+pub(crate) fn env_of(resource: &str) -> &str {
+    resource.split_once('/').map_or(resource, |(env, _)| env)
+}
+
+/// A collector may tell a limit now and then; until it tells another, that one is in force.
+fn remember_limits(samples: &mut [Sample]) {
+    let mut last = State::default();
+    for sample in samples {
+        last.cpu_cores = sample.limits.cpu_cores.or(last.cpu_cores);
+        last.memory_bytes = sample.limits.memory_bytes.or(last.memory_bytes);
+        sample.in_force = last;
+    }
+}
+
+/// The cores that the work of one sample takes within five minutes, never more than the limit in force.
+fn burst(sample: &Sample) -> Option<Burst> {
+    let squeezed = sample.cpu? * (sample.interval_s / FINE_INTERVAL_S).max(1.0);
+    let most = sample.in_force.cpu_cores.unwrap_or(f64::INFINITY).max(sample.cpu?);
+    Some(Burst { cores: squeezed.min(most), interval_s: sample.interval_s })
+}
+
+/// The larger burst; of equal ones that of the longer sample, which knows less.
+pub(crate) fn larger(a: Burst, b: Burst) -> Burst {
+    if (b.cores, b.interval_s) > (a.cores, a.interval_s) { b } else { a }
 }
 
 /// Folds the samples of one day, in order of time.
@@ -210,7 +284,14 @@ fn day(samples: &[Sample]) -> Day {
     let end = (number + 1) * DAY;
     let age = |s: &Sample| (end - s.ts.0) as f64 / DAY as f64;
     let held: Vec<&Sample> = samples.iter().filter(|s| s.throttled_ratio >= HELD_BACK).collect();
-    let killed = samples.iter().filter(|s| s.oom_kills > 0);
+    let killed = || samples.iter().filter(|s| s.oom_kills > 0);
+    let squeezed: Vec<f64> = samples
+        .iter()
+        .filter_map(|s| {
+            let limit = s.in_force.memory_bytes? as f64;
+            (s.psi_memory >= SQUEEZED_PSI && s.memory? >= SQUEEZED_AT * limit).then_some(limit)
+        })
+        .collect();
     Day {
         day: number,
         first: samples[0].ts,
@@ -225,11 +306,18 @@ fn day(samples: &[Sample]) -> Day {
             memory_bytes: samples.iter().rev().find_map(|s| s.limits.memory_bytes),
         },
         oom_kills: samples.iter().map(|s| s.oom_kills).sum(),
-        oom_at: killed
-            .filter_map(|s| highest(s.memory, s.limits.memory_bytes.map(|b| b as f64)))
+        oom_at: killed()
+            .filter_map(|s| highest(s.memory, s.in_force.memory_bytes.map(|b| b as f64)))
             .max_by(f64::total_cmp),
+        killed: killed().map(|s| s.ts).max(),
+        killed_unknown: killed().filter(|s| s.in_force.memory_bytes.is_none()).map(|s| s.ts).max(),
         throttled: held.len(),
-        throttled_at: held.iter().filter_map(|s| highest(s.limits.cpu_cores, s.cpu)).max_by(f64::total_cmp),
+        throttled_at: held.iter().filter_map(|s| highest(s.in_force.cpu_cores, s.cpu)).max_by(f64::total_cmp),
+        throttled_unknown: held.iter().any(|s| s.in_force.cpu_cores.is_none()),
+        squeezed: squeezed.len(),
+        squeezed_at: squeezed.into_iter().max_by(f64::total_cmp),
+        burst: samples.iter().filter_map(burst).reduce(larger),
+        timeline: samples.iter().filter_map(|s| Some(Slice { interval_s: s.interval_s, cores: s.cpu? })).collect(),
     }
 }
 
@@ -254,6 +342,8 @@ pub(crate) mod tests {
         pub limits: State,
         pub oom_kills: u64,
         pub throttled_ratio: f64,
+        pub psi_memory: f64,
+        pub interval_s: f64,
     }
 
     impl Row {
@@ -266,6 +356,8 @@ pub(crate) mod tests {
                 limits: State { cpu_cores: Some(4.0), memory_bytes: Some(8 << 30) },
                 oom_kills: 0,
                 throttled_ratio: 0.0,
+                psi_memory: 0.0,
+                interval_s: 300.0,
             }
         }
     }
@@ -276,7 +368,7 @@ pub(crate) mod tests {
         let columns: Vec<Column> = vec![
             Column::new(col::RESOURCE.into(), rows.iter().map(|r| r.resource.clone()).collect::<Vec<_>>()),
             crate::parquet::time_column(col::TS, rows.iter().map(|r| r.ts.0).collect()),
-            Column::new(col::INTERVAL_S.into(), vec![300.0; rows.len()]),
+            Column::new(col::INTERVAL_S.into(), rows.iter().map(|r| r.interval_s).collect::<Vec<_>>()),
             Column::new(col::CPU_CORES.into(), rows.iter().map(|r| r.cpu).collect::<Vec<_>>()),
             Column::new(col::CPU_LIMIT_CORES.into(), rows.iter().map(|r| r.limits.cpu_cores).collect::<Vec<_>>()),
             Column::new(col::MEMORY_BYTES.into(), rows.iter().map(|r| r.memory).collect::<Vec<_>>()),
@@ -286,6 +378,7 @@ pub(crate) mod tests {
             ),
             Column::new(col::OOM_KILLS.into(), rows.iter().map(|r| r.oom_kills as i64).collect::<Vec<_>>()),
             Column::new(col::THROTTLED_RATIO.into(), rows.iter().map(|r| Some(r.throttled_ratio)).collect::<Vec<_>>()),
+            Column::new(col::PSI_MEMORY_SOME.into(), rows.iter().map(|r| Some(r.psi_memory)).collect::<Vec<_>>()),
         ];
         crate::parquet::write(path, columns).unwrap();
     }

@@ -1,7 +1,6 @@
 use super::*;
 use crate::target::Live;
-use domain::overrides::Overrides;
-use domain::plan::{Candidate, ModelRef, PlanInputs, Rates, Recommendation, TargetRef, plan};
+use domain::plan::{Candidate, Coverage, ModelRef, PlanInputs, Recommendation, TargetRef, plan};
 use domain::units::{GIB, MIB};
 use proptest::prelude::*;
 use std::fs;
@@ -128,28 +127,21 @@ fn a_plan_made_of_the_live_target_is_carried_out() {
             upper: wanted,
             samples: 5000,
             days: 14.0,
-            newest: Timestamp(0),
+            coverage: Coverage { hours: 336.0, week_hours: 168 },
             peak: wanted,
-            oom_kills: 0,
             basis: "test".into(),
+            ..Recommendation::default()
         }),
-        expected: None,
-        contention: None,
-        replay_before: None,
-        refused: None,
+        ..Candidate::default()
     });
     let inputs = PlanInputs {
         candidates: candidates.collect(),
-        overrides: Overrides::default(),
-        backtest: BTreeMap::new(),
         policy: "ours".into(),
-        data_watermark: Timestamp(0),
         model: ModelRef { name: "shadow".into(), version: "1".into() },
         target: place.target.reference(),
         prior_state_digest: live.digest.clone(),
-        rates: Rates::default(),
         valid_for: 1,
-        salt: String::new(),
+        ..PlanInputs::default()
     };
     let plan = plan(&inputs, &|_, _| None, Timestamp(1));
     let all: Vec<String> = plan.items.iter().map(|item| item.id.clone()).collect();

@@ -3,6 +3,7 @@
 use crate::StackError;
 use crate::compose::ComposeFile;
 use domain::ledger::sha256_hex;
+use domain::own_memory::Setup;
 use domain::plan::{Action, Plan, State, TargetRef};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,13 @@ impl Target {
     pub fn read(&self) -> Result<Live, StackError> {
         match self {
             Self::Compose(file) => file.read(),
+        }
+    }
+
+    /// How each resource is started, as far as the target tells it.
+    pub fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
+        match self {
+            Self::Compose(file) => file.setups(),
         }
     }
 

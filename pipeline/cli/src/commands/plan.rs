@@ -1,5 +1,7 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
+mod past;
+
 use crate::artifacts::{champion, enter, sound_ledger};
 use crate::commands::backtest::{parse_policy, show as show_backtest};
 use crate::commands::train::scratch;
@@ -7,11 +9,14 @@ use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::overrides::Overrides;
-use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, State, TargetRef, plan};
-use domain::time::parse_span;
+use domain::plan::{
+    Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, TargetRef, plan,
+};
+use domain::time::{SECOND, format_span, parse_span};
 use domain::units::format_bytes;
 use lake::Session;
 use learn::LearnError;
+use learn::backtest::Backtest;
 use learn::contention;
 use learn::sizing::Policy;
 use learn::usage::Usage;
@@ -33,6 +38,12 @@ pub struct PlanArgs {
     /// Pins, floors, ceilings and freezes, in TOML
     #[arg(long = "override", value_name = "FILE")]
     override_: Option<PathBuf>,
+    /// The machines that the resources run on, in TOML: no limit is raised above what its machine has
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
+    /// The share of a day's CPU work that may come late, such as 1%. Without it no CPU limit goes below a peak that was seen
+    #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
+    risk: f64,
     /// The policy that sizes
     #[arg(long, default_value = "ours", value_parser = parse_policy)]
     policy: Policy,
@@ -51,10 +62,20 @@ fn parse_valid(text: &str) -> Result<i64, String> {
     parse_span(text).filter(|span| *span > 0).ok_or_else(|| "write it as 7d".to_owned())
 }
 
+/// `2%` or `0.02`.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse(),
+    };
+    share.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
+}
+
 /// Makes, writes and shows a plan.
 pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let since = context.since(Some(&args.since))?;
     let overrides = read_overrides(args.override_.as_deref())?;
+    let nodes = past::read_nodes(args.nodes.as_deref())?;
     let target = args.target.as_deref().map(Target::parse).transpose()?;
     let (lake, privacy) = context.lake_with_key().await?;
     let before = sound_ledger(&lake).await?;
@@ -68,19 +89,6 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     let usage = Usage::load(&path, context.now)?;
-    task.at("backtest");
-    let mut policies = vec![args.policy];
-    policies.extend([Policy::Ours, Policy::Vpa, Policy::Krr, Policy::Static].iter().filter(|p| **p != args.policy));
-    let backtest = match usage.backtest(&policies, since) {
-        Ok(backtest) => backtest.policies,
-        Err(LearnError::TooLittleData(_)) => BTreeMap::new(), // the plan's checks say so
-        Err(error) => return Err(error.into()),
-    };
-    task.at("recommendations");
-    let recommendations = usage.recommend(args.policy);
-    let expected = expected(&session).await?;
-    let contention = contention_now(context, &lake, &session, folder.path()).await?;
-    let watermark = usage.newest().unwrap_or(context.now);
     let (target_ref, live, prior) = live(target.as_ref(), &usage)?;
     let names: BTreeSet<String> = live
         .keys()
@@ -90,22 +98,46 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     if names.is_empty() {
         return Err(Failure::new(Exit::Inconclusive, "the target has no services to plan for"));
     }
+    task.at("backtest");
+    let mut policies = vec![args.policy];
+    policies.extend([Policy::Ours, Policy::Vpa, Policy::Krr, Policy::Static].iter().filter(|p| **p != args.policy));
+    // Of the target's own resources: what another project does is no reason to hold this one back.
+    let backtest = match usage.backtest(&policies, since, &|name| names.contains(name)) {
+        Ok(backtest) => backtest,
+        Err(LearnError::TooLittleData(_)) => Backtest::default(), // the plan's checks say so
+        Err(error) => return Err(error.into()),
+    };
+    task.at("recommendations");
+    let recommendations = usage.recommend(args.policy);
+    let mut recommendations: BTreeMap<_, _> = recommendations.into_iter().map(|r| (r.resource.clone(), r)).collect();
+    let expected = expected(&session).await?;
+    let contention = contention_now(context, &lake, &session, folder.path()).await?;
+    let watermark = usage.newest().unwrap_or(context.now);
+    let resized = past::resized(&session).await?;
+    let mut own = past::own(target.as_ref())?;
+    let machines = past::machines(&names, &nodes, &usage);
     let candidates = names.iter().map(|name| {
         let limits = live.get(name).copied().unwrap_or_default();
         Candidate {
             resource: name.clone(),
             live: limits,
-            recommendation: recommendations.iter().find(|r| r.resource == *name).cloned(),
+            recommendation: recommendations.remove(name),
             expected: expected.get(name).cloned(),
             contention: contention.get(name).copied(),
             replay_before: usage.replay(name, limits),
-            refused: None,
+            backtest: backtest.by_resource.get(name).cloned().unwrap_or_default(),
+            own: own.remove(name).unwrap_or_default(),
+            machine: machines.get(name).copied().unwrap_or_default(),
+            resized: resized.get(name).copied(),
+            refused: Refused::default(),
         }
     });
     let mut inputs = PlanInputs {
         candidates: candidates.collect(),
         overrides,
-        backtest,
+        backtest: backtest.policies,
+        unclaimed: past::unclaimed(&names, &usage),
+        risk: args.risk,
         policy: args.policy.name().to_owned(),
         data_watermark: watermark,
         model: ModelRef {
@@ -124,13 +156,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
     let mut made = plan(&inputs, &replay, context.now);
     if let Some(target) = &target {
-        // A plan promises nothing that its target would refuse.
-        for (item_id, error) in target.refusals(&Change::of(&made, &ids(&made)))? {
-            let resource = made.items.iter().find(|item| item.id == item_id).map(|item| item.resource.clone());
-            if let Some(candidate) = inputs.candidates.iter_mut().find(|c| Some(&c.resource) == resource.as_ref()) {
-                candidate.refused = Some(innermost(&error));
-            }
-        }
+        refuse(target, &made, &mut inputs)?;
         made = plan(&inputs, &replay, context.now);
     }
     let plan = made;
@@ -146,6 +172,26 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit, json })
+}
+
+/// A plan promises nothing that its target would refuse. Each figure is tried alone: one does not stand for the other.
+fn refuse(target: &Target, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), Failure> {
+    let all = Change::of(plan, &ids(plan));
+    let cpu = |state: State| State { memory_bytes: None, ..state };
+    let memory = |state: State| State { cpu_cores: None, ..state };
+    let mut try_figure = |of: &dyn Fn(State) -> State, put: &dyn Fn(&mut Refused, String)| -> Result<(), Failure> {
+        let changed = all.iter().filter(|change| of(change.after) != of(change.before));
+        let changes: Vec<Change> = changed.map(|c| Change { after: of(c.after), ..c.clone() }).collect();
+        for (item_id, error) in target.refusals(&changes)? {
+            let resource = changes.iter().find(|change| change.item_id == item_id).map(|change| &change.resource);
+            if let Some(candidate) = inputs.candidates.iter_mut().find(|c| Some(&c.resource) == resource) {
+                put(&mut candidate.refused, innermost(&error));
+            }
+        }
+        Ok(())
+    };
+    try_figure(&cpu, &|refused, why| refused.cpu = Some(why))?;
+    try_figure(&memory, &|refused, why| refused.memory = Some(why))
 }
 
 /// A plan replaces an earlier plan and nothing else.
@@ -261,11 +307,19 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     for item in plan.changes() {
         show_item(context, item);
     }
+    for item in plan.for_people() {
+        context.say(format!("  ! {}  [{}]", item.resource, item.id));
+        context.say(format!("      why     {}", wrap(&item.reason, 14)));
+        context.say(format!("      do      {}", wrap(&item.guidance, 14)));
+        show_age(context, item);
+        context.say("");
+    }
     let kept: Vec<&Item> = plan.items.iter().filter(|item| item.action == Action::None).collect();
     if !kept.is_empty() {
         context.say("unchanged:");
         for item in kept.iter().take(20) {
-            context.say(format!("    {:<24} {}", item.resource, wrap(&item.reason, 29)));
+            let age = age(item).map_or(String::new(), |age| format!(" [newest sample {age}]"));
+            context.say(format!("    {:<24} {}", item.resource, wrap(&format!("{}{age}", item.reason), 29)));
         }
         if kept.len() > 20 {
             context.say(format!("    … and {} more", kept.len() - 20));
@@ -315,12 +369,32 @@ fn show_item(context: &Context, item: &Item) {
         percent(past.throttled_rate),
         percent(past.oom_rate)
     ));
+    if let Some(late) = past.late_core_seconds.filter(|late| *late > 0.0) {
+        let caught = format_span((past.catch_up_s.unwrap_or_default() * SECOND as f64) as i64);
+        context.say(format!("      late    {late:.0} core-seconds of work, caught up with in {caught} at most"));
+    }
     context.say(format!("      slack   CPU {}, memory {}", percent(past.slack), percent(past.memory_slack)));
     if let Some(confidence) = item.confidence {
         context.say(format!("      sure    {:.0} %, measured by cross-validation", confidence * 100.0));
     }
+    show_age(context, item);
     if let Some(applied) = item.override_.as_ref().filter(|o| o.rule != "none") {
         context.say(format!("      rule    {} from {}", applied.rule, applied.pattern));
     }
+    // What `apply` says itself is not repeated here.
+    if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+        context.say(format!("      watch   {}", wrap(advice, 14)));
+    }
     context.say("");
+}
+
+fn show_age(context: &Context, item: &Item) {
+    if let Some(age) = age(item) {
+        context.say(format!("      data    newest sample {age}"));
+    }
+}
+
+/// The newest sample of an item's resource, with its age.
+fn age(item: &Item) -> Option<String> {
+    item.evidence.iter().find(|evidence| evidence.what == "newest sample").map(|evidence| evidence.value.clone())
 }

@@ -1,22 +1,28 @@
 //! From what is known about each resource to the items of a plan.
 
 use super::checks::checks;
-use super::words::{evidence, guidance, reason};
+use super::hold::{Case, Figure, Held, Hold};
+use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
     Action, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Plan, Projected, Recommendation, Replay, TargetRef,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
-use crate::overrides::Overrides;
+use crate::nodes::Machine;
+use crate::overrides::{Applied, Overrides};
+use crate::own_memory::OwnMemory;
 use crate::state::State;
+use crate::time::DAY;
 use crate::units::{self, MIB};
 use std::collections::BTreeMap;
 
 /// Changes below this share are not worth a restart: `pod-update-threshold` of the Kubernetes VPA.
 const WORTHWHILE: f64 = 0.1;
 
-/// Share of samples above the CPU limit that a cut may lead to on the replayed month.
-const THROTTLED: f64 = 0.02;
+/// A resource whose newest sample lies so long before the newest of all is no longer there, or no longer recorded.
+const SILENT: i64 = 7 * DAY;
+/// And where nothing at all was recorded for so long, nothing is known of today.
+const OLD: i64 = 30 * DAY;
 
 /// The smallest limits ever proposed: below them a shell does not start reliably. KRR uses 10m / 100 MiB.
 const FLOOR: State = State { cpu_cores: Some(0.05), memory_bytes: Some(64 * MIB) };
@@ -47,8 +53,17 @@ impl Rates {
     }
 }
 
+/// What the target would refuse to change, and why; one figure does not stand for the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// The CPU limit.
+    pub cpu: Option<String>,
+    /// The memory limit.
+    pub memory: Option<String>,
+}
+
 /// All that is known about one resource when a plan is made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Candidate {
     /// `env/service`.
     pub resource: String,
@@ -62,19 +77,31 @@ pub struct Candidate {
     pub contention: Option<f64>,
     /// The present limits on past days.
     pub replay_before: Option<Replay>,
-    /// Why the target would refuse to change it; none where it would not.
-    pub refused: Option<String>,
+    /// Policies on its own past days.
+    pub backtest: BTreeMap<String, Replay>,
+    /// What the service is itself configured to take.
+    pub own: Vec<OwnMemory>,
+    /// The room there is.
+    pub machine: Machine,
+    /// When its limits were last adjusted by a plan, and what they were before.
+    pub resized: Option<(Timestamp, State)>,
+    /// What the target would refuse.
+    pub refused: Refused,
 }
 
 /// What a plan is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PlanInputs {
     /// One per resource.
     pub candidates: Vec<Candidate>,
     /// A person's rules.
     pub overrides: Overrides,
-    /// Policies on the same rows.
+    /// Policies on the rows of the candidates.
     pub backtest: BTreeMap<String, Replay>,
+    /// Resources of the same environments whose usage is recorded, and which the target does not have.
+    pub unclaimed: Vec<String>,
+    /// The share of a day's CPU work that may come late, 0 to 1; 0: no CPU limit goes below a peak that was seen.
+    pub risk: f64,
     /// The policy that made the recommendations.
     pub policy: String,
     /// The newest event.
@@ -96,17 +123,18 @@ pub struct PlanInputs {
 /// Replays fixed limits over a resource's past: resource, limits → what would have happened.
 pub type ReplayLimits<'a> = &'a dyn Fn(&str, State) -> Option<Replay>;
 
-/// Makes the plan: one item per candidate, changes first, then by resource.
+/// Makes the plan: an item per candidate, and one more where its memory leaks while its CPU changes. What is to be done
+/// comes first, then by resource.
 pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Plan {
     let seed = format!("{now}{}{}{:?}", inputs.salt, inputs.prior_state_digest, inputs.candidates);
     let short = &sha256_hex(seed.as_bytes())[..8];
-    let mut items: Vec<Item> = inputs.candidates.iter().map(|c| item(c, inputs, replay, now)).collect();
+    let mut items: Vec<Item> = inputs.candidates.iter().flat_map(|c| items_of(c, inputs, replay, now)).collect();
     items.sort_by(|a, b| (a.action == Action::None, &a.resource).cmp(&(b.action == Action::None, &b.resource)));
     for (i, item) in items.iter_mut().enumerate() {
         item.id = format!("{short}-{}", i + 1);
     }
     let checks = checks(inputs, &items, now);
-    let changes = items.iter().any(|item| item.action != Action::None);
+    let changes = items.iter().any(|item| item.action == Action::Resize);
     let applyable =
         changes && inputs.target.kind != "observed" && checks.iter().all(|check| check.passed || !check.blocking);
     let mut plan = Plan {
@@ -128,50 +156,149 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
     plan
 }
 
-fn item(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Item {
+/// Whether there is enough to say anything about a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    Enough,
+    Nothing,
+    TooLittle,
+    /// Nothing was recorded of it lately.
+    Silent,
+}
+
+impl Evidence {
+    pub(super) fn of(seen: Option<&Recommendation>, watermark: Timestamp, now: Timestamp) -> Self {
+        match seen {
+            None => Self::Nothing,
+            Some(seen) if watermark.0 - seen.newest.0 > SILENT || now.0 - seen.newest.0 > OLD => Self::Silent,
+            Some(seen) if !seen.coverage.is_enough(seen.samples) => Self::TooLittle,
+            Some(_) => Self::Enough,
+        }
+    }
+}
+
+fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Vec<Item> {
     let before = candidate.live;
     let bounds = candidate.recommendation.as_ref();
-    let enough = bounds.is_some_and(|r| r.samples >= 100 && r.days >= 1.0);
-    let target = bounds
-        .filter(|_| enough)
-        .map_or(before, |r| careful(candidate, r, wanted(r, candidate.expected.as_ref()), replay));
-    let rule = inputs.overrides.find(&candidate.resource, now);
+    let known = Evidence::of(bounds, inputs.data_watermark, now);
+    let mut held = match bounds.filter(|_| known == Evidence::Enough) {
+        Some(seen) => {
+            let wanted = wanted(seen, candidate.expected.as_ref());
+            Case { candidate, seen, wanted, risk: inputs.risk, policy: &inputs.policy, replay }.judge()
+        }
+        None => Held { state: before, holds: Vec::new() },
+    };
+    let target = held.state;
     // The rule comes last: nothing that follows may move a figure across it.
     let steady = keep_small_changes(before, target);
-    let (after, override_) = match rule {
+    let (ruled, override_) = match inputs.overrides.find(&candidate.resource, now) {
         Some(rule) => {
             let (after, applied) = rule.constrain(before, steady);
             (after, Some(applied))
         }
         None => (steady, None),
     };
-    let after = if candidate.refused.is_some() { before } else { after };
-    let action = if after == before { Action::None } else { Action::Resize };
+    let after = unless_refused(candidate, ruled, &mut held.holds);
+    let leaks = held.holds.iter().any(|hold| matches!(hold, Hold::Leak(_)));
+    let action = match (after == before, leaks) {
+        (false, _) => Action::Resize,
+        (true, true) => Action::FixLeak,
+        (true, false) => Action::None,
+    };
+    let story =
+        Story { candidate, known, action, before, steady, after, applied: override_.as_ref(), holds: &held.holds };
+    let (reason, guidance) = (story.reason(), story.guidance());
+    let item =
+        describe(candidate, inputs, Described { action, after, target, reason, guidance, override_ }, replay, now);
+    let mut items = vec![item];
+    if leaks && action == Action::Resize {
+        items.insert(0, beside(&items[0], &held.holds, before));
+    }
+    items
+}
+
+/// What is decided about a resource, in figures and in words.
+struct Described {
+    action: Action,
+    after: State,
+    target: State,
+    reason: String,
+    guidance: String,
+    override_: Option<Applied>,
+}
+
+fn describe(
+    candidate: &Candidate,
+    inputs: &PlanInputs,
+    what: Described,
+    replay: ReplayLimits<'_>,
+    now: Timestamp,
+) -> Item {
+    let Described { action, after, target, reason, guidance, override_ } = what;
+    let before = candidate.live;
+    let bounds = candidate.recommendation.as_ref();
     let past = replay(&candidate.resource, after);
+    let cpu = past.as_ref().filter(|_| after.cpu_cores.is_some());
     Item {
         id: String::new(),
         resource: candidate.resource.clone(),
         action,
         before,
         after,
-        reason: reason(candidate, enough, action, before, after, override_.as_ref()),
+        reason,
         lower_bound: bounds.map_or(State::default(), |r| r.lower),
         target,
         upper_bound: bounds.map_or(State::default(), |r| r.upper),
         confidence: candidate.expected.as_ref().map(|e| round3(e.confidence)),
-        evidence: evidence(candidate),
+        evidence: evidence(candidate, now),
         projected: Projected {
-            slack: past.as_ref().filter(|_| after.cpu_cores.is_some()).map(|p| round3(p.cpu_slack)),
+            slack: cpu.map(|p| round3(p.cpu_slack)),
             memory_slack: past.as_ref().filter(|_| after.memory_bytes.is_some()).map(|p| round3(p.memory_slack)),
             oom_rate: past.as_ref().map(|p| p.oom_rate),
             throttled_rate: past.as_ref().map(|p| p.throttled_rate),
+            late_core_seconds: cpu.and_then(|p| p.late_core_seconds).map(round3),
+            catch_up_s: cpu.and_then(|p| p.catch_up_s).map(round3),
             p95_duration_ms: None,
             cost: inputs.rates.month(after).map(cents),
             cost_before: inputs.rates.month(before).map(cents),
         },
         override_,
         inverse: Inverse { action, after: before },
-        guidance: guidance(action, bounds, enough),
+        guidance,
+    }
+}
+
+/// The leak of a resource whose CPU changes: an item of its own, which no apply carries out.
+fn beside(item: &Item, holds: &[Hold], before: State) -> Item {
+    let leak = holds.iter().find_map(|hold| match hold {
+        Hold::Leak(leak) => Some(leak),
+        _ => None,
+    });
+    Item {
+        action: Action::FixLeak,
+        after: before,
+        reason: leak.map(|leak| leak_reason(leak, before)).unwrap_or_default(),
+        guidance: leak.map(|leak| leak_guidance(leak, before)).unwrap_or_default(),
+        projected: Projected::default(),
+        override_: None,
+        inverse: Inverse { action: Action::FixLeak, after: before },
+        ..item.clone()
+    }
+}
+
+/// The figures that the target would write; a refused one stays, the other is not held back by it.
+fn unless_refused(candidate: &Candidate, after: State, holds: &mut Vec<Hold>) -> State {
+    let before = candidate.live;
+    let mut refused = |figure: Figure, why: &Option<String>, changes: bool| {
+        let Some(why) = why.as_ref().filter(|_| changes) else { return false };
+        holds.push(Hold::Refused { figure, why: why.clone() });
+        true
+    };
+    let cpu = refused(Figure::Cpu, &candidate.refused.cpu, after.cpu_cores != before.cpu_cores);
+    let memory = refused(Figure::Memory, &candidate.refused.memory, after.memory_bytes != before.memory_bytes);
+    State {
+        cpu_cores: if cpu { before.cpu_cores } else { after.cpu_cores },
+        memory_bytes: if memory { before.memory_bytes } else { after.memory_bytes },
     }
 }
 
@@ -187,33 +314,6 @@ fn wanted(recommendation: &Recommendation, expected: Option<&Expected>) -> State
         units::round_bytes(most as f64)
     });
     State { cpu_cores: cpu, memory_bytes: memory }
-}
-
-/// A cut that the past month speaks against is not proposed, whatever the policy says: memory is never cut below a peak
-/// that was seen, and CPU never so far that more than [`THROTTLED`] of the samples, or more than today, would have been
-/// throttled.
-fn careful(candidate: &Candidate, seen: &Recommendation, target: State, replay: ReplayLimits<'_>) -> State {
-    let before = candidate.live;
-    let memory_bytes = target.memory_bytes.map(|memory| {
-        let peak = seen.peak.memory_bytes.unwrap_or(0);
-        let keep = before.memory_bytes.map_or(peak, |limit| peak.min(limit));
-        units::round_bytes(memory.max(keep) as f64)
-    });
-    let today =
-        candidate.replay_before.as_ref().filter(|_| before.cpu_cores.is_some()).map_or(0.0, |r| r.throttled_rate);
-    let allowed = today.max(THROTTLED);
-    let most = before.cpu_cores.unwrap_or(f64::INFINITY);
-    let cpu_cores = target.cpu_cores.map(|mut cpu| {
-        let rate = |cpu: f64| {
-            let limits = State { cpu_cores: Some(cpu), memory_bytes: None };
-            replay(&candidate.resource, limits).map_or(0.0, |r| r.throttled_rate)
-        };
-        while cpu < most && rate(cpu) > allowed {
-            cpu = units::round_cores((cpu * 1.1).min(most));
-        }
-        cpu
-    });
-    State { cpu_cores, memory_bytes }
 }
 
 /// A figure that would move by less than [`WORTHWHILE`] stays as it is.

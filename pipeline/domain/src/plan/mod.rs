@@ -1,15 +1,20 @@
 //! The plan: what would be changed, why, how sure we are, and how to undo it.
 //!
-//! Owns the form of a plan and the digest that binds approval to content; the rules that make one are in `make`, the
-//! sentences in `words`, the gates in `checks`. Knows no target and reads no file; the caller says what is live, what
+//! Owns the form of a plan and the digest that binds approval to content; the rules that make one are in `make`, what
+//! speaks against a figure in `hold`, the sentences in `words`, the gates in `checks`. Knows no target and reads no file; the caller says what is live, what
 //! is predicted and what time it is.
 
 mod checks;
+mod hold;
 mod make;
+mod seen;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use crate::state::State;
-pub use make::{Candidate, PlanInputs, Rates, ReplayLimits, plan};
+pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, plan};
+pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -53,6 +58,12 @@ pub struct Projected {
     pub oom_rate: Option<f64>,
     /// Share of samples above the CPU limit.
     pub throttled_rate: Option<f64>,
+    /// CPU work that the limit would have delayed, core-seconds.
+    #[serde(default)]
+    pub late_core_seconds: Option<f64>,
+    /// The longest time that it would have taken to catch up, seconds.
+    #[serde(default)]
+    pub catch_up_s: Option<f64>,
     /// Not projected yet: needs runs tied to the resource.
     pub p95_duration_ms: Option<f64>,
     /// A month of the new limits, in the currency of the rates.
@@ -118,7 +129,7 @@ pub struct Item {
 }
 
 /// Name and version of a model a plan rests on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelRef {
     /// Name.
     pub name: String,
@@ -140,7 +151,7 @@ pub struct Check {
 }
 
 /// What the plan is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetRef {
     /// `compose`, or `observed` when no live target was given.
     pub kind: String,
@@ -190,14 +201,19 @@ impl Plan {
         format!("sha256:{}", sha256_hex(text.as_bytes()))
     }
 
-    /// The items that change something.
+    /// The items that `apply` carries out.
     pub fn changes(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|item| item.action != Action::None)
+        self.items.iter().filter(|item| item.action == Action::Resize)
+    }
+
+    /// The items that a person has to act on.
+    pub fn for_people(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| item.action == Action::FixLeak)
     }
 }
 
 /// What a policy says a resource needs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recommendation {
     /// `env/service`.
     pub resource: String,
@@ -213,10 +229,22 @@ pub struct Recommendation {
     pub days: f64,
     /// The newest of them.
     pub newest: Timestamp,
-    /// Largest seen: cores and bytes.
+    /// How much of the time they cover.
+    pub coverage: Coverage,
+    /// Largest seen in the last quarter: cores and bytes.
     pub peak: State,
+    /// The most that a burst within one sample of the last quarter may have taken.
+    pub burst: Option<Burst>,
     /// OOM kills seen.
     pub oom_kills: u64,
+    /// Those of the last 30 days with data.
+    pub killed: Option<Killed>,
+    /// CPU held back by its limit.
+    pub throttled: Option<HeldBack>,
+    /// Memory at its limit, with processes waiting for it.
+    pub squeezed: Option<HeldBack>,
+    /// Memory that only grows.
+    pub leak: Option<Leak>,
     /// Which rule won and on what figures, in words.
     pub basis: String,
 }
@@ -255,116 +283,13 @@ pub struct Replay {
     pub oom_rate: f64,
     /// Resource-days with a sample above the memory limit, per 1000.
     pub oom_days_per_1000: f64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::overrides::Overrides;
-    use crate::overrides::{Amounts, Override};
-    use crate::time::DAY;
-    use crate::units::GIB;
-    use proptest::prelude::*;
-
-    fn state(cpu: f64, memory: u64) -> State {
-        State { cpu_cores: Some(cpu), memory_bytes: Some(memory) }
-    }
-
-    fn inputs(live: State, target: State, samples: usize, overrides: Overrides) -> PlanInputs {
-        let recommendation = Recommendation {
-            resource: "dev/web".into(),
-            lower: target,
-            target,
-            upper: target,
-            samples,
-            days: 14.0,
-            newest: Timestamp(0),
-            peak: target,
-            oom_kills: 0,
-            basis: "test".into(),
-        };
-        let candidate = Candidate {
-            resource: "dev/web".into(),
-            live,
-            recommendation: Some(recommendation),
-            expected: None,
-            contention: None,
-            replay_before: None,
-            refused: None,
-        };
-        PlanInputs {
-            candidates: vec![candidate],
-            overrides,
-            backtest: BTreeMap::from([("ours".into(), Replay::default()), ("vpa".into(), Replay::default())]),
-            policy: "ours".into(),
-            data_watermark: Timestamp(0),
-            model: ModelRef { name: "shadow".into(), version: "1".into() },
-            target: TargetRef { kind: "compose".into(), location: "compose.yaml".into() },
-            prior_state_digest: "x".into(),
-            rates: Rates::default(),
-            valid_for: DAY,
-            salt: String::new(),
-        }
-    }
-
-    fn made(inputs: &PlanInputs) -> Plan {
-        plan(inputs, &|_, _| None, Timestamp(DAY))
-    }
-
-    #[test]
-    fn an_idle_resource_is_made_smaller_and_the_inverse_restores_it() {
-        let plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default()));
-        let item = &plan.items[0];
-        assert_eq!((item.action, item.after), (Action::Resize, state(1.0, GIB)));
-        assert_eq!(item.inverse.after, item.before);
-        assert!(item.reason.contains("idle"), "{}", item.reason);
-        assert!(plan.applyable);
-    }
-
-    #[test]
-    fn small_changes_and_thin_evidence_change_nothing() {
-        let small = made(&inputs(state(1.0, GIB), state(1.05, GIB), 5000, Overrides::default()));
-        assert_eq!(small.items[0].action, Action::None);
-        let thin = made(&inputs(state(4.0, GIB), state(1.0, GIB), 7, Overrides::default()));
-        assert_eq!(thin.items[0].action, Action::None);
-        assert!(thin.items[0].reason.contains("too little evidence") && !thin.applyable);
-    }
-
-    #[test]
-    fn a_freeze_is_stronger_than_any_target() {
-        let freeze = Override { resource: "dev/*".into(), freeze: true, ..Override::default() };
-        let plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides { list: vec![freeze] }));
-        assert_eq!(plan.items[0].action, Action::None);
-        assert_eq!(plan.items[0].after, plan.items[0].before);
-    }
-
-    proptest! {
-        #[test]
-        fn no_item_crosses_its_override(
-            live in 1u64..64, wanted in 1u64..64, floor in 1u64..32, above in 0u64..32, unlimited: bool,
-        ) {
-            let amounts = |gib: u64| Amounts { cpu: Some(format!("{gib}")), memory: Some(format!("{gib}GiB")) };
-            let rule = Override {
-                resource: "dev/*".into(),
-                floor: amounts(floor),
-                ceiling: amounts(floor + above),
-                ..Override::default()
-            };
-            let live = if unlimited { State::default() } else { state(live as f64, live * GIB) };
-            let inputs = inputs(live, state(wanted as f64, wanted * GIB), 5000, Overrides { list: vec![rule] });
-            let after = made(&inputs).items[0].after;
-            prop_assert!((floor as f64..=(floor + above) as f64).contains(&after.cpu_cores.unwrap()));
-            prop_assert!((floor * GIB..=(floor + above) * GIB).contains(&after.memory_bytes.unwrap()));
-        }
-    }
-
-    #[test]
-    fn an_edited_plan_has_another_digest() {
-        let mut plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default()));
-        let text = serde_json::to_string(&plan).unwrap();
-        let read: Plan = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.compute_digest(), plan.digest);
-        plan.items[0].after.cpu_cores = Some(2.0);
-        assert_ne!(plan.compute_digest(), plan.digest);
-    }
+    /// CPU work above the limit, which is done later, core-seconds; of fixed limits only.
+    #[serde(default)]
+    pub late_core_seconds: Option<f64>,
+    /// Its largest share of the CPU work of a day.
+    #[serde(default)]
+    pub late_worst_day: Option<f64>,
+    /// The longest time until such work had been caught up with, seconds.
+    #[serde(default)]
+    pub catch_up_s: Option<f64>,
 }

@@ -1,91 +1,317 @@
 //! What a plan says to its reader: why, on what evidence, and what to do.
 
+use super::hold::{Figure, Hold};
+use super::make::Evidence as Known;
+use super::seen::{FINE_INTERVAL_S, Leak, WEEK_HOURS};
 use super::{Action, Candidate, Evidence, Recommendation};
+use crate::Timestamp;
 use crate::overrides::Applied;
 use crate::state::State;
+use crate::time::DAY;
 use crate::units;
 
-pub(super) fn reason(
-    candidate: &Candidate,
-    enough: bool,
-    action: Action,
-    before: State,
-    after: State,
-    applied: Option<&Applied>,
-) -> String {
-    if let Some(refused) = &candidate.refused {
-        return format!("the target would refuse: {refused}");
-    }
-    let ruled = applied.and_then(in_words);
-    if let (Some(ruled), Some("freeze" | "pin")) = (&ruled, applied.map(|a| a.rule.as_str())) {
-        return ruled.clone();
-    }
-    let Some(seen) = candidate.recommendation.as_ref() else { return "no usage recorded".into() };
-    if !enough {
-        return format!("too little evidence: {} samples over {:.1} days", seen.samples, seen.days);
-    }
-    if action == Action::None {
-        return "the limits fit what it uses".into();
-    }
-    let mut parts = Vec::new();
-    if let (Some(new), Some(peak)) = (after.cpu_cores, seen.peak.cpu_cores)
-        && before.cpu_cores != after.cpu_cores
-    {
-        parts.push(match before.cpu_cores {
-            None => format!("CPU has no limit, peak {peak:.2}"),
-            Some(old) if new > old => format!("CPU is starved: peak {peak:.2} of {old:.2} cores"),
-            Some(old) => format!("CPU {}: peak {peak:.2} of {old:.2} cores", unused(peak, old)),
-        });
-    }
-    if let (Some(new), Some(used)) = (after.memory_bytes, seen.peak.memory_bytes)
-        && before.memory_bytes != after.memory_bytes
-    {
-        let peak = units::format_bytes(used as f64);
-        let old = before.memory_bytes.map(|b| units::format_bytes(b as f64));
-        parts.push(match (before.memory_bytes, old) {
-            (Some(bytes), Some(old)) if new > bytes && seen.oom_kills > 0 => {
-                format!("memory is starved: {} OOM kills at {old}", seen.oom_kills)
-            }
-            (Some(bytes), Some(old)) if new > bytes => format!("memory is starved: peak {peak} of {old}"),
-            (Some(bytes), Some(old)) => {
-                format!("memory {}: peak {peak} of {old}", unused(used as f64, bytes as f64))
-            }
-            _ => format!("memory has no limit, peak {peak}"),
-        });
-    }
-    if let Some(expected) = candidate.expected.as_ref().filter(|e| !e.schedule.is_empty()) {
-        parts.push(format!("ahead of {}", expected.schedule.join(", ")));
-    }
-    parts.extend(ruled);
-    parts.join("; ")
+/// All that the sentences about one resource are made of.
+pub(super) struct Story<'a> {
+    pub(super) candidate: &'a Candidate,
+    pub(super) known: Known,
+    pub(super) action: Action,
+    pub(super) before: State,
+    /// Before a person's rule.
+    pub(super) steady: State,
+    pub(super) after: State,
+    pub(super) applied: Option<&'a Applied>,
+    pub(super) holds: &'a [Hold],
 }
 
-/// What to call a limit that could be lower.
-fn unused(peak: f64, limit: f64) -> &'static str {
-    if peak * 2.0 <= limit { "is idle" } else { "has room" }
+impl Story<'_> {
+    /// Why the item is what it is.
+    pub(super) fn reason(&self) -> String {
+        let rule = self.applied.map(|applied| applied.rule.as_str());
+        if rule == Some("freeze") || (rule == Some("pin") && self.steady == self.after) {
+            return format!("{} by an override{}", if rule == Some("pin") { "pinned" } else { "frozen" }, self.why());
+        }
+        let seen = self.candidate.recommendation.as_ref();
+        let mut parts = Vec::new();
+        for figure in [Figure::Cpu, Figure::Memory] {
+            parts.extend(self.ruled(figure).or_else(|| seen.and_then(|seen| self.changed(figure, seen))));
+        }
+        parts.extend(self.unknown());
+        parts.extend(self.holds.iter().filter_map(|hold| self.held(hold)));
+        if let Some(expected) = self.candidate.expected.as_ref().filter(|e| !e.schedule.is_empty())
+            && self.action == Action::Resize
+        {
+            parts.push(format!("ahead of {}", expected.schedule.join(", ")));
+        }
+        if parts.is_empty() {
+            return "the limits fit what it uses".into();
+        }
+        parts.join("; ")
+    }
+
+    /// What a reader should do or watch.
+    pub(super) fn guidance(&self) -> String {
+        let mut parts: Vec<String> = self.holds.iter().filter_map(|hold| self.advice(hold)).collect();
+        match (self.action, self.known) {
+            (Action::Resize, _) => parts.push(
+                "takes effect when the service is recreated: `docker compose up -d`; undo with `pipeline rollback`"
+                    .into(),
+            ),
+            (_, Known::Nothing) => {
+                parts.push("record its usage first: `pipeline collect`, or send `usage` events".into())
+            }
+            (_, Known::TooLittle) => {
+                parts.push("record it through a whole week, nights and weekend too, or pin it with an override".into());
+            }
+            (_, Known::Silent) => parts.push("is it still there, and does its collector run?".into()),
+            _ => {}
+        }
+        parts.join("; ")
+    }
+
+    /// Why no policy speaks.
+    fn unknown(&self) -> Option<String> {
+        let seen = self.candidate.recommendation.as_ref();
+        match (self.known, seen) {
+            (Known::Nothing, _) => Some("no usage recorded".into()),
+            (Known::TooLittle, Some(seen)) => {
+                Some(format!("too little evidence: {}", seen.coverage.in_words(seen.samples)))
+            }
+            (Known::Silent, Some(seen)) => {
+                Some(format!("silent since {}: nothing is known of it today", seen.newest.minute()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a rule of a person did to one figure.
+    fn ruled(&self, figure: Figure) -> Option<String> {
+        let (before, steady, after) =
+            (self.amount(figure, self.before), self.amount(figure, self.steady), self.amount(figure, self.after));
+        let applied = self.applied.filter(|_| steady != after && !self.is_refused(figure))?;
+        let bound = match (applied.rule.as_str(), after > steady) {
+            ("pin", _) => "pin",
+            (_, true) => "floor",
+            (_, false) => "ceiling",
+        };
+        let name = figure.name();
+        let mut text = match (before, after) {
+            (Some(old), Some(new)) if new > old => format!("{name} is raised to the {bound} of an override"),
+            (Some(old), Some(new)) if new < old => format!("{name} is lowered to the {bound} of an override"),
+            (None, Some(_)) => format!("{name} gets the {bound} of an override as its limit"),
+            _ => format!("{name} stays at the {bound} of an override"),
+        };
+        text.push_str(&self.why());
+        let peak = self.candidate.recommendation.as_ref().and_then(|seen| self.amount(figure, seen.peak));
+        if let Some(peak) = peak.filter(|peak| after.is_some_and(|after| after < *peak)) {
+            let harm = if figure == Figure::Cpu { "throttling" } else { "OOM kills" };
+            text.push_str(&format!(", below its peak of {}: expect {harm}", figure.in_words(peak)));
+        }
+        Some(text)
+    }
+
+    fn why(&self) -> String {
+        self.applied.and_then(|applied| applied.reason.as_deref()).map_or(String::new(), |why| format!(" ({why})"))
+    }
+
+    /// Why the policy changes one figure.
+    fn changed(&self, figure: Figure, seen: &Recommendation) -> Option<String> {
+        let (before, after) = (self.amount(figure, self.before)?, self.amount(figure, self.after)?);
+        let peak = self.amount(figure, seen.peak)?;
+        let (name, of) = (figure.name(), format!("peak {} of {}", figure.in_words(peak), figure.in_words(before)));
+        if after < before {
+            let what = if peak * 2.0 <= before { "is idle" } else { "has room" };
+            return Some(format!("{name} {what}: {of}"));
+        }
+        if after == before {
+            return None;
+        }
+        let present = |at: Option<f64>| at.filter(|at| *at >= before * 0.999);
+        Some(match figure {
+            Figure::Cpu => match seen.throttled.as_ref().and_then(|held| Some((held, present(held.at(Some(before)))?)))
+            {
+                Some((held, at)) => format!(
+                    "{name} is starved: throttled at {} in {:.0} % of the samples of its worst day",
+                    figure.in_words(at),
+                    held.worst_day * 100.0
+                ),
+                None => format!("{name} is {}: {of}", short(peak, before)),
+            },
+            Figure::Memory => match (&seen.killed, &seen.squeezed) {
+                (Some(killed), _) => {
+                    let at = killed.at(self.before.memory_bytes).map(|at| units::format_bytes(at as f64));
+                    let at = at.map_or(String::new(), |at| format!(" at {at}"));
+                    let told = match killed.newest_unknown {
+                        Some(_) => ", its limit now: no sample tells what it was then",
+                        None => "",
+                    };
+                    format!("{name} is starved: {} OOM kills{at}{told}", killed.kills)
+                }
+                (None, Some(held)) if present(held.at).is_some() => format!(
+                    "{name} is starved: at its limit of {}, its processes waited for memory in {:.0} % of the samples of its \
+                     worst day",
+                    figure.in_words(before),
+                    held.worst_day * 100.0
+                ),
+                _ => format!("{name} is {}: {of}", short(peak, before)),
+            },
+        })
+    }
+
+    fn held(&self, hold: &Hold) -> Option<String> {
+        let changed = |figure: Figure| self.amount(figure, self.before) != self.amount(figure, self.after);
+        Some(match hold {
+            Hold::NoLimit(figure) if self.ruled(*figure).is_none() => {
+                format!("{} has no limit that can be read, and gets no new one", figure.name())
+            }
+            Hold::NoLimit(_) => return None,
+            Hold::Peak(_) if changed(Figure::Cpu) => return None,
+            Hold::Peak(peak) => format!("CPU stays: it was seen at {}", Figure::Cpu.in_words(*peak)),
+            Hold::Coarse { interval_s, cores } => {
+                let samples = format!("samples of {:.0} min hide bursts", interval_s / 60.0);
+                let minutes = FINE_INTERVAL_S / 60.0;
+                if changed(Figure::Cpu) {
+                    format!(
+                        "{samples}: {} allow for all the work of one within {minutes:.0} min",
+                        Figure::Cpu.in_words(*cores)
+                    )
+                } else {
+                    format!("CPU stays: {samples}, up to {} within {minutes:.0} min", Figure::Cpu.in_words(*cores))
+                }
+            }
+            Hold::CutOff { figure, newest } => {
+                let what = if *figure == Figure::Cpu { "throttled" } else { "short of memory" };
+                format!(
+                    "{} stays: it was {what} until {}, what it wants is not known yet",
+                    figure.name(),
+                    newest.minute()
+                )
+            }
+            Hold::Own { setting, needs, .. } => {
+                let needs = units::format_bytes(*needs as f64);
+                let verb = if changed(Figure::Memory) { "goes no lower" } else { "stays" };
+                format!("memory {verb}: {setting} lets it take what needs {needs}")
+            }
+            Hold::OwnUnknown(setting) => format!("memory stays: what {setting} lets it take depends on a variable"),
+            Hold::OwnAbove { setting, needs } => {
+                format!("{setting} lets it take what needs {}", units::format_bytes(*needs as f64))
+            }
+            Hold::Machine { figure, told } => {
+                let most = self.amount(*figure, self.candidate.machine.size).unwrap_or_default();
+                let name = figure.name();
+                let most = figure.in_words(most);
+                if *told {
+                    format!("{name} goes no higher: its machine has {most}")
+                } else {
+                    format!("{name} goes no higher: nothing larger than {most} was seen of its machine")
+                }
+            }
+            Hold::Gate { ours, peers } => format!(
+                "memory is not cut: on its own past the policy was over memory in {:.2} % of the samples, every peer in \
+                 {:.2} % or less",
+                ours * 100.0,
+                peers * 100.0
+            ),
+            Hold::Leak(leak) if self.action == Action::FixLeak => leak_reason(leak, self.before),
+            Hold::Leak(_) => "memory stays: it leaks".to_owned(),
+            Hold::Refused { figure, why } => format!("{} stays, the target would refuse: {why}", figure.name()),
+        })
+    }
+
+    fn advice(&self, hold: &Hold) -> Option<String> {
+        match hold {
+            Hold::Own { setting, advice, .. } => {
+                Some(format!("to give memory back, change {setting} first ({advice}), then plan again"))
+            }
+            Hold::OwnUnknown(setting) => Some(format!("write the value of {setting} out, then plan again")),
+            Hold::OwnAbove { setting, needs } => Some(format!(
+                "change {setting} to fit the limit, or pin the memory at {}",
+                units::format_bytes(*needs as f64)
+            )),
+            Hold::Machine { told: false, .. } => Some("tell what its machine has with --nodes".to_owned()),
+            Hold::Machine { told: true, .. } => Some("it needs a larger machine, or less to do".to_owned()),
+            Hold::Leak(leak) if self.action == Action::FixLeak => Some(leak_guidance(leak, self.before)),
+            _ => None,
+        }
+    }
+
+    fn is_refused(&self, figure: Figure) -> bool {
+        self.holds.iter().any(|hold| matches!(hold, Hold::Refused { figure: refused, .. } if *refused == figure))
+    }
+
+    fn amount(&self, figure: Figure, state: State) -> Option<f64> {
+        match figure {
+            Figure::Cpu => state.cpu_cores,
+            Figure::Memory => state.memory_bytes.map(|bytes| bytes as f64),
+        }
+    }
 }
 
-fn in_words(applied: &Applied) -> Option<String> {
-    let why = applied.reason.as_deref().map_or(String::new(), |r| format!(" ({r})"));
-    let what = match applied.rule.as_str() {
-        "freeze" => "frozen",
-        "pin" => "pinned",
-        "floor" => "held up",
-        "ceiling" => "held down",
-        _ => return None,
+impl Figure {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU",
+            Self::Memory => "memory",
+        }
+    }
+
+    fn in_words(self, amount: f64) -> String {
+        match self {
+            Self::Cpu => format!("{amount:.2} cores"),
+            Self::Memory => units::format_bytes(amount),
+        }
+    }
+}
+
+/// What to call a limit that is too low.
+fn short(peak: f64, limit: f64) -> &'static str {
+    if peak >= 0.9 * limit { "starved" } else { "tight" }
+}
+
+pub(super) fn leak_reason(leak: &Leak, limit: State) -> String {
+    let full = match limit.memory_bytes {
+        Some(limit) => format!(
+            ", {} of {}; full in {:.0} days",
+            units::format_bytes(leak.now_bytes as f64),
+            units::format_bytes(limit as f64),
+            leak.days_left(limit)
+        ),
+        None => format!(", now {}", units::format_bytes(leak.now_bytes as f64)),
     };
-    Some(format!("{what} by an override{why}"))
+    let grows = units::format_bytes(leak.bytes_per_day);
+    format!("memory grew by {grows} a day over {} days and was not given back{full}", leak.days)
 }
 
-pub(super) fn evidence(candidate: &Candidate) -> Vec<Evidence> {
+pub(super) fn leak_guidance(leak: &Leak, limit: State) -> String {
+    let restart = match limit.memory_bytes {
+        Some(limit) => {
+            format!("until then restart it at least every {:.0} days", (leak.days_left(limit) * 0.8).floor().max(1.0))
+        }
+        None => "until then restart it now and then".to_owned(),
+    };
+    format!("more memory only delays the kill: find what keeps it (a heap profile, a cache without a bound); {restart}")
+}
+
+pub(super) fn evidence(candidate: &Candidate, now: Timestamp) -> Vec<Evidence> {
     let mut list = Vec::new();
     let mut add = |what: &str, value: String, source: &str| {
         list.push(Evidence { what: what.into(), value, source: source.into() });
     };
     if let Some(r) = &candidate.recommendation {
         add("samples", format!("{} over {:.1} days, newest {}", r.samples, r.days, r.newest), "marts.usage");
+        let age = (now.0 - r.newest.0).max(0) as f64 / DAY as f64;
+        add("newest sample", format!("{}, {age:.1} days old", r.newest.minute()), "marts.usage");
+        let covered =
+            format!("{:.0} hours, {} of the {WEEK_HOURS} hours of a week", r.coverage.hours, r.coverage.week_hours);
+        add("time covered", covered, "marts.usage");
         if let Some(cpu) = r.peak.cpu_cores {
             add("peak CPU", format!("{cpu:.2} cores"), "marts.usage");
+        }
+        if let Some(burst) = r.burst.filter(|burst| burst.interval_s > FINE_INTERVAL_S) {
+            add(
+                "burst within one sample",
+                format!("up to {:.2} cores in {:.0} s", burst.cores, burst.interval_s),
+                "marts.usage",
+            );
         }
         if let Some(memory) = r.peak.memory_bytes {
             add("peak memory", units::format_bytes(memory as f64), "marts.usage");
@@ -93,7 +319,13 @@ pub(super) fn evidence(candidate: &Candidate) -> Vec<Evidence> {
         if r.oom_kills > 0 {
             add("OOM kills", r.oom_kills.to_string(), "marts.usage");
         }
+        if let Some(leak) = &r.leak {
+            add("memory growth", format!("{} a day", units::format_bytes(leak.bytes_per_day)), "marts.usage");
+        }
         add("sizing rule", r.basis.clone(), "backtest");
+    }
+    for own in &candidate.own {
+        add("configured memory", own.setting.clone(), "target");
     }
     if let Some(e) = &candidate.expected {
         add("forecast model", e.model.clone(), "predictions.shadow_inventory");
@@ -115,13 +347,4 @@ pub(super) fn evidence(candidate: &Candidate) -> Vec<Evidence> {
         add("present limits on the past days", value, "backtest");
     }
     list
-}
-
-pub(super) fn guidance(action: Action, seen: Option<&Recommendation>, enough: bool) -> String {
-    match (action, seen) {
-        (Action::None, None) => "record its usage first: `pipeline collect`, or send `usage` events".into(),
-        (Action::None, Some(_)) if !enough => "wait for more samples".into(),
-        (Action::None, _) => String::new(),
-        _ => "takes effect when the service is recreated: `docker compose up -d`; undo with `pipeline rollback`".into(),
-    }
 }

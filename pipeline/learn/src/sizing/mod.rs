@@ -5,6 +5,7 @@
 
 mod cast;
 mod ci_sizer;
+mod facts;
 mod krr;
 mod ours;
 mod static_limits;
@@ -13,9 +14,10 @@ mod vpa;
 use crate::LearnError;
 use crate::usage::{Day, Usage, highest};
 use domain::Timestamp;
-use domain::plan::{Recommendation, State};
+use domain::plan::{Coverage, Recommendation, State};
 use domain::time::DAY;
 use domain::units::MIB;
+use rayon::prelude::*;
 use std::path::Path;
 
 /// Which rule sizes a resource.
@@ -141,12 +143,14 @@ impl Usage {
     /// 100 points and 3 hours; the others say what they can and leave the doubt to the sample count.
     pub fn recommend(&self, policy: Policy) -> Vec<Recommendation> {
         let enough = |days: &[Day]| policy != Policy::Krr || krr::enough(days);
-        let known = self.resources.iter().filter(|(_, days)| enough(days));
-        known.map(|(resource, days)| recommendation(resource, days, policy)).collect()
+        let known: Vec<(&String, &Vec<Day>)> = self.resources.iter().filter(|(_, days)| enough(days)).collect();
+        let coverage = self.coverage();
+        let of = |resource: &str| coverage.get(resource).copied().unwrap_or_default();
+        known.into_par_iter().map(|(resource, days)| recommendation(resource, days, policy, of(resource))).collect()
     }
 }
 
-fn recommendation(resource: &str, days: &[Day], policy: Policy) -> Recommendation {
+fn recommendation(resource: &str, days: &[Day], policy: Policy, coverage: Coverage) -> Recommendation {
     let mut sizer = Sizer::new(policy);
     for n in 1..=days.len() {
         sizer.learn(&days[..n]);
@@ -162,8 +166,14 @@ fn recommendation(resource: &str, days: &[Day], policy: Policy) -> Recommendatio
         samples: days.iter().map(|d| d.samples).sum(),
         days: (newest.0 - oldest.0) as f64 / DAY as f64,
         newest,
-        peak: state(highest_of(days, |d| d.cpu.max()), highest_of(days, |d| d.memory.max())),
+        coverage,
+        peak: facts::peak(days),
+        burst: facts::burst(days),
         oom_kills: days.iter().map(|d| d.oom_kills).sum(),
+        killed: facts::killed(days),
+        throttled: facts::throttled(days),
+        squeezed: facts::squeezed(days),
+        leak: facts::leak(days),
         basis: sizer.basis(days),
     }
 }

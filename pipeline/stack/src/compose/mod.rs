@@ -6,6 +6,7 @@ mod edit;
 mod figure;
 mod place;
 mod read;
+mod setup;
 mod tree;
 mod value;
 

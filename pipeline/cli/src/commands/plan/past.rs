@@ -1,0 +1,74 @@
+//! What a plan has to know of each resource beside its usage: when a plan last changed it, what its service is configured to
+//! take, and what its machine has.
+
+use crate::failure::{Exit, Failure};
+use domain::Timestamp;
+use domain::nodes::{Machine, Nodes};
+use domain::own_memory::{OwnMemory, settings};
+use domain::plan::State;
+use lake::Session;
+use learn::usage::Usage;
+use stack::Target;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The newest adjustment of each resource up to now, and its limits before it.
+pub(super) async fn resized(session: &Session) -> Result<BTreeMap<String, (Timestamp, State)>, Failure> {
+    let rows = session
+        .query(
+            "select resource, ts, before
+             from staging.events
+             where type = 'adjustment' and resource is not null and ts <= (select now from session.clock)
+             order by ts",
+        )
+        .await?
+        .to_json()?;
+    let resized = rows.into_iter().filter_map(|row| {
+        let before: State = serde_json::from_str(row["before"].as_str()?).ok()?;
+        let at = Timestamp::parse(row["ts"].as_str()?)?;
+        Some((row["resource"].as_str()?.to_owned(), (at, before)))
+    });
+    Ok(resized.collect())
+}
+
+/// What each service is configured to take, as far as its target tells.
+pub(super) fn own(target: Option<&Target>) -> Result<BTreeMap<String, Vec<OwnMemory>>, Failure> {
+    let setups = target.map(Target::setups).transpose()?.unwrap_or_default();
+    Ok(setups.into_iter().map(|(resource, setup)| (resource, settings(&setup))).collect())
+}
+
+/// The machines of a file.
+pub(super) fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
+    let Some(path) = path else { return Ok(Nodes::default()) };
+    let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
+    let wrong = |what: String| {
+        Failure::new(Exit::Failed, format!("{}: {what}", path.display()))
+            .hint("a machine is a [[node]] table with cpu and memory, and resource where it runs only some")
+    };
+    let nodes: Nodes = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+    nodes.validate().map_err(wrong)?;
+    Ok(nodes)
+}
+
+/// The room for each resource: as the file says, else as its environment was seen to have.
+pub(super) fn machines(names: &BTreeSet<String>, nodes: &Nodes, usage: &Usage) -> BTreeMap<String, Machine> {
+    let mut seen: BTreeMap<&str, Machine> = BTreeMap::new();
+    let machines = names.iter().map(|name| {
+        let env = env_of(name);
+        let seen = *seen.entry(env).or_insert_with(|| Machine::seen(usage.largest(env)));
+        (name.clone(), nodes.machine(name, seen))
+    });
+    machines.collect()
+}
+
+/// Resources that were recorded in the environments of a target, and which it does not have.
+pub(super) fn unclaimed(names: &BTreeSet<String>, usage: &Usage) -> Vec<String> {
+    let environments: BTreeSet<&str> = names.iter().map(|name| env_of(name)).collect();
+    let recorded = usage.resources().filter(|name| name.contains('/') && environments.contains(env_of(name)));
+    recorded.filter(|name| !names.contains(*name)).map(str::to_owned).collect()
+}
+
+fn env_of(resource: &str) -> &str {
+    resource.split_once('/').map_or(resource, |(env, _)| env)
+}

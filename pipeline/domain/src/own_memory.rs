@@ -1,0 +1,341 @@
+//! The memory a service is itself configured to use: heap, cache and buffer sizes in its command line and environment.
+//!
+//! A limit below such a size kills the service on the day it uses what it was told it may. Owns which settings there
+//! are, how each writes its sizes, and how much more than the setting the process needs. Reads no file: the caller
+//! brings the words and variables of a service.
+
+use crate::units::{GIB, MIB, format_bytes};
+use std::collections::BTreeMap;
+
+/// The words a service is started with, and its variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// Its image, empty where it is built.
+    pub image: String,
+    /// Entry point and command, in words.
+    pub words: Vec<String>,
+    /// Its environment.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// One setting that bounds what a service takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnMemory {
+    /// As it is written: `-Xmx4g`.
+    pub setting: String,
+    /// What it allows.
+    pub size: Size,
+    /// What the whole process needs for each byte of it.
+    factor: f64,
+}
+
+/// How large a setting lets a service become.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Size {
+    /// So many bytes, whatever the limit.
+    Bytes(u64),
+    /// This share of the limit: the heap shrinks with it. 0 to 1.
+    OfLimit(f64),
+    /// It cannot be told: the value depends on a variable that the file does not give.
+    Unknown,
+}
+
+/// Threads, metaspace, code, connections and fragmentation beside a heap or cache: a quarter more.
+const BESIDE: f64 = 1.25;
+/// "Set Xms and Xmx to no more than 50% of the total memory" (Elasticsearch, heap size settings): the rest holds the index.
+const SEARCH_ENGINE: f64 = 2.0;
+/// The heap of a JVM that is told nothing: `MaxRAMPercentage` is 25 (java, Advanced Runtime Options).
+const JVM_DEFAULT_SHARE: f64 = 0.25;
+/// Elasticsearch sizes its heap by itself, at half of the memory.
+const SEARCH_ENGINE_SHARE: f64 = 0.5;
+/// `System.GC.HeapHardLimit` in a container with a limit: 75 % of it (.NET, runtime configuration options for GC).
+const DOTNET_SHARE: f64 = 0.75;
+/// Images whose main process is a JVM.
+const JVM_IMAGES: [&str; 8] = [
+    "openjdk",
+    "eclipse-temurin",
+    "amazoncorretto",
+    "ibm-semeru-runtimes",
+    "sapmachine",
+    "zulu-openjdk",
+    "tomcat",
+    "jetty",
+];
+
+impl OwnMemory {
+    fn new(setting: impl Into<String>, size: Option<u64>, factor: f64) -> Self {
+        Self { setting: setting.into(), size: size.map_or(Size::Unknown, Size::Bytes), factor }
+    }
+
+    /// The limit below which a setting of a fixed size can no longer be honoured, bytes.
+    pub fn needs(&self) -> Option<u64> {
+        match self.size {
+            Size::Bytes(bytes) => Some((bytes as f64 * self.factor) as u64),
+            Size::OfLimit(_) | Size::Unknown => None,
+        }
+    }
+
+    /// The least limit under which a service that was seen at `peak` bytes keeps its memory: all of the peak may be heap.
+    pub fn least(&self, peak: u64) -> Option<u64> {
+        match self.size {
+            Size::OfLimit(share) if share > 0.0 => Some((peak as f64 / share) as u64),
+            _ => self.needs(),
+        }
+    }
+
+    /// The setting that would fit `peak` bytes, in words.
+    pub fn fitting(&self, peak: u64) -> String {
+        match self.size {
+            Size::OfLimit(_) => "set a fixed size, or raise the percentage".to_owned(),
+            _ => format!("lower it to {}", format_bytes(peak as f64)),
+        }
+    }
+}
+
+/// The settings of a service that bound its memory, in the order in which they are found.
+pub fn settings(setup: &Setup) -> Vec<OwnMemory> {
+    let mut found = Vec::new();
+    let words: Vec<&str> = setup.words.iter().flat_map(|word| split(word)).collect();
+    flags(&words, BESIDE, &mut found);
+    for (name, value) in &setup.variables {
+        let engine = name.starts_with("ES_JAVA") || name.starts_with("OPENSEARCH_JAVA");
+        flags(&split(value).collect::<Vec<_>>(), if engine { SEARCH_ENGINE } else { BESIDE }, &mut found);
+        if let Some(size) = variable(name, value) {
+            found.push(size);
+        }
+    }
+    if let Some(cache) = memcached(setup, &words) {
+        found.push(cache);
+    }
+    let sized = found.iter().any(|own| own.setting.starts_with("-X") || own.setting.contains("HeapHardLimit"));
+    if let Some((who, share)) = unsized_heap(setup, &words).filter(|_| !sized) {
+        let setting = format!("{who} default heap of {:.0} % of the limit", share * 100.0);
+        found.push(OwnMemory { setting, size: Size::OfLimit(share), factor: BESIDE });
+    }
+    let mut once: Vec<OwnMemory> = Vec::new();
+    for own in found {
+        if own.size != Size::Bytes(0) && !once.contains(&own) {
+            once.push(own);
+        }
+    }
+    once
+}
+
+/// Words, with quotes taken off.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';')).filter(|word| !word.is_empty())
+}
+
+/// Settings given as flags, wherever they stand.
+fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
+    for (i, word) in words.iter().enumerate() {
+        // PostgreSQL's `-c name=value` and `-cname=value`, and an option with its value as the next word.
+        let bare = word.strip_prefix("-c").filter(|rest| rest.contains('=')).unwrap_or(word);
+        let (name, value) = match bare.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (bare, words.get(i + 1).copied()),
+        };
+        let key = name.trim_start_matches('-').replace('_', "-").to_ascii_lowercase();
+        let joined = || if bare.contains('=') { (*word).to_owned() } else { format!("{word} {}", value.unwrap_or("")) };
+        let mut add =
+            |setting: String, size: Option<u64>, factor: f64| found.push(OwnMemory::new(setting, size, factor));
+        if let Some(size) = word.strip_prefix("-Xmx").filter(|size| !size.is_empty()) {
+            add((*word).to_owned(), read(size, Unit::Binary(1)), factor);
+            continue;
+        }
+        let Some(value) = value else { continue };
+        match key.as_str() {
+            "xx:maxheapsize" | "xx:maxram" | "xx:maxdirectmemorysize" => {
+                add(joined(), read(value, Unit::Binary(1)), factor)
+            }
+            "xx:maxrampercentage" => {
+                let share = plain(value).and_then(|text| text.parse::<f64>().ok());
+                let size = share.map_or(Size::Unknown, |percent| Size::OfLimit((percent / 100.0).clamp(0.01, 1.0)));
+                found.push(OwnMemory { setting: (*word).to_owned(), size, factor });
+            }
+            "max-old-space-size" if name.starts_with("--") => add(joined(), read(value, Unit::Binary(MIB)), BESIDE),
+            "maxmemory" if name.starts_with("--") => add(joined(), read(value, Unit::Redis), BESIDE),
+            "shared-buffers" => add(joined(), read(value, Unit::Binary(8192)), BESIDE),
+            "innodb-buffer-pool-size" => add(joined(), read(value, Unit::Binary(1)), BESIDE),
+            "wiredtigercachesizegb" => add(joined(), read(value, Unit::Binary(GIB)), BESIDE),
+            _ => {}
+        }
+    }
+}
+
+/// Settings that are variables of their own.
+fn variable(name: &str, value: &str) -> Option<OwnMemory> {
+    let upper = name.to_ascii_uppercase();
+    let unit = match upper.as_str() {
+        "GOMEMLIMIT" => Unit::Binary(1),
+        "DOTNET_GCHEAPHARDLIMIT" | "COMPLUS_GCHEAPHARDLIMIT" => Unit::Hex,
+        "MAX_HEAP_SIZE" | "HEAP_SIZE" | "VARNISH_SIZE" => Unit::Binary(1),
+        "NEO4J_SERVER_MEMORY_HEAP_MAX__SIZE" | "NEO4J_DBMS_MEMORY_HEAP_MAX__SIZE" => Unit::Binary(1),
+        "NEO4J_SERVER_MEMORY_PAGECACHE_SIZE" | "NEO4J_DBMS_MEMORY_PAGECACHE_SIZE" => Unit::Binary(1),
+        "REDIS_MAXMEMORY" | "VALKEY_MAXMEMORY" => Unit::Redis,
+        "MEMCACHED_CACHE_SIZE" => Unit::Binary(MIB),
+        _ if upper.ends_with("SHARED_BUFFERS") => Unit::Binary(8192),
+        _ if upper.ends_with("INNODB_BUFFER_POOL_SIZE") => Unit::Binary(1),
+        _ => return None,
+    };
+    if value.trim().is_empty() || value.trim() == "off" {
+        return None;
+    }
+    Some(OwnMemory::new(format!("{name}={value}"), read(value, unit), BESIDE))
+}
+
+/// `memcached -m 1024`, in MiB.
+fn memcached(setup: &Setup, words: &[&str]) -> Option<OwnMemory> {
+    let is = words.first().is_some_and(|word| word.ends_with("memcached")) || repository(&setup.image) == "memcached";
+    let at = words.iter().position(|word| *word == "-m").filter(|_| is)?;
+    let value = words.get(at + 1)?;
+    Some(OwnMemory::new(format!("-m {value}"), read(value, Unit::Binary(MIB)), BESIDE))
+}
+
+/// Whose heap is a share of the limit unless it is told a size, and which.
+fn unsized_heap(setup: &Setup, words: &[&str]) -> Option<(&'static str, f64)> {
+    let image = repository(&setup.image);
+    let options = ["JAVA_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"];
+    if image == "elasticsearch" {
+        Some(("Elasticsearch's", SEARCH_ENGINE_SHARE))
+    } else if setup.image.contains("dotnet/") {
+        Some((".NET's", DOTNET_SHARE))
+    } else if JVM_IMAGES.contains(&image)
+        || words.iter().take(3).any(|word| *word == "java" || word.ends_with("/java"))
+        || options.iter().any(|name| setup.variables.contains_key(*name))
+    {
+        Some(("the JVM's", JVM_DEFAULT_SHARE))
+    } else {
+        None
+    }
+}
+
+/// The last part of an image's name, without tag and digest.
+fn repository(image: &str) -> &str {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    name.split([':', '@']).next().unwrap_or(name)
+}
+
+/// How a number without, or with, a suffix is meant.
+#[derive(Clone, Copy)]
+enum Unit {
+    /// K, M, G and T are powers of 1024; a bare number counts so many bytes.
+    Binary(u64),
+    /// Redis: `k`, `m`, `g` are powers of 1000, `kb`, `mb`, `gb` of 1024.
+    Redis,
+    /// Hexadecimal bytes, `0x` before them or not.
+    Hex,
+}
+
+/// A value whose variables have defaults, with these; none where one has no default.
+fn plain(value: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (inside, behind) = after.split_once('}')?;
+        let (_, default) = inside.split_once('-')?;
+        text.push_str(before);
+        text.push_str(default);
+        rest = behind;
+    }
+    text.push_str(rest);
+    (!text.contains('$')).then_some(text)
+}
+
+fn read(value: &str, unit: Unit) -> Option<u64> {
+    let value = plain(value)?;
+    let value = value.trim();
+    if matches!(unit, Unit::Hex) {
+        return u64::from_str_radix(value.trim_start_matches("0x").trim_start_matches("0X"), 16).ok();
+    }
+    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let amount: f64 = value[..digits].parse().ok()?;
+    let suffix = value[digits..].trim().to_ascii_lowercase();
+    let power = |letter: &str| ["k", "m", "g", "t"].iter().position(|known| *known == letter).map(|at| at as i32 + 1);
+    let factor = match unit {
+        Unit::Binary(bare) if suffix.is_empty() => bare as f64,
+        Unit::Redis if power(&suffix).is_some() => 1000_f64.powi(power(&suffix)?),
+        _ if suffix.is_empty() || suffix == "b" => 1.0,
+        _ => {
+            let letter = suffix.trim_end_matches('b').trim_end_matches('i');
+            1024_f64.powi(power(letter)?)
+        }
+    };
+    let bytes = amount * factor;
+    (bytes.is_finite() && bytes >= 0.0 && bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(image: &str, command: &str, variables: &[(&str, &str)]) -> Vec<(String, Size)> {
+        let setup = Setup {
+            image: image.into(),
+            words: command.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        settings(&setup).into_iter().map(|own| (own.setting, own.size)).collect()
+    }
+
+    fn bytes(image: &str, command: &str, variables: &[(&str, &str)]) -> Vec<u64> {
+        let size = |(setting, size): (String, Size)| match size {
+            Size::Bytes(bytes) => bytes,
+            other => panic!("{setting}: {other:?}"),
+        };
+        of(image, command, variables).into_iter().map(size).collect()
+    }
+
+    #[test]
+    fn every_runtime_and_database_is_read_in_its_own_units() {
+        assert_eq!(bytes("a", "java -Xmx4g -jar app.jar", &[]), [4 * GIB]);
+        assert_eq!(bytes("a", "java -Xms1g -XX:MaxHeapSize=512m -jar a.jar", &[]), [512 * MIB]);
+        assert_eq!(bytes("a", "", &[("JAVA_OPTS", "-Xms1g -Xmx4096M")]), [4 * GIB]);
+        assert_eq!(bytes("a", "node --max-old-space-size=3072 a.js", &[]), [3 * GIB]);
+        assert_eq!(bytes("a", "", &[("NODE_OPTIONS", "--max_old_space_size=2048")]), [2 * GIB]);
+        assert_eq!(bytes("redis:7", "redis-server --save  --maxmemory 3gb", &[]), [3 * GIB]);
+        assert_eq!(bytes("redis:7", "redis-server --maxmemory 100m", &[]), [100_000_000]);
+        assert_eq!(bytes("postgres", "postgres -c shared_buffers=1GB -c max_connections=200", &[]), [GIB]);
+        assert_eq!(bytes("postgres", "postgres -c shared_buffers=131072", &[]), [GIB]);
+        assert_eq!(bytes("mysql", "--innodb-buffer-pool-size=2G", &[]), [2 * GIB]);
+        assert_eq!(bytes("mysql", "mysqld --innodb_buffer_pool_size 2147483648", &[]), [2 * GIB]);
+        assert_eq!(bytes("a", "", &[("GOMEMLIMIT", "2750MiB")]), [2750 * MIB]);
+        assert_eq!(bytes("a", "", &[("DOTNET_GCHeapHardLimit", "0x40000000")]), [GIB]);
+        assert_eq!(bytes("memcached:1", "memcached -m 1024", &[]), [GIB]);
+        assert_eq!(bytes("mongo", "mongod --wiredTigerCacheSizeGB 1.5", &[]), [3 * GIB / 2]);
+        assert_eq!(bytes("a", "sh -c \"exec java -Xmx2g -jar x.jar\"", &[]), [2 * GIB]);
+    }
+
+    #[test]
+    fn a_share_of_the_limit_and_the_default_of_a_jvm_shrink_with_it() {
+        let told = of("a", "java -XX:MaxRAMPercentage=75.0 -jar a.jar", &[]);
+        assert_eq!(told[0].1, Size::OfLimit(0.75));
+        let own = |image: &str, command: &str| of(image, command, &[])[0].1.clone();
+        assert_eq!(own("eclipse-temurin:21", ""), Size::OfLimit(0.25));
+        assert_eq!(own("x", "java -jar a.jar"), Size::OfLimit(0.25));
+        assert_eq!(own("elasticsearch:9.1.0", ""), Size::OfLimit(0.5));
+        assert_eq!(own("mcr.microsoft.com/dotnet/aspnet:9.0", ""), Size::OfLimit(0.75));
+        let setup = Setup { image: "openjdk:21".into(), ..Setup::default() };
+        assert_eq!(settings(&setup)[0].least(GIB), Some(4 * GIB));
+    }
+
+    #[test]
+    fn a_search_engine_needs_twice_its_heap_and_anything_else_a_quarter_more() {
+        let variables = |name: &str| BTreeMap::from([(name.to_owned(), "-Xmx1g".to_owned())]);
+        let needs = |name: &str| settings(&Setup { variables: variables(name), ..Setup::default() })[0].needs();
+        assert_eq!((needs("ES_JAVA_OPTS"), needs("KAFKA_HEAP_OPTS")), (Some(2 * GIB), Some(5 * GIB / 4)));
+    }
+
+    #[test]
+    fn a_variable_counts_by_its_default_and_is_unknown_without_one() {
+        assert_eq!(bytes("a", "java -Xmx${HEAP:-2g} -jar a.jar", &[]), [2 * GIB]);
+        assert_eq!(of("a", "java -Xmx$HEAP -jar a.jar", &[]), [("-Xmx$HEAP".to_owned(), Size::Unknown)]);
+    }
+
+    #[test]
+    fn what_sets_no_size_is_nothing() {
+        assert!(of("redis:7", "redis-server --maxmemory 0 --maxmemory-policy allkeys-lru", &[]).is_empty());
+        assert!(of("a", "", &[("GOMEMLIMIT", "off"), ("MAXMEMORY", "no"), ("URL", "http://x/?a=-c")]).is_empty());
+        assert!(of("nginx", "nginx -g daemon off", &[]).is_empty());
+    }
+}

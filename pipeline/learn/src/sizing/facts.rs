@@ -1,0 +1,200 @@
+//! What the past of a resource shows beside its figures: where it was cut off at a limit, what its samples may hide, and
+//! whether its memory only grows. What follows from that is the plan's to say.
+
+use super::{highest_of, last};
+use crate::usage::{Day, larger};
+use domain::plan::{Burst, HeldBack, Killed, Leak, State};
+
+/// Kills and throttling count for so many days with data.
+const HELD_BACK_DAYS: usize = 30;
+/// Share of a day's samples that must have been held back: less is in passing.
+const HELD_BACK_SHARE: f64 = 0.05;
+/// A peak counts for a quarter: every end of a month, and the end of the quarter.
+const PEAK_DAYS: i64 = 92;
+
+/// A leak is looked for over these days, the longest first.
+const LEAK_DAYS: [usize; 3] = [30, 14, 7];
+/// Of all pairs of days, in this share the later one has more (Mann-Kendall).
+const RISING_PAIRS: f64 = 0.9;
+/// No single day brings more than this share of all growth: a step is another version, not a leak.
+const LARGEST_STEP: f64 = 0.4;
+/// Growth since the first day, and to be expected within 30 days, as a share of what there was.
+const GROWTH: f64 = 0.2;
+const GROWTH_AHEAD: f64 = 0.25;
+
+/// The days of the last quarter.
+pub(super) fn quarter(days: &[Day]) -> &[Day] {
+    let newest = days.last().map_or(0, |d| d.day);
+    &days[days.partition_point(|d| d.day <= newest - PEAK_DAYS)..]
+}
+
+/// Kills of the last 30 days.
+pub(super) fn killed(days: &[Day]) -> Option<Killed> {
+    let days = last(days, HELD_BACK_DAYS);
+    Some(Killed {
+        kills: days.iter().map(|d| d.oom_kills).sum(),
+        at_bytes: highest_of(days, |d| d.oom_at).map(|bytes| bytes as u64),
+        newest_unknown: days.iter().filter_map(|d| d.killed_unknown).max(),
+        newest: days.iter().filter_map(|d| d.killed).max()?,
+    })
+}
+
+/// CPU that its limit held back on some of the last 30 days.
+pub(super) fn throttled(days: &[Day]) -> Option<HeldBack> {
+    held_back(days, |d| d.throttled, |d| d.throttled_at, |d| d.throttled_unknown)
+}
+
+/// Memory at its limit while processes waited for memory.
+pub(super) fn squeezed(days: &[Day]) -> Option<HeldBack> {
+    held_back(days, |d| d.squeezed, |d| d.squeezed_at, |_| false)
+}
+
+fn held_back(
+    days: &[Day],
+    samples: impl Fn(&Day) -> usize,
+    at: impl Fn(&Day) -> Option<f64>,
+    unknown: impl Fn(&Day) -> bool,
+) -> Option<HeldBack> {
+    let share = |d: &Day| samples(d) as f64 / d.samples.max(1) as f64;
+    let held: Vec<&Day> =
+        last(days, HELD_BACK_DAYS).iter().filter(|d| samples(d) > 0 && share(d) >= HELD_BACK_SHARE).collect();
+    Some(HeldBack {
+        at: held.iter().filter_map(|d| at(d)).max_by(f64::total_cmp),
+        unknown: held.iter().any(|d| unknown(d)),
+        worst_day: held.iter().map(|d| share(d)).fold(0.0, f64::max),
+        newest: held.iter().map(|d| d.last).max()?,
+    })
+}
+
+/// The most that a burst within one sample of the last quarter may have taken.
+pub(super) fn burst(days: &[Day]) -> Option<Burst> {
+    quarter(days).iter().filter_map(|d| d.burst).reduce(larger)
+}
+
+/// The largest use of the last quarter.
+pub(super) fn peak(days: &[Day]) -> State {
+    let days = quarter(days);
+    super::state(highest_of(days, |d| d.cpu.max()), highest_of(days, |d| d.memory.max()))
+}
+
+/// Whether the least memory of a day grows day after day: what is given back at night or at a restart is no leak.
+pub(super) fn leak(days: &[Day]) -> Option<Leak> {
+    LEAK_DAYS.iter().find_map(|window| leak_over(days, *window))
+}
+
+fn leak_over(days: &[Day], window: usize) -> Option<Leak> {
+    let days: Vec<&Day> = last(days, window).iter().filter(|d| !d.memory.is_empty()).collect();
+    let newest = days.last()?;
+    if days.len() < window || newest.day - days[0].day > window as i64 + 1 {
+        return None;
+    }
+    let least: Vec<f64> = days.iter().filter_map(|d| d.memory.values().first().copied()).collect();
+    let pairs = || (0..least.len()).flat_map(|i| (i + 1..least.len()).map(move |j| (i, j)));
+    let rising = pairs().filter(|(i, j)| least[*j] > least[*i]).count() as f64;
+    let grown = least[least.len() - 1] - least[0];
+    let largest = least.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    // Theil-Sen: the median slope of all pairs, which one odd day does not move.
+    let mut slopes: Vec<f64> =
+        pairs().map(|(i, j)| (least[j] - least[i]) / (days[j].day - days[i].day) as f64).collect();
+    slopes.sort_by(f64::total_cmp);
+    let bytes_per_day = slopes[slopes.len() / 2];
+    let leaks = rising >= RISING_PAIRS * slopes.len() as f64
+        && largest <= LARGEST_STEP * grown
+        && grown >= GROWTH * least[0]
+        && bytes_per_day * 30.0 >= GROWTH_AHEAD * least[least.len() - 1];
+    leaks.then(|| Leak { bytes_per_day, days: days.len(), now_bytes: newest.memory.max().unwrap_or_default() as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::tests::{Row, load};
+    use domain::Timestamp;
+    use domain::time::{DAY, MINUTE};
+    use domain::units::MIB;
+
+    /// Half-hours of `days`, with what `figures` says of each: cores, bytes.
+    fn rows(days: i64, figures: impl Fn(i64) -> (f64, f64)) -> Vec<Row> {
+        let of = |i: i64| {
+            let (cpu, memory) = figures(i);
+            Row { interval_s: 1800.0, ..Row::new("a/b", i * 30 * MINUTE, cpu, memory) }
+        };
+        (0..days * 48).map(of).collect()
+    }
+
+    fn days(rows: &[Row]) -> Vec<Day> {
+        load(rows).resources["a/b"].clone()
+    }
+
+    #[test]
+    fn memory_that_only_grows_leaks_and_tells_how_fast() {
+        let grows = |i: i64| (0.3, (500.0 + 3.5 * i as f64) * MIB as f64);
+        let leak = leak(&days(&rows(30, grows))).unwrap();
+        assert!((leak.bytes_per_day / MIB as f64 - 168.0).abs() < 1.0 && leak.days == 30, "{leak:?}");
+        // Only since a week, after three quiet ones.
+        let late = |i: i64| (0.3, (500.0 + 3.5 * (i - 23 * 48).max(0) as f64) * MIB as f64);
+        assert!(super::leak(&days(&rows(30, late))).is_some());
+    }
+
+    #[test]
+    fn a_step_a_daily_swing_a_filling_cache_and_a_restart_are_no_leak() {
+        let mib = |x: f64| x * MIB as f64;
+        let step = |i: i64| (0.3, mib(if i < 700 { 400.0 } else { 3000.0 }));
+        let swing = |i: i64| (0.3, mib(400.0 + 300.0 * (i % 48) as f64 / 48.0));
+        let cache = |i: i64| (0.3, mib(2000.0 * (1.0 - (-(i as f64) / 100.0).exp())));
+        let restarts = |i: i64| (0.3, mib(400.0 + 5.0 * (i % 240) as f64));
+        let slow = |i: i64| (0.3, mib(4000.0 + 0.1 * i as f64));
+        for (name, of) in [("step", &step as &dyn Fn(i64) -> (f64, f64)), ("swing", &swing), ("cache", &cache)] {
+            assert_eq!(leak(&days(&rows(30, of))), None, "{name}");
+        }
+        assert_eq!(leak(&days(&rows(30, restarts))), None);
+        assert_eq!(leak(&days(&rows(30, slow))), None, "a tenth in a month");
+    }
+
+    #[test]
+    fn a_limit_told_now_and_then_is_in_force_until_another_is_told() {
+        let mut all = rows(10, |_| (0.3, 1e8));
+        for (i, row) in all.iter_mut().enumerate() {
+            row.limits = State { cpu_cores: None, memory_bytes: (i == 0).then_some(512 * MIB) };
+        }
+        all[100].oom_kills = 1;
+        let seen = killed(&days(&all)).unwrap();
+        assert_eq!((seen.kills, seen.at_bytes, seen.newest_unknown), (1, Some(512 * MIB), None));
+        all[0].limits = State::default();
+        let seen = killed(&days(&all)).unwrap();
+        assert_eq!(seen.newest_unknown, Some(Timestamp(100 * 30 * MINUTE)));
+    }
+
+    #[test]
+    fn memory_at_its_limit_under_pressure_is_held_back_and_without_it_is_a_cache() {
+        let mut all = rows(10, |_| (0.3, 1e9));
+        for row in &mut all {
+            row.limits.memory_bytes = Some(1_000_000_000);
+        }
+        assert_eq!(squeezed(&days(&all)), None);
+        for row in all.iter_mut().filter(|r| r.ts.0 % DAY < DAY / 4) {
+            row.psi_memory = 0.2;
+        }
+        let seen = squeezed(&days(&all)).unwrap();
+        assert!(seen.at == Some(1e9) && (seen.worst_day - 0.25).abs() < 0.01, "{seen:?}");
+    }
+
+    #[test]
+    fn a_long_sample_hides_a_burst_of_up_to_its_limit_and_a_short_one_none() {
+        let mut all = rows(10, |_| (0.24, 1e8));
+        let seen = burst(&days(&all)).unwrap();
+        assert!((seen.cores - 1.44).abs() < 1e-9, "{seen:?}");
+        all.iter_mut().for_each(|row| row.limits.cpu_cores = Some(0.5));
+        assert_eq!(burst(&days(&all)).unwrap().cores, 0.5);
+        all.iter_mut().for_each(|row| row.interval_s = 60.0);
+        assert_eq!(burst(&days(&all)).unwrap().cores, 0.24);
+    }
+
+    #[test]
+    fn a_peak_counts_for_a_quarter() {
+        let mut all = rows(1, |_| (9.0, 9e9));
+        all.extend((1..=95).map(|d| Row::new("a/b", d * DAY, 0.5, 1e9)));
+        assert_eq!(peak(&days(&all)).cpu_cores, Some(0.5));
+        assert_eq!(peak(&days(&all[..80])).cpu_cores, Some(9.0));
+    }
+}
