@@ -134,6 +134,8 @@ pub(crate) struct Day {
     pub throttled: usize,
     pub throttled_at: Option<f64>,
     pub throttled_unknown: bool,
+    /// The share of the day's CPU work that was done in such samples: a job of twenty minutes may be nearly all of it.
+    pub throttled_work: f64,
     /// Samples with memory at its limit and processes waiting for it, and the highest such limit, bytes.
     pub squeezed: usize,
     pub squeezed_at: Option<f64>,
@@ -278,6 +280,11 @@ pub(crate) fn larger(a: Burst, b: Burst) -> Burst {
     if (b.cores, b.interval_s) > (a.cores, a.interval_s) { b } else { a }
 }
 
+/// Core-seconds.
+fn work<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> f64 {
+    samples.into_iter().filter_map(|s| Some(s.cpu? * s.interval_s)).sum()
+}
+
 /// Folds the samples of one day, in order of time.
 fn day(samples: &[Sample]) -> Day {
     let number = i64::from(samples[0].ts.day());
@@ -313,6 +320,7 @@ fn day(samples: &[Sample]) -> Day {
         killed_unknown: killed().filter(|s| s.in_force.memory_bytes.is_none()).map(|s| s.ts).max(),
         throttled: held.len(),
         throttled_at: held.iter().filter_map(|s| highest(s.in_force.cpu_cores, s.cpu)).max_by(f64::total_cmp),
+        throttled_work: if work(samples) > 0.0 { work(held.iter().copied()) / work(samples) } else { 0.0 },
         throttled_unknown: held.iter().any(|s| s.in_force.cpu_cores.is_none()),
         squeezed: squeezed.len(),
         squeezed_at: squeezed.into_iter().max_by(f64::total_cmp),

@@ -93,7 +93,7 @@ pub struct HeldBack {
     pub at: Option<f64>,
     /// Whether one of them does not tell its limit.
     pub unknown: bool,
-    /// The share of samples of the worst day, 0 to 1.
+    /// The share of the worst day, of its CPU work or of its samples, 0 to 1.
     pub worst_day: f64,
     /// The newest of them.
     pub newest: Timestamp,

@@ -158,7 +158,7 @@ fn throttled_cpu_asks_for_more_than_the_limit_that_held_it() {
     let held = HeldBack { at: None, unknown: true, worst_day: 0.4, newest: Timestamp(29 * DAY) };
     let item = first(&with(state(2.0, GIB), state(1.0, GIB), |seen| seen.throttled = Some(held)));
     assert_eq!(item.after.cpu_cores, Some(2.5));
-    assert!(item.reason.contains("throttled at 2.00 cores in 40 %"), "{}", item.reason);
+    assert!(item.reason.contains("throttled at 2.00 cores during 40 %"), "{}", item.reason);
     let squeezed = HeldBack { at: Some(GIB as f64), ..held };
     let item = first(&with(state(2.0, GIB), state(2.0, GIB / 2), |seen| seen.squeezed = Some(squeezed)));
     assert_eq!(item.after.memory_bytes, Some(5 * GIB / 4));

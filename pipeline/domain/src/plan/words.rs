@@ -130,7 +130,7 @@ impl Story<'_> {
             Figure::Cpu => match seen.throttled.as_ref().and_then(|held| Some((held, present(held.at(Some(before)))?)))
             {
                 Some((held, at)) => format!(
-                    "{name} is starved: throttled at {} in {:.0} % of the samples of its worst day",
+                    "{name} is starved: throttled at {} during {:.0} % of the work of its worst day",
                     figure.in_words(at),
                     held.worst_day * 100.0
                 ),

@@ -7,7 +7,7 @@ use domain::plan::{Burst, HeldBack, Killed, Leak, State};
 
 /// Kills and throttling count for so many days with data.
 const HELD_BACK_DAYS: usize = 30;
-/// Share of a day's samples that must have been held back: less is in passing.
+/// Share of a day's CPU work, or of its samples, that must have been held back: less is in passing.
 const HELD_BACK_SHARE: f64 = 0.05;
 /// A peak counts for a quarter: every end of a month, and the end of the quarter.
 const PEAK_DAYS: i64 = 92;
@@ -41,23 +41,25 @@ pub(super) fn killed(days: &[Day]) -> Option<Killed> {
 
 /// CPU that its limit held back on some of the last 30 days.
 pub(super) fn throttled(days: &[Day]) -> Option<HeldBack> {
-    held_back(days, |d| d.throttled, |d| d.throttled_at, |d| d.throttled_unknown)
+    held_back(days, |d| share(d, d.throttled).max(d.throttled_work), |d| d.throttled_at, |d| d.throttled_unknown)
 }
 
 /// Memory at its limit while processes waited for memory.
 pub(super) fn squeezed(days: &[Day]) -> Option<HeldBack> {
-    held_back(days, |d| d.squeezed, |d| d.squeezed_at, |_| false)
+    held_back(days, |d| share(d, d.squeezed), |d| d.squeezed_at, |_| false)
+}
+
+fn share(day: &Day, samples: usize) -> f64 {
+    samples as f64 / day.samples.max(1) as f64
 }
 
 fn held_back(
     days: &[Day],
-    samples: impl Fn(&Day) -> usize,
+    share: impl Fn(&Day) -> f64,
     at: impl Fn(&Day) -> Option<f64>,
     unknown: impl Fn(&Day) -> bool,
 ) -> Option<HeldBack> {
-    let share = |d: &Day| samples(d) as f64 / d.samples.max(1) as f64;
-    let held: Vec<&Day> =
-        last(days, HELD_BACK_DAYS).iter().filter(|d| samples(d) > 0 && share(d) >= HELD_BACK_SHARE).collect();
+    let held: Vec<&Day> = last(days, HELD_BACK_DAYS).iter().filter(|d| share(d) >= HELD_BACK_SHARE).collect();
     Some(HeldBack {
         at: held.iter().filter_map(|d| at(d)).max_by(f64::total_cmp),
         unknown: held.iter().any(|d| unknown(d)),
@@ -177,6 +179,18 @@ mod tests {
         }
         let seen = squeezed(&days(&all)).unwrap();
         assert!(seen.at == Some(1e9) && (seen.worst_day - 0.25).abs() < 0.01, "{seen:?}");
+    }
+
+    #[test]
+    fn a_nightly_job_at_its_limit_is_held_back_however_few_samples_it_has() {
+        let job = |i: i64| (if i % 48 == 5 { 3.9 } else { 0.01 }, 1e8);
+        let mut all = rows(10, job);
+        all.iter_mut().filter(|row| row.cpu > Some(1.0)).for_each(|row| row.throttled_ratio = 0.8);
+        let seen = throttled(&days(&all)).unwrap();
+        assert!(seen.at == Some(4.0) && seen.worst_day > 0.8, "{seen:?}");
+        // The same share of samples with hardly any of the work is in passing.
+        all.iter_mut().for_each(|row| row.cpu = Some(1.0));
+        assert_eq!(throttled(&days(&all)), None);
     }
 
     #[test]
