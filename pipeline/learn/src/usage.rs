@@ -271,7 +271,7 @@ fn remember_limits(samples: &mut [Sample]) {
 /// The cores that the work of one sample takes within five minutes, never more than the limit in force.
 fn burst(sample: &Sample) -> Option<Burst> {
     let squeezed = sample.cpu? * (sample.interval_s / FINE_INTERVAL_S).max(1.0);
-    let most = sample.in_force.cpu_cores.unwrap_or(f64::INFINITY).max(sample.cpu?);
+    let most = sample.in_force.cpu_cores.unwrap_or(f64::INFINITY);
     Some(Burst { cores: squeezed.min(most), interval_s: sample.interval_s })
 }
 

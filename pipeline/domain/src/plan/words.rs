@@ -164,6 +164,9 @@ impl Story<'_> {
                 format!("{} has no limit that can be read, and gets no new one", figure.name())
             }
             Hold::NoLimit(_) => return None,
+            // A person's rule stands above what speaks against the policy.
+            Hold::Peak(_) | Hold::Coarse { .. } if self.ruled(Figure::Cpu).is_some() => return None,
+            Hold::CutOff { figure, .. } | Hold::Machine { figure, .. } if self.ruled(*figure).is_some() => return None,
             Hold::Peak(_) if changed(Figure::Cpu) => return None,
             Hold::Peak(peak) => format!("CPU stays: it was seen at {}", Figure::Cpu.in_words(*peak)),
             Hold::Coarse { interval_s, cores } => {
