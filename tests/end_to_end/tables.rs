@@ -200,7 +200,7 @@ fn checks_find_what_breaks_the_promise_of_a_column() {
     let (code, findings) = check(&place);
     assert_eq!((code, findings.len()), (3, 2), "{findings:?}");
     assert!(findings[0].starts_with("marts.usage.interval_s: is not `> 0` in 3 rows, such as "), "{findings:?}");
-    let marked = "usage dev/api: 2 events with amounts that cannot be: throttled_ratio, such as ";
+    let marked = "usage: 2 events with amounts that cannot be: throttled_ratio, such as ";
     assert!(findings[1].starts_with(marked), "{findings:?}");
     // The same rows twice, as a writer without this program's care would leave them; and a row whose event is gone.
     let log = place.path("lake/marts/usage/_delta_log");
