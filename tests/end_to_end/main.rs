@@ -41,3 +41,4 @@ mod sql_results;
 mod sql_shell;
 mod tables;
 mod terminal;
+mod valid_files;

@@ -50,6 +50,8 @@ impl Event {
 pub enum Reason {
     /// Not JSON at all.
     NotJson,
+    /// No text of UTF-8, UTF-16 or UTF-32. No pattern finds anything in it, so of it only length and hash may be kept.
+    Encoding,
     /// JSON, but no object.
     NotAnObject,
     /// Longer than [`LINE_LIMIT`].
@@ -64,6 +66,8 @@ pub enum Reason {
     FieldType(&'static str),
     /// The line is not what the chosen format expects.
     Format(&'static str),
+    /// No format knows the dump it is in: what it looks like, and which formats are known.
+    Unknown(&'static str),
     /// It is by a person who was erased from the lake. Of such a line only length and hash may be kept, never the text.
     Erased,
 }
@@ -73,6 +77,7 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotJson => "not_json",
+            Self::Encoding => "encoding",
             Self::NotAnObject => "not_an_object",
             Self::TooLong => "too_long",
             Self::Timestamp => "timestamp",
@@ -80,6 +85,7 @@ impl Reason {
             Self::Missing(_) => "missing_field",
             Self::FieldType(_) => "field_type",
             Self::Format(_) => "format",
+            Self::Unknown(_) => "unknown_format",
             Self::Erased => "erased",
         }
     }
@@ -89,7 +95,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())?;
         match self {
-            Self::Missing(what) | Self::FieldType(what) | Self::Format(what) => write!(f, ": {what}"),
+            Self::Missing(what) | Self::FieldType(what) | Self::Format(what) | Self::Unknown(what) => {
+                write!(f, ": {what}")
+            }
+            Self::Encoding => f.write_str(": neither UTF-8 nor another Unicode encoding"),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@
 //! surrogates, at most 127 levels), with one difference: a number of any size or precision is taken, and keeps its
 //! digits where no 64-bit number says the same.
 
+pub mod ends;
 pub mod layout;
 pub mod number;
 

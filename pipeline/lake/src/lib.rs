@@ -38,7 +38,7 @@ pub use compact::Compacted;
 pub use documentation::{ColumnDocumentation, Rule, TableDocumentation, documentation, documented};
 pub use error::LakeError;
 pub use formats::{FORMATS, Format};
-pub use ingest::{IngestReport, IngestSpec, RejectLimit, RetryReport};
+pub use ingest::{Broken, IngestReport, IngestSpec, RejectLimit, RetryReport};
 pub use lake::Lake;
 pub use materialize::Built;
 pub use mistake::{Mistake, Place, Statement};

@@ -39,8 +39,11 @@ impl Reject {
             reject_id: hash128(format!("{hash}\n{reason}").as_bytes()),
             source: privacy.scrub_text(dump),
             line: line as i64,
-            // Of an erased person nothing is kept.
-            text: if reason == Reason::Erased { String::new() } else { privacy.scrub_reject(text) },
+            // Of an erased person nothing is kept, nor of what no pattern can read.
+            text: match reason {
+                Reason::Erased | Reason::Encoding => String::new(),
+                _ => privacy.scrub_reject(text),
+            },
             length: length as i64,
             reason,
             hash,

@@ -297,11 +297,6 @@ impl Object {
         if found.is_empty() { Err(LakeError::NoDumps(location.to_owned())) } else { Ok(found) }
     }
 
-    /// The object of that name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Url::parse(name).ok().map(|url| Self { url })
-    }
-
     /// Its bytes, fetched a piece at a time.
     pub(crate) fn read(&self) -> Result<impl std::io::Read + Send + use<>, LakeError> {
         let shown = self.url.to_string();

@@ -3,20 +3,22 @@
 use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
 use clap::Args;
-use lake::{FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
+use lake::{Broken, FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
 
 /// What `ingest` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A dump is NDJSON, plain or packed with gzip or zstd: a file, a folder, a quoted
-pattern, an s3://, gs:// or az:// URI, or `-` for standard input. Folders, and
-URIs that end in /, are searched. All events are committed, or none. The same
-events again are duplicates, whatever file they come in.
-With --retry-rejects no dump is given: what is in staging.rejects is taken again
-from the dump it came from when that still says the same, else from its kept
-text when that is whole and nothing in it was masked.")]
+A dump is JSON in lines or documents, plain or packed with gzip or zstd, in any
+Unicode encoding: a file, a folder, a quoted pattern, an s3://, gs:// or az://
+URI, or `-` for standard input. Folders, and URIs that end in /, are searched.
+All events are committed, or none; with --keep-going those of the dumps that can
+be read, and the exit code is 3 if one cannot. The same events again are
+duplicates, whatever file they come in.
+With --retry-rejects what is in staging.rejects is taken again: from the dump it
+came from, when that is named here again and still says the same, else from its
+kept text, when that is whole and nothing in it was masked.")]
 pub struct IngestArgs {
-    /// Dumps
+    /// Dumps; with --retry-rejects those that may be read again
     #[arg(required_unless_present = "retry_rejects", value_name = "SRC")]
     sources: Vec<String>,
     /// What the dumps look like; auto tells them apart file by file
@@ -28,8 +30,11 @@ pub struct IngestArgs {
     /// Name the accepted events in the JSON answer
     #[arg(long)]
     list_accepted: bool,
+    /// Leave out dumps that cannot be read to their end, and name them
+    #[arg(long)]
+    keep_going: bool,
     /// Take again what was rejected, as --format or as what it looks like
-    #[arg(long, conflicts_with_all = ["sources", "reject_limit", "list_accepted"])]
+    #[arg(long, conflicts_with_all = ["reject_limit", "list_accepted", "keep_going"])]
     retry_rejects: bool,
 }
 
@@ -50,24 +55,35 @@ fn parse_limit(text: &str) -> Result<RejectLimit, String> {
 
 /// Takes the dumps.
 pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure> {
-    if args.retry_rejects {
-        return retry(context, Format::named(&args.format)).await;
-    }
-    let mut sources = Vec::new();
+    let (mut sources, mut broken) = (Vec::new(), Vec::new());
     for argument in &args.sources {
-        sources.extend(Source::find(argument)?);
+        match Source::find(argument) {
+            Ok(found) => sources.extend(found),
+            Err(error) if args.keep_going => broken.push((argument, error)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if sources.is_empty()
+        && let Some((_, error)) = broken.pop()
+    {
+        return Err(error.into());
+    }
+    if args.retry_rejects {
+        return retry(context, &sources, Format::named(&args.format)).await;
     }
     let spec = IngestSpec {
         format: Format::named(&args.format),
         reject_limit: args.reject_limit,
         list_accepted: args.list_accepted,
+        keep_going: args.keep_going,
     };
     let mut task = context.progress.task("ingest");
-    let (_, report) = Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |read, name| {
+    let (_, mut report) = Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |read, name| {
         task.at(&format!("{read} events, {name}"));
     })
     .await?;
     drop(task);
+    report.broken.splice(..0, broken.into_iter().map(|(argument, error)| Broken::new(argument.clone(), &error)));
     context.say(format!(
         "{} events read = {} accepted + {} duplicates + {} rejected",
         report.read, report.accepted, report.duplicates, report.rejected
@@ -76,14 +92,21 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure>
         let reasons: Vec<String> = report.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
         context.say(format!("rejected: {} (kept in staging.rejects)", reasons.join(", ")));
     }
+    for (dump, what) in &report.unknown {
+        context.say(format!("{dump}: {what}"));
+    }
+    for Broken { source, error } in &report.broken {
+        context.say(format!("left out: {source}: {error}"));
+    }
+    let exit = if report.broken.is_empty() { Exit::Done } else { Exit::Findings };
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-    Ok(Answer::done(json))
+    Ok(Answer { exit, json })
 }
 
 /// Takes the rejects again.
-async fn retry(context: &Context, format: Option<&'static Format>) -> Result<Answer, Failure> {
+async fn retry(context: &Context, sources: &[Source], format: Option<&'static Format>) -> Result<Answer, Failure> {
     let mut task = context.progress.task("ingest");
-    let report = Lake::retry_rejects(&context.global.lake, &privacy()?, format, &mut |name| {
+    let report = Lake::retry_rejects(&context.global.lake, &privacy()?, sources, format, &mut |name| {
         task.at(&format!("rejects of {name}"));
     })
     .await?;
@@ -94,7 +117,7 @@ async fn retry(context: &Context, format: Option<&'static Format>) -> Result<Ans
     ));
     if report.unreadable > 0 {
         context
-            .say("unreadable: neither the dump as it was nor the whole text is there (they stay in staging.rejects)");
+            .say("unreadable: their text is not whole, and their dump is not named here or says something else now (they stay in staging.rejects)");
     }
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer::done(json))

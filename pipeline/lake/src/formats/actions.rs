@@ -1,4 +1,5 @@
-//! Workflow runs and jobs of the GitHub Actions REST API: one an object, or pages and arrays of them.
+//! Workflow runs and jobs of the GitHub Actions REST API: one an object, or pages and arrays of them; and the payloads
+//! of the webhooks `workflow_run` and `workflow_job`, which hold the same.
 //!
 //! Each becomes one `ci_run` at its start. What GitHub tells of the moment of asking and not of the run stays out: the
 //! repository objects, and of `pull_requests` all but the number (their `sha`s move on with every push). So a run says
@@ -6,43 +7,67 @@
 //!
 //! A rerun overwrites a run in this API: it keeps its `id` and `created_at` and starts anew at `run_started_at`.
 
+use super::parts::Part;
 use super::{Format, Head, Object, Reader, Taken};
 use domain::Reason;
-use domain::time::Timestamp;
+use domain::time::{SECOND, Timestamp};
 use serde_json::{Value, json};
 
 pub(super) static FORMAT: Format =
     Format { name: "actions", recognises, reader: || Box::new(Actions), independent: true };
 
+/// A run is ended by GitHub after 35 days, a job after 5 (docs.github.com, "Actions limits"). What seems to have taken
+/// longer did not: a run's `updated_at` moves on when it is touched later.
+const LONGEST_RUN_DAYS: i64 = 35;
+const LONGEST_JOB_DAYS: i64 = 5;
+
 fn recognises(head: &Head) -> bool {
     let Head::Json(value) = head else { return false };
-    let first = value.as_array().map_or(Some(*value), |items| items.first());
-    first.is_some_and(|value| {
-        let has = |keys: &[&str]| keys.iter().all(|key| value.get(key).is_some());
-        let page = has(&["total_count"]) && page_of(value).is_some();
-        let run = has(&["id", "workflow_id", "run_number", "head_sha", "status"]);
-        let job = has(&["id", "run_id", "head_sha", "status", "started_at"]);
-        (page || run || job) && !has(&["ts"])
-    })
+    let has = |keys: &[&str]| keys.iter().all(|key| value.get(key).is_some());
+    let page = has(&["total_count"]) && PAGES.iter().any(|key| value.get(key).is_some_and(Value::is_array));
+    let run = has(&["id", "workflow_id", "run_number", "head_sha", "status"]);
+    let job = has(&["id", "run_id", "head_sha", "status", "started_at"]);
+    (page || run || job || hook(value).is_some()) && !has(&["ts"])
 }
 
 /// What a page holds.
-fn page_of(value: &Value) -> Option<&'static str> {
-    ["workflow_runs", "jobs"].into_iter().find(|key| value.get(key).is_some_and(Value::is_array))
+const PAGES: [&str; 2] = ["workflow_runs", "jobs"];
+
+/// What describes a page or a webhook's payload, and is told by its runs and jobs too, or tells of the moment.
+const ABOUT: &[&str] =
+    &["repository", "organization", "sender", "installation", "enterprise", "workflow", "deployment"];
+
+/// The run or job that a webhook tells of.
+fn hook(value: &Value) -> Option<&'static str> {
+    let inner = |key: &&str| value.get(key).is_some_and(Value::is_object);
+    ["workflow_run", "workflow_job"].into_iter().find(inner).filter(|_| value.get("repository").is_some())
 }
 
 struct Actions;
 
 impl Reader for Actions {
-    fn object(&mut self, mut value: Value, out: &mut Vec<Taken>) {
-        if let Some(key) = page_of(&value) {
-            value = value[key].take();
-        }
-        match value {
+    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+        if let Value::Array(items) = value {
             // `gh api --paginate --slurp` gives an array of pages.
-            Value::Array(items) => items.into_iter().for_each(|item| self.object(item, out)),
-            value => out.push(translate(&value).map_err(|reason| (value, reason))),
+            return items.into_iter().for_each(|item| self.object(item, out));
         }
+        if let Some(key) = hook(&value) {
+            return Part::read(value, ABOUT, out, |payload, out| {
+                let mut inner = payload.inner(key);
+                if let Some(run) = inner.as_object_mut().filter(|run| !run.contains_key("repository")) {
+                    run.insert("repository".into(), payload.get("repository").clone());
+                }
+                out.push(translate(&inner).map_err(|reason| (inner, reason)));
+            });
+        }
+        if PAGES.iter().any(|key| value.get(key).is_some_and(Value::is_array)) {
+            return Part::read(value, ABOUT, out, |page, out| {
+                for key in PAGES {
+                    page.records(key).into_iter().for_each(|item| self.object(item, out));
+                }
+            });
+        }
+        out.push(translate(&value).map_err(|reason| (value, reason)));
     }
 }
 
@@ -77,7 +102,7 @@ fn translate(value: &Value) -> Result<Object, Reason> {
     let (begun, ended) = times(object, is_job)?;
     let mut payload = json!({
         "run_id": object.get(if is_job { "run_id" } else { "id" }),
-        "duration_ms": duration_ms(begun, ended, conclusion)?,
+        "duration_ms": duration_ms(begun, ended, is_job, conclusion)?,
         "workflow": if is_job { text(object, "workflow_name") } else { text(object, "name").or(text(object, "path")) },
         "job": text(object, "name").filter(|_| is_job),
         "job_id": object.get("id").filter(|_| is_job),
@@ -111,8 +136,9 @@ fn text<'o>(object: &'o Object, key: &str) -> Option<&'o str> {
     object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
+/// A time that there is: GitHub writes the year 1 for none.
 fn time(object: &Object, key: &str) -> Option<Timestamp> {
-    text(object, key).and_then(Timestamp::parse)
+    text(object, key).and_then(Timestamp::parse).filter(|time| time.is_usable())
 }
 
 /// When it began and ended. What is still running says neither how long it takes nor how it ends.
@@ -132,8 +158,15 @@ fn times(object: &Object, is_job: bool) -> Result<(Timestamp, Timestamp), Reason
 }
 
 /// GitHub lets jobs that never ran end before they began: these took no time. Of others that would be a guess.
-fn duration_ms(begun: Timestamp, ended: Timestamp, conclusion: Option<&str>) -> Result<i64, Reason> {
+fn duration_ms(begun: Timestamp, ended: Timestamp, is_job: bool, conclusion: Option<&str>) -> Result<i64, Reason> {
+    const DAY_MS: i64 = 24 * 3600 * (SECOND / 1000);
     match (ended.0 - begun.0) / 1000 {
+        ms if is_job && ms > LONGEST_JOB_DAYS * DAY_MS => {
+            Err(Reason::Format("completed_at is more than 5 days after started_at, longer than any job takes"))
+        }
+        ms if ms > LONGEST_RUN_DAYS * DAY_MS => Err(Reason::Format(
+            "updated_at is more than 35 days after the start: it was touched later, and when it ended is not known; take its jobs",
+        )),
         ms if ms >= 0 => Ok(ms),
         _ if matches!(conclusion, Some("skipped" | "cancelled" | "action_required")) => Ok(0),
         _ => Err(Reason::Format("it ended before it began")),

@@ -17,14 +17,11 @@ pub(super) static FORMAT: Format =
     Format { name: "gharchive", recognises, reader: || Box::new(GhArchive), independent: true };
 
 fn recognises(head: &Head) -> bool {
-    let Head::Json(value) = head else { return false };
-    let event = value.as_array().map_or(Some(*value), |page| page.first());
-    event.is_some_and(|event| {
-        event.get("type").and_then(Value::as_str).is_some_and(|name| name.ends_with("Event"))
-            && ["id", "actor", "payload", "created_at"].iter().all(|key| event.get(key).is_some())
-            && event.get("repo").is_some_and(|repo| repo.get("name").is_some())
-            && event.get("ts").is_none()
-    })
+    let Head::Json(event) = head else { return false };
+    event.get("type").and_then(Value::as_str).is_some_and(|name| name.ends_with("Event"))
+        && ["id", "actor", "payload", "created_at"].iter().all(|key| event.get(key).is_some())
+        && event.get("repo").is_some_and(|repo| repo.get("name").is_some())
+        && event.get("ts").is_none()
 }
 
 struct GhArchive;

@@ -7,9 +7,13 @@ mod actions;
 mod gharchive;
 mod github;
 mod native;
+#[cfg(test)]
+mod nothing_lost;
 mod otlp;
+mod parts;
 mod prometheus;
 mod samples;
+mod unknown;
 mod workload;
 
 use domain::Reason;
@@ -40,6 +44,19 @@ pub(crate) enum Head<'a> {
     Json(&'a Value),
     /// With this line, which is no JSON.
     Text(&'a str),
+}
+
+/// What a value or line says about the dump it is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Guess {
+    /// It is of this format.
+    Surely(&'static Format),
+    /// It may be of this one, unless something is surely of another.
+    Perhaps(&'static Format),
+    /// No format knows it, and this is what to say about it.
+    Unknown(&'static str),
+    /// Nothing.
+    Nothing,
 }
 
 /// Reads one dump. What it must remember between objects, such as the last value of a counter, is its own.
@@ -74,9 +91,38 @@ impl Format {
         FORMATS.iter().copied().find(|format| format.name == name)
     }
 
-    /// Tells the format of a dump from its beginning; native when no other knows it.
+    /// What a value or line of a dump says about its format. An array is what its first items are.
+    pub(crate) fn guess(head: &Head) -> Guess {
+        if let Head::Json(Value::Array(items)) = head {
+            let guesses = items.iter().take(8).map(|item| Self::guess(&Head::Json(item)));
+            return guesses.into_iter().find(|guess| !matches!(guess, Guess::Nothing)).unwrap_or(Guess::Nothing);
+        }
+        if let Some(format) = FORMATS.iter().copied().find(|format| (format.recognises)(head)) {
+            return Guess::Surely(format);
+        }
+        match head {
+            Head::Text(line) => unknown::text(line).map_or(Guess::Nothing, Guess::Unknown),
+            Head::Json(value) => match unknown::object(value) {
+                Some(what) => Guess::Unknown(what),
+                None if native::may_be(value) => Guess::Perhaps(Self::NATIVE),
+                None if value.as_object().is_some_and(|members| !members.is_empty()) => Guess::Unknown(unknown::ANY),
+                None => Guess::Nothing,
+            },
+        }
+    }
+
+    /// Whether something better than this may be said of a dump that no format knows.
+    pub(crate) fn is_vague(what: &str) -> bool {
+        what == unknown::ANY
+    }
+
+    /// The format that a value or line is surely of; else native.
+    #[cfg(test)]
     pub(crate) fn detect(head: &Head) -> &'static Self {
-        FORMATS.iter().copied().find(|format| (format.recognises)(head)).unwrap_or(Self::NATIVE)
+        match Self::guess(head) {
+            Guess::Surely(format) => format,
+            _ => Self::NATIVE,
+        }
     }
 
     /// A reader for one dump.
@@ -137,8 +183,6 @@ mod tests {
                 "created_at": "x", "repo": {"name": "o/r"}, "payload": {}}),
             ),
             ("native", json!({"repo": {"name": "o/r"}, "actor": "ann", "events": []})),
-            ("native", json!({"jobs": [], "payload": {}})),
-            ("native", json!([])),
             ("github", json!({"_repo": "o/r", "_number": 3, "_kind": "event", "event": "merged", "id": 1})),
             ("gharchive", event.clone()),
             ("gharchive", json!([event])),
@@ -162,9 +206,43 @@ mod tests {
                 Value::String(line) => Head::Text(line),
                 value => Head::Json(value),
             };
-            let known: Vec<_> = FORMATS.iter().filter(|format| (format.recognises)(&head)).map(|f| f.name).collect();
-            assert!(known.iter().all(|known| *known == name) && known.len() <= 1, "{sample}: {known:?}");
-            assert_eq!(Format::detect(&head).name, name, "{sample}");
+            let first = match &sample {
+                Value::Array(items) => Head::Json(&items[0]),
+                Value::String(line) => Head::Text(line),
+                value => Head::Json(value),
+            };
+            let known: Vec<_> = FORMATS.iter().filter(|format| (format.recognises)(&first)).map(|f| f.name).collect();
+            assert_eq!(known, [name], "{sample}");
+            assert_eq!(sure(&head), Some(name), "{sample}");
+        }
+    }
+
+    fn sure(head: &Head) -> Option<&'static str> {
+        match Format::guess(head) {
+            Guess::Surely(format) => Some(format.name),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_no_format_is_sure_of_may_be_native_or_is_unknown() {
+        let guess = |value: Value| match Format::guess(&Head::Json(&value)) {
+            Guess::Surely(format) => format!("surely {}", format.name),
+            Guess::Perhaps(format) => format!("perhaps {}", format.name),
+            Guess::Unknown(_) => "unknown".to_owned(),
+            Guess::Nothing => "nothing".to_owned(),
+        };
+        for (value, want) in [
+            (json!({"ts": 3}), "perhaps native"),
+            (json!({"type": "edit"}), "perhaps native"),
+            (json!({"jobs": [], "payload": {}}), "perhaps native"),
+            (json!({"level": "info"}), "unknown"),
+            (json!({}), "nothing"),
+            (json!([]), "nothing"),
+            (json!([[], {}, 3, {"level": "info"}]), "unknown"),
+            (json!(3), "nothing"),
+        ] {
+            assert_eq!(guess(value.clone()), want, "{value}");
         }
     }
 

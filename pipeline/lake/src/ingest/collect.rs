@@ -1,12 +1,14 @@
 //! One worker's share of an ingest: from lines to rows by day, within its share of memory.
 
+use super::begin::Begin;
 use super::known::{Day, Known, Verdict};
 use super::native::{Key, NativeReader};
 use super::rows::Rows;
 use super::slow;
 use super::staging::Staging;
+use super::units::{Unit, bare, units};
 use crate::error::LakeError;
-use crate::formats::{Format, Reader, Taken};
+use crate::formats::{Reader, Taken};
 use crate::reject::Reject;
 use crate::source::Piece;
 use domain::event::normalise;
@@ -14,7 +16,6 @@ use domain::identity::{Identity, NormalForm, hash128, written};
 use domain::json::Tape;
 use domain::privacy::Privacy;
 use domain::{Event, Reason};
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,14 @@ const REJECT_BYTES: usize = 4 << 20;
 /// What a dump is called and looks like.
 pub(super) struct Dump {
     pub(super) name: String,
-    pub(super) format: &'static Format,
+    pub(super) begin: Begin,
+}
+
+/// Some of a dump.
+pub(super) struct Portion {
+    pub(super) piece: Piece,
+    /// Whether the dump was UTF-8 up to here. Of one that was not, what is no JSON is not kept.
+    pub(super) is_utf8: bool,
 }
 
 /// What all workers share.
@@ -80,8 +88,9 @@ pub(super) struct Left {
 /// Where something was read that is refused.
 #[derive(Clone, Copy)]
 struct At<'a> {
-    dump: &'a str,
+    dump: &'a Dump,
     line: u64,
+    is_utf8: bool,
 }
 
 impl<'a> Collector<'a> {
@@ -105,107 +114,105 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Takes some lines of a dump. `reader` is given where the dump must be read in order.
-    pub(super) fn take(&mut self, dump: &Dump, piece: Piece, reader: Option<&mut dyn Reader>) -> Result<(), LakeError> {
+    /// Takes some of a dump. `reader` is given where the dump must be read in order.
+    pub(super) fn take(
+        &mut self,
+        dump: &Dump,
+        portion: Portion,
+        reader: Option<&mut dyn Reader>,
+    ) -> Result<(), LakeError> {
         let before = self.read;
-        match piece {
-            Piece::Long { line, head, length, hash } => {
-                let text = String::from_utf8_lossy(&head);
-                self.reject(At { dump: &dump.name, line }, Reason::TooLong, &text, Some(hash), length);
-            }
-            Piece::Lines { first, bytes } => match reader {
-                Some(reader) => self.lines(dump, first, &bytes, Some(reader))?,
-                None if dump.format.is_native() => self.lines(dump, first, &bytes, None)?,
-                None => self.lines(dump, first, &bytes, Some(&mut *dump.format.reader()))?,
-            },
+        let format = dump.begin.format;
+        let at = At { dump, line: portion.piece.first_line(), is_utf8: portion.is_utf8 };
+        let piece = portion.piece;
+        match reader {
+            Some(reader) => self.piece(at, piece, Some(reader))?,
+            None if format.is_native() => self.piece(at, piece, None)?,
+            None => self.piece(at, piece, Some(&mut *format.reader()))?,
         }
         self.shared.read.fetch_add(self.read - before, Ordering::Relaxed);
         self.relieve()
     }
 
+    fn piece(&mut self, at: At, piece: Piece, mut reader: Option<&mut (dyn Reader + '_)>) -> Result<(), LakeError> {
+        match piece {
+            Piece::Lines { bytes, .. } => self.lines(at, &bytes, &mut reader),
+            Piece::Document { bytes, .. } => self.raw(at, &bytes, &mut reader),
+            Piece::Long { head, length, hash, .. } => {
+                // It may have been cut off inside a letter.
+                let text = match std::str::from_utf8(&head) {
+                    Ok(text) => Some(text),
+                    Err(error) if error.valid_up_to() + 4 > head.len() => {
+                        std::str::from_utf8(&head[..error.valid_up_to()]).ok()
+                    }
+                    Err(_) => None,
+                };
+                let text = text.filter(|text| at.is_utf8 && !text.contains('\0')).unwrap_or_default();
+                self.reject(at, Reason::TooLong, text, Some(hash), length);
+                Ok(())
+            }
+        }
+    }
+
     fn lines(
         &mut self,
-        dump: &Dump,
-        first: u64,
+        mut at: At,
         bytes: &[u8],
-        mut reader: Option<&mut (dyn Reader + '_)>,
+        reader: &mut Option<&mut (dyn Reader + '_)>,
     ) -> Result<(), LakeError> {
         // Checked once for the whole block; line by line only when something is wrong with it.
         let whole = std::str::from_utf8(bytes).ok();
-        let (mut start, mut line) = (0, first);
+        let mut start = 0;
         while start < bytes.len() {
             let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
-            let raw = &bytes[start..end];
-            let text = match whole {
-                Some(whole) => whole.get(start..end),
-                None => std::str::from_utf8(raw).ok(),
-            };
-            let at = At { dump: &dump.name, line };
-            match text {
-                Some(text) => self.line(at, text.trim_end_matches('\r'), &mut reader)?,
-                None => {
-                    let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-                    let text = String::from_utf8_lossy(raw);
-                    self.reject(at, Reason::NotJson, &text, Some(hash128(raw)), raw.len() as u64);
-                }
+            match whole.and_then(|whole| whole.get(start..end)) {
+                Some(text) => self.line(at, bare(text), reader)?,
+                None => self.raw(at, &bytes[start..end], reader)?,
             }
-            (start, line) = (end + 1, line + 1);
+            start = end + 1;
+            at.line += 1;
         }
         Ok(())
+    }
+
+    /// A line or document that may be no text.
+    fn raw(&mut self, at: At, raw: &[u8], reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), LakeError> {
+        match std::str::from_utf8(raw) {
+            Ok(text) => self.line(at, bare(text), reader),
+            Err(_) => {
+                let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+                self.reject(at, Reason::Encoding, "", Some(hash128(raw)), raw.len() as u64);
+                Ok(())
+            }
+        }
     }
 
     fn line(&mut self, at: At, text: &str, reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), LakeError> {
-        if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
+        if text.is_empty() {
             return Ok(());
         }
-        let Self { tape, native, .. } = self;
-        if reader.is_none()
-            && let Some(key) = native.follow(tape, text)
-        {
-            return self.row(key, None);
-        }
-        let Ok(json) = tape.scan(text) else {
-            return match reader {
-                Some(reader) => {
-                    let mut taken = Vec::new();
-                    reader.text(text, &mut taken);
-                    self.taken(at, taken, text)
-                }
-                None => {
-                    self.reject(at, Reason::NotJson, text, None, text.len() as u64);
-                    Ok(())
-                }
+        if reader.is_none() {
+            let Self { tape, native, .. } = self;
+            let key = match native.follow(tape, text) {
+                Some(key) => Some(key),
+                None => tape.scan(text).ok().and_then(|json| native.read(json)),
             };
-        };
-        match reader {
-            Some(reader) => {
-                let value = json.value(0);
-                let mut taken = Vec::new();
-                reader.object(value, &mut taken);
-                self.taken(at, taken, text)
+            if let Some(key) = key {
+                return self.row(key, None);
             }
-            None => match native.read(json) {
-                Some(key) => self.row(key, None),
-                None => {
-                    let mut taken = Vec::new();
-                    Format::NATIVE.reader().object(json.value(0), &mut taken);
-                    self.taken(at, taken, text)
-                }
-            },
         }
-    }
-
-    /// Values that were read as a whole, not line by line.
-    pub(super) fn values(&mut self, dump: &Dump, values: Vec<Value>, reader: &mut dyn Reader) -> Result<(), LakeError> {
-        let before = self.read;
-        let mut taken = Vec::new();
-        for value in values {
-            reader.object(value, &mut taken);
-            self.taken(At { dump: &dump.name, line: 1 }, std::mem::take(&mut taken), "")?;
-            self.relieve()?;
-        }
-        self.shared.read.fetch_add(self.read - before, Ordering::Relaxed);
-        Ok(())
+        let mut own = None;
+        let reader = match reader {
+            Some(reader) => &mut **reader,
+            None => &mut **own.insert(at.dump.begin.format.reader()),
+        };
+        let mut tape = std::mem::take(&mut self.tape);
+        let done = units(&mut tape, text, reader, &mut |Unit { text, taken }| {
+            self.taken(at, taken, text.unwrap_or_default())?;
+            self.relieve()
+        });
+        self.tape = tape;
+        done
     }
 
     /// The end of a dump that was read in order.
@@ -216,7 +223,7 @@ impl<'a> Collector<'a> {
             if taken.is_empty() {
                 return Ok(());
             }
-            self.taken(At { dump: &dump.name, line }, taken, "")?;
+            self.taken(At { dump, line, is_utf8: true }, taken, "")?;
             self.relieve()?;
         }
     }
@@ -291,10 +298,11 @@ impl<'a> Collector<'a> {
     }
 
     fn reject(&mut self, at: At, reason: Reason, text: &str, hash: Option<String>, length: u64) {
+        let reason = at.dump.begin.reason(reason, text, at.is_utf8);
         self.read += 1;
         self.rejected += 1;
         *self.reasons.entry(reason.code().to_owned()).or_default() += 1;
-        let reject = Reject::new(at.dump, at.line, reason, text, hash, length, self.shared.privacy);
+        let reject = Reject::new(&at.dump.name, at.line, reason, text, hash, length, self.shared.privacy);
         self.reject_bytes += reject.text.len() + 256;
         self.rejects.push(reject);
     }

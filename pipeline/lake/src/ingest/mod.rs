@@ -6,6 +6,7 @@
 
 mod adds;
 mod arrays;
+mod begin;
 mod collect;
 mod known;
 mod memo;
@@ -14,21 +15,23 @@ mod retry;
 mod rows;
 mod slow;
 mod staging;
+mod units;
+mod whole;
 mod write;
 
 pub use retry::RetryReport;
+pub use whole::Broken;
 
 use crate::error::LakeError;
-use crate::formats::{Format, Head};
+use crate::formats::Format;
 use crate::lake::Lake;
-use crate::source::{Blocks, Piece, Source};
-use collect::{Collector, Dump, Left, Shared};
-use domain::json::Tape;
+use crate::source::Source;
+use begin::begin;
+use collect::{Collector, Dump, Left, Portion, Shared};
 use domain::privacy::Privacy;
 use known::Known;
 use rows::Rows;
 use serde::Serialize;
-use serde_json::Value;
 use staging::Staging;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,6 +57,8 @@ pub struct IngestSpec {
     pub reject_limit: Option<RejectLimit>,
     /// Keep the ids of accepted events for the report.
     pub list_accepted: bool,
+    /// Leave out dumps that cannot be read to their end, and name them, instead of refusing everything.
+    pub keep_going: bool,
 }
 
 /// How much may be rejected.
@@ -81,6 +86,12 @@ pub struct IngestReport {
     pub accepted_event_ids: Option<Vec<String>>,
     /// Rejects by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Dumps of which no format knows anything, and what they look like.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown: BTreeMap<String, &'static str>,
+    /// With `keep_going`: dumps that could not be read. Nothing of them was taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<Broken>,
     /// Version of `staging.events` after it; none when nothing was committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
@@ -100,7 +111,11 @@ impl Lake {
         // Read under the writer's presence: whoever erases a person waits for it.
         let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
         // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
-        let staged = tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress));
+        let staged = if spec.keep_going {
+            whole::stage_whole(sources, privacy, spec, &staging, progress).await
+        } else {
+            tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress))
+        };
         let done = match staged {
             Ok(mut report) => staging.commit(&mut report, spec.list_accepted).await.map(|()| report),
             Err(error) => Err(error),
@@ -115,8 +130,8 @@ impl Lake {
     }
 }
 
-/// A block of lines and the dump it is from.
-type Job = (Arc<Dump>, Piece);
+/// Some of a dump, and which it is.
+type Job = (Arc<Dump>, Portion);
 
 /// Reads every dump to its end and writes files for what is new in it; commits nothing.
 fn stage(
@@ -134,10 +149,11 @@ fn stage(
     let failed = AtomicBool::new(false);
     let (jobs, queue) = sync_channel::<Job>(1);
     let queue = Mutex::new(queue);
+    let mut unknown = BTreeMap::new();
     let left = std::thread::scope(|scope| {
         let spawn = || scope.spawn(|| work(&shared, &queue, &failed));
         let running: Vec<_> = (0..workers).map(|_| spawn()).collect();
-        let read = read_all(sources, spec, &shared, jobs, &failed, progress);
+        let read = read_all(sources, spec, &shared, (jobs, &failed), &mut unknown, progress);
         let mut left = Vec::new();
         for worker in running {
             left.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
@@ -145,7 +161,7 @@ fn stage(
         left.push(read?);
         Ok::<_, LakeError>(left)
     })?;
-    let mut report = IngestReport::default();
+    let mut report = IngestReport { unknown, ..IngestReport::default() };
     let mut days: HashMap<i32, Vec<Rows>> = HashMap::new();
     let mut rejects = Vec::new();
     for part in left {
@@ -167,10 +183,10 @@ fn work<'a>(shared: &'a Shared<'a>, queue: &Mutex<Receiver<Job>>, failed: &Atomi
     let read = || {
         let mut collector = Collector::new(shared);
         // When the reader has hung up, everything is read.
-        while let Ok((dump, piece)) = next() {
+        while let Ok((dump, portion)) = next() {
             // When another worker failed, its error is told: only the queue must not fill up.
             if !failed.load(Ordering::Relaxed) {
-                collector.take(&dump, piece, None)?;
+                collector.take(&dump, portion, None)?;
             }
         }
         collector.finish()
@@ -189,30 +205,31 @@ fn read_all<'a>(
     sources: &[Source],
     spec: &IngestSpec,
     shared: &'a Shared<'a>,
-    jobs: SyncSender<Job>,
-    failed: &AtomicBool,
+    (jobs, failed): (SyncSender<Job>, &AtomicBool),
+    unknown: &mut BTreeMap<String, &'static str>,
     progress: &mut dyn FnMut(u64, &str),
 ) -> Result<Left, LakeError> {
     let mut collector = Collector::new(shared);
     for source in sources {
         let mut blocks = source.open()?;
         let Some(begin) = begin(&mut blocks, spec.format)? else { continue };
-        let dump = Arc::new(Dump { name: source.name(), format: begin.format });
-        let mut reader = begin.format.reader();
-        if !begin.values.is_empty() {
-            collector.values(&dump, begin.values, &mut *reader)?;
+        if let Some(what) = begin.unknown {
+            unknown.insert(shared.privacy.scrub_text(&source.name()), what);
         }
+        let dump = Arc::new(Dump { name: source.name(), begin });
+        let mut reader = begin.format.reader();
         let mut line = 1;
         while let Some(piece) = blocks.next_piece()? {
             if failed.load(Ordering::Relaxed) {
                 return collector.finish();
             }
+            let portion = Portion { piece, is_utf8: blocks.is_utf8() };
             if begin.format.is_independent() {
                 // Workers never stop listening before the reader hangs up.
-                let _ = jobs.send((dump.clone(), piece));
+                let _ = jobs.send((dump.clone(), portion));
             } else {
-                line = piece.first_line();
-                collector.take(&dump, piece, Some(&mut *reader))?;
+                line = portion.piece.first_line();
+                collector.take(&dump, portion, Some(&mut *reader))?;
             }
             progress(shared.read.load(Ordering::Relaxed), &dump.name);
         }
@@ -220,60 +237,6 @@ fn read_all<'a>(
         progress(shared.read.load(Ordering::Relaxed), &dump.name);
     }
     collector.finish()
-}
-
-/// How a dump begins: its format, and its values where it is one JSON text as a whole.
-struct Begin {
-    format: &'static Format,
-    values: Vec<Value>,
-}
-
-/// Looks at the beginning of a dump; none when it is empty.
-fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Result<Option<Begin>, LakeError> {
-    let Some(piece) = blocks.next_piece()? else { return Ok(None) };
-    let Piece::Lines { first, bytes } = piece else {
-        // A line over the limit, at the very beginning: whatever follows is in lines.
-        blocks.give_back_long(piece);
-        return Ok(Some(Begin { format: format.unwrap_or(Format::NATIVE), values: Vec::new() }));
-    };
-    let mut tape = Tape::default();
-    let mut read = |text: &str| tape.scan(text).ok().map(|json| json.value(0));
-    let mut lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    let opening = lines.by_ref().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let opened = read(opening);
-    let starts_whole = match &opened {
-        // One line that is an array: all of the dump, when nothing follows.
-        Some(value) => value.is_array() && lines.clone().all(|line| line.trim().is_empty()),
-        // Pretty-printed: the line ends before its JSON does.
-        None => serde_json::from_str::<Value>(opening).is_err_and(|error| error.is_eof()),
-    };
-    let head = opened.clone().or_else(|| lines.clone().take(1000).find_map(&mut read));
-    if starts_whole {
-        if let Some(rest) = blocks.rest(bytes.len())? {
-            let all = [bytes.as_slice(), rest.as_slice()].concat();
-            let whole = std::str::from_utf8(&all).ok().and_then(&mut read);
-            if let Some(whole) = whole {
-                let values = match whole {
-                    Value::Array(values) => values,
-                    value => vec![value],
-                };
-                let detect = || values.first().map_or(Format::NATIVE, |value| Format::detect(&Head::Json(value)));
-                let format = format.unwrap_or_else(detect);
-                return Ok(Some(Begin { format, values }));
-            }
-            blocks.give_back(first, all);
-        } else {
-            blocks.give_back(first, bytes.clone());
-        }
-    } else {
-        blocks.give_back(first, bytes.clone());
-    }
-    let detect = || match (&opened, &head) {
-        (None, _) if !Format::detect(&Head::Text(opening)).is_native() => Format::detect(&Head::Text(opening)),
-        (_, Some(value)) => Format::detect(&Head::Json(value)),
-        _ => Format::NATIVE,
-    };
-    Ok(Some(Begin { format: format.unwrap_or_else(detect), values: Vec::new() }))
 }
 
 fn within_limit(report: &IngestReport, limit: Option<RejectLimit>) -> Result<(), LakeError> {

@@ -1,7 +1,8 @@
 //! Rejects, taken once more: by a newer program or as another format, what was refused may be an event.
 //!
-//! A reject is read again from its dump when that still says the same at its place, which its hash tells, else from
-//! its kept text when that is whole and nothing in it was masked. First the events are committed, then the rejects
+//! A reject is read again from its dump when that is named again and still says the same at its place, which its hash
+//! tells, else from its kept text when that is whole and nothing in it was masked. No dump is opened because a lake names
+//! it: whoever hands a lake over would choose what this machine reads and connects to. First the events are committed, then the rejects
 //! that became events leave their table: broken off in between, the next retry meets duplicates and finishes.
 
 mod again;
@@ -48,11 +49,13 @@ pub struct RetryReport {
 }
 
 impl Lake {
-    /// Takes the rejects of the lake at `location` once more, as `format` or as what their dumps look like.
+    /// Takes the rejects of the lake at `location` once more, as `format` or as what their dumps look like. Of dumps only
+    /// `sources` are opened.
     /// `progress` is told the dump. Must be called on a runtime of several threads.
     pub async fn retry_rejects(
         location: &str,
         privacy: &Privacy,
+        sources: &[Source],
         format: Option<&'static Format>,
         progress: &mut (dyn FnMut(&str) + Send),
     ) -> Result<RetryReport, LakeError> {
@@ -73,7 +76,7 @@ impl Lake {
                     })?;
                     rounds = rows.div_ceil(ROUND).max(1);
                 }
-                stage(&staging, &privacy, format, (round, rounds), progress)
+                stage(&staging, &privacy, sources, format, (round, rounds), progress)
             });
             let done = match staged {
                 Ok(staged) => commit(&staging, staged, &mut report).await,
@@ -131,6 +134,8 @@ struct Retry<'a> {
     known: &'a Known<'a>,
     collector: Collector<'a>,
     tape: Tape,
+    /// Whether the dump was UTF-8 up to here.
+    is_utf8: bool,
     sources: Vec<String>,
     staged: Staged,
     /// Refused again, for another reason or in parts.
@@ -149,6 +154,7 @@ fn hash_of(text: &[u8]) -> u128 {
 fn stage(
     staging: &Staging,
     privacy: &Privacy,
+    named: &[Source],
     format: Option<&'static Format>,
     share: (u64, u64),
     progress: &mut dyn FnMut(&str),
@@ -164,17 +170,26 @@ fn stage(
         known: &known,
         collector: Collector::new(&shared),
         tape: Tape::default(),
+        is_utf8: true,
         sources: sources.clone(),
         staged: Staged::default(),
         refused: Vec::new(),
         refused_bytes: 0,
     };
+    // By the name that a reject of it has.
+    let files = named.iter().filter(|source| **source != Source::Stdin);
+    let named: Vec<(String, &Source)> = files.map(|source| (privacy.scrub_text(&source.name()), source)).collect();
+    let named = |name: &str| {
+        let is_it =
+            |(of, source): &&(String, &Source)| of == name || Source::place(&source.name()) == Source::place(name);
+        named.iter().find(is_it).map(|(_, source)| *source)
+    };
     rows.sort_unstable_by_key(|row| (row.source, row.line, row.hash));
     for rows in rows.chunk_by_mut(|one, other| one.source == other.source) {
         let Some(name) = rows.first().and_then(|row| sources.get(row.source as usize)) else { continue };
-        let Some(source) = Source::named(name) else { continue };
+        let Some(source) = named(name) else { continue };
         progress(name);
-        match retry.dump(&source, rows) {
+        match retry.dump(source, rows) {
             // What cannot be read, or not to its end, is no reason to stop: for the rest there are the texts.
             Err(LakeError::Read { .. } | LakeError::NoSource(_) | LakeError::Location(..)) => {}
             done => done?,

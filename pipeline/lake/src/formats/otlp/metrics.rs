@@ -1,7 +1,7 @@
 //! Metrics: `usage` of containers and pods, `kpi` for all others.
 
 use super::names::measure;
-use super::{Resource, Samples, Taken, attributes, inner, list, micros, plain, text, unsigned};
+use super::{Resource, Samples, Taken, attributes, list, micros, text, unsigned};
 use crate::formats::Object;
 use crate::formats::samples::{Measure, Point};
 use domain::Reason;
@@ -29,30 +29,42 @@ pub(super) struct Metric<'v> {
     points: &'v [Value],
 }
 
-pub(super) fn read(samples: &mut Samples, resource: &Resource, entry: &Value, out: &mut Vec<Taken>) {
-    for value in inner(entry, "scopeMetrics", "metrics") {
-        match metric(value) {
-            Ok(metric) => metric.points.iter().for_each(|point| take(samples, resource, &metric, point, out)),
-            Err(reason) => out.push(resource.reject(value, Reason::Format(reason))),
+/// Reads a metric; the kind of its points, when it has any that are read.
+pub(super) fn read(
+    samples: &mut Samples,
+    resource: &Resource,
+    value: &Value,
+    out: &mut Vec<Taken>,
+) -> Option<&'static str> {
+    match metric(value) {
+        Ok((kind, metric)) => {
+            metric.points.iter().for_each(|point| take(samples, resource, &metric, point, out));
+            Some(kind)
+        }
+        Err(reason) => {
+            out.push(resource.reject(value, Reason::Format(reason)));
+            None
         }
     }
 }
 
-fn metric(value: &Value) -> Result<Metric<'_>, &'static str> {
+fn metric(value: &Value) -> Result<(&'static str, Metric<'_>), &'static str> {
     let name =
         value.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()).ok_or("a metric has no name")?;
     let unit = value.get("unit").and_then(Value::as_str).filter(|unit| !unit.is_empty());
     let data = |key: &str| value.get(key).filter(|data| data.get("dataPoints").is_some_and(Value::is_array));
-    let (shape, data) = if let Some(gauge) = data("gauge") {
-        (Shape::Gauge, gauge)
-    } else if let Some(sum) = data("sum") {
-        (Shape::Sum, sum)
-    } else {
-        let found = ["histogram", "exponentialHistogram", "summary"].into_iter().find_map(data);
-        (Shape::Distribution, found.ok_or("a metric has no data points of a known kind")?)
+    let kinds = ["gauge", "sum", "histogram", "exponentialHistogram", "summary"];
+    let (kind, data) = kinds
+        .into_iter()
+        .find_map(|kind| Some((kind, data(kind)?)))
+        .ok_or("a metric has no data points of a known kind")?;
+    let shape = match kind {
+        "gauge" => Shape::Gauge,
+        "sum" => Shape::Sum,
+        _ => Shape::Distribution,
     };
     let monotonic = data.get("isMonotonic").and_then(Value::as_bool).unwrap_or(false);
-    Ok(Metric { name, unit, shape, delta: is_delta(data), monotonic, points: list(data, "dataPoints") })
+    Ok((kind, Metric { name, unit, shape, delta: is_delta(data), monotonic, points: list(data, "dataPoints") }))
 }
 
 /// Enumerations are written as numbers or by name. What says nothing is taken as a running total, the default of SDKs.
@@ -70,7 +82,7 @@ fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: 
         return;
     }
     let mut refuse = |reason| {
-        let what = json!({"metric": metric.name, "point": plain(point)});
+        let what = json!({"metric": metric.name, "point": point});
         out.push(resource.reject(&what, reason));
     };
     let Some(at) = micros(point.get("timeUnixNano")) else { return refuse(Reason::Timestamp) };
@@ -150,7 +162,7 @@ fn kpi(
 /// Two values: how many, with the buckets or quantiles as they are written; and their sum.
 fn distribution(resource: &Resource, metric: &Metric<'_>, point: &Value, at: i64, out: &mut Vec<Taken>) {
     let Some(count) = unsigned(point.get("count")) else {
-        let what = json!({"metric": metric.name, "point": plain(point)});
+        let what = json!({"metric": metric.name, "point": point});
         return out.push(resource.reject(&what, Reason::Format("a histogram or summary has no count")));
     };
     let name = format!("{}.count", metric.name);

@@ -1,5 +1,6 @@
 //! OpenTelemetry in JSON, a request a line, as the collector's file exporter writes it: `{"resourceMetrics": […]}`,
-//! `{"resourceSpans": […]}` or `{"resourceLogs": […]}`.
+//! `{"resourceSpans": […]}` or `{"resourceLogs": […]}`. Java's logging exporter writes what is inside, an entry a line,
+//! with or without the logger's words before it.
 //!
 //! Metrics of containers and pods become `usage`, all others `kpi`; spans of pipelines and their tasks become `ci_run`,
 //! calls of other services `api_call`, all others `span`; log records become `log`. The last two are types the
@@ -8,11 +9,14 @@
 
 mod metrics;
 mod names;
+mod older;
 mod spans;
 
+use super::parts::{Part, UNREAD};
 use super::samples::{Labels, Samples, Who, event};
 use super::{Format, Head, Object, Reader, Taken, workload};
 use domain::Reason;
+use domain::json::Tape;
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,10 +24,36 @@ use std::sync::Arc;
 pub(super) static FORMAT: Format =
     Format { name: "otlp", recognises, reader: || Box::new(Otlp::default()), independent: false };
 
-const SIGNALS: [&str; 3] = ["resourceMetrics", "resourceSpans", "resourceLogs"];
+/// The requests, what is in an entry of each, what is in that, and what it is called in an entry that stands alone.
+const SIGNALS: [(&str, &str, &str); 3] = [
+    ("resourceMetrics", "scopeMetrics", "metrics"),
+    ("resourceSpans", "scopeSpans", "spans"),
+    ("resourceLogs", "scopeLogs", "logRecords"),
+];
 
+/// Names of requests and entries, those of before included.
 fn recognises(head: &Head) -> bool {
-    matches!(head, Head::Json(value) if SIGNALS.iter().any(|key| value.get(key).is_some_and(Value::is_array)))
+    match head {
+        Head::Json(value) => {
+            let has = |key: &str| value.get(key).is_some_and(Value::is_array);
+            let old = ["resource_metrics", "resource_spans", "resource_logs", "resourceProfiles"];
+            let entry = || {
+                let library =
+                    ["instrumentationLibraryMetrics", "instrumentationLibrarySpans", "instrumentationLibraryLogs"];
+                let mut scopes = SIGNALS.iter().map(|(_, scopes, _)| *scopes).chain(library);
+                value.get("ts").is_none() && scopes.any(has)
+            };
+            SIGNALS.iter().any(|(request, _, _)| has(request)) || old.iter().any(|key| has(key)) || entry()
+        }
+        Head::Text(line) => inside(line).is_some(),
+    }
+}
+
+/// The JSON behind the words of a logger, where it is OTLP.
+fn inside(line: &str) -> Option<Value> {
+    let start = line.find("{\"")?;
+    let value = Tape::default().scan(&line[start..]).ok()?.value(0);
+    (start > 0 && recognises(&Head::Json(&value))).then_some(value)
 }
 
 #[derive(Default)]
@@ -33,32 +63,71 @@ struct Otlp {
 
 impl Reader for Otlp {
     fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
-        if !SIGNALS.iter().any(|key| value.get(key).is_some_and(Value::is_array)) {
-            let reason = match value {
-                Value::Object(_) => Reason::Format("no array resourceMetrics, resourceSpans or resourceLogs"),
-                _ => Reason::NotAnObject,
-            };
+        if !value.is_object() {
+            return out.push(Err((value, Reason::NotAnObject)));
+        }
+        if !recognises(&Head::Json(&value)) {
+            let reason = Reason::Format("no array resourceMetrics, resourceSpans or resourceLogs");
             return out.push(Err((value, reason)));
         }
-        for entry in list(&value, "resourceMetrics") {
-            metrics::read(&mut self.samples, &Resource::of(entry), entry, out);
+        let before = out.len();
+        let value = older::renamed(value);
+        let alone = SIGNALS.iter().all(|(request, _, _)| value.get(request).is_none())
+            && value.get("resourceProfiles").is_none();
+        if alone {
+            self.entry(value, out);
+        } else {
+            Part::read(value, &[], out, |request, out| {
+                for (key, _, _) in SIGNALS {
+                    request.records(key).into_iter().for_each(|entry| self.entry(entry, out));
+                }
+            });
         }
-        for entry in list(&value, "resourceSpans") {
-            let resource = Resource::of(entry);
-            for span in inner(entry, "scopeSpans", "spans") {
-                out.push(spans::translate(&resource, span));
+        // What names a person is found by its name, which is a value in OTLP.
+        for refused in out[before..].iter_mut().filter_map(|taken| taken.as_mut().err()) {
+            if refused.1 == UNREAD {
+                refused.0 = plain(&refused.0);
             }
         }
-        for entry in list(&value, "resourceLogs") {
-            let resource = Resource::of(entry);
-            for record in inner(entry, "scopeLogs", "logRecords") {
-                out.push(log(&resource, record));
-            }
+    }
+
+    fn text(&mut self, line: &str, out: &mut Vec<Taken>) {
+        match inside(line) {
+            Some(value) => self.object(value, out),
+            None => out.push(Err((Value::String(line.to_owned()), Reason::NotJson))),
         }
     }
 
     fn end(&mut self, out: &mut Vec<Taken>) {
         self.samples.end(out);
+    }
+}
+
+impl Otlp {
+    /// What one resource sent.
+    fn entry(&mut self, entry: Value, out: &mut Vec<Taken>) {
+        Part::read(entry, &["resource"], out, |entry, out| {
+            let resource = Resource::of(entry.get("resource"));
+            for (_, scopes, key) in SIGNALS {
+                let mut records = Vec::new();
+                for scope in entry.records(scopes) {
+                    Part::read(scope, &["scope"], out, |scope, _| records.append(&mut scope.records(key)));
+                }
+                match key {
+                    "metrics" => records.into_iter().for_each(|metric| self.metric(&resource, metric, out)),
+                    "spans" => out.extend(spans::all(&resource, &records)),
+                    _ => out.extend(records.iter().map(|record| log(&resource, record))),
+                }
+            }
+        });
+    }
+
+    /// A metric and its points; what else it holds is refused.
+    fn metric(&mut self, resource: &Resource, metric: Value, out: &mut Vec<Taken>) {
+        let Some(kind) = metrics::read(&mut self.samples, resource, &metric, out) else { return };
+        Part::read(metric, &["metadata"], out, |metric, out| {
+            Part::read(metric.inner(kind), &[], out, |data, _| drop(data.records("dataPoints")));
+        });
     }
 }
 
@@ -73,8 +142,8 @@ struct Resource {
 }
 
 impl Resource {
-    fn of(entry: &Value) -> Self {
-        let attributes = attributes(entry.get("resource").unwrap_or(&Value::Null));
+    fn of(resource: &Value) -> Self {
+        let attributes = attributes(resource);
         let (env, who) = container(&attributes);
         let mut resource = Self { env, who, service: None, attributes };
         if resource.who.is_none() {
@@ -202,11 +271,6 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The entries of a list in every scope.
-fn inner<'v>(entry: &'v Value, scopes: &'v str, key: &'v str) -> impl Iterator<Item = &'v Value> {
-    list(entry, scopes).iter().flat_map(move |scope| list(scope, key))
-}
-
 /// The attributes of something, as a plain object. The last of a name counts.
 fn attributes(of: &Value) -> Object {
     let pair = |pair: &Value| Some((pair.get("key")?.as_str()?.to_owned(), any(pair.get("value")?)));
@@ -230,7 +294,9 @@ fn plain(value: &Value) -> Value {
         Value::Object(object) => object
             .iter()
             .map(|(key, inner)| match key.as_str() {
-                "attributes" | "filteredAttributes" => (key.clone(), attributes(&json!({"attributes": inner})).into()),
+                "attributes" | "filteredAttributes" if inner.is_array() => {
+                    (key.clone(), attributes(&json!({"attributes": inner})).into())
+                }
                 "body" => (key.clone(), any(inner)),
                 _ => (key.clone(), plain(inner)),
             })

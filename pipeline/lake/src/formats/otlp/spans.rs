@@ -1,28 +1,72 @@
 //! Spans: runs of pipelines and their tasks, calls of other services, and all others.
 //!
 //! Names: the semantic conventions for CI/CD, VCS, HTTP, RPC and databases, the older ones of each included, and the
-//! collector's `github` receiver, which says `…run.status` where the conventions say `…result`.
+//! collector's `github` receiver (`receiver/githubreceiver/model.go`). That says `…run.status` where the conventions say
+//! `…result`, and all of a job on the resource: its span is the one that no other of the resource is the parent of, and
+//! has the waiting for a machine in it, which a span beside it tells.
 
 use super::{Object, Resource, Taken, attributes, micros, plain, text, unsigned};
 use domain::Reason;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 const PIPELINE_RUN: &str = "cicd.pipeline.run.id";
 const TASK_RUN: &str = "cicd.pipeline.task.run.id";
 
-pub(super) fn translate(resource: &Resource, span: &Value) -> Taken {
-    match read(resource, span) {
-        Ok(event) => Ok(event),
-        Err(reason) => resource.reject(span, reason),
-    }
+/// The events of the spans of one resource.
+pub(super) fn all(resource: &Resource, spans: &[Value]) -> Vec<Taken> {
+    let job = job(resource, spans);
+    let translate = |(at, span)| {
+        let (is_job, waited) = job.filter(|(job, _)| *job == at).map_or((false, None), |(_, waited)| (true, waited));
+        read(resource, span, is_job, waited).or_else(|reason| resource.reject(span, reason))
+    };
+    spans.iter().enumerate().map(translate).collect()
 }
 
-fn read(resource: &Resource, span: &Value) -> Result<Object, Reason> {
+/// Of a resource that is a task, the span that is that task's run, and since when it ran, where it waited before.
+fn job(resource: &Resource, spans: &[Value]) -> Option<(usize, Option<i64>)> {
+    let about = &resource.attributes;
+    if !about.contains_key(TASK_RUN) {
+        return None;
+    }
+    let id =
+        |span: &Value, key: &str| span.get(key).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+    let ids: HashSet<String> = spans.iter().filter_map(|span| id(span, "spanId")).collect();
+    let named = |span: &Value| {
+        text(about, &["cicd.pipeline.task.name", "cicd.pipeline.name"]) == span.get("name").and_then(Value::as_str)
+    };
+    // Steps and the wait say so themselves; and they may have been sent apart from their job.
+    let of_it = |span: &Value| attributes(span).keys().any(|key| key.starts_with("cicd."));
+    let tops = spans
+        .iter()
+        .enumerate()
+        .filter(|(_, span)| id(span, "parentSpanId").is_none_or(|parent| !ids.contains(&parent)) && !of_it(span));
+    let tops: Vec<(usize, &Value)> = tops.collect();
+    let (at, top) = match tops[..] {
+        [only] => only,
+        _ => *tops.iter().find(|(_, span)| named(span))?,
+    };
+    let own = id(top, "spanId");
+    let wait = |span: &&Value| {
+        own.is_some()
+            && id(span, "parentSpanId") == own
+            && attributes(span).contains_key("cicd.pipeline.run.queue.duration")
+    };
+    let begun = micros(top.get("startTimeUnixNano"));
+    let waited = spans.iter().find(wait).and_then(|span| micros(span.get("endTimeUnixNano")));
+    Some((at, waited.filter(|waited| begun.is_some_and(|begun| begun < *waited))))
+}
+
+/// One span. `is_job` is whether it is the run of the task that the resource is, and `ran` since when that ran, where
+/// it waited before.
+fn read(resource: &Resource, span: &Value, is_job: bool, ran: Option<i64>) -> Result<Object, Reason> {
     let start = micros(span.get("startTimeUnixNano")).ok_or(Reason::Timestamp)?;
     let end = micros(span.get("endTimeUnixNano")).ok_or(Reason::Format("a span has no usable endTimeUnixNano"))?;
     if end < start {
         return Err(Reason::Format("a span ends before it begins"));
     }
+    let queued = ran.filter(|ran| *ran <= end).map(|ran| (ran - start) / 1_000);
+    let start = ran.filter(|ran| *ran <= end).unwrap_or(start);
     let own = attributes(span);
     let mut all = resource.attributes.clone();
     all.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -34,7 +78,8 @@ fn read(resource: &Resource, span: &Value) -> Result<Object, Reason> {
     }
     payload.insert("name".into(), json!(name));
     payload.insert("duration_ms".into(), json!((end - start) / 1_000));
-    let kind = if let Some(run) = run(span, &own, &all, name)? {
+    payload.extend(queued.map(|queued| ("queued_ms".to_owned(), json!(queued))));
+    let kind = if let Some(run) = run(span, is_job, &own, &all, name)? {
         payload.extend(run);
         "ci_run"
     } else if let Some(call) = call(span, &own, name) {
@@ -57,9 +102,9 @@ fn read(resource: &Resource, span: &Value) -> Result<Object, Reason> {
 
 /// The run of a pipeline or of one of its tasks. The run's id may stand on the resource, and so on every span below it:
 /// only the root is the run then.
-fn run(span: &Value, own: &Object, all: &Object, name: &str) -> Result<Option<Object>, Reason> {
+fn run(span: &Value, is_job: bool, own: &Object, all: &Object, name: &str) -> Result<Option<Object>, Reason> {
     let has = |keys: &[&str]| keys.iter().any(|key| own.contains_key(*key));
-    let task = has(&[TASK_RUN, "cicd.pipeline.task.run.result", "cicd.pipeline.task.run.status"]);
+    let task = is_job || has(&[TASK_RUN, "cicd.pipeline.task.run.result", "cicd.pipeline.task.run.status"]);
     let root = span.get("parentSpanId").and_then(Value::as_str).is_none_or(str::is_empty);
     let pipeline = has(&["cicd.pipeline.result", PIPELINE_RUN]) || (root && all.contains_key(PIPELINE_RUN));
     if !task && !pipeline {
@@ -72,8 +117,10 @@ fn run(span: &Value, own: &Object, all: &Object, name: &str) -> Result<Option<Ob
     };
     let mut payload = Object::new();
     let mut put = |field: &str, value: Option<String>| payload.extend(value.map(|v| (field.to_owned(), json!(v))));
-    let pipeline_run = id(PIPELINE_RUN);
-    put("workflow", id("cicd.pipeline.name"));
+    let link = |key: &str| text(all, &[key]).and_then(run_in);
+    let pipeline_run = id(PIPELINE_RUN).or_else(|| link("cicd.pipeline.task.run.url.full").filter(|_| task));
+    // Of a job the receiver for GitHub calls the job by the name of the pipeline.
+    put("workflow", id("cicd.pipeline.name").filter(|pipeline| !is_job || pipeline != name));
     if task {
         let job = id("cicd.pipeline.task.name").or_else(|| Some(name.to_owned()).filter(|name| !name.is_empty()));
         let by_name = || Some(format!("{}/{}", pipeline_run.as_deref()?, job.as_deref()?));
@@ -86,7 +133,13 @@ fn run(span: &Value, own: &Object, all: &Object, name: &str) -> Result<Option<Ob
     }
     put("runner", id("cicd.worker.name").or_else(|| id("cicd.pipeline.worker.name")));
     let said = match task {
-        true => text(own, &["cicd.pipeline.task.run.result", "cicd.pipeline.task.run.status"]),
+        true => {
+            let of = if is_job { all } else { own };
+            // The receiver for GitHub has the words in another order, and of some conclusions the pipeline's name for it.
+            let keys =
+                ["cicd.pipeline.task.run.result", "cicd.pipeline.task.run.status", "cicd.pipeline.run.task.status"];
+            text(of, &keys).or_else(|| text(of, &["cicd.pipeline.run.status"]).filter(|_| is_job))
+        }
         false => text(all, &["cicd.pipeline.result", "cicd.pipeline.run.result", "cicd.pipeline.run.status"]),
     };
     let result = match said {
@@ -169,16 +222,23 @@ fn rest(span: &Value) -> Object {
 fn code(all: &Object) -> Object {
     let mut outer = Object::new();
     let name = text(all, &["vcs.repository.name"]);
-    let owned = || Some(format!("{}/{}", text(all, &["vcs.owner.name"])?, name?));
+    let owned = || Some(format!("{}/{}", text(all, &["vcs.owner.name", "vcs.repository.owner"])?, name?));
     let repo = name
         .filter(|name| name.contains('/'))
         .map(str::to_owned)
         .or_else(owned)
         .or_else(|| repository(text(all, &["vcs.repository.url.full"])?))
+        .or_else(|| {
+            let link = text(all, &["cicd.pipeline.task.run.url.full", "cicd.pipeline.run.url.full"])?;
+            let (repo, _) = repository_url_of(link)?;
+            // A link may lead to a CI system's own page: the name tells.
+            name.is_none_or(|name| repo.rsplit('/').next() == Some(name)).then_some(repo)
+        })
         .or_else(|| name.map(str::to_owned));
     outer.extend(repo.map(|repo| ("repo".to_owned(), json!(repo))));
     if text(all, &["vcs.ref.head.type", "vcs.ref.type"]) != Some("tag") {
-        let branch = text(all, &["vcs.ref.head.name"]).map(|name| name.trim_start_matches("refs/heads/"));
+        let branch =
+            text(all, &["vcs.ref.head.name", "vcs.ref.head"]).map(|name| name.trim_start_matches("refs/heads/"));
         outer.extend(branch.map(|branch| ("branch".to_owned(), json!(branch))));
     }
     let change = all.get("vcs.change.id").map(|id| match id {
@@ -187,6 +247,20 @@ fn code(all: &Object) -> Object {
     });
     outer.extend(change.map(|change| ("pr".to_owned(), change)));
     outer
+}
+
+/// `https://github.com/acme/api/actions/runs/9/job/77` → `acme/api`, and what follows.
+fn repository_url_of(link: &str) -> Option<(String, &str)> {
+    let (_, rest) = link.split_once("://")?;
+    let (page, rest) = rest.split_once("/actions/runs/")?;
+    Some((page.split_once('/')?.1.to_owned(), rest)).filter(|(repo, _)| repo.contains('/'))
+}
+
+/// `https://github.com/acme/api/actions/runs/9/job/77` → `9`
+fn run_in(link: &str) -> Option<String> {
+    let (_, rest) = repository_url_of(link)?;
+    let id = rest.split(['/', '?', '#']).next()?;
+    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())).then(|| id.to_owned())
 }
 
 /// `https://github.com/acme/api.git`, `git@github.com:acme/api.git` → `acme/api`.

@@ -1,5 +1,6 @@
-//! Prometheus: the answers of its query API (`query_range` and `query`), one or one a line, and its text exposition or
-//! OpenMetrics, with times.
+//! Prometheus: the answers of its query API (`query_range` and `query`); the series of such answers by themselves, as
+//! `promtool query -o json` writes them; the exports of VictoriaMetrics (`/api/v1/export`); and the text exposition or
+//! OpenMetrics, with times, as `promtool tsdb dump` writes it.
 //!
 //! What cAdvisor and kube-state-metrics say about containers becomes `usage`, all else `kpi`. A value that is NaN is no
 //! value (Prometheus marks with it where a series ends) and is passed over; an infinite one is refused.
@@ -8,6 +9,7 @@ mod query;
 mod series;
 mod text;
 
+use super::parts::{Part, UNREAD};
 use super::samples::{Point, Samples, event};
 use super::{Format, Head, Object, Reader, Taken};
 use domain::Reason;
@@ -19,6 +21,8 @@ use std::collections::HashMap;
 
 pub(super) static FORMAT: Format =
     Format { name: "prometheus", recognises, reader: || Box::new(Prometheus::default()), independent: false };
+
+const HISTOGRAM: Reason = Reason::Format("native histograms are not read");
 
 /// Metrics whose unit a text dump told are remembered up to so many.
 const UNITS: usize = 100_000;
@@ -34,11 +38,20 @@ fn recognises(head: &Head) -> bool {
                         && data.is_some_and(|d| d.get("result").is_some())
                 }
                 Some("error") => text(value.get("errorType")) && text(value.get("error")),
-                _ => false,
+                _ => is_series(value) && value.get("ts").is_none(),
             }
         }
         Head::Text(line) => text::recognises(line),
     }
+}
+
+/// Whether this is a series with its samples: `metric` beside `values`, `value` or histograms.
+fn is_series(value: &Value) -> bool {
+    value.get("metric").is_some_and(Value::is_object) && has_samples(value)
+}
+
+fn has_samples(value: &Value) -> bool {
+    ["values", "value", "histograms", "histogram"].iter().any(|key| value.get(key).is_some_and(Value::is_array))
 }
 
 #[derive(Default)]
@@ -49,8 +62,12 @@ struct Prometheus {
 
 impl Reader for Prometheus {
     fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
-        if let Err(reason) = self.answer(&value, out) {
-            out.push(Err((value, reason)));
+        if is_series(&value) {
+            return self.series(value, None, out);
+        }
+        match refusal(&value) {
+            Some(reason) => out.push(Err((value, reason))),
+            None => self.answer(value, out),
         }
     }
 
@@ -80,58 +97,67 @@ impl Reader for Prometheus {
 
 impl Prometheus {
     /// One answer of the query API. A series or sample that cannot be taken is refused by itself.
-    fn answer(&mut self, answer: &Value, out: &mut Vec<Taken>) -> Result<(), Reason> {
-        if !answer.is_object() {
-            return Err(Reason::NotAnObject);
+    fn answer(&mut self, answer: Value, out: &mut Vec<Taken>) {
+        let query =
+            answer.get("query").or_else(|| answer["data"].get("query")).and_then(Value::as_str).map(Query::read);
+        Part::read(answer, &["warnings", "infos", "stats", "trace"], out, |answer, out| {
+            Part::read(answer.inner("data"), &["stats", "analysis"], out, |data, out| {
+                data.records("result").into_iter().for_each(|series| self.series(series, query.as_ref(), out));
+            });
+        });
+    }
+
+    /// A series and its samples, in any of the ways that they are written.
+    fn series(&mut self, entry: Value, query: Option<&Query>, out: &mut Vec<Taken>) {
+        if !has_samples(&entry) {
+            return out.push(Err((entry, Reason::Format("a series has no values"))));
         }
-        if answer.get("status").and_then(Value::as_str) != Some("success") {
-            return Err(Reason::Format("the status of the answer is not \"success\""));
+        let list = |key: &str| entry.get(key).is_some_and(Value::is_array);
+        if !list("values") && !list("value") {
+            return out.push(Err((entry, HISTOGRAM)));
         }
-        let data = answer.get("data").ok_or(Reason::Format("the answer has no data"))?;
-        let matrix = match data.get("resultType").and_then(Value::as_str) {
-            Some("matrix") => true,
-            Some("vector") => false,
-            _ => return Err(Reason::Format("the resultType is neither matrix nor vector")),
+        let labels = entry.get("metric").and_then(Value::as_object).cloned();
+        let series = labels.ok_or("a series has no labels").and_then(|labels| Series::new(labels, query));
+        let series = match series {
+            Ok(series) => series,
+            Err(reason) => return out.push(Err((entry, Reason::Format(reason)))),
         };
-        let result = data.get("result").and_then(Value::as_array).ok_or(Reason::Format("the result is no array"))?;
-        let query = answer.get("query").or_else(|| data.get("query")).and_then(Value::as_str).map(Query::read);
-        for entry in result {
-            let values = match (entry.get("values").and_then(Value::as_array), entry.get("value")) {
-                (Some(values), _) if matrix => values.as_slice(),
-                (_, Some(value)) if !matrix => std::slice::from_ref(value),
-                _ if entry.get("histograms").or_else(|| entry.get("histogram")).is_some() => {
-                    out.push(Err((entry.clone(), Reason::Format("native histograms are not read"))));
-                    continue;
-                }
-                _ => {
-                    out.push(Err((entry.clone(), Reason::Format("a series has no values"))));
-                    continue;
-                }
+        let metric = entry.get("metric").cloned();
+        let before = out.len();
+        Part::read(entry, &["metric"], out, |entry, out| {
+            let mut samples = match entry.get("timestamps") {
+                Value::Array(_) => pairs(entry.records("values"), entry.records("timestamps")),
+                _ => entry.records("values"),
             };
-            let labels = entry.get("metric").and_then(Value::as_object).cloned();
-            let series = labels.ok_or("a series has no labels").and_then(|labels| Series::new(labels, query.as_ref()));
-            let series = match series {
-                Ok(series) => series,
-                Err(reason) => {
-                    out.push(Err((entry.clone(), Reason::Format(reason))));
-                    continue;
-                }
-            };
-            for pair in values {
-                let taken = match (pair.get(0).and_then(Value::as_f64), pair.get(1)) {
-                    (Some(seconds), Some(Value::String(value))) => self.sample(&series, seconds, value, out),
-                    (Some(seconds), Some(Value::Number(value))) => {
-                        self.sample(&series, seconds, &value.to_string(), out)
-                    }
-                    (None, _) => Err(Reason::Timestamp),
-                    _ => Err(Reason::Format("a sample has no value")),
-                };
-                if let Err(reason) = taken {
-                    out.push(Err((json!({"metric": entry.get("metric"), "value": pair}), reason)));
+            if entry.get("value").is_array() {
+                samples.push(entry.inner("value"));
+            }
+            let histograms = entry.records("histograms").into_iter().chain([entry.inner("histogram")]);
+            let refused = histograms.filter(|histogram| !histogram.is_null());
+            out.extend(refused.map(|value| Err((json!({"metric": metric, "histogram": value}), HISTOGRAM))));
+            for pair in samples {
+                if let Err(reason) = self.pair(&series, &pair, out) {
+                    out.push(Err((json!({"metric": metric, "value": pair}), reason)));
                 }
             }
+        });
+        // A sample says nothing without its series.
+        for refused in out[before..].iter_mut().filter_map(|taken| taken.as_mut().err()) {
+            if refused.1 == UNREAD {
+                refused.0["metric"] = json!(metric);
+            }
         }
-        Ok(())
+    }
+
+    fn pair(&mut self, series: &Series, pair: &Value, out: &mut Vec<Taken>) -> Result<(), Reason> {
+        match (pair.get(0).and_then(Value::as_f64), pair.get(1)) {
+            (Some(seconds), Some(Value::String(value))) => self.sample(series, seconds, value, out),
+            (Some(seconds), Some(Value::Number(value))) => self.sample(series, seconds, &value.to_string(), out),
+            // VictoriaMetrics writes NaN as null: no value.
+            (Some(_), Some(Value::Null)) => Ok(()),
+            (None, _) => Err(Reason::Timestamp),
+            _ => Err(Reason::Format("a sample has no value")),
+        }
     }
 
     fn sample(&mut self, series: &Series, seconds: f64, value: &str, out: &mut Vec<Taken>) -> Result<(), Reason> {
@@ -171,6 +197,29 @@ impl Prometheus {
         let family = ["_total", "_count", "_sum", "_bucket"].iter().find_map(|ending| metric.strip_suffix(ending));
         self.units.get(metric).or_else(|| self.units.get(family?)).map(String::as_str)
     }
+}
+
+/// Why something is no answer with series.
+fn refusal(answer: &Value) -> Option<Reason> {
+    if !answer.is_object() {
+        return Some(Reason::NotAnObject);
+    }
+    if answer.get("status").and_then(Value::as_str) != Some("success") {
+        return Some(Reason::Format("the status of the answer is not \"success\""));
+    }
+    let Some(data) = answer.get("data") else { return Some(Reason::Format("the answer has no data")) };
+    if !matches!(data.get("resultType").and_then(Value::as_str), Some("matrix" | "vector")) {
+        return Some(Reason::Format("the resultType is neither matrix nor vector"));
+    }
+    (!data.get("result").is_some_and(Value::is_array)).then_some(Reason::Format("the result is no array"))
+}
+
+/// Values and their times in milliseconds, in two lists, as pairs with seconds; what has no partner has null.
+fn pairs(values: Vec<Value>, times: Vec<Value>) -> Vec<Value> {
+    let seconds = |time: &Value| time.as_f64().map(text::seconds);
+    let pair =
+        |at: usize| json!([times.get(at).and_then(seconds), values.get(at).map_or(json!("no value"), Value::clone)]);
+    (0..values.len().max(times.len())).map(pair).collect()
 }
 
 #[cfg(test)]

@@ -52,10 +52,14 @@ pub(super) fn read(line: &str) -> Result<Line, &'static str> {
     if words.next().is_some_and(|word| word != "#") {
         return Err("a sample has more than a value and a time");
     }
-    let seconds: f64 = time.parse().map_err(|_| "the time of a sample is no number")?;
-    let seconds =
-        if seconds.abs() >= MILLISECONDS && !time.contains(['.', 'e', 'E']) { seconds / 1e3 } else { seconds };
+    let read: f64 = time.parse().map_err(|_| "the time of a sample is no number")?;
+    let seconds = if time.contains(['.', 'e', 'E']) { read } else { seconds(read) };
     Ok(Line::Sample { labels, value: value.to_owned(), seconds })
+}
+
+/// A time that is written as a whole number, in seconds.
+pub(super) fn seconds(time: f64) -> f64 {
+    if time.abs() >= MILLISECONDS { time / 1e3 } else { time }
 }
 
 /// The name and labels at the start of a line, and what follows them. The name may stand before the braces, or inside

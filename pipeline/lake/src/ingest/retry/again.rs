@@ -2,8 +2,9 @@
 
 use super::{Retry, Row, hash_of, number, texts};
 use crate::error::LakeError;
-use crate::formats::{Format, Head, Reader, Taken};
-use crate::ingest::{Begin, begin};
+use crate::formats::{Reader, Taken};
+use crate::ingest::begin::{Begin, begin, of_text};
+use crate::ingest::units::{Unit, bare, units};
 use crate::reject::Reject;
 use crate::source::{Blocks, Piece, Source};
 use domain::Reason;
@@ -42,50 +43,73 @@ impl Retry<'_> {
         let mut reader = begin.format.reader();
         let in_order = !begin.format.is_independent();
         let last = rows.last().map_or(0, |row| row.line);
-        for value in begin.values {
-            let (text, mut taken) = (written(&value), Vec::new());
-            reader.object(value, &mut taken);
-            let range = those(rows, |row| row.line, &1);
-            self.unit(&text, false, &taken, &mut rows[range])?;
-        }
         while let Some(piece) = blocks.next_piece()? {
             if !in_order && piece.first_line() > last {
                 break;
             }
-            let (first, bytes) = match piece {
-                Piece::Lines { first, bytes } => (first, bytes),
+            self.is_utf8 = blocks.is_utf8();
+            match piece {
+                Piece::Lines { first, bytes } => {
+                    for (line, raw) in (first..).zip(bytes.split(|byte| *byte == b'\n')) {
+                        self.line(line, raw, begin, &mut *reader, rows)?;
+                    }
+                }
+                Piece::Document { line, bytes } => self.line(line, &bytes, begin, &mut *reader, rows)?,
                 Piece::Long { line, length, hash, .. } => {
                     let range = those(rows, |row| row.line, &line);
                     self.stay(&mut rows[range], number(&hash), length);
-                    continue;
-                }
-            };
-            for (line, raw) in (first..).zip(bytes.split(|byte| *byte == b'\n')) {
-                let range = those(rows, |row| row.line, &line);
-                if range.is_empty() && !in_order {
-                    continue;
-                }
-                match std::str::from_utf8(raw) {
-                    Ok(text) if text.trim_ascii().is_empty() => {}
-                    Ok(text) => {
-                        let text = text.trim_end_matches('\r');
-                        let taken = self.decode(text, &mut *reader);
-                        self.unit(text, true, &taken, &mut rows[range])?;
-                    }
-                    Err(_) => {
-                        let raw = raw.trim_ascii_end();
-                        self.stay(&mut rows[range], hash_of(raw), raw.len() as u64);
-                    }
                 }
             }
         }
         let mut taken = Vec::new();
         reader.end(&mut taken);
-        self.end(taken, rows)
+        self.end(taken, begin, rows)
+    }
+
+    /// A line or document. The rejects, sorted by their hash, are of it as a whole or of its parts, or the dump has
+    /// changed and they are of neither.
+    fn line(
+        &mut self,
+        line: u64,
+        raw: &[u8],
+        begin: Begin,
+        reader: &mut dyn Reader,
+        rows: &mut [Row],
+    ) -> Result<(), LakeError> {
+        let range = those(rows, |row| row.line, &line);
+        if range.is_empty() && begin.format.is_independent() {
+            return Ok(());
+        }
+        let Ok(text) = std::str::from_utf8(raw) else {
+            let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+            self.stay(&mut rows[range], hash_of(raw), raw.len() as u64);
+            return Ok(());
+        };
+        let text = bare(text);
+        if text.is_empty() {
+            return Ok(());
+        }
+        let all = self.decode(text, reader)?;
+        let rows = &mut rows[range];
+        if let [(_, taken)] = &all[..] {
+            return self.unit(text, true, taken, begin, rows);
+        }
+        // It was refused as a whole before it was known to be several.
+        let whole: Vec<Taken> = all.iter().flat_map(|(_, taken)| taken.iter().cloned()).collect();
+        if !those(rows, |row| row.hash, &hash_of(text.as_bytes())).is_empty() {
+            return self.unit(text, false, &whole, begin, rows);
+        }
+        for (part, taken) in &all {
+            match part {
+                Some(part) => self.unit(part, true, taken, begin, rows)?,
+                None => self.unit("", false, taken, begin, rows)?,
+            }
+        }
+        Ok(())
     }
 
     /// What a format has to say at the end of a dump, which may be of any of its lines.
-    fn end(&mut self, taken: Vec<Taken>, rows: &mut [Row]) -> Result<(), LakeError> {
+    fn end(&mut self, taken: Vec<Taken>, begin: Begin, rows: &mut [Row]) -> Result<(), LakeError> {
         if taken.is_empty() || rows.iter().all(|row| row.is_open) {
             return Ok(()); // nothing of it is what it was
         }
@@ -93,7 +117,7 @@ impl Retry<'_> {
         let open: HashMap<u128, usize> = open.collect();
         for part in taken {
             match (open.get(&part_hash(&part)), part) {
-                (Some(place), part) => self.settle(&mut rows[*place], &[part], None)?,
+                (Some(place), part) => self.settle(&mut rows[*place], &[part], begin, None)?,
                 (None, Ok(object)) => {
                     if let Ok(event) = normalise(object, self.privacy) {
                         self.collector.event(&event)?;
@@ -105,18 +129,30 @@ impl Retry<'_> {
         self.collector.relieve()
     }
 
-    fn decode(&mut self, text: &str, reader: &mut dyn Reader) -> Vec<Taken> {
-        let mut taken = Vec::new();
-        match self.tape.scan(text) {
-            Ok(json) => reader.object(json.value(0), &mut taken),
-            Err(_) => reader.text(text, &mut taken),
-        }
-        taken
+    /// What a reader makes of a text, unit by unit, with the text of each that has one.
+    fn decode<'t>(
+        &mut self,
+        text: &'t str,
+        reader: &mut dyn Reader,
+    ) -> Result<Vec<(Option<&'t str>, Vec<Taken>)>, LakeError> {
+        let mut all = Vec::new();
+        units(&mut self.tape, text, reader, &mut |Unit { text, taken }| {
+            all.push((text, taken));
+            Ok(())
+        })?;
+        Ok(all)
     }
 
-    /// What a format made of a line, or of a value of a dump that is one JSON text. The rejects, sorted by their hash,
-    /// are of this whole or of its parts, or the dump has changed and they are of neither.
-    fn unit(&mut self, text: &str, is_line: bool, taken: &[Taken], rows: &mut [Row]) -> Result<(), LakeError> {
+    /// What a format made of a text. The rejects, sorted by their hash, are of this whole or of its parts, or the dump
+    /// has changed and they are of neither.
+    fn unit(
+        &mut self,
+        text: &str,
+        is_line: bool,
+        taken: &[Taken],
+        begin: Begin,
+        rows: &mut [Row],
+    ) -> Result<(), LakeError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -124,13 +160,13 @@ impl Retry<'_> {
         let are_whole = whole.len() == rows.len();
         for row in &mut rows[whole] {
             if row.length == text.len() as u64 {
-                self.settle(row, taken, is_line.then_some(text))?;
+                self.settle(row, taken, begin, is_line.then_some(text))?;
             }
         }
         for part in taken.iter().filter(|_| !are_whole) {
             let range = those(rows, |row| row.hash, &part_hash(part));
             for row in &mut rows[range] {
-                self.settle(row, std::slice::from_ref(part), None)?;
+                self.settle(row, std::slice::from_ref(part), begin, None)?;
             }
         }
         Ok(())
@@ -138,7 +174,7 @@ impl Retry<'_> {
 
     /// Decides what becomes of a reject by what is made of it now. `line` is the text it was made of, where that is a
     /// line or was kept.
-    fn settle(&mut self, row: &mut Row, parts: &[Taken], line: Option<&str>) -> Result<(), LakeError> {
+    fn settle(&mut self, row: &mut Row, parts: &[Taken], begin: Begin, line: Option<&str>) -> Result<(), LakeError> {
         if !std::mem::take(&mut row.is_open) {
             return Ok(());
         }
@@ -150,7 +186,7 @@ impl Retry<'_> {
                 Err((value, reason)) => {
                     let text = line.map_or_else(|| Cow::Owned(written(&value)), Cow::Borrowed);
                     let dump = &self.sources[row.source as usize];
-                    let length = text.len() as u64;
+                    let (reason, length) = (begin.reason(reason, &text, self.is_utf8), text.len() as u64);
                     refused.push(Reject::new(dump, row.line, reason, &text, None, length, self.privacy));
                 }
             }
@@ -186,6 +222,7 @@ impl Retry<'_> {
 
     /// What could not be read from its dump is read from its kept text.
     pub(super) fn texts(&mut self, mut rows: Vec<Row>, progress: &mut dyn FnMut(&str)) -> Result<(), LakeError> {
+        self.is_utf8 = true;
         rows.retain(|row| row.is_open);
         if rows.is_empty() {
             return Ok(());
@@ -207,17 +244,15 @@ impl Retry<'_> {
 
     fn text(&mut self, row: &mut Row, text: &str) -> Result<(), LakeError> {
         let is_whole = row.length == text.len() as u64 && row.hash == hash_of(text.as_bytes());
-        let format = self.format.unwrap_or_else(|| match self.tape.scan(text) {
-            Ok(json) => Format::detect(&Head::Json(&json.value(0))),
-            Err(_) => Format::detect(&Head::Text(text)),
-        });
+        let begin = self.format.map_or_else(|| of_text(text), Begin::of);
         // Where a line says something only together with those before it, alone it would say something else.
-        if !is_whole || !format.is_independent() {
+        if !is_whole || !begin.format.is_independent() {
             self.staged.unreadable += u64::from(std::mem::take(&mut row.is_open));
             return Ok(());
         }
-        let taken = self.decode(text, &mut *format.reader());
-        self.settle(row, &taken, Some(text))
+        let all = self.decode(text, &mut *begin.format.reader())?;
+        let taken: Vec<Taken> = all.into_iter().flat_map(|(_, taken)| taken).collect();
+        self.settle(row, &taken, begin, Some(text))
     }
 }
 

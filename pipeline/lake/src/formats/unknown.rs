@@ -1,0 +1,169 @@
+//! What dumps look like that no format reads: said by its name, with what to do about it.
+
+use serde_json::Value;
+
+/// A message with every known format in it.
+macro_rules! unknown {
+    ($what:literal) => {
+        concat!("unknown format", $what, "; known are native, github, gharchive, actions, otlp, prometheus")
+    };
+}
+
+/// Objects that look like nothing in particular.
+pub(super) const ANY: &str = unknown!(": an object without \"ts\" and \"type\"");
+
+/// What an object looks like that no format knows; none where nothing is known of it either.
+pub(super) fn object(value: &Value) -> Option<&'static str> {
+    let has = |keys: &[&str]| keys.iter().all(|key| value.get(key).is_some());
+    let is = |key: &str, kind: fn(&Value) -> bool| value.get(key).is_some_and(kind);
+    let event = is("type", |kind| kind.as_str().is_some_and(|kind| kind.ends_with("Event")));
+    Some(match () {
+        () if has(&["ts", "type"]) => return None,
+        () if has(&["actor_attributes"]) || (event && has(&["created_at", "repository"])) => {
+            unknown!(
+                ": it looks like GH Archive before 2015, of which nothing is read; did you mean gharchive, hours of 2015 and later?"
+            )
+        }
+        () if has(&["repository", "sender"]) || has(&["zen", "hook_id"]) => {
+            unknown!(
+                ": it looks like the payload of a GitHub webhook, of which only workflow_run and workflow_job are read; did you mean actions or gharchive, which tell the same?"
+            )
+        }
+        () if has(&["object_kind"]) => {
+            unknown!(": it looks like the payload of a GitLab webhook; did you mean native, translated?")
+        }
+        () if has(&["databaseId"]) || has(&["headSha", "workflowName"]) => {
+            unknown!(
+                ": it looks like the answer of `gh run list --json`, which names no repository; did you mean actions, by `gh api repos/OWNER/NAME/actions/runs`?"
+            )
+        }
+        () if has(&["number", "head", "base", "user"]) => {
+            unknown!(
+                ": it looks like a pull request of GitHub's REST API; did you mean github, with _repo, _number and _kind beside it?"
+            )
+        }
+        () if is("status", |status| status == "success") && has(&["data"]) => {
+            unknown!(
+                ": it looks like an answer of Prometheus without series; did you mean prometheus, by query or query_range?"
+            )
+        }
+        () if has(&["metric"]) || has(&["__name__"]) => {
+            unknown!(": it looks like a series without its values; did you mean prometheus?")
+        }
+        () if has(&["traceId"])
+            || has(&["traceID"])
+            || has(&["TraceID"])
+            || has(&["SpanContext"])
+            || has(&["context", "start_time"]) =>
+        {
+            unknown!(
+                ": it looks like spans of Zipkin, Jaeger or an SDK's console exporter; did you mean otlp, by an OTLP file exporter?"
+            )
+        }
+        () if has(&["apiVersion", "kind"]) => {
+            unknown!(
+                ": it looks like objects of Kubernetes; did you mean prometheus or otlp, which tell what they use?"
+            )
+        }
+        () if has(&["cpu_stats"]) || has(&["CPUPerc"]) => {
+            unknown!(": it looks like `docker stats`; did you mean native, by `pipeline collect docker`?")
+        }
+        () if has(&["web_url", "ref", "sha"]) => {
+            unknown!(": it looks like GitLab's API; did you mean native, translated?")
+        }
+        () if is("message", Value::is_string) && is("documentation_url", Value::is_string) => {
+            unknown!(": it looks like an error of GitHub's API; ask again")
+        }
+        () => return None,
+    })
+}
+
+/// What a line looks like that is no JSON; none where nothing is known of it.
+pub(super) fn text(line: &str) -> Option<&'static str> {
+    let line = line.trim();
+    let words = line.split(',').map(|word| word.trim().trim_matches('"'));
+    let is_name = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && word.len() <= 40
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' '))
+    };
+    Some(match () {
+        () if line.starts_with("<?xml") || line.starts_with("<testsuite") => {
+            unknown!(": it looks like XML; did you mean native, by `pipeline record`, which reads JUnit's reports?")
+        }
+        () if line.starts_with('<') && line.ends_with('>') => unknown!(": it looks like HTML or XML, not JSON"),
+        () if line == "---" || line.starts_with("apiVersion:") => unknown!(": it looks like YAML, not JSON"),
+        () if line.contains(',') && words.clone().count() >= 3 && words.clone().all(is_name) => {
+            unknown!(": it looks like CSV with a header; did you mean native, one JSON object a line?")
+        }
+        () if line.contains('\t') && line.split('\t').count() >= 3 && line.split('\t').all(is_name) => {
+            unknown!(": it looks like a table with tabs; did you mean native, one JSON object a line?")
+        }
+        () if line.ends_with(" =>") && line.contains('{') => {
+            unknown!(
+                ": it looks like what `promtool query` prints; did you mean prometheus, by `promtool query -o json`?"
+            )
+        }
+        () if is_line_protocol(line) => {
+            unknown!(": it looks like InfluxDB's line protocol; did you mean prometheus, by `promtool tsdb dump`?")
+        }
+        () => return None,
+    })
+}
+
+/// `cpu,host=a usage=0.5 1790813290000000000`
+fn is_line_protocol(line: &str) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [series, fields, time] = words[..] else { return false };
+    series.contains(',') && series.contains('=') && fields.contains('=') && time.parse::<i64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::FORMATS;
+    use serde_json::json;
+
+    #[test]
+    fn every_message_names_every_format() {
+        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+        assert!(ANY.ends_with(&format!("known are {}", names.join(", "))), "{ANY}");
+    }
+
+    #[test]
+    fn what_is_not_read_is_called_by_its_name() {
+        for (value, name) in [
+            (
+                json!({"type": "PushEvent", "actor": "ann", "actor_attributes": {"login": "ann"}, "repository": {"name": "r"},
+                "created_at": "2012/03/11 00:00:00 -0700"}),
+                "GH Archive before 2015",
+            ),
+            (
+                json!({"action": "opened", "pull_request": {}, "repository": {"full_name": "a/b"}, "sender": {"login": "ann"}}),
+                "GitHub webhook",
+            ),
+            (json!({"object_kind": "pipeline", "object_attributes": {}}), "GitLab webhook"),
+            (json!({"databaseId": 7, "conclusion": "success"}), "gh run list"),
+            (json!({"status": "success", "data": ["up"]}), "Prometheus"),
+            (json!({"traceId": "0a", "id": "b", "timestamp": 1}), "Zipkin"),
+            (json!({"apiVersion": "v1", "kind": "List", "items": []}), "Kubernetes"),
+        ] {
+            let said = object(&value).unwrap_or_default();
+            assert!(said.contains(name) && said.contains("known are"), "{value}: {said}");
+        }
+        for (line, name) in [
+            ("ts,type,duration_ms", "CSV"),
+            ("\"run id\",\"name\",\"conclusion\"", "CSV"),
+            ("<?xml version=\"1.0\"?>", "XML"),
+            ("<testsuites tests=\"3\">", "JUnit"),
+            ("cpu,host=a usage=0.5 1790813290000000000", "line protocol"),
+        ] {
+            let said = text(line).unwrap_or_default();
+            assert!(said.contains(name), "{line}: {said}");
+        }
+        for line in ["not json", "2026-10-01 INFO ready, steady, go", "", "a, b"] {
+            assert_eq!(text(line), None, "{line}");
+        }
+        assert_eq!(object(&json!({"ts": "x", "type": "PushEvent", "repository": {}, "sender": {}})), None);
+    }
+}

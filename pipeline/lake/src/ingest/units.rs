@@ -1,0 +1,114 @@
+//! From a text to what a format makes of it: one JSON text, several one behind the other, the items of an array, or no
+//! JSON at all.
+
+use crate::error::LakeError;
+use crate::formats::{Reader, Taken};
+use crate::source::blank;
+use domain::json::ends::{End, Ends};
+use domain::json::{Json, Kind, Tape};
+
+/// What was read together.
+pub(super) struct Unit<'t> {
+    /// The text it was made of; none for an item of an array, which is told by its own JSON.
+    pub(super) text: Option<&'t str>,
+    pub(super) taken: Vec<Taken>,
+}
+
+/// A text without what is around it: blanks, and byte order marks.
+pub(super) fn bare(text: &str) -> &str {
+    text.get(blank(text.as_bytes())..).unwrap_or_default().trim_end_matches(['\r', '\n'])
+}
+
+/// Gives what a reader makes of a line or document, unit by unit.
+pub(super) fn units<'t>(
+    tape: &mut Tape,
+    text: &'t str,
+    reader: &mut dyn Reader,
+    give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    if let Ok(json) = tape.scan(text) {
+        return value(json, 0, Some(text), reader, give);
+    }
+    let Some(texts) = texts(text) else {
+        let mut taken = Vec::new();
+        reader.text(text, &mut taken);
+        return give(Unit { text: Some(text), taken });
+    };
+    for text in texts {
+        match tape.scan(text) {
+            Ok(json) => value(json, 0, Some(text), reader, give)?,
+            Err(_) => {
+                let mut taken = Vec::new();
+                reader.text(text, &mut taken);
+                give(Unit { text: Some(text), taken })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An array is its items, one by one, however deep: the whole of it may be many times its size in memory.
+fn value<'t>(
+    json: Json<'_>,
+    index: u32,
+    text: Option<&'t str>,
+    reader: &mut dyn Reader,
+    give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    if json.node(index).kind == Kind::Array {
+        return json.items(index).try_for_each(|item| value(json, item, None, reader, give));
+    }
+    let mut taken = Vec::new();
+    reader.object(json.value(index), &mut taken);
+    give(Unit { text, taken })
+}
+
+/// The texts of a line that holds several; the last may have been cut off. None where there is anything else.
+fn texts(line: &str) -> Option<Vec<&str>> {
+    let bytes = line.as_bytes();
+    let mut found = Vec::new();
+    let mut at = blank(bytes);
+    while at < bytes.len() {
+        let end = match (bytes[at], Ends::default().feed(&bytes[at..])) {
+            (b'{' | b'[', End::At(length)) => at + length,
+            (b'{' | b'[', _) if !found.is_empty() => bytes.len(),
+            _ => return None,
+        };
+        found.push(line.get(at..end)?);
+        at = end + blank(&bytes[end..]);
+    }
+    (found.len() > 1).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::Format;
+
+    fn read(text: &str) -> Vec<(Option<String>, usize)> {
+        let mut all = Vec::new();
+        let mut give = |unit: Unit| {
+            all.push((unit.text.map(str::to_owned), unit.taken.len()));
+            Ok(())
+        };
+        units(&mut Tape::default(), text, &mut *Format::NATIVE.reader(), &mut give).unwrap();
+        all
+    }
+
+    #[test]
+    fn texts_of_one_line_are_read_one_by_one() {
+        let some = |text: &str| (Some(text.to_owned()), 1);
+        assert_eq!(read(r#"{"a":1}{"b":"}{"} {}"#), [some(r#"{"a":1}"#), some(r#"{"b":"}{"}"#), some("{}")]);
+        assert_eq!(read("{}\u{feff}{\"b\":1}"), [some("{}"), some("{\"b\":1}")]);
+        assert_eq!(read(r#"{"a":1}{"b":"cut"#), [some(r#"{"a":1}"#), some(r#"{"b":"cut"#)]);
+        for line in ["{} x", "x {}", "[1] 2", "{}, {}", "{\"a\":tru}", "2026"] {
+            assert_eq!(read(line), [some(line)], "{line}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_its_items_however_deep() {
+        assert_eq!(read(r#"[{"a":1},[[{"b":1}],3],[]][{}]"#), [(None, 1), (None, 1), (None, 1), (None, 1)]);
+        assert_eq!(read("[]"), []);
+    }
+}
