@@ -56,7 +56,7 @@ fn without_rejects_there_is_nothing_to_do() {
     let before = place.lake_files();
     assert_eq!(retry(&place, &[]), [0; 4]);
     assert_eq!(place.lake_files(), before);
-    for wrong in [&["one.ndjson"][..], &["--reject-limit", "1"], &["--list-accepted"]] {
+    for wrong in [&["--reject-limit", "1"][..], &["--list-accepted"], &["--keep-going"]] {
         let ended = place.run(&[&["ingest", "--retry-rejects"], wrong].concat());
         assert_eq!(ended.code, 2, "{wrong:?}: {}", ended.err);
     }
@@ -75,10 +75,10 @@ fn what_was_read_as_another_format_is_taken_from_its_dump() {
         }
         let other = place.write("other.ndjson", "{\"ts\":3}\nno JSON\n");
         assert_eq!(place.ingest(&[&dump, &other, "--format", "native"]), [51, 0, 0, 51]);
-        assert_eq!(retry(&place, &["--format", format]), [49, 0, 2, 0]);
+        assert_eq!(retry(&place, &[&dump, &other, "--format", format]), [49, 0, 2, 0]);
         assert_eq!(place.staging()[0], rightly(&lines));
         assert_eq!(reasons(&place), ["not_json", "type"], "as they were, whatever they were taken for");
-        assert_eq!(retry(&place, &["--format", format]), [0, 0, 2, 0]);
+        assert_eq!(retry(&place, &[&dump, &other, "--format", format]), [0, 0, 2, 0]);
         assert_eq!(place.ingest(&[&dump]), [49, 0, 49, 0], "the same events");
         let check = place.run(&["--now", "2026-11-01T00:00:00Z", "check"]);
         assert_eq!(check.code, 0, "{}{}", check.out, check.err);
@@ -96,15 +96,52 @@ fn when_the_dump_is_gone_or_has_changed_the_kept_text_is_taken() {
         std::fs::remove_file(dump).unwrap();
     }
     // Events all of them, but not those that were rejected.
-    std::fs::write(changed, [entry(13, None), entry(14, Some("ann"))].join("\n")).unwrap();
-    assert_eq!(retry(&place, &[]), [2, 0, 0, 3]);
+    std::fs::write(&changed, [entry(13, None), entry(14, Some("ann"))].join("\n")).unwrap();
+    assert_eq!(retry(&place, &[&changed]), [2, 0, 0, 3]);
     assert_eq!(place.staging()[0], rightly(&[entry(1, None), entry(3, None)].join("\n")));
     assert_eq!(reasons(&place), ["timestamp", "type", "type"].map(|_| "type"));
-    assert_eq!(retry(&place, &[]), [0, 0, 0, 3]);
+    assert_eq!(retry(&place, &[&changed]), [0, 0, 0, 3]);
 
-    // One of them is found again.
-    std::fs::write(gone, [entry(21, None), entry(2, Some("ann"))].join("\n")).unwrap();
-    assert_eq!(retry(&place, &[]), [1, 0, 0, 2]);
+    // One of them is found again, once it is named.
+    std::fs::write(&gone, [entry(21, None), entry(2, Some("ann"))].join("\n")).unwrap();
+    assert_eq!(retry(&place, &[&changed]), [0, 0, 0, 3]);
+    assert_eq!(retry(&place, &["gone.ndjson"]), [1, 0, 0, 2], "a name from here is the same dump");
+}
+
+#[test]
+fn no_dump_is_opened_because_a_lake_names_it() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/dump.ndjson", listener.local_addr().unwrap());
+    let place = Place::new();
+    let lines = entry(1, Some("ann"));
+    let dump = place.write("dump.ndjson", &lines);
+    place.ingest(&[&dump, "--format", "native"]);
+    // A lake that was handed over names what it likes.
+    let rewritten = place.run(&[
+        "sql",
+        &format!("select * replace ('{url}' as source) from staging.rejects"),
+        "--format",
+        "parquet",
+        "-o",
+        "rejects.parquet",
+    ]);
+    assert_eq!(rewritten.code, 0, "{}", rewritten.err);
+    let log = place.read("lake/staging/rejects/_delta_log/00000000000000000000.json");
+    let add: Value = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|line| line.get("add").is_some())
+        .unwrap();
+    let part = add["add"]["path"].as_str().unwrap();
+    let size = add["add"]["size"].as_u64().unwrap();
+    let new = std::fs::read(place.path("rejects.parquet")).unwrap();
+    std::fs::write(place.path(&format!("lake/staging/rejects/{part}")), &new).unwrap();
+    let log = log.replace(&format!("\"size\":{size}"), &format!("\"size\":{}", new.len()));
+    place.write("lake/staging/rejects/_delta_log/00000000000000000000.json", log);
+    assert_eq!(retry(&place, &[&dump]), [0, 0, 0, 1]);
+    assert_eq!(retry(&place, &[]), [0, 0, 0, 1]);
+    assert!(listener.accept().is_err(), "somebody connected");
 }
 
 #[test]
@@ -127,17 +164,17 @@ fn events_of_a_batch_are_found_one_by_one() {
     let dump = place.write("batch.ndjson", format!("\n{batch}\n{good}\n"));
     assert_eq!(place.ingest(&[&dump]), [4, 2, 0, 2]);
     let before = place.staging();
-    assert_eq!(retry(&place, &[]), [0, 0, 2, 0]);
+    assert_eq!(retry(&place, &[&dump]), [0, 0, 2, 0]);
     // A corrected dump is another one: nothing of it is taken.
     std::fs::write(&dump, format!("\n{}\n", batch.replace("other\":1", "note\":\"new\""))).unwrap();
-    assert_eq!(retry(&place, &[]), [0, 0, 1, 1]);
+    assert_eq!(retry(&place, &[&dump]), [0, 0, 1, 1]);
     assert!(place.staging() == before);
 
     // A dump that is one JSON text as a whole.
     let place = Place::new();
     let whole = place.write("whole.json", format!("[{},\n{},\n{{\"a\":1}}]", entry(1, Some("ann")), entry(2, None)));
     assert_eq!(place.ingest(&[&whole, "--format", "native"]), [3, 0, 0, 3]);
-    assert_eq!(retry(&place, &[]), [2, 0, 1, 0]);
+    assert_eq!(retry(&place, &[&whole]), [2, 0, 1, 0]);
     assert_eq!(place.staging()[0], rightly(&[entry(1, Some("ann")), entry(2, None)].join("\n")));
 }
 
@@ -157,7 +194,8 @@ fn samples_of_a_counter_are_read_in_their_order_and_only_from_their_dump() {
     std::fs::rename(&path, place.path("away")).unwrap();
     assert_eq!(retry(&place, &[]), [0, 0, 0, 3]);
     std::fs::rename(place.path("away"), &path).unwrap();
-    assert_eq!(retry(&place, &[])[0], events);
+    assert_eq!(retry(&place, &[]), [0, 0, 0, 3], "it is there, and nobody named it");
+    assert_eq!(retry(&place, &[&path])[0], events);
     assert!(place.staging() == right.staging());
 }
 
@@ -177,17 +215,17 @@ fn killed_at_any_moment_and_taken_again_the_lake_is_that_of_an_uninterrupted_ret
     };
     let want = copy();
     let began = Instant::now();
-    assert_eq!(retry(&want, &[]), [LINES, 0, 1, 0]);
+    assert_eq!(retry(&want, &[&dump, &junk]), [LINES, 0, 1, 0]);
     let took = began.elapsed();
     let (mut killed, mut between) = (0, 0);
     let mut kill_after = |moment: &mut dyn FnMut(&Path)| {
         let place = copy();
-        let mut command = place.command(&["ingest", "--retry-rejects"]);
+        let mut command = place.command(&["ingest", "--retry-rejects", &dump, &junk]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         moment(&place.path("lake/staging/events/_delta_log"));
         child.kill().unwrap();
         killed += u64::from(child.wait().unwrap().code().is_none());
-        let [accepted, duplicates, rejected, unreadable] = retry(&place, &[]);
+        let [accepted, duplicates, rejected, unreadable] = retry(&place, &[&dump, &junk]);
         assert!([(LINES, 0), (0, LINES), (0, 0)].contains(&(accepted, duplicates)), "{accepted} {duplicates}");
         between += u64::from(duplicates > 0);
         assert_eq!((rejected, unreadable), (1, 0));

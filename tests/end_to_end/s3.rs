@@ -128,7 +128,7 @@ fn dumps_in_a_bucket_are_taken_one_by_one_or_by_their_prefix() {
     assert!(sources.iter().all(|source| source.starts_with("s3://bucket/dumps/")), "{sources:?}");
 
     // Rejects are read again from where they are.
-    let answer = s3.json(&["ingest", "--retry-rejects"]);
+    let answer = s3.json(&["ingest", "--retry-rejects", "s3://bucket/dumps/"]);
     assert_eq!((answer["rejected"].as_u64(), answer["unreadable"].as_u64()), (Some(23), Some(0)), "{answer}");
 
     for missing in ["s3://bucket/dumps/nowhere.ndjson", "s3://bucket/nowhere/", "s3://nobucket/a.ndjson"] {
