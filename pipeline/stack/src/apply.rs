@@ -37,17 +37,33 @@ pub fn apply(
     now: Timestamp,
     save: Save<'_>,
 ) -> Result<Done, StackError> {
+    apply_held(target, target.hold()?.as_mut(), changes, journal, now, save)
+}
+
+/// [`apply`] on a target that is held already: who also reads the journal and writes the ledger while holding it does
+/// so once, however many runs there are at a time.
+///
+/// # Errors
+/// As [`apply`], without [`StackError::Locked`].
+pub fn apply_held(
+    target: &Target,
+    session: &mut dyn Session,
+    changes: &[Change],
+    journal: &mut Journal,
+    now: Timestamp,
+    save: Save<'_>,
+) -> Result<Done, StackError> {
     journal.verify(&target.reference())?;
     if journal.state == Phase::RolledBack {
         return Err(StackError::RolledBack { plan_id: journal.plan_id.clone() });
     }
-    let mut session = target.hold()?;
     let live = session.snapshot()?;
     if journal.state == Phase::Planned {
-        prepare(session.as_ref(), target, &live, changes, journal, now)?;
+        prepare(session, target, &live, changes, journal, now)?;
     }
     let found = digest(&live);
     if found == journal.after_digest {
+        journal.written |= journal.after_digest != journal.before_digest;
         if journal.state != Phase::Applied {
             journal.state = Phase::Applied;
             journal.note(now, "found it applied");
@@ -58,12 +74,13 @@ pub fn apply(
     if found != journal.before_digest || journal.state == Phase::Applied {
         let since = if journal.state == Phase::Applied { "the plan was applied" } else { "apply was interrupted" };
         let wanted = if journal.state == Phase::Applied { &journal.after_text } else { &journal.before_text };
-        return Err(drifted(session.as_ref(), target, since, wanted, &live));
+        return Err(drifted(session, target, since, wanted, &live));
     }
     journal.note(now, format!("writing {} changes", journal.changes.len()));
     keep(journal, save)?;
     session.replace(&journal.before_text, &journal.after_text)?;
     journal.state = Phase::Applied;
+    journal.written = true;
     journal.note(now, "written");
     keep(journal, save)?;
     Ok(Done::Written)
@@ -74,11 +91,24 @@ pub fn apply(
 /// # Errors
 /// [`StackError::Drifted`] where somebody changed it since; [`StackError::NotApplied`] where nothing was ever done.
 pub fn rollback(target: &Target, journal: &mut Journal, now: Timestamp, save: Save<'_>) -> Result<Done, StackError> {
+    rollback_held(target, target.hold()?.as_mut(), journal, now, save)
+}
+
+/// [`rollback`] of a target that is held already.
+///
+/// # Errors
+/// As [`rollback`], without [`StackError::Locked`].
+pub fn rollback_held(
+    target: &Target,
+    session: &mut dyn Session,
+    journal: &mut Journal,
+    now: Timestamp,
+    save: Save<'_>,
+) -> Result<Done, StackError> {
     journal.verify(&target.reference())?;
     if journal.state == Phase::Planned {
         return Err(StackError::NotApplied { plan_id: journal.plan_id.clone() });
     }
-    let mut session = target.hold()?;
     let live = session.snapshot()?;
     let found = digest(&live);
     if found == journal.before_digest {
@@ -93,8 +123,9 @@ pub fn rollback(target: &Target, journal: &mut Journal, now: Timestamp, save: Sa
         let rolled_back = journal.state == Phase::RolledBack;
         let since = if rolled_back { "the plan was rolled back" } else { "the plan was applied" };
         let wanted = if rolled_back { &journal.before_text } else { &journal.after_text };
-        return Err(drifted(session.as_ref(), target, since, wanted, &live));
+        return Err(drifted(session, target, since, wanted, &live));
     }
+    journal.written = true;
     journal.note(now, "restoring what was there before");
     keep(journal, save)?;
     session.replace(&journal.after_text, &journal.before_text)?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::target::Live;
+use crate::target::{Figure, Live};
 use domain::plan::{Candidate, Coverage, ModelRef, PlanInputs, Recommendation, TargetRef, plan};
 use domain::units::{GIB, MIB};
 use proptest::prelude::*;
@@ -65,6 +65,7 @@ fn planned(target: &Target, prior: &str) -> Journal {
         after_digest: String::new(),
         after_text: String::new(),
         changes: Vec::new(),
+        written: false,
         steps: Vec::new(),
     }
 }
@@ -203,8 +204,9 @@ fn a_refused_change_writes_nothing_and_can_be_foreseen() {
     assert_eq!((place.text().as_str(), journal.state), (BEFORE, Phase::Planned));
     wanted[0].resource = "other/web".into();
     let refusals = place.target.refusals(&wanted).unwrap();
-    assert_eq!(refusals.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["i1", "i2"]);
-    assert!(matches!(refusals[0].1, StackError::NoResource { .. }));
+    let named: Vec<_> = refusals.iter().map(|refusal| (refusal.item_id.as_str(), refusal.figure)).collect();
+    assert_eq!(named, [("i1", Figure::Cpu), ("i1", Figure::Memory), ("i2", Figure::Memory)]);
+    assert!(matches!(refusals[0].error, StackError::NoResource { .. }));
     assert!(place.target.refusals(&changes()).unwrap().is_empty());
 }
 

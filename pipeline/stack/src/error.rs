@@ -1,5 +1,6 @@
 //! What can go wrong with a target, and what a person can do about it.
 
+use crate::write::MOUNTED;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use thiserror::Error as ThisError;
 #[derive(Debug, ThisError)]
 pub enum StackError {
     /// The `--target` argument names no kind this program knows.
-    #[error("cannot tell what kind of target {spec:?} is")]
+    #[error("{}", unknown_target(spec))]
     UnknownTarget {
         /// As it was given.
         spec: String,
@@ -66,6 +67,16 @@ pub enum StackError {
     Refused {
         /// Which service.
         service: String,
+        /// Why.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file could not be replaced without harm. Nothing was written.
+    #[error("cannot replace {path}: {what}")]
+    NotReplaceable {
+        /// Which.
+        path: PathBuf,
         /// Why.
         what: String,
         /// What to do.
@@ -131,6 +142,7 @@ impl StackError {
         match self {
             Self::In { source, .. } => source.is_refusal(),
             Self::Refused { .. }
+            | Self::NotReplaceable { .. }
             | Self::Locked { .. }
             | Self::Drifted { .. }
             | Self::RolledBack { .. }
@@ -144,8 +156,13 @@ impl StackError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::In { source, .. } => return source.hint(),
-            Self::Unclear { hint, .. } | Self::Refused { hint, .. } => hint.as_str(),
-            Self::UnknownTarget { .. } => "write `compose:PATH`, or the path of a .yml or .yaml file",
+            Self::Unclear { hint, .. } | Self::Refused { hint, .. } | Self::NotReplaceable { hint, .. } => {
+                hint.as_str()
+            }
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => MOUNTED,
+            Self::UnknownTarget { .. } => {
+                "known kinds are: compose. Write `compose:PATH`, or the path of a .yml or .yaml file"
+            }
             Self::NoResource { .. } => "resources are named PROJECT/SERVICE; make a new plan against this target",
             Self::Locked { .. } => "wait for the other run to end, then try again",
             Self::Drifted { since: "the plan was made", .. } => "make a new plan",
@@ -155,5 +172,13 @@ impl StackError {
             _ => return None,
         };
         Some(text.to_owned())
+    }
+}
+
+fn unknown_target(spec: &str) -> String {
+    match spec.split_once(':') {
+        Some(("compose", _)) => "`compose:` names no file".to_owned(),
+        Some((kind, _)) if !kind.contains(['/', '.']) => format!("{kind:?} is no known kind of target"),
+        _ => format!("cannot tell what kind of target {spec:?} is"),
     }
 }

@@ -52,6 +52,9 @@ pub struct Journal {
     pub after_text: String,
     /// What was changed.
     pub changes: Vec<Change>,
+    /// Whether the target is known to have had the text after: what was never written cannot be restored.
+    #[serde(default)]
+    pub written: bool,
     /// Everything that was done, oldest first.
     pub steps: Vec<Step>,
 }
@@ -68,6 +71,7 @@ impl Journal {
             after_digest: String::new(),
             after_text: String::new(),
             changes: Vec::new(),
+            written: false,
             steps: Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ pub mod journal;
 pub mod target;
 mod write;
 
-pub use apply::{Done, apply, rollback};
+pub use apply::{Done, apply, apply_held, rollback, rollback_held};
 pub use error::StackError;
 pub use journal::{Journal, Phase, Step};
-pub use target::{Change, Live, Note, Session, Target};
+pub use target::{Change, Figure, Live, Note, Refusal, Session, Target};

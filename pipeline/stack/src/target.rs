@@ -23,8 +23,30 @@ pub struct Live {
     pub digest: String,
     /// `env/service` → its limits.
     pub resources: BTreeMap<String, State>,
+    /// How many containers a resource stands for, where it is not one.
+    pub replicas: BTreeMap<String, u32>,
     /// What could not be read for certain, and what may change it from elsewhere.
     pub notes: Vec<Note>,
+}
+
+/// One of the limits of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// Cores.
+    Cpu,
+    /// Bytes.
+    Memory,
+}
+
+/// A figure of a change that the target would refuse.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The item of the plan.
+    pub item_id: String,
+    /// Which of its figures.
+    pub figure: Figure,
+    /// Why.
+    pub error: StackError,
 }
 
 /// A caution about a reading.
@@ -112,8 +134,8 @@ impl Target {
         }
     }
 
-    /// Of these changes, the ones that would be refused and why: so that a plan need not promise them.
-    pub fn refusals(&self, changes: &[Change]) -> Result<Vec<(String, StackError)>, StackError> {
+    /// Of these changes, the figures that would be refused and why: so that a plan need not promise them.
+    pub fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
         match self {
             Self::Compose(file) => file.refusals(changes),
         }
@@ -128,6 +150,12 @@ impl Live {
 }
 
 impl Change {
+    /// The figures that it sets.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = Figure> + use<> {
+        let cpu = self.after.cpu_cores.map(|_| Figure::Cpu);
+        cpu.into_iter().chain(self.after.memory_bytes.map(|_| Figure::Memory))
+    }
+
     /// The changes of a plan among the approved items: of an empty approval, none.
     pub fn of(plan: &Plan, approved: &[String]) -> Vec<Self> {
         plan.items

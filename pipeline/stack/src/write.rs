@@ -1,9 +1,11 @@
 //! A locked text file that is replaced wholly or not at all.
 //!
 //! The lock is on the file itself, so no lock file is left lying about. The successor is locked before it takes the
-//! name, so there is no moment at which the name is free for another run.
+//! name, so there is no moment at which the name is free for another run. Owner, permissions and extended attributes go
+//! over to the successor; what could not (other hard links, a mount on the file itself) is refused.
 
 use crate::StackError;
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, XattrFlags};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -53,9 +55,10 @@ impl LockedFile {
         read_text(&self.path)
     }
 
-    /// Replaces the text, keeping owner and permissions; false, with nothing done, where it is no longer `from`:
-    /// editors do not ask for our lock.
+    /// Replaces the text, keeping owner, permissions and extended attributes; false, with nothing done, where it is no
+    /// longer `from`: editors do not ask for our lock.
     pub(crate) fn replace(&mut self, from: &str, to: &str) -> Result<bool, StackError> {
+        check_replaceable(&self.path)?;
         let draft = self.draft();
         let written = self.write_draft(&draft, to);
         let ready = written.and_then(|file| Ok((file, self.text()? == from)));
@@ -66,7 +69,10 @@ impl LockedFile {
                 return other.map(|_| false);
             }
         };
-        fs::rename(&draft, &self.path).map_err(|source| self.failed("replace", source))?;
+        if let Err(source) = fs::rename(&draft, &self.path) {
+            self.clear()?;
+            return Err(self.failed("replace", source));
+        }
         self.held = file;
         // The rename itself is lost in a power cut unless the folder is on disk too.
         let folder = self.path.parent().unwrap_or(Path::new("/"));
@@ -85,6 +91,7 @@ impl LockedFile {
                 .map_err(|source| self.failed("keep the owner of", source))?;
         }
         file.set_permissions(old.permissions()).map_err(failed)?;
+        keep_attributes(&self.held, &file).map_err(|source| self.failed("keep the extended attributes of", source))?;
         file.write_all(text.as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         Ok(file)
@@ -111,6 +118,52 @@ impl LockedFile {
     fn failed(&self, doing: &'static str, source: io::Error) -> StackError {
         StackError::Write { doing, path: self.path.clone(), source }
     }
+}
+
+/// Refuses a file that cannot be replaced without harm: one with other names, which would keep the old text, and one
+/// that something is mounted on, whose name cannot be given to another.
+pub(crate) fn check_replaceable(path: &Path) -> Result<(), StackError> {
+    let failed = |source| StackError::Read { path: path.to_owned(), source };
+    let real = fs::canonicalize(path).map_err(failed)?;
+    let refused =
+        |what: String, hint: &str| Err(StackError::NotReplaceable { path: real.clone(), what, hint: hint.to_owned() });
+    let links = fs::metadata(&real).map_err(failed)?.nlink();
+    if links > 1 {
+        let what = format!("{} other hard links lead to it, and would keep the old text", links - 1);
+        return refused(what, "make it a file of its own (`cp -p F G && mv G F`), or use symbolic links");
+    }
+    let attributes = rustix::fs::statx(rustix::fs::CWD, &real, AtFlags::empty(), StatxFlags::empty());
+    // An old kernel says nothing; there the rename fails, with nothing done.
+    if attributes.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
+        return refused("it is a mount of its own (a bind-mounted file)".to_owned(), MOUNTED);
+    }
+    Ok(())
+}
+
+/// What to do about a file that is mounted on its own.
+pub(crate) const MOUNTED: &str = "run where the file itself lies, or mount its folder instead of the file";
+
+/// Gives a successor the extended attributes of the file before it, access lists included.
+fn keep_attributes(old: &File, new: &File) -> io::Result<()> {
+    let unsupported = |error: rustix::io::Errno| error == rustix::io::Errno::NOTSUP;
+    let length = match rustix::fs::flistxattr_query(old) {
+        Err(error) if unsupported(error) => return Ok(()),
+        length => length?,
+    };
+    let mut names = vec![0_u8; length];
+    let length = if names.is_empty() { 0 } else { rustix::fs::flistxattr(old, &mut names[..])? };
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0_u8; rustix::fs::fgetxattr_query(old, name)?];
+        let length = if value.is_empty() { 0 } else { rustix::fs::fgetxattr(old, name, &mut value[..])? };
+        value.truncate(length);
+        let mut there = vec![0_u8; value.len().max(1)];
+        // The system may have given the successor the same label already, and let nobody set it.
+        let same = rustix::fs::fgetxattr(new, name, &mut there[..]).is_ok_and(|length| there[..length] == value[..]);
+        if !same {
+            rustix::fs::fsetxattr(new, name, &value, XattrFlags::empty())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the path still leads to this open file, and not to a successor that took the name before we had the lock.
@@ -142,6 +195,30 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn extended_attributes_are_kept_and_other_hard_links_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yml");
+        fs::write(&path, "old").unwrap();
+        let attribute = |file: &Path| {
+            let mut value = [0_u8; 16];
+            rustix::fs::getxattr(file, "user.note", &mut value[..]).map(|length| value[..length].to_vec())
+        };
+        let marked = rustix::fs::setxattr(&path, "user.note", b"hello", XattrFlags::empty()).is_ok();
+        assert!(LockedFile::lock(&path).unwrap().replace("old", "new").unwrap());
+        if marked {
+            assert_eq!(attribute(&path).unwrap(), b"hello");
+        } else {
+            eprintln!("NOT TESTED: this file system has no extended attributes");
+        }
+
+        fs::hard_link(&path, folder.path().join("other.yml")).unwrap();
+        let error = LockedFile::lock(&path).unwrap().replace("new", "newer").unwrap_err();
+        assert!(error.is_refusal() && error.to_string().contains("hard link") && error.hint().is_some(), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 

@@ -51,9 +51,9 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
             .hint("what was approved since needs a new plan"));
     }
     if args.dry_run {
-        if let Some((resource, error)) = target.refusals(&changes)?.into_iter().next() {
-            let failure = Failure::from(error);
-            return Err(Failure { what: format!("{resource}: {}", failure.what), ..failure });
+        if let Some(refusal) = target.refusals(&changes)?.into_iter().next() {
+            let failure = Failure::from(refusal.error);
+            return Err(Failure { what: format!("{}: {}", refusal.item_id, failure.what), ..failure });
         }
         context.say(format!("would apply {} changes to {}", changes.len(), plan.target.location));
         return Ok(Answer::done(json!({"plan_id": plan.plan_id, "would_apply": changes.len()})));

@@ -21,7 +21,7 @@ use learn::contention;
 use learn::sizing::Policy;
 use learn::usage::Usage;
 use serde_json::Value;
-use stack::{Change, Target};
+use stack::{Change, Figure, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -174,24 +174,26 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     Ok(Answer { exit, json })
 }
 
-/// A plan promises nothing that its target would refuse. Each figure is tried alone: one does not stand for the other.
+/// A plan promises nothing that its target would refuse. One figure does not stand for the other.
 fn refuse(target: &Target, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), Failure> {
-    let all = Change::of(plan, &ids(plan));
-    let cpu = |state: State| State { memory_bytes: None, ..state };
-    let memory = |state: State| State { cpu_cores: None, ..state };
-    let mut try_figure = |of: &dyn Fn(State) -> State, put: &dyn Fn(&mut Refused, String)| -> Result<(), Failure> {
-        let changed = all.iter().filter(|change| of(change.after) != of(change.before));
-        let changes: Vec<Change> = changed.map(|c| Change { after: of(c.after), ..c.clone() }).collect();
-        for (item_id, error) in target.refusals(&changes)? {
-            let resource = changes.iter().find(|change| change.item_id == item_id).map(|change| &change.resource);
-            if let Some(candidate) = inputs.candidates.iter_mut().find(|c| Some(&c.resource) == resource) {
-                put(&mut candidate.refused, innermost(&error));
+    let changed = |change: Change| {
+        let (before, after) = (change.before, change.after);
+        let cpu_cores = after.cpu_cores.filter(|_| after.cpu_cores != before.cpu_cores);
+        let memory_bytes = after.memory_bytes.filter(|_| after.memory_bytes != before.memory_bytes);
+        Change { after: State { cpu_cores, memory_bytes }, ..change }
+    };
+    let changes: Vec<Change> = Change::of(plan, &ids(plan)).into_iter().map(changed).collect();
+    for refusal in target.refusals(&changes)? {
+        let resource = changes.iter().find(|change| change.item_id == refusal.item_id).map(|change| &change.resource);
+        if let Some(candidate) = inputs.candidates.iter_mut().find(|c| Some(&c.resource) == resource) {
+            let why = Some(innermost(&refusal.error));
+            match refusal.figure {
+                Figure::Cpu => candidate.refused.cpu = why,
+                Figure::Memory => candidate.refused.memory = why,
             }
         }
-        Ok(())
-    };
-    try_figure(&cpu, &|refused, why| refused.cpu = Some(why))?;
-    try_figure(&memory, &|refused, why| refused.memory = Some(why))
+    }
+    Ok(())
 }
 
 /// A plan replaces an earlier plan and nothing else.

@@ -192,7 +192,7 @@ fn layout_is_kept_whatever_it_is() {
     becomes(
         "services:\n web:\n  ports:\n  - 80\n  # - 81\n # next\n db:\n  image: b\n",
         memory(GIB),
-        &[("- 80\n", "- 80\n  deploy:\n   resources:\n    limits:\n     memory: 1G\n")],
+        &[("# - 81\n", "# - 81\n  deploy:\n   resources:\n    limits:\n     memory: 1G\n")],
     );
 }
 
@@ -287,7 +287,6 @@ fn what_docker_would_not_start_is_refused() {
     refused(&text, cpu(0.5), "reservations.cpus");
     assert!(edit(&text, &[("web", both(1.0, GIB))]).is_ok());
     refused("services:\n  web: {mem_limit: 2g, mem_reservation: 1g}\n", memory(GIB / 2), "mem_reservation");
-    refused("services:\n  web: {mem_limit: 1g, memswap_limit: 1g}\n", memory(2 * GIB), "memswap_limit");
     assert!(edit("services:\n  web: {mem_limit: 1g, memswap_limit: -1}\n", &[("web", memory(2 * GIB))]).is_ok());
     let unknown = "services:\n  web: {mem_limit: 2g, mem_reservation: '${R}'}\n";
     refused(unknown, memory(GIB), "variable");
@@ -296,4 +295,109 @@ fn what_docker_would_not_start_is_refused() {
     for cores in [0.0, 0.001, -1.0, f64::NAN] {
         refused("services:\n  web:\n", cpu(cores), "less than Docker takes");
     }
+}
+
+#[test]
+fn a_commented_item_stays_in_its_list() {
+    let limits = "    deploy:\n      resources:\n        limits:\n          memory: 1G\n";
+    for list in [
+        "    ports:\n      - 80\n      # - 443   # later\n",
+        "    ports:\n    - 80\n    # - 443\n",
+        "    ports:\n      - 80\n\n      # - 443\n",
+        "    environment:\n      A: 1\n      # B: 2\n        # deeper\n",
+    ] {
+        for end in ["  db: {}\n", "\n  # the database\n  db: {}\n", "\nvolumes: {}\n", ""] {
+            let text = format!("services:\n  web:\n{list}{end}");
+            let wanted = format!("services:\n  web:\n{list}{limits}{end}");
+            assert_eq!(edit(&text, &[("web", memory(GIB))]).unwrap(), wanted);
+        }
+    }
+}
+
+#[test]
+fn swap_stays_what_it_was_when_memory_is_changed() {
+    for (old, wanted, new) in [
+        ("mem_limit: 8g, memswap_limit: 8g", GIB, "mem_limit: 1g, memswap_limit: 1g"),
+        ("mem_limit: 1g, memswap_limit: 1g", 2 * GIB, "mem_limit: 2g, memswap_limit: 2g"),
+        ("memswap_limit: '3g', mem_limit: 2g", GIB, "memswap_limit: '2g', mem_limit: 1g"),
+        ("mem_limit: 8g, memswap_limit: -1", GIB, "mem_limit: 1g, memswap_limit: -1"),
+        ("mem_limit: 8g, memswap_limit: 0", GIB, "mem_limit: 1g, memswap_limit: 0"),
+    ] {
+        becomes(&format!("services:\n  web: {{{old}}}\n"), memory(wanted), &[(old, new)]);
+    }
+    becomes(
+        "services:\n  web:\n    deploy: {resources: {limits: {memory: 8G}}}\n    memswap_limit: 8589934592 # none\n",
+        memory(GIB),
+        &[("8G", "1G"), ("8589934592", "1073741824")],
+    );
+    for swap in ["'${SWAP}'", "lots", "*s"] {
+        let text = format!("x-s: &s 8g\nservices:\n  web: {{mem_limit: 8g, memswap_limit: {swap}}}\n");
+        assert!(edit(&text, &[("web", memory(GIB))]).is_err(), "{text}");
+        assert!(edit(&text, &[("web", cpu(1.0))]).is_ok(), "the cores have nothing to do with it");
+    }
+    refused("services:\n  web: {memswap_limit: 8g}\n", memory(GIB), "memswap_limit");
+}
+
+#[test]
+fn memory_under_deploy_is_text_as_the_specification_wants_it() {
+    let odd = 500_000_000;
+    let limits =
+        |memory: &str| format!("services:\n  web: {{deploy: {{resources: {{limits: {{memory: {memory}}}}}}}}}\n");
+    for (old, new) in
+        [("8g", "500000000b"), ("\"8g\"", "\"500000000\""), ("8589934592", "500000000b"), ("8b", "500000000b")]
+    {
+        assert_eq!(edit(&limits(old), &[("web", memory(odd))]).unwrap(), limits(new));
+    }
+    let inserted = edit("services:\n  web:\n    image: a\n", &[("web", memory(odd))]).unwrap();
+    assert!(inserted.ends_with("memory: 500000000b\n"), "{inserted}");
+    becomes("services:\n  web: {mem_limit: 8g}\n", memory(odd), &[("8g", "500000000")]);
+}
+
+#[test]
+fn brackets_and_quotes_at_the_keys_column_are_read() {
+    for value in [
+        "[\n      \"CMD\", # ]\n      a\n    ]",
+        "{\n    a: 1\n    }",
+        "\"a\n    b\"",
+        "'a\n\n    b # c'",
+        "[a\n    , \"]\n    \"\n  ]",
+    ] {
+        let text = format!("services:\n  web:\n    # é\n    command: {value}\n    mem_limit: 8g\n  db: {{}}\n");
+        assert_eq!(edit(&text, &[("web", memory(GIB))]).unwrap(), text.replace("8g", "1g"));
+        let text = text.replace("    mem_limit: 8g\n", "");
+        let edited = edit(&text, &[("web", memory(GIB))]).unwrap();
+        assert_eq!(edited.replace("    deploy:\n      resources:\n        limits:\n          memory: 1G\n", ""), text);
+    }
+}
+
+#[test]
+fn what_cannot_be_set_leaves_the_rest_to_be_set() {
+    let text = "services:\n  web: {cpus: '${CPUS:-4}', mem_limit: 8g}\n  db: {mem_limit: &m 2g}\n  worker: {mem_limit: *m, cpus: 1}\n";
+    let all = [("web", both(1.0, GIB)), ("db", memory(GIB)), ("worker", both(2.0, 3 * GIB))];
+    let (edited, refused) = edit_around(text, &Surroundings::default(), &all).unwrap();
+    assert_eq!(edited, text.replace("8g", "1g").replace("cpus: 1}", "cpus: 2}"));
+    let named: Vec<_> = refused.iter().map(|(name, figure, _)| (*name, *figure)).collect();
+    assert_eq!(named, [("db", Figure::Memory), ("web", Figure::Cpu), ("worker", Figure::Memory)]);
+}
+
+#[test]
+fn four_hundred_services_are_changed_at_once() {
+    let mut text = "services:\n".to_owned();
+    let names: Vec<String> = (0..400).map(|i| format!("s{i}")).collect();
+    for (i, name) in names.iter().enumerate() {
+        text += &match i % 4 {
+            0 => format!("  {name}:\n    image: a\n    mem_limit: 1g\n"),
+            1 => format!("  {name}: {{image: a}}\n"),
+            2 => format!("  {name}:\n    image: a\n    # deploy:\n\n"),
+            _ => format!(
+                "  {name}:\n    deploy: &d{i}\n      resources: {{limits: {{memory: 1G}}}}\n    x-again: *d{i}\n"
+            ),
+        };
+    }
+    let changes: Vec<(&str, State)> = names.iter().map(|name| (name.as_str(), both(0.5, 2 * GIB))).collect();
+    let start = std::time::Instant::now();
+    let (edited, refused) = edit_around(&text, &Surroundings::default(), &changes).unwrap();
+    assert_eq!(refused.len(), 200, "those with a second name for their limits");
+    assert_eq!(read_tests::alone(&edited).states.values().filter(|state| **state == both(0.5, 2 * GIB)).count(), 300);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

@@ -1,6 +1,6 @@
-//! The two figures of a service: where Compose keeps them, how they are read and written.
+//! The figures of a service: where Compose keeps them, how they are read and written.
 //!
-//! Both are whole numbers inside, billionths of a core and bytes, as Docker keeps them: equality is exact.
+//! All are whole numbers inside, billionths of a core and bytes, as Docker keeps them: equality is exact.
 
 use domain::plan::State;
 use domain::units::{GIB, MIB};
@@ -9,29 +9,37 @@ use domain::units::{GIB, MIB};
 pub(super) enum Figure {
     Cpu,
     Memory,
+    /// Memory and swap together. No figure of a plan: it follows the memory limit, so that no swap is turned on by a
+    /// limit that is lowered.
+    Swap,
 }
 
 /// Billionths in a core.
 const NANO: f64 = 1e9;
 
 impl Figure {
+    /// What a plan sets.
     pub(super) const BOTH: [Self; 2] = [Self::Cpu, Self::Memory];
 
-    /// Where the Compose specification keeps the limit.
-    pub(super) fn deploy_path(self) -> [&'static str; 4] {
-        let key = if self == Self::Cpu { "cpus" } else { "memory" };
-        ["deploy", "resources", "limits", key]
+    /// What an edit may touch.
+    pub(super) const ALL: [Self; 3] = [Self::Cpu, Self::Memory, Self::Swap];
+
+    /// Where the limit may be: as the Compose specification keeps it, and as files of format 2 do; Compose reads both.
+    pub(super) fn paths(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Cpu => &[&["deploy", "resources", "limits", "cpus"], &["cpus"]],
+            Self::Memory => &[&["deploy", "resources", "limits", "memory"], &["mem_limit"]],
+            Self::Swap => &[&["memswap_limit"]],
+        }
     }
 
-    /// Where it keeps the reservation, which may not be above the limit.
-    pub(super) fn reservation_path(self) -> [&'static str; 4] {
-        let [deploy, resources, _, key] = self.deploy_path();
-        [deploy, resources, "reservations", key]
-    }
-
-    /// Where files of format 2 keep the limit; Compose still reads it.
-    pub(super) fn legacy_path(self) -> [&'static str; 1] {
-        if self == Self::Cpu { ["cpus"] } else { ["mem_limit"] }
+    /// What is reserved, which may not be above the limit.
+    pub(super) fn reservations(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Cpu => &[&["deploy", "resources", "reservations", "cpus"]],
+            Self::Memory => &[&["deploy", "resources", "reservations", "memory"], &["mem_reservation"]],
+            Self::Swap => &[],
+        }
     }
 
     /// What a state asks for; none where it leaves the figure as it is.
@@ -39,6 +47,7 @@ impl Figure {
         match self {
             Self::Cpu => state.cpu_cores.map(|cores| (cores * NANO).round() as u64),
             Self::Memory => state.memory_bytes,
+            Self::Swap => None,
         }
     }
 
@@ -47,6 +56,7 @@ impl Figure {
         match self {
             Self::Cpu => state.cpu_cores = Some(amount as f64 / NANO),
             Self::Memory => state.memory_bytes = Some(amount),
+            Self::Swap => {}
         }
     }
 
@@ -54,7 +64,7 @@ impl Figure {
     pub(super) fn least(self) -> u64 {
         match self {
             Self::Cpu => 10_000_000,
-            Self::Memory => 6 * MIB,
+            Self::Memory | Self::Swap => 6 * MIB,
         }
     }
 
@@ -62,7 +72,7 @@ impl Figure {
     pub(super) fn words(self, amount: u64) -> String {
         match self {
             Self::Cpu => format!("{} cores", amount as f64 / NANO),
-            Self::Memory => self.write(amount, "G", false),
+            Self::Memory | Self::Swap => self.write(amount, "G", false),
         }
     }
 
@@ -70,7 +80,7 @@ impl Figure {
     pub(super) fn read(self, text: &str) -> Option<u64> {
         match self {
             Self::Cpu => decimal(text).map(|cores| (cores * NANO).round() as u64),
-            Self::Memory => bytes(text),
+            Self::Memory | Self::Swap => bytes(text),
         }
     }
 

@@ -221,7 +221,7 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 fn limits(text: &str) -> BTreeMap<String, State> {
-    Parsed::new(text).unwrap().limits().0
+    read_tests::alone(text).states
 }
 
 /// The lines without what stands behind `cpus:`, `memory:` and `mem_limit:`, comments kept.

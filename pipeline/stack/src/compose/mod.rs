@@ -1,32 +1,31 @@
 //! Docker Compose files: one service, one resource; the project name is the environment.
 //!
-//! Owns reading limits out of such a file and writing them into it. Runs no `docker` and expands no variable.
+//! Owns reading limits out of such a file, and out of the files that Compose reads with it, and writing them into that
+//! one file. Runs no `docker`.
 
+mod around;
 mod edit;
 mod figure;
 mod place;
 mod read;
+mod relaxed;
 mod setup;
 mod tree;
 mod value;
+mod variables;
 
 pub use edit::edit;
 
 use crate::StackError;
-use crate::target::{Change, Live, Note, Session, digest};
-use crate::write::{LockedFile, read_text};
+use crate::target::{Change, Figure as Limit, Live, Note, Refusal, Session, digest};
+use crate::write::{LockedFile, check_replaceable, read_text};
+use around::Surroundings;
 use domain::plan::State;
-use read::{Parsed, normalised};
+use edit::edit_around;
+use figure::Figure;
+use read::{Parsed, Project, normalised};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-
-/// The files `docker compose` reads by itself, each with the override it then reads as well.
-const BESIDE: [(&str, [&str; 2]); 4] = [
-    ("compose.yaml", ["compose.override.yaml", "compose.override.yml"]),
-    ("compose.yml", ["compose.override.yaml", "compose.override.yml"]),
-    ("docker-compose.yaml", ["docker-compose.override.yaml", "docker-compose.override.yml"]),
-    ("docker-compose.yml", ["docker-compose.override.yaml", "docker-compose.override.yml"]),
-];
 
 /// A Compose file by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +47,19 @@ impl ComposeFile {
     /// What it sets now.
     pub(crate) fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
-        let parsed = self.inside(Parsed::new(&text))?;
-        let env = self.environment(&parsed)?;
-        let (limits, unclear) = parsed.limits();
-        let mut notes: Vec<Note> = unclear
-            .into_iter()
-            .map(|(service, what)| Note { resource: Some(format!("{env}/{service}")), what })
-            .collect();
-        if parsed.value.get("include").is_some_and(|include| !include.is_null()) {
-            notes.push(Note { resource: None, what: "services of the files it includes are not read".to_owned() });
-        }
-        notes.extend(self.overridden().map(|what| Note { resource: None, what }));
-        Ok(Live { digest: digest(&text), resources: named(&env, limits), notes })
+        let (parsed, around) = self.looked_around(&text)?;
+        let project = Project { parsed: &parsed, around: &around };
+        let env = self.environment(project)?;
+        let limits = project.limits();
+        let whole = around.notes.iter().map(|what| Note { resource: None, what: what.clone() });
+        let each = limits.notes.into_iter();
+        let each = each.map(|(service, what)| Note { resource: Some(format!("{env}/{service}")), what });
+        Ok(Live {
+            digest: digest(&text),
+            resources: named(&env, limits.states),
+            replicas: named(&env, limits.replicas),
+            notes: each.chain(whole).collect(),
+        })
     }
 
     /// Locks it.
@@ -67,41 +67,80 @@ impl ComposeFile {
         Ok(HeldCompose { compose: self.clone(), file: LockedFile::lock(&self.path)? })
     }
 
-    /// Which changes `edit` would refuse, each tried alone.
-    pub(crate) fn refusals(&self, changes: &[Change]) -> Result<Vec<(String, StackError)>, StackError> {
+    /// Which figures of these changes could not be set.
+    pub(crate) fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
         let text = read_text(&self.path)?;
-        let refused = |change: &Change| self.edited(&text, std::slice::from_ref(change)).err();
-        Ok(changes.iter().filter_map(|change| Some((change.item_id.clone(), refused(change)?))).collect())
+        if let Err(error) = check_replaceable(&self.path) {
+            let what = error.to_string();
+            let hint = error.hint().unwrap_or_default();
+            let all = changes.iter().flat_map(|change| change.figures().map(move |figure| (change, figure)));
+            let refused = all.map(|(change, figure)| Refusal {
+                item_id: change.item_id.clone(),
+                figure,
+                error: StackError::Refused { service: change.resource.clone(), what: what.clone(), hint: hint.clone() },
+            });
+            return Ok(refused.collect());
+        }
+        Ok(self.tried(&text, changes)?.1)
     }
 
     fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError> {
-        let parsed = self.inside(Parsed::new(text))?;
-        Ok(named(&self.environment(&parsed)?, parsed.limits().0))
+        let (parsed, around) = self.looked_around(text)?;
+        let project = Project { parsed: &parsed, around: &around };
+        Ok(named(&self.environment(project)?, project.limits().states))
+    }
+
+    /// The text with whatever can be changed changed, and what cannot.
+    fn tried(&self, text: &str, changes: &[Change]) -> Result<(String, Vec<Refusal>), StackError> {
+        let (parsed, around) = self.looked_around(text)?;
+        let project = Project { parsed: &parsed, around: &around };
+        let env = self.environment(project)?;
+        let mut refusals = Vec::new();
+        let mut wanted = Vec::new();
+        let mut items: BTreeMap<&str, &str> = BTreeMap::new();
+        for change in changes {
+            let service = change.resource.strip_prefix(&env).and_then(|rest| rest.strip_prefix('/'));
+            let known = service.filter(|name| project.service(name).is_some());
+            let Some(service) = known else {
+                for figure in change.figures() {
+                    let (target, resource) = (self.path.display().to_string(), change.resource.clone());
+                    let error = StackError::NoResource { target, resource };
+                    refusals.push(Refusal { item_id: change.item_id.clone(), figure, error });
+                }
+                continue;
+            };
+            items.insert(service, &change.item_id);
+            wanted.push((service, change.after));
+        }
+        let (edited, refused) = self.inside(edit_around(text, &around, &wanted))?;
+        refusals.extend(refused.into_iter().map(|(service, figure, error)| Refusal {
+            item_id: items.get(service).map(|id| (*id).to_owned()).unwrap_or_default(),
+            figure: if figure == Figure::Cpu { Limit::Cpu } else { Limit::Memory },
+            error: StackError::In { path: self.path.clone(), source: Box::new(error) },
+        }));
+        Ok((edited, refusals))
     }
 
     fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
+        let (edited, refusals) = self.tried(text, changes)?;
+        refusals.into_iter().next().map_or(Ok(edited), |refusal| Err(refusal.error))
+    }
+
+    fn looked_around(&self, text: &str) -> Result<(Parsed, Surroundings), StackError> {
         let parsed = self.inside(Parsed::new(text))?;
-        let env = self.environment(&parsed)?;
-        let mut wanted = Vec::new();
-        for change in changes {
-            let service = change.resource.strip_prefix(&env).and_then(|rest| rest.strip_prefix('/'));
-            let service = service.filter(|name| parsed.service(name).is_some()).ok_or_else(|| {
-                let (target, resource) = (self.path.display().to_string(), change.resource.clone());
-                StackError::NoResource { target, resource }
-            })?;
-            wanted.push((service, change.after));
-        }
-        self.inside(edit(text, &wanted))
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let around = Surroundings::of(&path, &parsed.value);
+        Ok((parsed, around))
     }
 
     fn inside<T>(&self, result: Result<T, StackError>) -> Result<T, StackError> {
         result.map_err(|source| StackError::In { path: self.path.clone(), source: Box::new(source) })
     }
 
-    /// The project name as Compose finds it, `-p` and `COMPOSE_PROJECT_NAME` aside: they belong to one call, not to
+    /// The project name as Compose finds it, `-p` and the variables of the shell aside: they belong to one call, not to
     /// the file.
-    fn environment(&self, parsed: &Parsed) -> Result<String, StackError> {
-        let name = match self.inside(parsed.name())? {
+    fn environment(&self, project: Project<'_>) -> Result<String, StackError> {
+        let name = match self.inside(project.name())? {
             Some(name) => name,
             None => normalised(&self.folder()?),
         };
@@ -128,13 +167,6 @@ impl ComposeFile {
         }
         Ok(names.pop().unwrap_or_default())
     }
-
-    fn overridden(&self) -> Option<String> {
-        let name = self.path.file_name()?.to_str()?;
-        let (_, overrides) = BESIDE.iter().find(|(default, _)| *default == name)?;
-        let found = overrides.iter().find(|name| self.path.with_file_name(name).exists())?;
-        Some(format!("{found} beside it may change these limits, and is not read"))
-    }
 }
 
 /// A locked Compose file.
@@ -154,6 +186,7 @@ impl Session for HeldCompose {
     }
 
     fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
+        check_replaceable(self.file.path())?;
         self.compose.edited(text, changes)
     }
 
@@ -169,8 +202,8 @@ impl Session for HeldCompose {
     }
 }
 
-fn named(env: &str, limits: BTreeMap<String, State>) -> BTreeMap<String, State> {
-    limits.into_iter().map(|(service, state)| (format!("{env}/{service}"), state)).collect()
+fn named<T>(env: &str, services: BTreeMap<String, T>) -> BTreeMap<String, T> {
+    services.into_iter().map(|(service, what)| (format!("{env}/{service}"), what)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where in the text an amount goes: in the place of the old one, or as a new key in the file's own layout.
 //!
-//! Proposes whole texts, best first; which of them says what it should is for `edit` to prove.
+//! Proposes splices, best first; which of them says what it should is for `edit` to prove.
 
 use super::figure::Figure;
 use super::read::Parsed;
@@ -16,6 +16,7 @@ pub(super) struct Blocked {
 
 const WRITE_OUT: &str = "write the limits out under the service itself, or change the shared part by hand";
 const PLAIN: &str = "write the limit as a plain amount, then make a new plan";
+const VARIABLE: &str = "change the variable where it is set, or write the limit as a plain amount";
 
 /// An amount on its way into a file.
 pub(super) struct Amount {
@@ -25,8 +26,24 @@ pub(super) struct Amount {
     pub(super) legacy: bool,
 }
 
-/// The texts in which `path`, from the root, holds the amount.
-pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<Vec<String>, Blocked> {
+impl Amount {
+    /// Without quotes digits are a number, and where the specification has memory under `deploy` it takes text only.
+    fn as_text(&self, written: String) -> String {
+        let number = written.chars().all(|c| c.is_ascii_digit());
+        if number && self.figure == Figure::Memory && !self.legacy { written + "b" } else { written }
+    }
+}
+
+/// New text in the place of some bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Splice {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) new: String,
+}
+
+/// The splices, each alone enough, by which `path`, from the root, holds the amount.
+pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<Vec<Splice>, Blocked> {
     let Parsed { text, document, .. } = parsed;
     let blocked = |what: String, hint| Err(Blocked { what, hint });
     let Some(mut map) = document.root else { return blocked("the file is empty".to_owned(), PLAIN) };
@@ -59,15 +76,18 @@ pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<V
                 }
                 return Ok(vec![layout.fill(parsed, key, value, *flow, rest, amount)]);
             }
+            Kind::Scalar { text: old, .. } if rest.is_empty() && old.contains('$') => {
+                return blocked(format!("its `{dotted}: {old}` comes from a variable"), VARIABLE);
+            }
             Kind::Scalar { text: old, style } if rest.is_empty() => {
                 let new = amount.figure.write(amount.amount, old, amount.legacy);
                 let new = match style {
-                    ScalarStyle::Plain => new,
+                    ScalarStyle::Plain => amount.as_text(new),
                     ScalarStyle::SingleQuoted => format!("'{new}'"),
                     ScalarStyle::DoubleQuoted => format!("\"{new}\""),
                     _ => return blocked(format!("its `{dotted}` is a block of text"), PLAIN),
                 };
-                return Ok(vec![spliced(text, node.start, node.end, &new)]);
+                return Ok(vec![splice(node.start, node.end, new)]);
             }
             Kind::Map { .. } if !rest.is_empty() => map = value,
             _ => return blocked(format!("its `{dotted}` is not what Compose expects there"), PLAIN),
@@ -87,26 +107,25 @@ struct Layout<'a> {
 
 impl Layout<'_> {
     /// Into a mapping that lacks the first of `keys`.
-    fn insert(&self, parsed: &Parsed, map: Id, keys: &[&str], amount: &Amount) -> Vec<String> {
+    fn insert(&self, parsed: &Parsed, map: Id, keys: &[&str], amount: &Amount) -> Vec<Splice> {
         let (text, node) = (self.text, parsed.document.node(map));
         let Kind::Map { entries, flow } = &node.kind else { return Vec::new() };
         let (Some((first, _)), Some((_, last))) = (entries.first(), entries.last()) else {
-            return vec![spliced(text, node.start + 1, node.start + 1, &self.inline(keys, amount))];
+            return vec![splice(node.start + 1, node.start + 1, self.inline(keys, amount))];
         };
         let (first, last) = (parsed.document.node(*first).start, parsed.document.node(*last).end);
         if *flow {
             let pair = self.inline(keys, amount);
-            return vec![
-                spliced(text, last, last, &format!(", {pair}")),
-                spliced(text, first, first, &format!("{pair}, ")),
-            ];
+            return vec![splice(last, last, format!(", {pair}")), splice(first, first, format!("{pair}, "))];
         }
         let indent = column(text, first);
         // A block scalar's end lies behind the blank lines that follow it; they belong to what comes next, except
-        // where the scalar keeps them (`|+`): hence the second place. The third is before the first key.
+        // where the scalar keeps them (`|+`): hence the third place. The last is before the first key. Comments that stand
+        // as deep as what they follow belong to it.
         let written = text[..last].trim_end().len();
+        let commented = behind_comments(text, written, indent);
         let line_start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
-        let places = [written, last, line_start].map(|at| {
+        let places = [commented, written, last, line_start].map(|at| {
             let before = text[..at].trim_end_matches(' ');
             if before.is_empty() || before.ends_with('\n') { before.len() } else { line_end(text, at) }
         });
@@ -117,7 +136,7 @@ impl Layout<'_> {
     }
 
     /// Below a key that has nothing yet.
-    fn fill(&self, parsed: &Parsed, key: Id, value: Id, flow: bool, rest: &[&str], amount: &Amount) -> String {
+    fn fill(&self, parsed: &Parsed, key: Id, value: Id, flow: bool, rest: &[&str], amount: &Amount) -> Splice {
         let text = self.text;
         let (key, value) = (parsed.document.node(key), parsed.document.node(value));
         let inline = match rest {
@@ -125,7 +144,7 @@ impl Layout<'_> {
             keys => format!("{{{}}}", self.inline(keys, amount)),
         };
         if value.end > value.start {
-            return spliced(text, value.start, value.end, &inline);
+            return splice(value.start, value.end, inline);
         }
         if !flow && !rest.is_empty() {
             let at = line_end(text, key.end);
@@ -133,13 +152,13 @@ impl Layout<'_> {
         }
         let gap = text[key.end..].len() - text[key.end..].trim_start_matches(' ').len();
         match text[key.end + gap..].starts_with(':') {
-            true => spliced(text, key.end + gap + 1, key.end + gap + 1, &format!(" {inline}")),
-            false => spliced(text, key.end, key.end, &format!(": {inline}")),
+            true => splice(key.end + gap + 1, key.end + gap + 1, format!(" {inline}")),
+            false => splice(key.end, key.end, format!(": {inline}")),
         }
     }
 
     /// One key a line, each deeper than the one before, put in at the beginning of a line or the end of the file.
-    fn lines(&self, at: usize, indent: usize, keys: &[&str], amount: &Amount) -> String {
+    fn lines(&self, at: usize, indent: usize, keys: &[&str], amount: &Amount) -> Splice {
         let before = &self.text[..at];
         let newline = match before.rfind('\n').or_else(|| self.text.find('\n')) {
             Some(at) if self.text[..at].ends_with('\r') => "\r\n",
@@ -158,7 +177,7 @@ impl Layout<'_> {
             true => format!("{block}{newline}"),
             false => format!("{newline}{block}"),
         };
-        spliced(self.text, at, at, &block)
+        splice(at, at, block)
     }
 
     /// `a: {b: {c: 1}}`
@@ -174,7 +193,7 @@ impl Layout<'_> {
             _ if self.json => format!("\"{text}\""),
             // Written as text: format 3 of the Compose file refused a number here.
             Figure::Cpu if !amount.legacy => format!("'{text}'"),
-            _ => text,
+            _ => amount.as_text(text),
         }
     }
 }
@@ -195,6 +214,38 @@ fn line_end(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
 }
 
-fn spliced(text: &str, from: usize, to: usize, new: &str) -> String {
-    [&text[..from], new, &text[to..]].concat()
+/// Behind the comments that follow a place and belong to what stands there: those that go on in the next line at the
+/// keys' column or deeper, and after a blank line those that stand deeper.
+fn behind_comments(text: &str, at: usize, indent: usize) -> usize {
+    let mut behind = at;
+    let mut line = line_end(text, at);
+    let mut least = indent;
+    while line < text.len() {
+        let rest = &text[line..line_end(text, line)];
+        let content = rest.trim_start();
+        match content.chars().next() {
+            None => least = indent + 1,
+            Some('#') if rest.len() - content.len() >= least => behind = line + rest.trim_end().len(),
+            _ => break,
+        }
+        line += rest.len();
+    }
+    behind
+}
+
+fn splice(from: usize, to: usize, new: String) -> Splice {
+    Splice { from, to, new }
+}
+
+/// The text with all of these in it: in order, none over another.
+pub(super) fn spliced<'a>(text: &str, splices: impl Iterator<Item = &'a Splice>) -> String {
+    let mut new = String::with_capacity(text.len() + 4096);
+    let mut at = 0;
+    for splice in splices {
+        new.push_str(&text[at..splice.from]);
+        new.push_str(&splice.new);
+        at = splice.to;
+    }
+    new.push_str(&text[at..]);
+    new
 }

@@ -1,17 +1,23 @@
-//! What a Compose file sets, service by service.
+//! What a Compose file sets, service by service, with what lies around it.
 //!
-//! A limit that depends on a variable, on another file, or on two keys that contradict each other is unknown, never
-//! guessed: `docker compose config` could say more, but would need the variables of the moment it is run.
+//! A limit that depends on a variable nobody sets on disk, on a file that cannot be read, or on two keys that contradict
+//! each other is unknown, never guessed.
 
+use super::around::{Extended, Surroundings, extended_file};
 use super::figure::Figure;
 use super::tree::Document;
 use super::value::{Found, Value};
+use super::variables::Variables;
 use crate::StackError;
 use domain::plan::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// CPU may be limited through these as well, and Docker refuses them beside `cpus`.
 const OTHER_CPU_KEYS: [&str; 4] = ["cpu_quota", "cpu_period", "cpu_count", "cpu_percent"];
+
+/// Longer chains of `extends` are not followed.
+const DEEPEST: usize = 64;
 
 /// A text, as it is written and what it means.
 #[derive(Debug)]
@@ -30,11 +36,29 @@ pub(super) enum Reading {
     Unknown(String),
 }
 
-/// A service with everything it inherits by `extends` within the file.
+/// A service with everything it inherits by `extends`.
+#[derive(Clone, Debug)]
 pub(super) struct Service {
     pub(super) value: Value,
-    /// What it inherits from outside the file, in words.
+    /// What it inherits from where nobody can look, in words.
     pub(super) outside: Option<String>,
+}
+
+/// A Compose file with what lies around it.
+#[derive(Clone, Copy)]
+pub(super) struct Project<'a> {
+    pub(super) parsed: &'a Parsed,
+    pub(super) around: &'a Surroundings,
+}
+
+/// What a project sets now.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    pub(super) states: BTreeMap<String, State>,
+    /// Containers of a service, where it is not one.
+    pub(super) replicas: BTreeMap<String, u32>,
+    /// Service and what could not be told or should be known.
+    pub(super) notes: Vec<(String, String)>,
 }
 
 impl Parsed {
@@ -54,107 +78,269 @@ impl Parsed {
         Ok(Self { text: text.to_owned(), document, value })
     }
 
-    /// The project name the file itself gives, as Compose normalises it.
-    pub(super) fn name(&self) -> Result<Option<String>, StackError> {
-        match self.value.at(&["name"]) {
-            Found::Nothing => Ok(None),
-            Found::Scalar(text) if !text.contains('$') => Ok(Some(normalised(text))),
-            _ => Err(StackError::Unclear {
-                what: "the project name depends on a variable".to_owned(),
-                hint: "write the name out at `name:`, as it is in the recorded events".to_owned(),
-            }),
-        }
-    }
-
+    /// The services that are in the file itself.
     pub(super) fn services(&self) -> impl Iterator<Item = &String> {
-        let services = match self.value.get("services") {
-            Some(Value::Map(services)) => Some(services),
-            _ => None,
-        };
-        services.into_iter().flat_map(BTreeMap::keys)
+        services(&self.value)
     }
 
-    /// A service; none where the file has none of that name.
-    pub(super) fn service(&self, name: &str) -> Option<Service> {
-        self.extended(name, &mut Vec::new())
-    }
-
-    fn extended<'a>(&'a self, name: &'a str, chain: &mut Vec<&'a str>) -> Option<Service> {
-        let own = self.value.get("services")?.get(name)?;
-        let alone = |outside: Option<String>| Some(Service { value: own.clone(), outside });
-        let Some(extends) = own.get("extends").filter(|value| !value.is_null()) else { return alone(None) };
-        chain.push(name);
-        let base = match (extends.at(&["service"]), extends.at(&["file"]), extends) {
-            (Found::Scalar(base), Found::Nothing, _) => base,
-            (_, _, Value::Scalar { text, .. }) => text,
-            (_, Found::Scalar(file), _) => return alone(Some(format!("it extends a service of {file}"))),
-            _ => return alone(Some("it extends a service that cannot be told".to_owned())),
-        };
-        if chain.contains(&base) {
-            return alone(Some("it extends itself".to_owned()));
+    /// The services of the file that one extends, the nearest first.
+    pub(super) fn bases(&self, name: &str) -> Vec<String> {
+        let mut bases: Vec<String> = Vec::new();
+        while bases.len() < DEEPEST {
+            let name = bases.last().map_or(name, String::as_str);
+            let extends = self.value.get("services").and_then(|services| services.get(name)?.get("extends"));
+            let base = match (extends.map(|extends| extends.at(&["service"])), extends) {
+                (Some(Found::Scalar(base)), _) => base,
+                (_, Some(Value::Scalar { text, .. })) => text,
+                _ => break,
+            };
+            bases.push(base.to_owned());
         }
-        let Some(below) = self.extended(base, chain) else {
-            return alone(Some(format!("it extends {base:?}, which is not in this file")));
-        };
-        Some(Service { value: own.over(&below.value), outside: below.outside })
-    }
-
-    /// Every service with its limits, and what could not be told.
-    pub(super) fn limits(&self) -> (BTreeMap<String, State>, Vec<(String, String)>) {
-        let mut states = BTreeMap::new();
-        let mut notes = Vec::new();
-        for name in self.services() {
-            let Some(service) = self.service(name) else { continue };
-            let mut state = State::default();
-            for figure in Figure::BOTH {
-                match service.reading(figure) {
-                    Reading::Unlimited => {}
-                    Reading::Limit(amount) => figure.put(&mut state, amount),
-                    Reading::Unknown(why) => notes.push((name.clone(), why)),
-                }
-            }
-            states.insert(name.clone(), state);
-        }
-        (states, notes)
+        bases
     }
 }
 
-impl Service {
-    /// What limits it.
-    pub(super) fn reading(&self, figure: Figure) -> Reading {
-        let (path, legacy) = (figure.deploy_path(), figure.legacy_path());
-        let found = match (self.one(figure, &path), self.one(figure, &legacy)) {
+impl Project<'_> {
+    /// The project name that the files give, as Compose normalises it.
+    pub(super) fn name(&self) -> Result<Option<String>, StackError> {
+        if let Some(name) = self.around.project_name() {
+            return Ok(Some(normalised(name)));
+        }
+        let layers = self.around.above.iter().rev().map(|layer| &layer.value);
+        let values = layers.chain([&self.parsed.value]).chain(self.around.below.iter().rev().map(|layer| &layer.value));
+        for value in values {
+            match value.at(&["name"]) {
+                Found::Nothing => {}
+                Found::Scalar(text) => match self.around.variables.filled(text) {
+                    Ok(name) => return Ok(Some(normalised(&name))),
+                    Err(variable) => {
+                        return Err(nameless(&format!("the variable {variable}, which .env does not set")));
+                    }
+                },
+                Found::Odd(why) => return Err(nameless(&why)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every service of the project, wherever it is defined.
+    pub(super) fn services(&self) -> BTreeSet<&str> {
+        let layers = self.around.below.iter().chain(&self.around.above).map(|layer| &layer.value);
+        let included = self.around.included.keys();
+        layers.chain([&self.parsed.value]).flat_map(services).chain(included).map(String::as_str).collect()
+    }
+
+    /// The file that a service is defined in where it is another one.
+    pub(super) fn elsewhere(&self, name: &str) -> Option<&str> {
+        if known(&self.parsed.value, name) {
+            return None;
+        }
+        let layer = self.around.below.iter().chain(&self.around.above).find(|layer| known(&layer.value, name));
+        let included = || self.around.included.get(name).map(|(file, _)| file.as_str());
+        layer.map(|layer| layer.name.as_str()).or_else(included)
+    }
+
+    /// The file over this one that sets something for a service, and so wins over what is written here.
+    pub(super) fn overridden(&self, name: &str, path: &[&str]) -> Option<&str> {
+        let sets = |value: &Value, folder: &Path| {
+            service(value, folder, name, &self.around.variables, &self.around.extended)
+                .is_some_and(|service| service.value.at(path) != Found::Nothing)
+        };
+        let layer = self.around.above.iter().rev().find(|layer| sets(&layer.value, &layer.folder));
+        layer.map(|layer| layer.name.as_str())
+    }
+
+    /// A service of the project with everything that is laid under and over it; none where there is none of that name.
+    pub(super) fn service(&self, name: &str) -> Option<Service> {
+        let around = self.around;
+        let found = |value, folder: &Path| service(value, folder, name, &around.variables, &around.extended);
+        let own = found(&self.parsed.value, &around.folder);
+        if around.below.is_empty() && around.above.is_empty() && own.is_some() {
+            return own;
+        }
+        let below = around.below.iter().filter_map(|layer| found(&layer.value, &layer.folder));
+        let above = around.above.iter().filter_map(|layer| found(&layer.value, &layer.folder));
+        let included = around.included.get(name).map(|(_, service)| service.clone());
+        included.into_iter().chain(below).chain(own).chain(above).reduce(|below, over| Service {
+            value: over.value.over(&below.value),
+            outside: over.outside.or(below.outside),
+        })
+    }
+
+    /// What limits a service.
+    pub(super) fn reading(&self, service: &Service, figure: Figure) -> Reading {
+        let readings: Vec<Reading> = figure.paths().iter().map(|path| self.one(service, figure, path)).collect();
+        let found = readings.into_iter().fold(Reading::Unlimited, |one, other| match (one, other) {
             (Reading::Unlimited, other) | (other, Reading::Unlimited) => other,
             (Reading::Limit(a), Reading::Limit(b)) if a != b => {
-                Reading::Unknown(format!("`{}` and `{}` contradict each other", path.join("."), legacy[0]))
+                let [path, legacy] = [0, 1].map(|i| figure.paths().get(i).map_or(String::new(), |path| path.join(".")));
+                Reading::Unknown(format!("`{path}` and `{legacy}` contradict each other"))
             }
             (unknown @ Reading::Unknown(_), _) | (_, unknown) => unknown,
-        };
+        });
         if figure == Figure::Cpu
-            && let Some(key) = OTHER_CPU_KEYS.iter().find(|key| self.value.at(&[key]) != Found::Nothing)
+            && let Some(key) = OTHER_CPU_KEYS.iter().find(|key| service.value.at(&[key]) != Found::Nothing)
         {
             return Reading::Unknown(format!("its CPU is limited through `{key}`"));
         }
-        match (&self.outside, found) {
-            (Some(outside), Reading::Unlimited) => Reading::Unknown(format!("{outside}, which may limit it")),
+        match (&service.outside, found) {
+            (Some(outside), Reading::Unlimited) if figure != Figure::Swap => {
+                Reading::Unknown(format!("{outside}, which may limit it"))
+            }
             (_, found) => found,
         }
     }
 
     /// What one key says; zero means no limit, as in Docker.
-    pub(super) fn one(&self, figure: Figure, path: &[&str]) -> Reading {
-        match self.value.at(path) {
-            Found::Nothing => Reading::Unlimited,
-            Found::Odd(why) => Reading::Unknown(why),
-            Found::Scalar(text) => match figure.read(text) {
-                Some(0) => Reading::Unlimited,
-                Some(amount) => Reading::Limit(amount),
-                None if text.contains('$') => {
-                    Reading::Unknown(format!("`{}: {text}` depends on a variable", path.join(".")))
-                }
-                None => Reading::Unknown(format!("`{}: {text}` is no amount Compose takes", path.join("."))),
-            },
+    pub(super) fn one(&self, service: &Service, figure: Figure, path: &[&str]) -> Reading {
+        let dotted = path.join(".");
+        let text = match service.value.at(path) {
+            Found::Nothing => return Reading::Unlimited,
+            Found::Odd(why) => return Reading::Unknown(why),
+            Found::Scalar(text) => text,
+        };
+        let Ok(filled) = self.around.variables.filled(text) else {
+            return Reading::Unknown(format!("`{dotted}: {text}` depends on a variable that .env does not set"));
+        };
+        match figure.read(&filled) {
+            Some(0) => Reading::Unlimited,
+            Some(amount) => Reading::Limit(amount),
+            // No end of swap.
+            None if figure == Figure::Swap && filled == "-1" => Reading::Unlimited,
+            None => Reading::Unknown(format!("`{dotted}: {text}` is no amount Compose takes")),
         }
+    }
+
+    /// Every service with its limits, and what could not be told.
+    pub(super) fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for name in self.services() {
+            let Some(service) = self.service(name) else { continue };
+            let mut state = State::default();
+            for figure in Figure::BOTH {
+                match self.reading(&service, figure) {
+                    Reading::Unlimited => {}
+                    Reading::Limit(amount) => {
+                        figure.put(&mut state, amount);
+                        limits.notes.extend(self.variable(&service, figure).map(|note| (name.to_owned(), note)));
+                    }
+                    Reading::Unknown(why) => limits.notes.push((name.to_owned(), why)),
+                }
+            }
+            if let (Some(_), Reading::Limit(_)) = (state.memory_bytes, self.reading(&service, Figure::Swap)) {
+                let note = "its `memswap_limit` moves with its memory limit, so that the swap stays the same";
+                limits.notes.push((name.to_owned(), note.to_owned()));
+            }
+            match self.replicas(&service) {
+                Ok(1) => {}
+                Ok(replicas) => {
+                    limits.replicas.insert(name.to_owned(), replicas);
+                }
+                Err(why) => limits.notes.push((name.to_owned(), why)),
+            }
+            limits.states.insert(name.to_owned(), state);
+        }
+        limits
+    }
+
+    /// How a figure comes about that rests on a variable.
+    fn variable(&self, service: &Service, figure: Figure) -> Option<String> {
+        let written = figure.paths().iter().find_map(|path| match service.value.at(path) {
+            Found::Scalar(text) if text.contains('$') => Some(format!("{}: {text}", path.join("."))),
+            _ => None,
+        })?;
+        Some(format!("`{written}` is read by .env and its own default; a variable of the shell would win over both"))
+    }
+
+    /// How many containers a service has.
+    fn replicas(&self, service: &Service) -> Result<u32, String> {
+        if service.value.at(&["deploy", "mode"]) == Found::Scalar("global") {
+            return Err("one container a node: its cost is given for one".to_owned());
+        }
+        let mut count = 1;
+        for path in [&["scale"][..], &["deploy", "replicas"]] {
+            match service.value.at(path) {
+                Found::Nothing => {}
+                Found::Scalar(text) => {
+                    let filled = self.around.variables.filled(text).ok();
+                    let unknown =
+                        || format!("`{}: {text}` is no number here: its cost is given for one", path.join("."));
+                    count = filled.and_then(|filled| filled.parse().ok()).ok_or_else(unknown)?;
+                }
+                Found::Odd(why) => return Err(why),
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A service as one file defines it, with what it extends there and elsewhere; none where the file has none of that
+/// name.
+pub(super) fn service(
+    value: &Value,
+    folder: &Path,
+    name: &str,
+    variables: &Variables,
+    extended: &Extended,
+) -> Option<Service> {
+    inherited(value, folder, name, variables, extended, &mut Vec::new())
+}
+
+fn inherited(
+    value: &Value,
+    folder: &Path,
+    name: &str,
+    variables: &Variables,
+    files: &Extended,
+    chain: &mut Vec<(*const Value, String)>,
+) -> Option<Service> {
+    let own = value.get("services")?.get(name)?;
+    let alone = |outside: Option<String>| Some(Service { value: own.clone(), outside });
+    let Some(extends) = own.get("extends").filter(|value| !value.is_null()) else { return alone(None) };
+    let base = match (extends.at(&["service"]), extends) {
+        (Found::Scalar(base), _) => base,
+        (_, Value::Scalar { text, .. }) => text,
+        _ => return alone(Some("it extends a service that cannot be told".to_owned())),
+    };
+    let here = (std::ptr::from_ref(value), name.to_owned());
+    let file = extends.get("file").map_or(Found::Nothing, |file| file.at(&[]));
+    let there = match (extended_file(extends, folder, variables), file) {
+        (Some(path), Found::Scalar(file)) => match files.get(&path) {
+            Some(Ok(value)) => Some((value, path.parent().unwrap_or(folder).to_owned(), file)),
+            _ => return alone(Some(format!("it extends a service of {file}"))),
+        },
+        (None, Found::Scalar(file)) => return alone(Some(format!("it extends a service of {file}"))),
+        (_, Found::Odd(_)) => return alone(Some("it extends a service that cannot be told".to_owned())),
+        _ => None,
+    };
+    if chain.contains(&here) || chain.len() > DEEPEST {
+        return alone(Some("it extends itself".to_owned()));
+    }
+    chain.push(here);
+    let (value, folder) = there.as_ref().map_or((value, folder), |(value, folder, _)| (*value, folder.as_path()));
+    let Some(below) = inherited(value, folder, base, variables, files, chain) else {
+        let file = there.as_ref().map_or("this file", |(.., file)| file);
+        return alone(Some(format!("it extends {base:?}, which is not in {file}")));
+    };
+    Some(Service { value: own.over(&below.value), outside: below.outside })
+}
+
+fn services(value: &Value) -> impl Iterator<Item = &String> {
+    let services = match value.get("services") {
+        Some(Value::Map(services)) => Some(services),
+        _ => None,
+    };
+    services.into_iter().flat_map(BTreeMap::keys)
+}
+
+fn known(value: &Value, name: &str) -> bool {
+    value.get("services").and_then(|services| services.get(name)).is_some()
+}
+
+fn nameless(why: &str) -> StackError {
+    StackError::Unclear {
+        what: format!("the project name cannot be told: {why}"),
+        hint: "write the name out at `name:`, as it is in the recorded events".to_owned(),
     }
 }
 

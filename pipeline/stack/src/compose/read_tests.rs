@@ -2,11 +2,33 @@ use super::*;
 use domain::units::{GIB, MIB};
 
 fn limits(text: &str) -> BTreeMap<String, State> {
-    Parsed::new(text).unwrap().limits().0
+    alone(text).states
 }
 
 fn unclear(text: &str) -> Vec<(String, String)> {
-    Parsed::new(text).unwrap().limits().1
+    alone(text).notes
+}
+
+/// What a file says with nothing around it.
+pub(super) fn alone(text: &str) -> read::Limits {
+    Project { parsed: &Parsed::new(text).unwrap(), around: &Surroundings::default() }.limits()
+}
+
+/// A folder with these files, the first of them being the target.
+fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, ComposeFile) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let file = ComposeFile::new(folder.path().join(files[0].0));
+    (folder, file)
+}
+
+fn change(resource: &str, cpu_cores: Option<f64>, memory_bytes: Option<u64>) -> Change {
+    let after = State { cpu_cores, memory_bytes };
+    Change { item_id: resource.into(), resource: resource.into(), before: State::default(), after }
 }
 
 fn state(cpu: f64, memory: u64) -> State {
@@ -68,7 +90,7 @@ fn both_spellings_of_a_limit_are_read_and_no_limit_is_no_figure() {
 #[test]
 fn what_depends_on_something_else_is_unknown_and_said_so() {
     for (body, word) in [
-        ("mem_limit: '${MEM:-512m}'", "variable"),
+        ("mem_limit: '${MEM}'", "variable"),
         ("deploy: {resources: {limits: {cpus: \"$CPUS\"}}}", "variable"),
         ("deploy: {resources: {limits: {memory: !reset null}}}", "tag"),
         ("deploy: {resources: {limits: !override {memory: 1g}}}", "tag"),
@@ -111,7 +133,8 @@ fn the_environment_is_the_project_name_or_the_folder_as_compose_normalises_it() 
     let around = inner.join("../_My App.v2/./compose.yaml");
     assert_eq!(names("services: {web: }", &around).unwrap(), ["myappv2/web"]);
     assert_eq!(names("name: shop\nservices: {web: }", &path).unwrap(), ["shop/web"]);
-    let error = names("name: ${NAME:-shop}\nservices: {web: }", &path).unwrap_err();
+    assert_eq!(names("name: ${NAME:-shop}\nservices: {web: }", &path).unwrap(), ["shop/web"]);
+    let error = names("name: ${NAME}\nservices: {web: }", &path).unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("name:")));
     assert!(names("name: '!'\nservices: {web: }", &path).is_err());
     assert_eq!(names("", &path).unwrap(), Vec::<String>::new());
@@ -138,13 +161,81 @@ fn what_is_no_compose_file_is_named_with_its_place() {
     assert!(matches!(ComposeFile::new(folder.path().join("none.yml")).read(), Err(StackError::Read { .. })));
 }
 
+const WEB: &str = "name: shop\nservices:\n  web: {cpus: 4, mem_limit: 8g}\n  db: {mem_limit: 2g}\n";
+
 #[test]
-fn files_that_may_say_otherwise_are_noted() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("compose.yml");
-    std::fs::write(&path, "include: [db.yml]\nservices: {web: }\n").unwrap();
-    std::fs::write(folder.path().join("compose.override.yml"), "services: {}\n").unwrap();
-    let notes = ComposeFile::new(&path).read().unwrap().notes;
-    assert!(notes.iter().any(|note| note.what.contains("includes")), "{notes:?}");
-    assert!(notes.iter().any(|note| note.what.contains("compose.override.yml")), "{notes:?}");
+fn a_file_laid_over_wins_is_said_and_is_not_written_through() {
+    let over = "services:\n  web:\n    mem_limit: 12g\n  db: {cpus: !reset null, mem_limit: !override 3g}\n  extra: {cpus: 1}\n";
+    let (_folder, file) = folder(&[("compose.yaml", WEB), ("compose.override.yaml", over)]);
+    let live = file.read().unwrap();
+    assert_eq!(live.resources["shop/web"], state(4.0, 12 * GIB));
+    assert_eq!(live.resources["shop/db"].memory_bytes, Some(3 * GIB));
+    assert_eq!(live.resources["shop/extra"].cpu_cores, Some(1.0));
+    assert!(live.notes.iter().any(|note| note.what.contains("compose.override.yaml")), "{:?}", live.notes);
+    let changes = [change("shop/web", Some(1.0), Some(GIB)), change("shop/extra", Some(2.0), None)];
+    let refused = file.refusals(&changes).unwrap();
+    let named: Vec<_> = refused.iter().map(|one| (one.item_id.as_str(), one.figure)).collect();
+    assert_eq!(named, [("shop/extra", Limit::Cpu), ("shop/web", Limit::Memory)]);
+    assert!(refused.iter().all(|one| format!("{:?}", one.error).contains("compose.override.yaml")));
+}
+
+#[test]
+fn dotenv_names_the_project_its_files_and_fills_figures_in() {
+    let env = "COMPOSE_PROJECT_NAME=Real\nCOMPOSE_FILE=base.yml:compose.yaml\nMEM=3g\n";
+    let text =
+        "name: shop\nservices:\n  web: {mem_limit: '${MEM:-8g}', cpus: '${CPUS:-4}'}\n  db: {scale: '${N:-3}'}\n";
+    let base = "services:\n  web: {deploy: {replicas: 2}}\n  db: {mem_limit: 1g}\n";
+    let over = "services: {web: {cpus: 9}}\n";
+    let files = [("compose.yaml", text), (".env", env), ("base.yml", base), ("compose.override.yaml", over)];
+    let (_folder, file) = folder(&files);
+    let live = file.read().unwrap();
+    assert_eq!(live.resources["real/web"], state(4.0, 3 * GIB), "COMPOSE_FILE leaves the override out");
+    assert_eq!(live.resources["real/db"].memory_bytes, Some(GIB));
+    assert_eq!(live.replicas, BTreeMap::from([("real/db".to_owned(), 3), ("real/web".to_owned(), 2)]));
+    assert!(live.notes.iter().any(|note| note.what.contains("${MEM:-8g}")), "{:?}", live.notes);
+    let refused =
+        file.refusals(&[change("real/web", Some(1.0), None), change("real/db", None, Some(2 * GIB))]).unwrap();
+    assert!(format!("{:?}", refused[1].error).contains("variable") && refused.len() == 2, "{refused:?}");
+}
+
+#[test]
+fn included_and_extended_files_are_read() {
+    let text = "name: shop\ninclude:\n  - team/db.yml\n  - path: [team/a.yml, team/b.yml]\n  - none.yml\nservices:\n  web:\n    extends: {file: common.yml, service: web}\n    cpus: 2\n";
+    let common = "services:\n  web: {extends: {file: team/base.yml, service: web}, image: a}\n";
+    let files = [
+        ("compose.yaml", text),
+        ("common.yml", common),
+        ("team/base.yml", "services: {web: {mem_limit: 1g}}\n"),
+        ("team/db.yml", "include: [more.yml, db.yml]\nservices: {db: {mem_limit: 4g}}\n"),
+        ("team/more.yml", "services: {more: {cpus: 3}}\n"),
+        ("team/a.yml", "services: {a: {cpus: 1, mem_limit: 1g}}\n"),
+        ("team/b.yml", "services: {a: {cpus: 5}}\n"),
+    ];
+    let (_folder, file) = folder(&files);
+    let live = file.read().unwrap();
+    assert_eq!(live.resources["shop/web"], state(2.0, GIB));
+    assert_eq!(live.resources["shop/db"].memory_bytes, Some(4 * GIB));
+    assert_eq!(live.resources["shop/more"].cpu_cores, Some(3.0));
+    assert_eq!(live.resources["shop/a"], state(5.0, GIB));
+    assert!(live.notes.iter().any(|note| note.what.contains("includes team/db.yml")), "{:?}", live.notes);
+    assert!(live.notes.iter().any(|note| note.what.contains("none.yml")), "{:?}", live.notes);
+    let refused =
+        file.refusals(&[change("shop/db", None, Some(GIB)), change("shop/web", Some(1.0), Some(2 * GIB))]).unwrap();
+    let named: Vec<_> = refused.iter().map(|one| (one.item_id.as_str(), one.figure)).collect();
+    assert_eq!(named, [("shop/db", Limit::Memory), ("shop/web", Limit::Memory)], "{refused:?}");
+}
+
+#[test]
+fn a_project_of_its_own_shape_never_ends_the_program() {
+    let (folder, file) = folder(&[
+        (
+            "compose.yaml",
+            "include: [compose.yaml, /dev/zero, .]\nservices:\n  web: {extends: {file: compose.yaml, service: web}}\n",
+        ),
+        (".env", "A=${A:-${A}}\nCOMPOSE_FILE=\n"),
+    ]);
+    let notes = file.read().unwrap().notes;
+    assert!(notes.iter().any(|note| note.what.contains("/dev/zero")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.what.contains("itself")), "{notes:?}");
+    drop(folder);
 }

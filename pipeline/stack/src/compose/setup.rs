@@ -4,7 +4,7 @@
 //! stay as they are written. An `env_file` that is not there says nothing.
 
 use super::ComposeFile;
-use super::read::{Parsed, Service};
+use super::read::{Project, Service};
 use super::value::Value;
 use crate::StackError;
 use crate::write::read_text;
@@ -16,11 +16,12 @@ impl ComposeFile {
     /// The services by `env/service`.
     pub(crate) fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
         let text = read_text(self.path())?;
-        let parsed = self.inside(Parsed::new(&text))?;
-        let env = self.environment(&parsed)?;
+        let (parsed, around) = self.looked_around(&text)?;
+        let project = Project { parsed: &parsed, around: &around };
+        let env = self.environment(project)?;
         let folder = self.path().parent().unwrap_or_else(|| Path::new(""));
-        let of = |name: &String| Some((format!("{env}/{name}"), parsed.service(name)?.setup(folder)));
-        Ok(parsed.services().filter_map(of).collect())
+        let of = |name: &str| Some((format!("{env}/{name}"), project.service(name)?.setup(folder)));
+        Ok(project.services().into_iter().filter_map(of).collect())
     }
 }
 

@@ -4,6 +4,7 @@
 //! opening bracket run on over blanks and a comment, and may give the comma before a closing bracket for the bracket;
 //! here a node's `start..end` is exactly its own bytes.
 
+use super::relaxed::relaxed;
 use crate::StackError;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use std::collections::BTreeMap;
@@ -58,13 +59,21 @@ struct Open {
 impl Document {
     /// Reads a text of at most one document.
     pub(super) fn parse(text: &str) -> Result<Self, StackError> {
+        Self::scanned(text, text).or_else(|error| match relaxed(text) {
+            Some(relaxed) => Self::scanned(text, &relaxed).map_err(|_| error),
+            None => Err(error),
+        })
+    }
+
+    /// `text` as `scanned` reads, in which every character stands where it stands in `text`.
+    fn scanned(text: &str, scanned: &str) -> Result<Self, StackError> {
         let bytes: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
         let byte = |chars: usize| bytes[chars.min(bytes.len() - 1)];
         let mut document = Self::default();
         let mut anchors: BTreeMap<usize, Id> = BTreeMap::new();
         let mut open: Vec<Open> = Vec::new();
         let mut documents = 0;
-        for event in Parser::new_from_str(text) {
+        for event in Parser::new_from_str(scanned) {
             let (event, span) = event.map_err(|error| StackError::Syntax {
                 line: error.marker().line(),
                 column: error.marker().col() + 1,
@@ -153,6 +162,48 @@ impl Document {
         match &self.node(id).kind {
             Kind::Scalar { text, .. } => Some(text),
             _ => None,
+        }
+    }
+
+    /// The bytes of what aliases and merge keys on the way along a path lead to.
+    pub(super) fn shared_along(&self, path: &[String]) -> Vec<(usize, usize)> {
+        let mut shared = Vec::new();
+        let mut here: Vec<Id> = self.root.into_iter().collect();
+        for key in path {
+            let mut next = Vec::new();
+            let mut merged = 0;
+            // Grows by what is merged into it.
+            while let Some(id) = here.get(merged).copied() {
+                merged += 1;
+                let id = self.followed(id, &mut shared);
+                let Kind::Map { entries, .. } = &self.node(id).kind else { continue };
+                for (name, value) in entries {
+                    match self.key(*name) {
+                        Some("<<") if here.len() < DEEPEST => match &self.node(*value).kind {
+                            Kind::List(items) => here.extend(items),
+                            _ => here.push(*value),
+                        },
+                        Some(name) if name == key => next.push(*value),
+                        _ => {}
+                    }
+                }
+            }
+            here = next;
+        }
+        here.into_iter().for_each(|id| {
+            self.followed(id, &mut shared);
+        });
+        shared
+    }
+
+    /// What an alias leads to, noted; anything else is itself.
+    fn followed(&self, id: Id, shared: &mut Vec<(usize, usize)>) -> Id {
+        match self.node(id).kind {
+            Kind::Alias(target) => {
+                shared.push((self.node(target).start, self.node(target).end));
+                target
+            }
+            _ => id,
         }
     }
 

@@ -73,12 +73,24 @@ impl Value {
         }
     }
 
-    /// This laid over another, as `extends` does it: mappings merge, anything else takes the place of what was there.
+    /// This laid over another, as `extends` and further files do it: mappings merge, anything else takes the place of
+    /// what was there; `!reset` takes it away, `!override` replaces a mapping whole.
     pub(super) fn over(&self, base: &Self) -> Self {
         match (self, base) {
             (Self::Map(ours), Self::Map(theirs)) => {
                 let mut merged = theirs.clone();
                 for (key, value) in ours {
+                    match value {
+                        Self::Tagged(tag, _) if tag == "!reset" => {
+                            merged.remove(key);
+                            continue;
+                        }
+                        Self::Tagged(tag, inner) if tag == "!override" => {
+                            merged.insert(key.clone(), inner.as_ref().clone());
+                            continue;
+                        }
+                        _ => {}
+                    }
                     let value = theirs.get(key).map_or_else(|| value.clone(), |below| value.over(below));
                     merged.insert(key.clone(), value);
                 }
