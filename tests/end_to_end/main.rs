@@ -24,6 +24,7 @@ mod notebooks;
 mod other_engines;
 mod own_table;
 mod plan;
+mod plan_guards;
 mod predict;
 mod privacy;
 mod program;

@@ -1,19 +1,14 @@
-//! Where models, plans, journals and the ledger are in the lake, and the rules for putting them there.
+//! Where models, plans and journals are in the lake, and the rules for putting them there.
 
-use crate::context::{Context, person};
 use crate::failure::{Exit, Failure};
 use crate::warn;
 use domain::Timestamp;
-use domain::ledger::{self, Entry};
 use domain::model::Card;
-use domain::plan::{FORMAT_VERSION, Plan};
-use domain::privacy::Privacy;
+use domain::plan::Plan;
 use domain::time::DAY;
-use lake::{Lake, LakeError};
+use lake::Lake;
 use learn::card::Trained;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::Path;
 
 /// The champion of a model, with its card.
 pub struct Kept {
@@ -83,8 +78,8 @@ pub async fn keep_model(lake: &Lake, trained: &mut Trained) -> Result<(), Failur
     Ok(())
 }
 
-/// A person's yes to some items of a plan.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A person's yes to some items of a plan, beside the plan for readers. What counts is the ledger.
+#[derive(Clone, Debug, Serialize)]
 pub struct Approval {
     /// Which plan.
     pub plan_id: String,
@@ -106,85 +101,4 @@ pub fn approval_path(plan: &Plan) -> String {
 /// Where a plan's journal is.
 pub fn journal_path(plan: &Plan) -> String {
     format!("journal/{}.json", plan.plan_id)
-}
-
-/// Reads a plan file and refuses one that was edited since it was made.
-pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::file("read", path, &error).hint("a plan is made by `pipeline plan -o plan.json`"))?;
-    let tampered = |what: String| {
-        Failure::new(Exit::Refused, format!("{} {what}", path.display()))
-            .hint("make a new plan; to change what it does use `pipeline plan --override`")
-    };
-    let plan: Plan = serde_json::from_str(&text).map_err(|error| {
-        // A file that is no plan at all cannot have been edited.
-        let looks = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|v| v.get("plan_id").is_some());
-        let failure = tampered(format!("is no plan: {error}"));
-        if looks { failure } else { Failure { exit: Exit::Failed, ..failure } }
-    })?;
-    if plan.format_version != FORMAT_VERSION {
-        return Err(tampered(format!(
-            "has format version {}, this program knows {FORMAT_VERSION}",
-            plan.format_version
-        )));
-    }
-    if plan.compute_digest() != plan.digest {
-        return Err(tampered("was changed after it was made: its digest does not match".to_owned()));
-    }
-    Ok(plan)
-}
-
-/// The whole ledger, in order.
-pub async fn ledger(lake: &Lake) -> Result<Vec<Entry>, Failure> {
-    let mut entries = Vec::new();
-    for name in lake.names("journal/ledger").await? {
-        if let Some(entry) = lake.document(&format!("journal/ledger/{name}")).await? {
-            entries.push(entry);
-        }
-    }
-    Ok(entries)
-}
-
-/// The ledger, refused when it was tampered with: nothing is done that could not be written down.
-pub async fn sound_ledger(lake: &Lake) -> Result<Vec<Entry>, Failure> {
-    let entries = ledger(lake).await?;
-    ledger::verify(&entries).map_err(|(seq, why)| {
-        Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}"))
-            .hint("`pipeline log verify` shows it; restore journal/ledger of the lake from a backup")
-    })?;
-    Ok(entries)
-}
-
-/// Adds an entry to the ledger. Two writers never get the same number: the loser reads on and takes the next.
-pub async fn enter(
-    context: &Context,
-    lake: &Lake,
-    privacy: &Privacy,
-    plan: &Plan,
-    action: &str,
-    items: Vec<String>,
-    result: &str,
-) -> Result<Entry, Failure> {
-    for _ in 0..100 {
-        let entries = sound_ledger(lake).await?;
-        let entry = Entry {
-            seq: 0,
-            at: context.now,
-            action: action.to_owned(),
-            plan_id: plan.plan_id.clone(),
-            plan_digest: plan.digest.clone(),
-            who: privacy.person(&person()),
-            items: items.clone(),
-            result: result.to_owned(),
-            prev: String::new(),
-            hash: String::new(),
-        }
-        .after(entries.last());
-        match lake.create_document(&format!("journal/ledger/{:08}.json", entry.seq), &entry).await {
-            Ok(()) => return Ok(entry),
-            Err(LakeError::Exists(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Failure::new(Exit::Refused, "other processes keep writing to the ledger").hint("try again"))
 }

@@ -33,6 +33,8 @@ pub struct Context {
     pub global: Global,
     /// The present, or `--now`.
     pub now: Timestamp,
+    /// Whether it is a `--now`, of the command line or a job, and no time of a clock.
+    pub fixed_clock: bool,
     /// How to show progress.
     pub progress: Progress,
 }
@@ -42,7 +44,7 @@ impl Context {
     pub fn new(global: Global) -> Self {
         let now = global.now.unwrap_or_else(|| Timestamp(chrono::Utc::now().timestamp_micros()));
         let progress = Progress::new(global.progress, global.quiet, global.verbose);
-        Self { global, now, progress }
+        Self { fixed_clock: global.now.is_some(), global, now, progress }
     }
 
     /// The lake, which must be there.

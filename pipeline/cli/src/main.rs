@@ -6,7 +6,10 @@ mod commands;
 mod context;
 mod failure;
 mod learner;
+mod ledger;
+mod plan_file;
 mod progress;
+mod scratch;
 
 use args::{Cli, Command};
 use clap::Parser;

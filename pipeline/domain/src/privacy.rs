@@ -90,6 +90,31 @@ impl Privacy {
         key
     }
 
+    /// The proof that the owner of the key wrote a text for a purpose: HMAC-SHA256 under a key for that purpose alone, as
+    /// 64 hex digits. The purpose stands between bytes that no text has, so that no person's hash can tell of its key.
+    pub fn seal(&self, purpose: &str, text: &str) -> String {
+        let seal = self.sealing(purpose, text).finalize().into_bytes();
+        seal.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether a seal is the one of this text, told in a time that says nothing of how nearly it is.
+    pub fn is_sealed(&self, purpose: &str, text: &str, seal: &str) -> bool {
+        let digits: Option<Vec<u8>> =
+            (0..seal.len() / 2).map(|i| u8::from_str_radix(seal.get(2 * i..2 * i + 2)?, 16).ok()).collect();
+        let complete = |bytes: &Vec<u8>| bytes.len() == 32 && seal.len() == 64;
+        digits.filter(complete).is_some_and(|bytes| self.sealing(purpose, text).verify_slice(&bytes).is_ok())
+    }
+
+    fn sealing(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
+        let mut key = self.mac.clone();
+        key.update(b"\xff seal \xff");
+        key.update(purpose.as_bytes());
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&key.finalize().into_bytes()).expect("HMAC takes a key of any length");
+        mac.update(text.as_bytes());
+        mac
+    }
+
     /// What is written of a person who is mentioned: the hash, unless erased.
     pub fn mention(&self, name: &str) -> String {
         let hash = self.person(name);

@@ -16,4 +16,4 @@ mod write;
 pub use apply::{Done, apply, apply_held, rollback, rollback_held};
 pub use error::StackError;
 pub use journal::{Journal, Phase, Step};
-pub use target::{Change, Figure, Live, Note, Refusal, Session, Target};
+pub use target::{Change, Figure, Live, Refusal, Session, Target};

@@ -4,7 +4,7 @@ use crate::StackError;
 use crate::compose::ComposeFile;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
-use domain::plan::{Action, Plan, State, TargetRef};
+use domain::plan::{Action, Note, Plan, State, TargetRef};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,15 +47,6 @@ pub struct Refusal {
     pub figure: Figure,
     /// Why.
     pub error: StackError,
-}
-
-/// A caution about a reading.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// `env/service`; none where it concerns the whole target.
-    pub resource: Option<String>,
-    /// In words.
-    pub what: String,
 }
 
 /// One adjustment to carry out. A figure missing in `after` is left as it is.
@@ -117,6 +108,13 @@ impl Target {
     pub fn read(&self) -> Result<Live, StackError> {
         match self {
             Self::Compose(file) => file.read(),
+        }
+    }
+
+    /// Who may read it, as the permissions of a file: what is kept of it is kept as closely.
+    pub fn mode(&self) -> u32 {
+        match self {
+            Self::Compose(file) => file.mode(),
         }
     }
 

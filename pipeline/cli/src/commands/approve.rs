@@ -1,9 +1,15 @@
 //! `approve`: a person's yes.
 
-use crate::artifacts::{Approval, approval_path, enter, read_plan};
-use crate::context::{Answer, Context, person};
+use crate::artifacts::{Approval, approval_path};
+use crate::context::{Answer, Context, person, wrap};
 use crate::failure::{Exit, Failure};
+use crate::ledger::{Act, Ledger, by_whom, enter};
+use crate::plan_file::read_plan;
 use clap::Args;
+use domain::ledger::Entry;
+use domain::plan::{Item, Plan, State};
+use domain::privacy::Privacy;
+use domain::units::format_bytes;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -17,30 +23,30 @@ pub struct ApproveArgs {
     item: Vec<String>,
 }
 
-/// Records the approval in the lake, bound to the plan's digest.
+/// Enters the approval into the ledger, bound to the plan's digest, and shows what was approved.
 pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure> {
     let plan = read_plan(&args.plan)?;
     let (lake, privacy) = context.lake_with_key().await?;
+    let ledger = Ledger::proven(&lake, &privacy).await?;
+    let made = ledger.made(&plan)?;
     if !plan.applyable {
         let why: Vec<&str> = plan.checks.iter().filter(|c| c.blocking && !c.passed).map(|c| c.name.as_str()).collect();
         let why = if why.is_empty() { "it changes nothing".to_owned() } else { why.join(", ") };
         return Err(Failure::new(Exit::Refused, format!("{} cannot be applied: {why}", plan.plan_id))
             .hint("make a plan with --target and enough data"));
     }
-    if context.now > plan.expires_at {
-        return Err(Failure::new(Exit::Refused, format!("{} expired at {}", plan.plan_id, plan.expires_at))
-            .hint("make a new plan from today's data"));
-    }
+    ledger.at_its_time(context, &plan)?;
+    ledger.in_time(context, &plan)?;
     let all: Vec<String> = plan.changes().map(|item| item.id.clone()).collect();
     if let Some(unknown) = args.item.iter().find(|id| !all.contains(id)) {
         return Err(Failure::new(Exit::Usage, format!("{} has no change {unknown}", plan.plan_id))
             .hint(format!("its changes are {}", all.join(", "))));
     }
-    let mut items = if args.item.is_empty() { all.clone() } else { args.item };
     // A second yes adds to the first.
-    if let Some(earlier) = lake.document::<Approval>(&approval_path(&plan)).await?.filter(|a| a.digest == plan.digest) {
-        items = all.into_iter().filter(|id| items.contains(id) || earlier.items.contains(id)).collect();
-    }
+    let mut items = ledger.approved(&plan);
+    items.extend(if args.item.is_empty() { all.clone() } else { args.item });
+    let items: Vec<String> = all.into_iter().filter(|id| items.contains(id)).collect();
+    show(context, &plan, &items, made, &privacy);
     let approval = Approval {
         plan_id: plan.plan_id.clone(),
         digest: plan.digest.clone(),
@@ -48,8 +54,37 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         who: privacy.person(&person()),
         at: context.now,
     };
+    let act = Act { plan: &plan, action: "approve", items: &items, result: "approved" };
+    enter(context, &lake, &privacy, act).await?;
     lake.write_document(&approval_path(&plan), &approval).await?;
-    enter(context, &lake, &privacy, &plan, "approve", items.clone(), "approved").await?;
     context.say(format!("approved: {} changes of {}", items.len(), plan.plan_id));
-    Ok(Answer::done(json!(approval)))
+    let changes: Vec<_> = approved(&plan, &items)
+        .map(|item| json!({"id": item.id, "resource": item.resource, "before": item.before, "after": item.after}))
+        .collect();
+    Ok(Answer::done(json!({
+        "plan_id": approval.plan_id, "digest": approval.digest, "items": approval.items, "who": approval.who,
+        "at": approval.at, "target": plan.target, "changes": changes, "made_by": made.who, "made_at": made.at,
+        "expires_at": plan.expires_at,
+    })))
+}
+
+fn approved<'a>(plan: &'a Plan, items: &'a [String]) -> impl Iterator<Item = &'a Item> {
+    plan.changes().filter(|item| items.contains(&item.id))
+}
+
+fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy: &Privacy) {
+    context.say(format!("Plan {} for {} {}", plan.plan_id, plan.target.kind, plan.target.location));
+    context.say(format!("made {}; data up to {}", by_whom(made, privacy), plan.data_watermark.minute()));
+    context.say(format!("may be applied until {}\n", plan.expires_at.minute()));
+    for item in approved(plan, items) {
+        let (before, after) = (in_words(item.before), in_words(item.after));
+        context.say(format!("  {:<24} {}", item.resource, wrap(&format!("{before} -> {after}"), 27)));
+    }
+    context.say("");
+}
+
+fn in_words(state: State) -> String {
+    let cpu = state.cpu_cores.map_or_else(|| "no CPU limit".to_owned(), |cores| format!("{cores:.2} cores"));
+    let memory = state.memory_bytes.map_or_else(|| "no memory limit".to_owned(), |bytes| format_bytes(bytes as f64));
+    format!("{cpu}, {memory}")
 }

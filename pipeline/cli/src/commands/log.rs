@@ -1,29 +1,51 @@
 //! `log`: the ledger of all plans.
 
-use crate::artifacts::{ledger, sound_ledger};
 use crate::context::{Answer, Context};
-use crate::failure::Failure;
-use clap::Args;
+use crate::failure::{Exit, Failure};
+use crate::ledger::{self, Ledger};
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 /// What `log` takes.
 #[derive(Debug, Args)]
 pub struct LogArgs {
-    /// `verify`: check that no entry was changed, removed or put in between
-    #[arg(value_parser = ["verify"])]
-    action: Option<String>,
+    /// What to do with the ledger, instead of showing it
+    #[arg(value_enum)]
+    action: Option<Action>,
+    /// With `verify`: the hash of an entry that must be there, as an earlier `log verify` gave it
+    #[arg(long, value_name = "HASH")]
+    head: Option<String>,
 }
 
-/// Shows or verifies the chain.
+/// What can be done with the ledger.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Action {
+    /// Check that no entry was changed, removed, forged, put in between or cut off
+    Verify,
+    /// Accept the entries of earlier versions, which nobody signed, with the lake's key
+    Seal,
+}
+
+/// Shows, verifies or seals the chain.
 pub async fn run(context: &Context, args: LogArgs) -> Result<Answer, Failure> {
-    let lake = context.lake().await?;
-    let entries = ledger(&lake).await?;
-    if args.action.is_some() {
-        sound_ledger(&lake).await?;
-        let head = entries.last().map_or("", |entry| entry.hash.as_str());
-        context.say(format!("{} entries, unbroken; the last one is {head}", entries.len()));
-        return Ok(Answer::done(json!({"entries": entries.len(), "head": head})));
+    if let Some(action) = args.action {
+        let (lake, privacy) = context.lake_with_key().await?;
+        let sealed = match action {
+            Action::Verify => 0,
+            Action::Seal => ledger::seal(&lake, &privacy).await?,
+        };
+        let ledger = Ledger::proven(&lake, &privacy).await?;
+        if let Some(head) = args.head.filter(|head| ledger.entries.iter().all(|entry| entry.hash != *head)) {
+            return Err(Failure::new(Exit::Refused, format!("the ledger has no entry {head}"))
+                .hint("it was cut off or replaced by an older one since; restore journal/ of the lake from a backup"));
+        }
+        let (entries, head) = (ledger.entries.len(), ledger.head());
+        let said = if sealed > 0 { format!("; {sealed} sealed now") } else { String::new() };
+        context.say(format!("{entries} entries, unbroken{said}; the last one is {head}"));
+        return Ok(Answer::done(json!({"entries": entries, "head": head, "sealed": sealed})));
     }
+    let lake = context.lake().await?;
+    let entries = ledger::entries(&lake).await?;
     for entry in &entries {
         context.say(format!(
             "{:>4}  {}  {:<9} {}  {} items, {}, by {}",

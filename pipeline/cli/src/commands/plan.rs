@@ -2,17 +2,19 @@
 
 mod past;
 
-use crate::artifacts::{champion, enter, sound_ledger};
+use crate::artifacts::champion;
 use crate::commands::backtest::{parse_policy, show as show_backtest};
 use crate::commands::train::scratch;
 use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
+use crate::ledger::{Act, Ledger, enter};
+use crate::plan_file::{may_replace, write_plan};
 use clap::Args;
 use domain::overrides::Overrides;
 use domain::plan::{
-    Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, TargetRef, plan,
+    Action, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, TargetRef, plan,
 };
-use domain::time::{SECOND, format_span, parse_span};
+use domain::time::{DAY, SECOND, format_span, parse_span};
 use domain::units::format_bytes;
 use lake::Session;
 use learn::LearnError;
@@ -59,7 +61,8 @@ pub struct PlanArgs {
 }
 
 fn parse_valid(text: &str) -> Result<i64, String> {
-    parse_span(text).filter(|span| *span > 0).ok_or_else(|| "write it as 7d".to_owned())
+    let days = |span: &i64| (1..=92 * DAY).contains(span);
+    parse_span(text).filter(days).ok_or_else(|| "write it as 7d, of at most 92 days".to_owned())
 }
 
 /// `2%` or `0.02`.
@@ -77,8 +80,9 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let overrides = read_overrides(args.override_.as_deref())?;
     let nodes = past::read_nodes(args.nodes.as_deref())?;
     let target = args.target.as_deref().map(Target::parse).transpose()?;
+    may_replace(&args.output)?;
     let (lake, privacy) = context.lake_with_key().await?;
-    let before = sound_ledger(&lake).await?;
+    let before = Ledger::proven(&lake, &privacy).await?;
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
     let path = folder.path().join("usage.parquet");
@@ -89,7 +93,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     let usage = Usage::load(&path, context.now)?;
-    let (target_ref, live, prior) = live(target.as_ref(), &usage)?;
+    let (target_ref, live, prior, notes) = live(target.as_ref(), &usage)?;
     let names: BTreeSet<String> = live
         .keys()
         .cloned()
@@ -151,7 +155,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         prior_state_digest: prior,
         rates: Rates::default(),
         valid_for: args.valid_for,
-        salt: before.last().map(|entry| entry.hash.clone()).unwrap_or_default(),
+        notes,
+        salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
     let mut made = plan(&inputs, &replay, context.now);
@@ -159,18 +164,23 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         refuse(target, &made, &mut inputs)?;
         made = plan(&inputs, &replay, context.now);
     }
-    let plan = made;
     drop(task);
-    may_replace(&args.output)?;
-    let text = serde_json::to_string_pretty(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))? + "\n";
-    fs::write(&args.output, &text).map_err(|error| Failure::file("write", &args.output, &error))?;
-    lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), &plan).await?;
-    lake.write_plan_items(&plan).await?;
-    let changed = ids(&plan);
-    enter(context, &lake, &privacy, &plan, "plan", changed.clone(), "made").await?;
-    show(context, &plan, &args.output);
+    // Of two jobs that made the same plan at once, the other's was entered first: this one is another.
+    loop {
+        let act = Act { plan: &made, action: "plan", items: &ids(&made), result: "made" };
+        if enter(context, &lake, &privacy, act).await? {
+            break;
+        }
+        inputs.salt = Ledger::proven(&lake, &privacy).await?.head().to_owned();
+        made = plan(&inputs, &replay, context.now);
+    }
+    let (plan, changed) = (&made, ids(&made));
+    lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), plan).await?;
+    lake.write_plan_items(plan).await?;
+    write_plan(&args.output, plan)?;
+    show(context, plan, &args.output);
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
-    let json: Value = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    let json: Value = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit, json })
 }
 
@@ -194,17 +204,6 @@ fn refuse(target: &Target, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), F
         }
     }
     Ok(())
-}
-
-/// A plan replaces an earlier plan and nothing else.
-fn may_replace(path: &Path) -> Result<(), Failure> {
-    match fs::read_to_string(path) {
-        Ok(text) if !text.contains("\"plan_id\"") => {
-            Err(Failure::new(Exit::Usage, format!("{} is there and no plan", path.display()))
-                .hint("give another file with -o"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn ids(plan: &Plan) -> Vec<String> {
@@ -235,15 +234,15 @@ fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
 type Limits = BTreeMap<String, State>;
 
 /// What is live: of the target, or, without one, what was last observed.
-fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Limits, String), Failure> {
+fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Limits, String, Vec<Note>), Failure> {
     if let Some(target) = target {
         let live = target.read()?;
-        return Ok((target.reference(), live.resources, live.digest));
+        return Ok((target.reference(), live.resources, live.digest, live.notes));
     }
     let limits: Limits = usage.resources().map(|name| (name.to_owned(), usage.live_limits(name))).collect();
-    let text = serde_json::to_string(&limits).unwrap_or_default();
+    let text = serde_json::to_string(&limits).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
-    Ok((TargetRef { kind: "observed".into(), location: "marts.usage".into() }, limits, digest))
+    Ok((TargetRef { kind: "observed".into(), location: "marts.usage".into() }, limits, digest, Vec::new()))
 }
 
 /// What the shadow inventory expects of each resource from now on.
@@ -336,6 +335,10 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     for check in plan.checks.iter().filter(|check| !check.passed) {
         let kind = if check.blocking { "blocked" } else { "note" };
         context.say(format!("{kind}: {}", wrap(&format!("{}: {}", check.name, check.detail), 9)));
+    }
+    for note in &plan.notes {
+        let whose = note.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
+        context.say(format!("note: {}", wrap(&format!("{whose}{}", note.what), 9)));
     }
     let month = |of: fn(&Item) -> Option<f64>| plan.items.iter().filter_map(of).sum::<f64>();
     let (before, after) = (month(|i| i.projected.cost_before), month(|i| i.projected.cost));

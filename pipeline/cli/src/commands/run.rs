@@ -99,8 +99,9 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     if let Some(lake) = job.lake.filter(|_| !lake_was_typed()) {
         global.lake = expand(&lake)?;
     }
+    let fixed_clock = global.now.or(job.now).is_some();
     global.now = Some(global.now.or(job.now).unwrap_or(context.now));
-    let inner = Context::new(global);
+    let inner = Context { fixed_clock, ..Context::new(global) };
     if skip == 0 {
         job.copy.iter().try_for_each(scratch_copy)?;
     }

@@ -5,6 +5,7 @@ use crate::commands::own_table::{self, OwnTableArgs};
 use crate::context::{Answer, Context, wrap};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
+pub use crate::scratch::scratch;
 use clap::Args;
 use domain::Timestamp;
 use domain::model::{Card, Champion, Coverage, Metrics};
@@ -45,11 +46,6 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 /// A training spec over one session: its table versions go into the card.
 pub fn spec(session: &Session, since: Option<Timestamp>, until: Timestamp, seed: u64) -> TrainSpec {
     TrainSpec { since, until, seed, tables: session.versions.clone() }
-}
-
-/// A scratch folder, gone when dropped.
-pub fn scratch() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|e| Failure::file("make a folder in", &std::env::temp_dir(), &e))
 }
 
 /// Trains what was asked: from a table of one's own, or from the lake.

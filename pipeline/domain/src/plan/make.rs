@@ -4,7 +4,7 @@ use super::checks::checks;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Plan, Projected, Recommendation, Replay, TargetRef,
+    Action, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, Projected, Recommendation, Replay, TargetRef,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -116,6 +116,8 @@ pub struct PlanInputs {
     pub rates: Rates,
     /// How long it may be applied, in microseconds.
     pub valid_for: i64,
+    /// Cautions of the target.
+    pub notes: Vec<Note>,
     /// Tells two plans from the same data apart: the last entry of the ledger.
     pub salt: String,
 }
@@ -150,6 +152,7 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
         items,
         backtest: inputs.backtest.clone(),
         checks,
+        notes: inputs.notes.clone(),
         applyable,
     };
     plan.digest = plan.compute_digest();

@@ -150,6 +150,22 @@ pub struct Check {
     pub detail: String,
 }
 
+/// A caution about what a target was read to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// `env/service`; none where it concerns the whole target.
+    pub resource: Option<String>,
+    /// In words.
+    pub what: String,
+}
+
+/// Whether a text is the id of a plan: it names files and folders of the lake, and so has nothing of a path in it.
+pub fn is_plan_id(text: &str) -> bool {
+    let (digits, short) = text.strip_prefix('p').and_then(|rest| rest.split_once('-')).unwrap_or_default();
+    let time = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z');
+    time && short.len() == 8 && short.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// What the plan is about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetRef {
@@ -186,19 +202,30 @@ pub struct Plan {
     pub backtest: BTreeMap<String, Replay>,
     /// Gates and notes.
     pub checks: Vec<Check>,
+    /// What could not be read of the target for certain, and what else takes part in it.
+    #[serde(default)]
+    pub notes: Vec<Note>,
     /// Whether `apply` would take it once approved.
     pub applyable: bool,
 }
 
 impl Plan {
-    /// SHA-256 of the plan with its `digest` empty, over JSON with sorted keys: any later edit shows.
+    /// SHA-256 of the plan with its `digest` empty, over JSON with sorted keys: any later edit shows. Empty where it cannot
+    /// be written; an empty digest is never right.
     pub fn compute_digest(&self) -> String {
         let bare = Self { digest: String::new(), ..self.clone() };
-        let mut text = String::new();
-        if let Ok(value) = serde_json::to_value(&bare) {
-            crate::identity::canonical(&value, &mut text);
+        let Ok(mut value) = serde_json::to_value(&bare) else { return String::new() };
+        if let Some(plan) = value.as_object_mut().filter(|_| self.notes.is_empty()) {
+            plan.remove("notes"); // plans of earlier versions have none
         }
+        let mut text = String::new();
+        crate::identity::canonical(&value, &mut text);
         format!("sha256:{}", sha256_hex(text.as_bytes()))
+    }
+
+    /// Whether it is as it was made.
+    pub fn is_intact(&self) -> bool {
+        !self.digest.is_empty() && self.digest == self.compute_digest()
     }
 
     /// The items that `apply` carries out.

@@ -93,6 +93,15 @@ proptest! {
 }
 
 #[test]
+fn a_plan_id_is_no_path() {
+    let plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default()));
+    assert!(is_plan_id(&plan.plan_id), "{}", plan.plan_id);
+    for bad in ["", "p", "ledger/00000009", "p20261122T000000Z-../../ab", "../p20261122T000000Z-0123abcd", "runs"] {
+        assert!(!is_plan_id(bad), "{bad}");
+    }
+}
+
+#[test]
 fn an_edited_plan_has_another_digest() {
     let mut plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default()));
     let text = serde_json::to_string(&plan).unwrap();

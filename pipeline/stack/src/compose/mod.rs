@@ -17,10 +17,10 @@ mod variables;
 pub use edit::edit;
 
 use crate::StackError;
-use crate::target::{Change, Figure as Limit, Live, Note, Refusal, Session, digest};
+use crate::target::{Change, Figure as Limit, Live, Refusal, Session, digest};
 use crate::write::{LockedFile, check_replaceable, read_text};
 use around::Surroundings;
-use domain::plan::State;
+use domain::plan::{Note, State};
 use edit::edit_around;
 use figure::Figure;
 use read::{Parsed, Project, normalised};
@@ -60,6 +60,12 @@ impl ComposeFile {
             replicas: named(&env, limits.replicas),
             notes: each.chain(whole).collect(),
         })
+    }
+
+    /// The file's permissions; its owner's alone where they cannot be told.
+    pub(crate) fn mode(&self) -> u32 {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(&self.path).map_or(0o600, |found| found.permissions().mode() & 0o777)
     }
 
     /// Locks it.

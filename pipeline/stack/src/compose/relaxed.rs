@@ -1,5 +1,5 @@
 //! Closing brackets and quoted text at a key's own column, or left of it: YAML's grammar forbids them, but libyaml, and
-//! so Compose and PyYAML, do not look at columns inside brackets and quotes.
+//! so Compose and PyYAML, do not look at columns inside brackets and quotes. And tabs between a key and its value.
 //!
 //! The text is rewritten for our stricter parser, character for character, so that every place in it stays where it
 //! was: the line breaks before such a line become blanks, and so do the comments that would swallow what follows.
@@ -78,7 +78,10 @@ impl Scan {
             if self.peek() == Some(':') && self.is_space(self.at + 1) && begin < self.at {
                 key = begin - start;
                 self.at += 1;
+                let behind = self.at;
                 self.blanks();
+                // A tab that only separates is a blank to libyaml.
+                self.new[behind..self.at].fill(' ');
             } else {
                 return self.rest_of_line();
             }
@@ -201,6 +204,7 @@ mod tests {
             ("a: \"x\ny # z\n\n  \"\n", "a: \"x y # z\n\n  \"\n"),
             ("a:\n  b: 'it''s\n  é'\n", "a:\n  b: 'it''s   é'\n"),
             ("a: {\r\n}\r\n", "a: {\r }\r\n"),
+            ("a:\t1\t# \t\n", "a: 1\t# \t\n"),
         ] {
             let found = relaxed(text).unwrap();
             assert_eq!(found, wanted);

@@ -1,0 +1,237 @@
+//! The ledger in the lake: read, proven, added to, and asked who may do what.
+//!
+//! It is the only authority: an approval counts because an entry sealed with the lake's key says so, whatever other files
+//! of the lake say.
+
+use crate::context::{Context, person};
+use crate::failure::{Exit, Failure};
+use domain::Timestamp;
+use domain::ledger::{self, Entry, Head, UNSEALED};
+use domain::plan::{Plan, is_plan_id};
+use domain::privacy::Privacy;
+use lake::{Lake, LakeError};
+use std::collections::BTreeSet;
+
+const FOLDER: &str = "journal/ledger";
+const HEAD: &str = "journal/head.json";
+
+/// A ledger that was proven: unbroken, sealed with the lake's key, and whole to its end.
+pub struct Ledger {
+    /// In order.
+    pub entries: Vec<Entry>,
+}
+
+/// Something that is done to a plan.
+pub struct Act<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// `plan`, `approve`, `expire`, `apply`, `rollback`.
+    pub action: &'a str,
+    /// The items it touches.
+    pub items: &'a [String],
+    /// What came of it, in words.
+    pub result: &'a str,
+}
+
+/// The entries as they are, in order, proven or not.
+pub async fn entries(lake: &Lake) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    for name in lake.names(FOLDER).await?.iter().filter(|name| name.ends_with(".json")) {
+        if let Some(entry) = lake.document(&format!("{FOLDER}/{name}")).await? {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+impl Ledger {
+    /// Reads and proves it: nothing is done that could not be written down.
+    pub async fn proven(lake: &Lake, privacy: &Privacy) -> Result<Self, Failure> {
+        // The head first: what is added meanwhile makes it lag behind, never run ahead.
+        let head: Option<Head> = lake.document(HEAD).await?;
+        let entries = entries(lake).await?;
+        ledger::verify(&entries, head.as_ref(), privacy).map_err(|(seq, why)| {
+            let hint = match why {
+                UNSEALED => "an earlier version of the program wrote it, or somebody else: look at `pipeline log`, and where all is right say so with `pipeline log seal`",
+                _ => "`pipeline log verify` shows it; restore journal/ of the lake from a backup",
+            };
+            Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}")).hint(hint)
+        })?;
+        let ledger = Self { entries };
+        ledger.covers(lake).await?;
+        Ok(ledger)
+    }
+
+    /// Whatever plans and journals are in the lake, the ledger knows: nobody emptied it.
+    async fn covers(&self, lake: &Lake) -> Result<(), Failure> {
+        let known: BTreeSet<&str> = self.entries.iter().map(|entry| entry.plan_id.as_str()).collect();
+        let journals = lake.names("journal").await?;
+        let journals = journals.iter().filter_map(|name| name.strip_suffix(".json"));
+        let plans = lake.names("plans").await?;
+        let mut all = plans.iter().map(String::as_str).chain(journals).filter(|name| is_plan_id(name));
+        match all.find(|id| !known.contains(id)) {
+            None => Ok(()),
+            Some(id) => Err(Failure::new(
+                Exit::Refused,
+                format!("the ledger is broken: {id} is in the lake, and no entry says that it was made"),
+            )
+            .hint("restore journal/ of the lake from a backup")),
+        }
+    }
+
+    /// The hash of the last entry; empty where there is none.
+    pub fn head(&self) -> &str {
+        self.entries.last().map_or("", |entry| entry.hash.as_str())
+    }
+
+    /// The entry that says that this lake made exactly this plan.
+    pub fn made(&self, plan: &Plan) -> Result<&Entry, Failure> {
+        let made = |entry: &&Entry| entry.action == "plan" && entry.plan_id == plan.plan_id;
+        match self.entries.iter().find(made) {
+            Some(entry) if entry.plan_digest == plan.digest => Ok(entry),
+            Some(_) => Err(Failure::new(Exit::Refused, format!("this lake made another version of {}", plan.plan_id))
+                .hint("make a new plan; to change what it does use `pipeline plan --override`")),
+            None => Err(Failure::new(Exit::Refused, format!("this lake never made {}", plan.plan_id))
+                .hint("make a plan with `pipeline plan` on this lake, or give the lake that made it with --lake")),
+        }
+    }
+
+    /// The items of this plan that a person said yes to, and who and when.
+    pub fn approved(&self, plan: &Plan) -> Vec<String> {
+        let approvals = || {
+            let of_plan = |entry: &&Entry| entry.plan_id == plan.plan_id && entry.plan_digest == plan.digest;
+            self.entries.iter().filter(of_plan).filter(|entry| entry.action == "approve")
+        };
+        let ids = plan.changes().map(|item| item.id.clone());
+        ids.filter(|id| approvals().any(|entry| entry.items.contains(id))).collect()
+    }
+
+    /// Whether an action was the last of `apply` and `rollback` that was carried out.
+    pub fn tells(&self, plan: &Plan, action: &str) -> bool {
+        done(&self.entries, plan).is_some_and(|entry| entry.action == action)
+    }
+
+    /// Refuses to act on a plan at a time that is not the time: a plan made by a clock is acted on by the clock, one
+    /// made at a fixed `--now` (a rehearsal) also at a fixed one, but never earlier than what was done to it already.
+    pub fn at_its_time(&self, context: &Context, plan: &Plan) -> Result<(), Failure> {
+        let made = self.made(plan)?;
+        if !context.fixed_clock {
+            return Ok(());
+        }
+        if !made.fixed_clock {
+            return Err(Failure::new(Exit::Refused, format!("{} was not made at a fixed --now", plan.plan_id))
+                .hint("leave --now out: only a rehearsal, whose plan was made with --now, is acted on with it"));
+        }
+        let last = self.entries.iter().rev().find(|entry| entry.plan_id == plan.plan_id).unwrap_or(made);
+        if context.now < last.at {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("--now {} is before {} of this plan, at {}", context.now, last.action, last.at),
+            )
+            .hint("time goes on: leave --now out, or give a later one"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a plan that is past its time, or was found so once.
+    pub fn in_time(&self, context: &Context, plan: &Plan) -> Result<(), Failure> {
+        let found = self.entries.iter().any(|entry| entry.plan_id == plan.plan_id && entry.action == "expire");
+        if found || context.now > plan.expires_at {
+            return Err(Failure::new(Exit::Refused, format!("{} expired at {}", plan.plan_id, plan.expires_at))
+                .hint("make a new plan from today's data"));
+        }
+        Ok(())
+    }
+}
+
+/// The last that was carried out of a plan.
+fn done<'a>(entries: &'a [Entry], plan: &Plan) -> Option<&'a Entry> {
+    entries.iter().rev().find(|e| e.plan_id == plan.plan_id && matches!(e.action.as_str(), "apply" | "rollback"))
+}
+
+/// Whether the ledger says it already: what happened once has one entry.
+fn is_told(entries: &[Entry], act: &Act<'_>) -> bool {
+    match act.action {
+        "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
+        "plan" | "expire" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
+        _ => false,
+    }
+}
+
+/// Adds an entry; false where the ledger says it already. Two writers never get the same number: the loser reads on and
+/// takes the next.
+pub async fn enter(context: &Context, lake: &Lake, privacy: &Privacy, act: Act<'_>) -> Result<bool, Failure> {
+    for _ in 0..100 {
+        let ledger = Ledger::proven(lake, privacy).await?;
+        if is_told(&ledger.entries, &act) {
+            return Ok(false);
+        }
+        let entry = Entry {
+            seq: 0,
+            at: context.now,
+            action: act.action.to_owned(),
+            plan_id: act.plan.plan_id.clone(),
+            plan_digest: act.plan.digest.clone(),
+            who: privacy.person(&person()),
+            items: act.items.to_vec(),
+            result: act.result.to_owned(),
+            fixed_clock: context.fixed_clock,
+            prev: String::new(),
+            hash: String::new(),
+            seal: String::new(),
+        }
+        .after(ledger.entries.last(), privacy);
+        match lake.create_document(&entry_path(&entry), &entry).await {
+            Ok(()) => return raise_head(lake, privacy, &entry).await.map(|()| true),
+            Err(LakeError::Exists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new(Exit::Refused, "other processes keep writing to the ledger").hint("try again"))
+}
+
+/// Says how far the ledger goes, unless a later writer did.
+async fn raise_head(lake: &Lake, privacy: &Privacy, entry: &Entry) -> Result<(), Failure> {
+    let head: Option<Head> = lake.document(HEAD).await?;
+    if head.is_none_or(|head| head.seq < entry.seq) {
+        lake.write_document(HEAD, &Head::of(entry, privacy)).await?;
+    }
+    Ok(())
+}
+
+/// Seals the entries of earlier versions, which have none; one with a wrong seal is refused. How many were sealed.
+pub async fn seal(lake: &Lake, privacy: &Privacy) -> Result<usize, Failure> {
+    let broken = |(seq, why): (u64, &str)| {
+        Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}"))
+            .hint("restore journal/ of the lake from a backup")
+    };
+    let found = entries(lake).await?;
+    let all: Vec<Entry> = found
+        .iter()
+        .map(|entry| if entry.seal.is_empty() { entry.clone().sealed(privacy) } else { entry.clone() })
+        .collect();
+    let head: Option<Head> = lake.document(HEAD).await?;
+    let head = head.or_else(|| all.last().map(|last| Head::of(last, privacy)));
+    ledger::verify(&all, head.as_ref(), privacy).map_err(broken)?;
+    Ledger { entries: all.clone() }.covers(lake).await?;
+    let mut sealed = 0;
+    for (entry, _) in all.iter().zip(&found).filter(|(_, found)| found.seal.is_empty()) {
+        lake.write_document(&entry_path(entry), entry).await?;
+        sealed += 1;
+    }
+    if let Some(last) = all.last() {
+        raise_head(lake, privacy, last).await?;
+    }
+    Ok(sealed)
+}
+
+fn entry_path(entry: &Entry) -> String {
+    format!("{FOLDER}/{:08}.json", entry.seq)
+}
+
+/// When an entry of this plan was made, and by whom, in words.
+pub fn by_whom(entry: &Entry, privacy: &Privacy) -> String {
+    let you = if entry.who == privacy.person(&person()) { " (you)" } else { "" };
+    let rehearsal = if entry.fixed_clock { ", at a fixed --now: a rehearsal" } else { "" };
+    format!("{} by {}{you}{rehearsal}", Timestamp::minute(entry.at), entry.who)
+}

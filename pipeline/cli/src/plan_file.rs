@@ -1,0 +1,89 @@
+//! The plan on a person's disk: read, refused when it was edited, and written in the place of an earlier plan and of nothing
+//! else.
+
+use crate::failure::{Exit, Failure};
+use domain::plan::{FORMAT_VERSION, Plan, is_plan_id};
+use serde_json::Value;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use tempfile::Builder;
+
+/// How every plan that was ever written begins.
+const BEGINS: &str = "{\n  \"format_version\": ";
+
+/// Reads a plan file and refuses one that was edited since it was made.
+pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::file("read", path, &error).hint("a plan is made by `pipeline plan -o plan.json`"))?;
+    let tampered = |what: String| {
+        Failure::new(Exit::Refused, format!("{} {what}", path.display()))
+            .hint("make a new plan; to change what it does use `pipeline plan --override`")
+    };
+    let plan: Plan = serde_json::from_str(&text).map_err(|error| {
+        // A file that is no plan at all cannot have been edited.
+        let looks = serde_json::from_str::<Value>(&text).is_ok_and(|v| v.get("plan_id").is_some());
+        let failure = tampered(format!("is no plan: {error}"));
+        if looks { failure } else { Failure { exit: Exit::Failed, ..failure } }
+    })?;
+    if plan.format_version != FORMAT_VERSION {
+        let known = format!("has format version {}, this program knows {FORMAT_VERSION}", plan.format_version);
+        return Err(tampered(known));
+    }
+    if !is_plan_id(&plan.plan_id) {
+        return Err(tampered(format!("was changed after it was made: {:?} is no plan id", plan.plan_id)));
+    }
+    if !plan.is_intact() {
+        return Err(tampered("was changed after it was made: its digest does not match".to_owned()));
+    }
+    Ok(plan)
+}
+
+/// Refuses a place where something is that is no plan. An empty file and a plan that was cut off hold nothing that could
+/// be lost, and so do not stop the nights.
+pub fn may_replace(path: &Path) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        Err(Failure::new(Exit::Usage, format!("{} is {what} and no plan", path.display()))
+            .hint("it is left alone; give another file with -o"))
+    };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::file("read", path, &error)),
+        Ok(found) if found.is_symlink() => return refused("a symbolic link"),
+        Ok(found) if found.is_dir() => return refused("a folder"),
+        Ok(found) if !found.is_file() => return refused("a device or a pipe"),
+        Ok(_) => {}
+    }
+    let bytes = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    let is_plan = match serde_json::from_slice::<Value>(&bytes) {
+        Ok(value) => value["format_version"].is_u64() && value["plan_id"].is_string() && value["items"].is_array(),
+        Err(error) => error.is_eof() && (bytes.starts_with(BEGINS.as_bytes()) || BEGINS.as_bytes().starts_with(&bytes)),
+    };
+    if is_plan { Ok(()) } else { refused("there") }
+}
+
+/// Writes a plan wholly or not at all.
+pub fn write_plan(path: &Path, plan: &Plan) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt;
+    may_replace(path)?;
+    let failed = |error: std::io::Error| Failure::file("write", path, &error);
+    let mut text = serde_json::to_string_pretty(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    text.push('\n');
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = fs::metadata(path).ok();
+    // A new file is as open as the user's mask says; one that is there stays as it is.
+    let mut draft = Builder::new()
+        .prefix(".plan-")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    if let Some(there) = &there {
+        draft.as_file().set_permissions(there.permissions()).map_err(failed)?;
+    }
+    draft.write_all(text.as_bytes()).and_then(|()| draft.as_file().sync_all()).map_err(failed)?;
+    match there {
+        Some(_) => draft.persist(path).map(drop).map_err(|lost| failed(lost.error)),
+        // Something may have been put there meanwhile.
+        None => draft.persist_noclobber(path).map(drop).map_err(|lost| failed(lost.error)),
+    }
+}
