@@ -12,7 +12,7 @@ use crate::plan_file::{may_replace, write_plan};
 use clap::Args;
 use domain::overrides::Overrides;
 use domain::plan::{
-    Action, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, TargetRef, plan,
+    Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, TargetRef, plan,
 };
 use domain::time::{DAY, SECOND, format_span, parse_span};
 use domain::units::format_bytes;
@@ -23,7 +23,7 @@ use learn::contention;
 use learn::sizing::Policy;
 use learn::usage::Usage;
 use serde_json::Value;
-use stack::{Change, Figure, Target};
+use stack::{Change, Figure, Live, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,8 +93,9 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     let usage = Usage::load(&path, context.now)?;
-    let (target_ref, live, prior, notes) = live(target.as_ref(), &usage)?;
+    let (target_ref, live) = live(target.as_ref(), &usage)?;
     let names: BTreeSet<String> = live
+        .resources
         .keys()
         .cloned()
         .chain(target.is_none().then(|| usage.resources().map(str::to_owned)).into_iter().flatten())
@@ -121,10 +122,11 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let mut own = past::own(target.as_ref())?;
     let machines = past::machines(&names, &nodes, &usage);
     let candidates = names.iter().map(|name| {
-        let limits = live.get(name).copied().unwrap_or_default();
+        let limits = live.resources.get(name).copied().unwrap_or_default();
         Candidate {
             resource: name.clone(),
             live: limits,
+            replicas: live.replicas.get(name).copied(),
             recommendation: recommendations.remove(name),
             expected: expected.get(name).cloned(),
             contention: contention.get(name).copied(),
@@ -152,10 +154,10 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             },
         },
         target: target_ref,
-        prior_state_digest: prior,
+        prior_state_digest: live.digest.clone(),
         rates: Rates::default(),
         valid_for: args.valid_for,
-        notes,
+        notes: live.notes.clone(),
         salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
@@ -233,16 +235,16 @@ fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
 
 type Limits = BTreeMap<String, State>;
 
-/// What is live: of the target, or, without one, what was last observed.
-fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Limits, String, Vec<Note>), Failure> {
+/// What is live: of the target, or, without one, what was last observed; and how a plan names where it was read.
+fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Live), Failure> {
     if let Some(target) = target {
-        let live = target.read()?;
-        return Ok((target.reference(), live.resources, live.digest, live.notes));
+        return Ok((target.reference(), target.read()?));
     }
-    let limits: Limits = usage.resources().map(|name| (name.to_owned(), usage.live_limits(name))).collect();
-    let text = serde_json::to_string(&limits).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let resources: Limits = usage.resources().map(|name| (name.to_owned(), usage.live_limits(name))).collect();
+    let text = serde_json::to_string(&resources).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
-    Ok((TargetRef { kind: "observed".into(), location: "marts.usage".into() }, limits, digest, Vec::new()))
+    let reference = TargetRef { kind: "observed".into(), location: "marts.usage".into() };
+    Ok((reference, Live { digest, resources, replicas: BTreeMap::new(), notes: Vec::new() }))
 }
 
 /// What the shadow inventory expects of each resource from now on.
@@ -365,6 +367,9 @@ fn show_item(context: &Context, item: &Item) {
             bytes(item.before.memory_bytes),
             bytes(item.after.memory_bytes)
         ));
+    }
+    if let Some(replicas) = item.projected.replicas {
+        context.say(format!("      of      {replicas} containers, each with these limits"));
     }
     context.say(format!("      why     {}", wrap(&item.reason, 14)));
     let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));

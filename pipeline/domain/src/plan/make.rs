@@ -69,6 +69,8 @@ pub struct Candidate {
     pub resource: String,
     /// Its limits now.
     pub live: State,
+    /// How many containers it stands for, each with these limits; none: one.
+    pub replicas: Option<u32>,
     /// What the policy says; none where it has no usage.
     pub recommendation: Option<Recommendation>,
     /// What the shadow inventory says.
@@ -242,6 +244,8 @@ fn describe(
     let bounds = candidate.recommendation.as_ref();
     let past = replay(&candidate.resource, after);
     let cpu = past.as_ref().filter(|_| after.cpu_cores.is_some());
+    let containers = candidate.replicas.map_or(1.0, f64::from);
+    let month = |state: State| inputs.rates.month(state).map(|cost| cents(cost * containers));
     Item {
         id: String::new(),
         resource: candidate.resource.clone(),
@@ -262,8 +266,9 @@ fn describe(
             late_core_seconds: cpu.and_then(|p| p.late_core_seconds).map(round3),
             catch_up_s: cpu.and_then(|p| p.catch_up_s).map(round3),
             p95_duration_ms: None,
-            cost: inputs.rates.month(after).map(cents),
-            cost_before: inputs.rates.month(before).map(cents),
+            replicas: candidate.replicas,
+            cost: month(after),
+            cost_before: month(before),
         },
         override_,
         inverse: Inverse { action, after: before },

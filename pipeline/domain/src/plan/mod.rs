@@ -66,6 +66,9 @@ pub struct Projected {
     pub catch_up_s: Option<f64>,
     /// Not projected yet: needs runs tied to the resource.
     pub p95_duration_ms: Option<f64>,
+    /// How many containers the costs are of, where it is not one.
+    #[serde(default)]
+    pub replicas: Option<u32>,
     /// A month of the new limits, in the currency of the rates.
     pub cost: Option<f64>,
     /// A month of the present limits.

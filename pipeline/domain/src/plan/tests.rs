@@ -93,6 +93,17 @@ proptest! {
 }
 
 #[test]
+fn replicas_cost_each_their_own() {
+    let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default());
+    let one = made(&inputs).items[0].projected.clone();
+    inputs.candidates[0].replicas = Some(3);
+    let three = made(&inputs).items[0].projected.clone();
+    assert_eq!((three.cost, three.cost_before), (one.cost.map(|c| c * 3.0), one.cost_before.map(|c| c * 3.0)));
+    inputs.candidates[0].replicas = Some(0);
+    assert_eq!(made(&inputs).items[0].projected.cost, Some(0.0));
+}
+
+#[test]
 fn a_plan_id_is_no_path() {
     let plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default()));
     assert!(is_plan_id(&plan.plan_id), "{}", plan.plan_id);
