@@ -33,12 +33,24 @@ pub struct Act<'a> {
     pub result: &'a str,
 }
 
+/// How many entries are read at a time: object stores answer many as fast as one.
+const AT_ONCE: usize = 32;
+
 /// The entries as they are, in order, proven or not.
 pub async fn entries(lake: &Lake) -> Result<Vec<Entry>, Failure> {
+    let names = lake.names(FOLDER).await?;
+    let names: Vec<&String> = names.iter().filter(|name| name.ends_with(".json")).collect();
     let mut entries = Vec::new();
-    for name in lake.names(FOLDER).await?.iter().filter(|name| name.ends_with(".json")) {
-        if let Some(entry) = lake.document(&format!("{FOLDER}/{name}")).await? {
-            entries.push(entry);
+    for some in names.chunks(AT_ONCE) {
+        let reading: Vec<_> = some
+            .iter()
+            .map(|name| {
+                let (lake, path) = (lake.clone(), format!("{FOLDER}/{name}"));
+                tokio::spawn(async move { lake.document::<Entry>(&path).await })
+            })
+            .collect();
+        for read in reading {
+            entries.extend(read.await.map_err(|error| Failure::new(Exit::Failed, error.to_string()))??);
         }
     }
     Ok(entries)
