@@ -122,6 +122,9 @@ fn entries_without_seals_are_accepted_by_the_owner_of_the_key_alone() {
     refused(&place, &["--now", NOW, "approve", "plan.json"], 4, "no seal");
     assert_eq!(place.json(&["log", "seal"])["sealed"], 1);
     place.json(&["--now", NOW, "approve", "plan.json"]);
+    let path = "lake/journal/ledger/00000002.json";
+    place.write(path, place.read(path).replace("\"seal\"", "\"other\""));
+    refused(&place, &["log", "seal"], 4, "came after there were seals");
 }
 
 #[test]

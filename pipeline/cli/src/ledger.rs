@@ -211,30 +211,34 @@ async fn raise_head(lake: &Lake, privacy: &Privacy, entry: &Entry) -> Result<(),
     Ok(())
 }
 
-/// Seals the entries of earlier versions, which have none; one with a wrong seal is refused. How many were sealed.
+/// Seals the entries of earlier versions, which have none. One with a wrong seal, or without one behind one that has it,
+/// is not of an earlier version: it is refused. How many were sealed.
 pub async fn seal(lake: &Lake, privacy: &Privacy) -> Result<usize, Failure> {
     let broken = |(seq, why): (u64, &str)| {
         Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}"))
             .hint("restore journal/ of the lake from a backup")
     };
+    let head: Option<Head> = lake.document(HEAD).await?;
     let found = entries(lake).await?;
+    let old = found.iter().take_while(|entry| entry.seal.is_empty()).count();
+    if let Some(forged) = found.iter().skip(if head.is_some() { 0 } else { old }).find(|entry| entry.seal.is_empty()) {
+        return Err(broken((forged.seq, "it came after there were seals, and has none")));
+    }
     let all: Vec<Entry> = found
         .iter()
         .map(|entry| if entry.seal.is_empty() { entry.clone().sealed(privacy) } else { entry.clone() })
         .collect();
-    let head: Option<Head> = lake.document(HEAD).await?;
     let head = head.or_else(|| all.last().map(|last| Head::of(last, privacy)));
     ledger::verify(&all, head.as_ref(), privacy).map_err(broken)?;
     Ledger { entries: all.clone() }.covers(lake).await?;
-    let mut sealed = 0;
-    for (entry, _) in all.iter().zip(&found).filter(|(_, found)| found.seal.is_empty()) {
+    // The last first: after a kill, those without a seal are still the first.
+    for entry in all[..old].iter().rev() {
         lake.write_document(&entry_path(entry), entry).await?;
-        sealed += 1;
     }
     if let Some(last) = all.last() {
         raise_head(lake, privacy, last).await?;
     }
-    Ok(sealed)
+    Ok(old)
 }
 
 fn entry_path(entry: &Entry) -> String {
