@@ -75,8 +75,9 @@ fn a_yes_cannot_be_forged() {
     let other = crate::plan::place();
     plan(&other);
     place.write("plan.json", other.read("plan.json"));
-    refused(&place, &["--now", NOW, "approve", "plan.json"], 4, "never made");
-    refused(&place, &["--now", NOW, "rollback", "plan.json"], 4, "never made");
+    for act in ["approve", "apply", "rollback"] {
+        refused(&place, &["--now", NOW, act, "plan.json"], 4, "this lake");
+    }
 
     place.write("plan.json", whole);
     let shown = place.run(&["--now", NOW, "approve", "plan.json"]).out;

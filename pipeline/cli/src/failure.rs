@@ -165,7 +165,11 @@ impl From<LearnError> for Failure {
 
 impl From<StackError> for Failure {
     fn from(error: StackError) -> Self {
-        let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
+        let exit = match &error {
+            StackError::UnknownTarget { .. } => Exit::Usage,
+            error if error.is_refusal() => Exit::Refused,
+            _ => Exit::Failed,
+        };
         let failure = Self::of(exit, &error.to_string(), error.source());
         match error.hint() {
             Some(hint) => failure.hint(hint),
