@@ -35,6 +35,8 @@ fn a_plan_takes_the_place_of_plans_only() {
     }
     std::fs::create_dir(place.path("folder")).unwrap();
     assert_eq!(plan_to("folder").code, 2);
+    assert_eq!(plan_to("none/such/plan.json").code, 1);
+    assert!(actions(&place).is_empty(), "what cannot be written is not made");
     assert_eq!(plan_to("plan.json").code, 0);
     let mode = |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     symlink("plan.json", place.path("link.json")).unwrap();

@@ -46,6 +46,14 @@ pub fn may_replace(path: &Path) -> Result<(), Failure> {
         Err(Failure::new(Exit::Usage, format!("{} is {what} and no plan", path.display()))
             .hint("it is left alone; give another file with -o"))
     };
+    let folder = folder(path);
+    if !folder.is_dir() {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("cannot write {}: there is no folder {}", path.display(), folder.display()),
+        )
+        .hint("make the folder, or give another place with -o"));
+    }
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Failure::file("read", path, &error)),
@@ -69,13 +77,12 @@ pub fn write_plan(path: &Path, plan: &Plan) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::file("write", path, &error);
     let mut text = serde_json::to_string_pretty(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     text.push('\n');
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let there = fs::metadata(path).ok();
     // A new file is as open as the user's mask says; one that is there stays as it is.
     let mut draft = Builder::new()
         .prefix(".plan-")
         .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
+        .tempfile_in(folder(path))
         .map_err(failed)?;
     if let Some(there) = &there {
         draft.as_file().set_permissions(there.permissions()).map_err(failed)?;
@@ -86,4 +93,9 @@ pub fn write_plan(path: &Path, plan: &Plan) -> Result<(), Failure> {
         // Something may have been put there meanwhile.
         None => draft.persist_noclobber(path).map(drop).map_err(|lost| failed(lost.error)),
     }
+}
+
+/// The folder that a file is, or is to be, in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
