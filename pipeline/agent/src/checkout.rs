@@ -1,9 +1,12 @@
 //! Which repository, branch and commit a folder holds, and what was changed since that commit.
 //!
 //! The first three are read from git's own files (gitrepository-layout(5)): a process would cost each command some
-//! milliseconds before it starts. What changed needs git itself, which knows filters, ignored files, sparse checkouts: it
-//! runs beside the command.
+//! milliseconds before it starts. What changed needs git itself, which knows ignored files and sparse checkouts: it runs
+//! beside the command. Nothing that the repository's configuration names is run.
 
+mod alone;
+
+use alone::Alone;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Read;
@@ -36,32 +39,57 @@ pub(crate) fn detect(folder: &Path) -> Checkout {
 
 /// None: no checkout, or one that is stored in another way (reftable).
 fn by_files(folder: &Path) -> Option<Checkout> {
-    let top = folder.ancestors().find(|dir| dir.join(".git").exists())?;
-    let git = top.join(".git");
-    // A worktree or submodule has a file that says where its folder is.
-    let git = match fs::read_to_string(&git) {
-        Ok(text) => top.join(text.trim().strip_prefix("gitdir: ")?),
-        Err(_) => git,
-    };
-    let common = match fs::read_to_string(git.join("commondir")) {
-        Ok(text) => git.join(text.trim()),
-        Err(_) => git.clone(),
-    };
-    let head = fs::read_to_string(git.join("HEAD")).ok()?;
-    let config = fs::read_to_string(common.join("config")).unwrap_or_default();
-    if config.contains("refstorage") || config.contains("refStorage") {
-        return None;
-    }
-    let (branch, commit) = match head.trim().strip_prefix("ref: ") {
-        None => (None, Some(head.trim().to_owned())),
-        Some(name) => {
-            let loose = [&git, &common].into_iter().find_map(|dir| fs::read_to_string(dir.join(name)).ok());
-            let commit = loose.map(|text| text.trim().to_owned()).or_else(|| packed(&common, name));
-            (name.strip_prefix("refs/heads/").map(str::to_owned), commit)
+    let place = Place::of(folder.ancestors().find(|dir| dir.join(".git").exists())?)?;
+    let (branch, commit) = place.head()?;
+    let config = fs::read_to_string(place.common.join("config")).unwrap_or_default();
+    Some(Checkout { repo: remote(&config).and_then(|url| repo_of(&url)), branch, commit, top: Some(place.top) })
+}
+
+/// Where a checkout keeps what.
+struct Place {
+    /// The top of the working tree.
+    top: PathBuf,
+    /// HEAD and the index.
+    git: PathBuf,
+    /// What all working trees of the repository share.
+    common: PathBuf,
+}
+
+impl Place {
+    /// None: no checkout, or one that is stored in another way.
+    fn of(top: &Path) -> Option<Self> {
+        let git = top.join(".git");
+        // A worktree or submodule has a file that says where its folder is.
+        let git = match fs::read_to_string(&git) {
+            Ok(text) => top.join(text.trim().strip_prefix("gitdir: ")?),
+            Err(_) => git,
+        };
+        let common = match fs::read_to_string(git.join("commondir")) {
+            Ok(text) => git.join(text.trim()),
+            Err(_) => git.clone(),
+        };
+        let config = fs::read_to_string(common.join("config")).unwrap_or_default();
+        if config.contains("refstorage") || config.contains("refStorage") {
+            return None;
         }
-    };
-    let commit = commit.filter(|sha| matches!(sha.len(), 40 | 64) && sha.chars().all(|c| c.is_ascii_hexdigit()));
-    Some(Checkout { repo: remote(&config).and_then(|url| repo_of(&url)), branch, commit, top: Some(top.to_owned()) })
+        Some(Self { top: top.to_owned(), git, common })
+    }
+
+    /// The branch and the commit.
+    fn head(&self) -> Option<(Option<String>, Option<String>)> {
+        let head = fs::read_to_string(self.git.join("HEAD")).ok()?;
+        let (branch, commit) = match head.trim().strip_prefix("ref: ") {
+            None => (None, Some(head.trim().to_owned())),
+            Some(name) => {
+                let loose =
+                    [&self.git, &self.common].into_iter().find_map(|dir| fs::read_to_string(dir.join(name)).ok());
+                let commit = loose.map(|text| text.trim().to_owned()).or_else(|| packed(&self.common, name));
+                (name.strip_prefix("refs/heads/").map(str::to_owned), commit)
+            }
+        };
+        let commit = commit.filter(|sha| matches!(sha.len(), 40 | 64) && sha.chars().all(|c| c.is_ascii_hexdigit()));
+        Some((branch, commit))
+    }
 }
 
 fn packed(common: &Path, name: &str) -> Option<String> {
@@ -90,23 +118,30 @@ fn by_git(folder: &Path) -> Option<Checkout> {
 
 /// What git answers, if it does.
 pub(crate) fn git(folder: &Path, args: &[&str]) -> Option<String> {
-    let output = asking(folder, args).output().ok()?;
+    let output = program(folder).args(args).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let text = text.trim();
     (output.status.success() && !text.is_empty()).then(|| text.to_owned())
 }
 
-fn asking(folder: &Path, args: &[&str]) -> Command {
+/// git in a folder, which runs nothing that the repository's configuration names: no pager, no hook, no monitor, no
+/// signature check, no fetching of missing objects. Who shows a difference leaves out `--ext-diff` and `--textconv` too, and
+/// who compares a working tree goes through [`Alone`].
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command
-        .args(["-c", "core.fsmonitor=false"]) // would start a daemon
-        .args(args)
+        .arg("--no-pager")
+        // The monitor would also start a daemon.
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"])
+        .args(["-c", "protocol.allow=never", "-c", "core.sshCommand=false", "-c", "credential.helper="])
         .current_dir(folder)
         // A recorder must never make a real `git` wait for its lock.
         .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env_remove("GIT_EXTERNAL_DIFF")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stdout(Stdio::piped());
     command
 }
 
@@ -134,6 +169,8 @@ impl Changes {
 /// git, at work.
 pub(crate) struct Comparison {
     top: PathBuf,
+    /// For as long as git needs it.
+    _alone: Alone,
     processes: Vec<Child>,
     texts: Receiver<(usize, Option<Vec<u8>>)>,
 }
@@ -154,10 +191,11 @@ impl Comparison {
             ],
             &["ls-files", "-z", "--others", "--exclude-standard"],
         ];
+        let alone = Alone::of(top)?;
         let (sender, texts) = channel();
         let mut processes = Vec::new();
         for (n, question) in questions.into_iter().enumerate() {
-            let mut process = asking(top, question).spawn().ok()?;
+            let mut process = alone.git(question).stderr(Stdio::null()).spawn().ok()?;
             let mut answer = process.stdout.take()?;
             processes.push(process);
             let sender = sender.clone();
@@ -170,12 +208,12 @@ impl Comparison {
                 })
                 .ok()?;
         }
-        Some(Self { top: top.to_owned(), processes, texts })
+        Some(Self { top: top.to_owned(), _alone: alone, processes, texts })
     }
 
     /// What was different at `since`, if git says so within `patience`. What was written later, the command wrote.
     pub(crate) fn finish(self, since: SystemTime, patience: Duration) -> Option<Changes> {
-        let Self { top, mut processes, texts } = self;
+        let Self { top, _alone, mut processes, texts } = self;
         let until = Instant::now() + patience;
         let mut answers = [None, None];
         for _ in 0..answers.len() {
@@ -345,13 +383,86 @@ mod tests {
         assert_eq!(before.paths, [""; 0], "what was written since then is the command's own");
     }
 
+    /// Everything in a repository's configuration that git would run.
+    fn trap(top: &Path) -> PathBuf {
+        let (script, mark) = (top.join("../trap.sh"), top.join("../sprung"));
+        fs::write(&script, format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\ncat\n", mark.display())).unwrap();
+        run(top, &["update-index", "--chmod=+x", "src/a.rs"]);
+        let mut executable = fs::metadata(&script).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut executable, 0o755);
+        fs::set_permissions(&script, executable).unwrap();
+        let script = script.display().to_string();
+        for key in [
+            "filter.x.clean",
+            "filter.x.smudge",
+            "filter.x.process",
+            "diff.x.command",
+            "diff.x.textconv",
+            "diff.external",
+            "core.fsmonitor",
+            "core.pager",
+            "pager.diff",
+            "pager.show",
+            "core.sshCommand",
+            "core.editor",
+            "core.askPass",
+            "gpg.program",
+            "gpg.ssh.program",
+            "gpg.x509.program",
+            "alias.diff",
+            "alias.show",
+            "credential.helper",
+            "remote.origin.uploadpack",
+            "interactive.diffFilter",
+            "trailer.x.command",
+        ] {
+            run(top, &["config", key, &script]);
+        }
+        let hooks = top.join("../hooks");
+        fs::create_dir_all(&hooks).unwrap();
+        for hook in ["post-index-change", "post-checkout", "fsmonitor-watchman", "pre-auto-gc"] {
+            fs::copy(top.join("../trap.sh"), hooks.join(hook)).unwrap();
+        }
+        run(top, &["config", "core.hooksPath", &hooks.display().to_string()]);
+        run(top, &["config", "log.showSignature", "true"]);
+        run(top, &["config", "filter.x.required", "true"]);
+        let more = top.join("../more");
+        fs::write(&more, format!("[filter \"y\"]\n\tclean = {script}\n")).unwrap();
+        run(top, &["config", "include.path", &more.display().to_string()]);
+        fs::create_dir_all(top.join(".git/info")).unwrap();
+        fs::write(top.join(".git/info/attributes"), "*.rs filter=x diff=x\n*.txt filter=y diff=x\n").unwrap();
+        mark
+    }
+
+    #[test]
+    fn nothing_is_run_that_a_repositorys_configuration_names() {
+        let (_dir, top) = repository();
+        let mark = trap(&top);
+        fs::write(top.join("src/a.rs"), "1\n2\nthree\nfour\n").unwrap();
+        fs::write(top.join("b.txt"), "y\n").unwrap();
+        fs::write(top.join("new.rs"), "a\nb").unwrap();
+        let _ = Command::new("git").args(["diff", "HEAD"]).current_dir(&top).output().unwrap();
+        assert!(mark.exists(), "the trap works");
+        fs::remove_file(&mark).unwrap();
+        let sprung = || fs::read_to_string(&mark).unwrap_or_default();
+        detect(&top);
+        by_git(&top).unwrap();
+        assert_eq!(sprung(), "");
+        let started = Comparison::start(&top).unwrap();
+        let found = started.finish(SystemTime::now() + Duration::from_secs(1), Duration::from_secs(20)).unwrap();
+        assert_eq!((found.files_changed, found.insertions, found.deletions), (3, 5, 2), "{found:?}");
+        assert_eq!(sprung(), "");
+        let spec = crate::record::RecordSpec::default();
+        crate::record::commit_of(&top, &spec).unwrap();
+        assert_eq!(sprung(), "");
+    }
+
     #[test]
     fn no_commit_and_no_checkout_have_no_changes() {
         let dir = tempfile::tempdir().unwrap();
-        let ask = || Comparison::start(dir.path()).unwrap().finish(SystemTime::now(), Duration::from_secs(20));
-        assert_eq!(ask(), None);
+        assert!(Comparison::start(dir.path()).is_none());
         run(dir.path(), &["init", "-q"]);
-        assert_eq!(ask(), None);
+        assert!(Comparison::start(dir.path()).is_none());
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod stdio;
 mod tree;
 
 pub use self::commit::commit_event;
+#[cfg(test)]
+pub(crate) use self::commit::commit_of;
 pub use self::cost::Cost;
 pub use self::relay::relay;
 pub use self::stdio::ReadOutput;

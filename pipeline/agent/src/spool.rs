@@ -9,9 +9,11 @@ use crate::AgentError;
 use crate::collect::remark;
 use domain::Timestamp;
 use domain::units::format_bytes;
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -169,7 +171,7 @@ impl Spool {
         let mut kept = Vec::new();
         for path in self.files("ndjson")? {
             // Another program may take files away at any time.
-            if let Ok(meta) = path.metadata() {
+            if let Ok(meta) = path.symlink_metadata() {
                 kept.push((meta.modified().unwrap_or(std::time::UNIX_EPOCH), path, meta.len()));
             }
         }
@@ -216,9 +218,10 @@ impl Spool {
         let read = || -> io::Result<Vec<PathBuf>> {
             let mut found = Vec::new();
             for entry in std::fs::read_dir(&self.folder)? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|it| it == ending) {
-                    found.push(path);
+                let entry = entry?;
+                // A link or a pipe is nobody's part.
+                if entry.path().extension().is_some_and(|it| it == ending) && entry.file_type()?.is_file() {
+                    found.push(entry.path());
                 }
             }
             Ok(found)
@@ -229,7 +232,7 @@ impl Spool {
     fn lock(&self) -> Result<File, AgentError> {
         let path = self.folder.join(".lock");
         let lock = || -> io::Result<File> {
-            let file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let file = own(OpenOptions::new().create(true).append(true), &path)?;
             match file.lock() {
                 Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
                 _ => Ok(file),
@@ -278,7 +281,8 @@ impl Lost {
 
 /// How many events are in a file that goes, and the event that says so.
 fn dropped(path: &Path, now: Timestamp) -> (u64, Value) {
-    let bytes = std::fs::read(path).unwrap_or_default();
+    let mut bytes = Vec::new();
+    let _ = own(OpenOptions::new().read(true), path).and_then(|mut file| file.read_to_end(&mut bytes));
     let lines = || bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let time = |line: Option<&[u8]>| {
         let event: Value = serde_json::from_slice(line?).ok()?;
@@ -296,9 +300,15 @@ fn push(out: &mut Vec<u8>, event: &Value) {
     out.push(b'\n');
 }
 
+/// Opens a file of the folder itself: a link that somebody put there leads to a file that is none of ours, and a pipe would
+/// keep us waiting.
+fn own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32).open(path)
+}
+
 /// Gives a part its final name if nobody writes to it any more. A line that was broken off is cut off.
 fn finish_orphan(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().read(true).append(true).open(path) {
+    let mut file = match own(OpenOptions::new().read(true).append(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()), // finished meanwhile
         opened => opened?,
     };

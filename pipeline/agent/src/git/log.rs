@@ -4,7 +4,7 @@
 //! refuses those of other owners, and diffs faster than the libraries. Nothing of a repository's configuration is run:
 //! no pager, no signature check, no external diff, no text conversion, no fetching of missing objects.
 
-use crate::AgentError;
+use crate::{AgentError, checkout};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,18 +22,11 @@ const WORDS_BYTES: u64 = 16 << 10;
 
 /// `git` in a repository, with standard input, or none.
 pub(super) fn git(repo: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new("git");
+    let mut command = checkout::program(repo);
     command
-        .arg("-C")
-        .arg(repo)
-        .args(["--no-pager", "--no-optional-locks"])
-        .args(["-c", "core.quotePath=false", "-c", "log.showSignature=false", "-c", "log.showRoot=true"])
+        .args(["-c", "core.quotePath=false", "-c", "log.showRoot=true"])
         .args(args)
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("GIT_TERMINAL_PROMPT", "0")
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
 }

@@ -4,24 +4,40 @@ use super::RecordSpec;
 use crate::{AgentError, checkout};
 use domain::Timestamp;
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// One `commit` event of HEAD.
 ///
 /// # Errors
 /// The current folder is in no repository, or in one without a commit.
 pub fn commit_event(spec: &RecordSpec) -> Result<Value, AgentError> {
-    let folder = std::env::current_dir().map_err(|_| AgentError::NoCommit)?;
-    let found = checkout::detect(&folder);
-    let git = |args: &[&str]| checkout::git(&folder, args).ok_or(AgentError::NoCommit);
-    let text = git(&["show", "--no-patch", "--format=%H%n%ct%n%B", "HEAD"])?;
+    commit_of(&std::env::current_dir().map_err(|_| AgentError::NoCommit)?, spec)
+}
+
+/// [`commit_event`] of a folder.
+pub(crate) fn commit_of(folder: &Path, spec: &RecordSpec) -> Result<Value, AgentError> {
+    let found = checkout::detect(folder);
+    let git = |args: &[&str]| checkout::git(folder, args).ok_or(AgentError::NoCommit);
+    let text = git(&["show", "--no-patch", "--no-show-signature", "--format=%H%n%ct%n%B", "HEAD"])?;
     let mut lines = text.splitn(3, '\n');
     let (Some(sha), Some(seconds)) = (lines.next(), lines.next().and_then(|line| line.parse::<i64>().ok())) else {
         return Err(AgentError::NoCommit);
     };
     let message = lines.next().unwrap_or_default().trim();
     // Of a merge: what it changed on the branch it was merged into. An empty commit has no lines.
-    let changed =
-        git(&["diff-tree", "--root", "--no-commit-id", "-r", "-m", "--first-parent", "--numstat", "-z", "HEAD"]);
+    let changed = git(&[
+        "diff-tree",
+        "--root",
+        "--no-commit-id",
+        "-r",
+        "-m",
+        "--first-parent",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--numstat",
+        "-z",
+        "HEAD",
+    ]);
     let (mut files, mut insertions, mut deletions) = (Vec::new(), 0, 0);
     for line in changed.unwrap_or_default().split('\0') {
         let parts: Vec<&str> = line.splitn(3, '\t').collect();

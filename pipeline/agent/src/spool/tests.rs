@@ -101,3 +101,24 @@ fn what_cannot_be_written_is_said_when_it_can_be_again() {
     assert_eq!(kept[0]["payload"]["lost_events"], 1);
     assert_eq!(kept.len(), 2);
 }
+
+#[test]
+fn what_somebody_planted_in_the_folder_leads_to_no_other_file() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, outside) = (place.path().join("spool"), place.path().join("outside"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&outside, "whole\nand a half").unwrap();
+    for name in ["docker-1.ndjson.part", "docker-2.ndjson"] {
+        std::os::unix::fs::symlink(&outside, folder.join(name)).unwrap();
+    }
+    let mut spool = Spool::open(&folder, 1 << 20, "docker").unwrap();
+    spool.take(&line(1), now()).unwrap();
+    spool.close().unwrap();
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "whole\nand a half");
+    assert!(folder.join("docker-1.ndjson.part").is_symlink());
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(place.path().join("new"), folder.join(".lock")).unwrap();
+    assert!(Spool::open(&folder, 1 << 20, "docker").is_err());
+    assert!(!place.path().join("new").exists());
+}
