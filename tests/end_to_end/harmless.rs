@@ -184,7 +184,6 @@ fn nothing_is_raised_above_its_machine_and_cpu_is_cut_below_a_peak_only_at_a_sta
         assert_eq!(place.run(&["--now", NOW, "plan", "--risk", wrong]).code, 2, "{wrong}");
     }
     place.write("nodes.toml", "[[node]]\nname = \"small\"\ncpu = \"4500m\"\nmemory = \"16GiB\"\n");
-    place.write("up.toml", "[[override]]\nresource = \"shop/web\"\nfreeze = true\n");
     let ndjson = samples(
         "shop/hot",
         30,
@@ -202,6 +201,21 @@ fn nothing_is_raised_above_its_machine_and_cpu_is_cut_below_a_peak_only_at_a_sta
     assert!(unknown["guidance"].as_str().unwrap().contains("--nodes"), "{unknown}");
     let told = hot(&["--nodes", "nodes.toml"]);
     assert_eq!(told["after"]["cpu_cores"], 4.5, "{told}");
+    // Without a file the samples tell what the machine has.
+    place.write(
+        "machine.ndjson",
+        samples(
+            "shop/hot",
+            1,
+            1440,
+            60,
+            &|_, _| json!({"cpu_cores": 3.9, "machine_cpu_cores": 4.25, "memory_bytes": MIB}),
+        )
+        .join("\n"),
+    );
+    place.json(&["ingest", "machine.ndjson"]);
+    place.json(&["materialize"]);
+    assert_eq!(hot(&[])["after"]["cpu_cores"], 4.25);
     place.write("nodes.toml", "[[node]]\nname = \"odd\"\ncpu = \"many\"\n");
     let ended = place.run(&["--now", NOW, "plan", "--nodes", "nodes.toml"]);
     assert!(ended.code == 1 && ended.err.contains("many") && ended.err.contains("hint:"), "{}", ended.err);

@@ -37,7 +37,7 @@ pub struct Node {
 pub struct Machine {
     /// Cores and bytes.
     pub size: State,
-    /// Whether somebody said so; otherwise it is the largest that was seen, or [`ASSUMED`].
+    /// Whether a person or its samples said so; otherwise it is the largest that was seen, or [`ASSUMED`].
     pub told: bool,
 }
 

@@ -120,7 +120,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let watermark = usage.newest().unwrap_or(context.now);
     let resized = past::resized(&session).await?;
     let mut own = past::own(target.as_ref())?;
-    let machines = past::machines(&names, &nodes, &usage);
+    let machines = past::machines(&session, &names, &nodes, &usage).await?;
     let candidates = names.iter().map(|name| {
         let limits = live.resources.get(name).copied().unwrap_or_default();
         Candidate {

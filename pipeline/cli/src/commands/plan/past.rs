@@ -51,15 +51,47 @@ pub(super) fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
     Ok(nodes)
 }
 
-/// The room for each resource: as the file says, else as its environment was seen to have.
-pub(super) fn machines(names: &BTreeSet<String>, nodes: &Nodes, usage: &Usage) -> BTreeMap<String, Machine> {
+/// What the samples of each resource tell of its machine; the largest, where it ran on several.
+async fn measured(session: &Session) -> Result<BTreeMap<String, Machine>, Failure> {
+    let rows = session
+        .query(
+            "select coalesce(resource, env) as resource, max(machine_cpu_cores) as cpu, max(machine_memory_bytes) as memory
+             from staging.events
+             where type = 'usage' and (machine_cpu_cores > 0 or machine_memory_bytes > 0)
+                 and ts <= (select now from session.clock)
+             group by coalesce(resource, env)",
+        )
+        .await?
+        .to_json()?;
+    let measured = rows.into_iter().filter_map(|row| {
+        let size = State { cpu_cores: row["cpu"].as_f64(), memory_bytes: row["memory"].as_f64().map(|b| b as u64) };
+        Some((row["resource"].as_str()?.to_owned(), Machine { size, told: true }))
+    });
+    Ok(measured.collect())
+}
+
+/// The room for each resource: as the file says, else as its samples tell, else as its environment was seen to have.
+pub(super) async fn machines(
+    session: &Session,
+    names: &BTreeSet<String>,
+    nodes: &Nodes,
+    usage: &Usage,
+) -> Result<BTreeMap<String, Machine>, Failure> {
+    let measured = measured(session).await?;
     let mut seen: BTreeMap<&str, Machine> = BTreeMap::new();
     let machines = names.iter().map(|name| {
         let env = env_of(name);
         let seen = *seen.entry(env).or_insert_with(|| Machine::seen(usage.largest(env)));
-        (name.clone(), nodes.machine(name, seen))
+        let known = measured.get(name).map_or(seen, |machine| Machine {
+            size: State {
+                cpu_cores: machine.size.cpu_cores.or(seen.size.cpu_cores),
+                memory_bytes: machine.size.memory_bytes.or(seen.size.memory_bytes),
+            },
+            told: machine.told,
+        });
+        (name.clone(), nodes.machine(name, known))
     });
-    machines.collect()
+    Ok(machines.collect())
 }
 
 /// Resources that were recorded in the environments of a target, and which it does not have.
