@@ -126,7 +126,7 @@ fn another_key_is_refused() {
     let batch = place.write("batch.json", BATCH);
     place.ingest(&[&batch]);
     let mut command = place.command(&["ingest", &batch]);
-    command.env("PIPELINE_PSEUDONYM_KEY", "another key");
+    command.env("PIPELINE_PSEUDONYM_KEY", "another key of the tests");
     let ended = crate::program::end(command);
     assert_eq!(ended.code, 4);
     assert!(ended.err.contains("hint:"), "{}", ended.err);

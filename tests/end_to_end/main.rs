@@ -20,6 +20,7 @@ mod hostile;
 mod impossible;
 mod incremental;
 mod job;
+mod key;
 mod notebooks;
 mod other_engines;
 mod own_table;

@@ -121,7 +121,7 @@ fn what_cannot_be_written_down_is_not_done() {
     place.json(&["--now", NOW, "approve", "plan.json"]);
     let before = place.read("compose.yaml");
     let mut command = place.command(&["--now", NOW, "apply", "plan.json"]);
-    command.env("PIPELINE_PSEUDONYM_KEY", "another key");
+    command.env("PIPELINE_PSEUDONYM_KEY", "another key of the tests");
     assert_eq!(crate::program::end(command).code, 4);
     let entry = "lake/journal/ledger/00000001.json";
     let sound = place.read(entry);

@@ -173,7 +173,7 @@ fn an_audit_counts_people_and_finds_what_slipped_through() {
     assert_eq!(developer["latest"], "2026-10-01T00:05:00Z");
     assert_eq!(of("staging.rejects", "text")["rows"], 2);
     assert_eq!(audit["leaks"].as_array().unwrap().len(), 0, "{audit}");
-    assert_eq!(audit["key_fingerprint"].as_str().unwrap().len(), 16);
+    assert_eq!(audit["key_fingerprint"].as_str().unwrap().len(), 32);
 
     // A lake that got a secret past the door: the key of another tool, written by hand into a file of the table.
     let erased = place.write("lake/erased.json", r#"{"format_version":1,"people":["PERSON"]}"#);
@@ -183,6 +183,23 @@ fn an_audit_counts_people_and_finds_what_slipped_through() {
     assert_eq!(ended.code, 3, "{}", ended.out);
     let audit: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(audit["erased_but_found"], 1);
+}
+
+/// The rules of the audit are not those of the mask: what the mask lets by, the audit still sees.
+#[test]
+fn an_audit_sees_what_no_rule_masks() {
+    let place = Place::new();
+    let note =
+        |note: &str| format!(r#"{{"ts":"2026-10-01T00:00:00Z","type":"annotation","payload":{{"note":"{note}"}}}}"#);
+    place.ingest(&[&place.write("a.ndjson", note("the build is green"))]);
+    assert_eq!(place.run(&["privacy", "audit"]).code, 0);
+    place.ingest(&[&place.write("b.ndjson", note("using Zk3vQ9xL2mT7wB4nR8sY1cF6pH5 now"))]);
+    let ended = place.run(&["--json", "privacy", "audit"]);
+    assert_eq!(ended.code, 3, "{}", ended.out);
+    let audit: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(audit["leaks"].as_array().unwrap().len(), 0, "{audit}");
+    assert!(audit["suspicious"].as_array().unwrap().iter().any(|found| found["column"] == "payload"), "{audit}");
+    assert!(!ended.out.contains("Zk3vQ9"), "an audit shows no value");
 }
 
 #[test]

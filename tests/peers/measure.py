@@ -35,7 +35,7 @@ def warm(path: str) -> None:
 
 def run(command: list[str], feed=None) -> tuple[dict, dict]:
     """Runs a program that prints one JSON object; `feed` yields the bytes of its standard input."""
-    environment = os.environ | THREADS | {"PIPELINE_PSEUDONYM_KEY": "peers"}
+    environment = os.environ | THREADS | {"PIPELINE_PSEUDONYM_KEY": "the key of the peers"}
     environment.pop("PIPELINE_LAKE", None)
     began = time.perf_counter()
     child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,

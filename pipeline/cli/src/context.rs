@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
-use domain::privacy::Privacy;
+use domain::privacy::{Privacy, check_key};
 use domain::{Timestamp, time};
 use lake::Lake;
 use serde_json::Value;
@@ -137,17 +137,26 @@ pub fn lose_output() {
 }
 
 /// The lake owner's key: `PIPELINE_PSEUDONYM_KEY`, else `pseudonym.key` in the user's configuration folder, made on first use.
+/// What is too short to be a key is refused.
 pub fn privacy() -> Result<Privacy, Failure> {
-    if let Ok(key) = std::env::var("PIPELINE_PSEUDONYM_KEY")
-        && !key.trim().is_empty()
-    {
-        return Ok(Privacy::new(key.trim().as_bytes()));
-    }
-    let path = secret_path("pseudonym.key", "PIPELINE_PSEUDONYM_KEY")?;
-    let empty = "restore the key; a new one would not fit the lakes made with it";
-    Ok(Privacy::new(
-        secret(&path, empty, |random| random.iter().map(|byte| format!("{byte:02x}")).collect())?.as_bytes(),
-    ))
+    const NAME: &str = "PIPELINE_PSEUDONYM_KEY";
+    let given = std::env::var(NAME).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+    let (key, place) = match given {
+        Some(key) => (key, NAME.to_owned()),
+        None => {
+            let path = secret_path("pseudonym.key", NAME)?;
+            let empty = "restore the key; a new one would not fit the lakes made with it";
+            let hex = |random: &[u8; 32]| random.iter().map(|byte| format!("{byte:02x}")).collect();
+            (secret(&path, empty, hex)?, path.display().to_string())
+        }
+    };
+    check_key(key.as_bytes()).map_err(|weak| {
+        Failure::new(Exit::Refused, format!("{weak} ({place})")).hint(
+            "whoever guesses the key knows every person: make one with `openssl rand -hex 32`. A lake that was made with \
+             a weaker key is read as before, and takes no more events: ingest its dumps into a new lake",
+        )
+    })?;
+    Ok(Privacy::new(key.as_bytes()))
 }
 
 /// Where a secret of this user is kept; `variable` is what else it can be given by.
@@ -160,8 +169,18 @@ pub fn secret_path(name: &str, variable: &str) -> Result<PathBuf, Failure> {
     Ok(folder.join("pipeline").join(name))
 }
 
-/// A secret that is kept in a file, made from 32 random bytes on first use. `empty`: what to do when the file is.
+/// A secret that is kept in a file, made from 32 random bytes on first use. `empty`: what to do when the file is. A file
+/// that others may read or write is refused.
 pub fn secret(path: &Path, empty: &str, make: impl FnOnce(&[u8; 32]) -> String) -> Result<String, Failure> {
+    use std::os::unix::fs::MetadataExt;
+    // Others may read nothing; a group may read, as of a file that is mounted for it, and not write.
+    const FORBIDDEN: u32 = 0o027;
+    let mode = fs::metadata(path).map_or(0, |file| file.mode());
+    if mode & FORBIDDEN != 0 {
+        let what = format!("{} can be read or changed by others (mode {:03o})", path.display(), mode & 0o777);
+        return Err(Failure::new(Exit::Refused, what)
+            .hint(format!("if nobody has: chmod 600 {}; else make a new secret in its place", path.display())));
+    }
     match fs::read_to_string(path) {
         Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().to_owned()),
         Ok(_) => return Err(Failure::new(Exit::Failed, format!("{} is empty", path.display())).hint(empty)),

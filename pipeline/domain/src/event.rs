@@ -2,7 +2,7 @@
 
 use crate::fields::{self, Field, Kind};
 use crate::json::number;
-use crate::privacy::Privacy;
+use crate::privacy::{Names, Privacy};
 use crate::time::Timestamp;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -253,11 +253,17 @@ fn build(mut object: Map<String, Value>, ts: Timestamp, kind: String, privacy: &
     let resource = take(&mut object, "resource", &["name"], &mut context);
     let session = take(&mut object, "session", &["id"], &mut context);
     let (repo, pr_id) = resolve_pr(repo, pr, &mut context);
+    // Their names, before the fields that hold them become hashes. Names of repositories and environments join events of
+    // several people, so they are left out of the search.
+    let mut names = Names::default();
+    developer.iter().for_each(|name| names.add(name));
     let mut profile = context.remove("developer");
     if let Some(Value::Object(profile)) = &mut profile {
         privacy.scrub_profile(profile);
     }
     context.extend(object);
+    names.add_all(&payload);
+    names.add_all(&context);
     let developer = developer.map(|name| privacy.person(&name));
     let by_erased = developer.as_ref().is_some_and(|hash| privacy.is_erased(hash));
     if by_erased || privacy.is_by_erased(&payload) || privacy.is_by_erased(&context) {
@@ -267,11 +273,13 @@ fn build(mut object: Map<String, Value>, ts: Timestamp, kind: String, privacy: &
     privacy.scrub_object(&mut payload);
     privacy.scrub_object(&mut context);
     context.extend(profile.map(|profile| ("developer".to_owned(), profile)));
+    privacy.scrub_names(&names, &mut payload);
+    privacy.scrub_names(&names, &mut context);
     Ok(Event {
         ts,
         kind: privacy.scrub_text(&kind),
         repo: repo.map(|t| privacy.scrub_text(&t)),
-        branch: branch.map(|t| privacy.scrub_text(&t)),
+        branch: branch.map(|t| privacy.scrub_branch(&t)),
         pr_id: pr_id.map(|t| privacy.scrub_text(&t)),
         developer,
         env: env.map(|t| privacy.scrub_text(&t)),

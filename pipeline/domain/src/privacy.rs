@@ -4,30 +4,56 @@
 //! a field, an e-mail address or a mention spelled the same way. Secrets and home-directory names are masked. A person
 //! who was erased is not even a hash any more.
 //!
-//! `fields` knows field names, `rules` what is masked in text, `people` and `secrets` what is one and what only looks like
-//! one, `filter` which texts need no rule, `broken` what to do with lines that are no JSON, `entries` what a JSON text holds
-//! that its value does not show.
+//! `key` knows what the key must be and what is derived from it; `fields` knows field names and `words` their words; `rules`
+//! what is masked in text, with `tokens`, `options` and `who`; `people` and `secrets` what is one and what only looks like
+//! one; `structure` lists, settings and keys over several lines; `beside` a name in the other texts of its event; `filter`
+//! which texts need no rule; `broken` what to do with lines that are no JSON; `entries` what a JSON text holds that its value
+//! does not show; `suspicion` what looks like one by other, wider rules, for the audit.
 
+mod beside;
 mod broken;
 mod entries;
 mod fields;
 mod filter;
+mod key;
+mod options;
 mod people;
 mod rules;
 mod secrets;
+mod structure;
+mod suspicion;
+mod tokens;
+mod who;
+mod words;
 
+pub(crate) use beside::Names;
+pub use beside::is_telling;
 pub(crate) use fields::is_actor_field;
-pub use fields::{is_person_field, is_secret_field};
+pub use fields::{Field, field, is_person_field, is_secret_field};
+pub use key::{KEY_BYTES, WeakKey, check_key};
+pub use structure::{is_opening, is_pair};
+pub use suspicion::is_suspicious;
 
 use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A person's own name inside a field that holds an object.
-const PERSON_KEYS: &[&str] = &["login", "user_id", "name", "email", "id"];
+const PERSON_KEYS: &[&str] = &[
+    "login",
+    "username",
+    "user_id",
+    "name",
+    "email",
+    "emailAddress",
+    "id",
+    "displayName",
+    "display_name",
+    "full_name",
+];
 
 /// The longest text kept of a rejected line, in bytes.
 pub const REJECT_TEXT_LIMIT: usize = 64 << 10;
@@ -49,13 +75,15 @@ pub const ERASED: &str = "[erased]";
 pub struct Privacy {
     mac: Hmac<Sha256>,
     erased: Arc<HashSet<String>>,
+    /// By the salts of lakes: slow to work out.
+    fingerprints: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Privacy {
     /// Under the lake owner's secret key.
     pub fn new(key: &[u8]) -> Self {
         let mac = Hmac::new_from_slice(key).expect("HMAC takes a key of any length");
-        Self { mac, erased: Arc::default() }
+        Self { mac, erased: Arc::default(), fingerprints: Arc::default() }
     }
 
     /// The same key, and the hashes of people of whom nothing may be kept.
@@ -69,25 +97,11 @@ impl Privacy {
         self.erased.contains(hash)
     }
 
-    /// What a lake keeps of the key: enough to refuse another one, useless for finding people.
-    pub fn fingerprint(&self) -> String {
-        self.hash("pipeline key fingerprint, version 1", 8)
-    }
-
     /// The keyed hash of a person. What is one already stays: who collects may hash at the source, and the lake takes it
     /// as the same person.
     pub fn person(&self, name: &str) -> String {
         let name = name.trim();
         if people::is_hash(name) { name.to_owned() } else { format!("u-{}", self.hash(name, 12)) }
-    }
-
-    /// A key for another purpose, from which the owner's key cannot be found.
-    pub fn derived_key(&self, purpose: &str) -> [u8; 16] {
-        let mut mac = self.mac.clone();
-        mac.update(purpose.as_bytes());
-        let mut key = [0; 16];
-        key.copy_from_slice(&mac.finalize().into_bytes()[..16]);
-        key
     }
 
     /// The proof that the owner of the key wrote a text for a purpose: HMAC-SHA256 under a key for that purpose alone, as
@@ -131,6 +145,7 @@ impl Privacy {
 
     /// Takes people, secrets and home names out of an object, at any depth, its keys included.
     pub fn scrub_object(&self, map: &mut Map<String, Value>) {
+        self.scrub_pair(map);
         for (key, value) in map.iter_mut() {
             self.scrub_field(key, value);
         }
@@ -138,11 +153,9 @@ impl Privacy {
     }
 
     fn scrub_field(&self, key: &str, value: &mut Value) {
-        if is_person_field(key) {
-            self.scrub_person(value);
-        } else if is_secret_field(key) && !value.is_null() {
-            *value = Value::String(MASK.to_owned());
-        } else {
+        self.scrub_named(key, value);
+        // A person or a secret is one no more, and what only might have been one is searched as any text.
+        if matches!(field(key), Field::Plain | Field::SecretLike) {
             self.scrub_value(value);
         }
     }
@@ -160,7 +173,8 @@ impl Privacy {
     /// stays.
     pub fn scrub_profile(&self, profile: &mut Map<String, Value>) {
         for (key, value) in profile.iter_mut() {
-            if PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail") {
+            let is_person = PERSON_KEYS.contains(&key.as_str()) || key.ends_with("name") || key.ends_with("mail");
+            if is_person || key.ends_with("Name") {
                 self.scrub_person(value);
             } else {
                 self.scrub_field(key, value);
@@ -175,7 +189,7 @@ impl Privacy {
             // Whatever field holds it: what has a login is a person.
             Value::Object(map) if map.contains_key("login") => self.scrub_person(value),
             Value::Object(map) => self.scrub_object(map),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.scrub_value(item)),
+            Value::Array(items) => self.scrub_list(items),
             Value::String(text) => {
                 if let Cow::Owned(clean) = self.scrub(text) {
                     *text = clean;
@@ -189,7 +203,8 @@ impl Privacy {
     fn scrub_person(&self, value: &mut Value) {
         match value {
             Value::String(name) => *value = Value::String(self.mention(name)),
-            Value::Number(id) => *value = Value::String(self.mention(&id.to_string())),
+            // Shares and seconds are nobody's number: `"user": 12.5` is processor time.
+            Value::Number(id) if !id.is_f64() => *value = Value::String(self.mention(&id.to_string())),
             Value::Array(people) => people.iter_mut().for_each(|person| self.scrub_person(person)),
             Value::Object(map) => {
                 let name = PERSON_KEYS.iter().find_map(|key| match map.get(*key)? {
@@ -229,6 +244,19 @@ impl Privacy {
 
     /// Until the rules find nothing more: what one writes may be what another looks for.
     fn scrub_by<'t>(&self, text: &'t str, rules: impl Fn(&[u8]) -> u16) -> Cow<'t, str> {
+        // What is not seen hides nothing: `pass\u{200b}word=…`. Where it hid nothing, the text stays as it is.
+        if !text.is_ascii()
+            && let Some(shown) = words::shown(text)
+        {
+            let clean = self.scrub_shown(&shown, &rules);
+            if matches!(clean, Cow::Owned(_)) {
+                return Cow::Owned(clean.into_owned());
+            }
+        }
+        self.scrub_shown(text, &rules)
+    }
+
+    fn scrub_shown<'t>(&self, text: &'t str, rules: &impl Fn(&[u8]) -> u16) -> Cow<'t, str> {
         let mut clean = self.apply(text, rules(text.as_bytes()));
         for _ in 1..PASSES {
             let Cow::Owned(text) = &clean else { break };
@@ -248,13 +276,6 @@ impl Privacy {
             if self.erased.contains(&c[0]) { ERASED.to_owned() } else { c[0].to_owned() }
         });
         text
-    }
-
-    /// Whether no text inside a raw JSON line needs [`Self::scrub`]; its keys are still to be looked at. A quick way
-    /// for whole lines: a wrong no costs time, a wrong yes does not happen.
-    pub fn is_clean(&self, line: &[u8]) -> bool {
-        let escaped = |at: usize| line.get(at + 1) == Some(&b'u');
-        self.erased.is_empty() && !memchr::memchr_iter(b'\\', line).any(escaped) && filter::rules_for(line) == 0
     }
 
     /// What is kept of a rejected line: scrubbed by structure where it is JSON, by pattern where it is not; as it is,
@@ -314,5 +335,7 @@ fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
+#[cfg(test)]
+mod planted;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,12 @@
 use crate::error::LakeError;
 use crate::store::{MARKER, Store};
 use crate::writers::Writing;
+use domain::identity::hex;
 use domain::privacy::Privacy;
 use object_store::PutMode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher, RandomState};
 
 /// A lake at a location, open for reading and writing.
 #[derive(Clone, Debug)]
@@ -20,6 +22,31 @@ struct Marker {
     format_version: u32,
     /// Of the pseudonym key; the key itself never enters the lake.
     pseudonym_key_fingerprint: String,
+    /// What the fingerprint was derived under; lakes of format 1 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pseudonym_key_salt: Option<String>,
+}
+
+impl Marker {
+    /// Of a new lake of this key.
+    fn new(privacy: &Privacy) -> Self {
+        // Seeded by the system; a salt has to be new, not secret.
+        let [one, other] = [0, 1].map(|half: u8| u128::from(RandomState::new().hash_one((half, std::process::id()))));
+        let salt = hex(one << 64 | other);
+        Self {
+            format_version: 2,
+            pseudonym_key_fingerprint: privacy.fingerprint(&salt),
+            pseudonym_key_salt: Some(salt),
+        }
+    }
+
+    /// Whether the lake was made with this key.
+    fn is_of(&self, privacy: &Privacy) -> bool {
+        match &self.pseudonym_key_salt {
+            Some(salt) => self.pseudonym_key_fingerprint == privacy.fingerprint(salt),
+            None => self.pseudonym_key_fingerprint == privacy.quick_fingerprint(),
+        }
+    }
 }
 
 impl Lake {
@@ -41,7 +68,7 @@ impl Lake {
     pub(crate) async fn open_if_there(location: &str, privacy: &Privacy) -> Result<Option<Self>, LakeError> {
         let store = Store::open(location)?;
         match store.get_json::<Marker>(MARKER).await? {
-            Some(found) if found.pseudonym_key_fingerprint != privacy.fingerprint() => Err(LakeError::OtherKey),
+            Some(found) if !found.is_of(privacy) => Err(LakeError::OtherKey),
             found => Ok(found.map(|_| Self { store })),
         }
     }
@@ -50,13 +77,16 @@ impl Lake {
     pub async fn open_or_create(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
         let store = Store::open(location)?;
         let lake = Self { store };
-        let marker = Marker { format_version: 1, pseudonym_key_fingerprint: privacy.fingerprint() };
         let found = match lake.store.get_json::<Marker>(MARKER).await? {
             Some(found) => found,
-            None => lake.found(marker).await?,
+            None => lake.found(Marker::new(privacy)).await?,
         };
-        if found.pseudonym_key_fingerprint != privacy.fingerprint() {
+        if !found.is_of(privacy) {
             return Err(LakeError::OtherKey);
+        }
+        // A lake of format 1 gives its quick fingerprint up. Of two that do so at once, either's is right.
+        if found.pseudonym_key_salt.is_none() {
+            lake.store.put_json(MARKER, &Marker::new(privacy), PutMode::Overwrite).await?;
         }
         Ok(lake)
     }

@@ -7,7 +7,7 @@ use domain::privacy::Privacy;
 /// Something that could not be taken as an event.
 #[derive(Clone, Debug)]
 pub(crate) struct Reject {
-    /// Hash of the raw text and the reason: the same reject again is the same row.
+    /// Hash of the keyed hash and the reason: the same reject again is the same row.
     pub(crate) reject_id: String,
     /// The dump.
     pub(crate) source: String,
@@ -19,12 +19,12 @@ pub(crate) struct Reject {
     pub(crate) text: String,
     /// Of the raw text, in bytes.
     pub(crate) length: i64,
-    /// Hash of the raw text.
+    /// Keyed hash of the raw text: what stands under the mask cannot be found by trying.
     pub(crate) hash: String,
 }
 
 impl Reject {
-    /// `hash` and `length` are those of the whole raw text, of which `text` may be the beginning.
+    /// `hash` (by [`hash128`]) and `length` are those of the whole raw text, of which `text` may be the beginning.
     pub(crate) fn new(
         dump: &str,
         line: u64,
@@ -34,7 +34,7 @@ impl Reject {
         length: u64,
         privacy: &Privacy,
     ) -> Self {
-        let hash = hash.unwrap_or_else(|| hash128(text.as_bytes()));
+        let hash = privacy.keyed_hash(&hash.unwrap_or_else(|| hash128(text.as_bytes())));
         Self {
             reject_id: hash128(format!("{hash}\n{reason}").as_bytes()),
             source: privacy.scrub_text(dump),

@@ -72,10 +72,16 @@ async fn audit(context: &Context) -> Result<Answer, Failure> {
             leak.table, leak.column, leak.rows
         ));
     }
+    for doubt in &audit.suspicious {
+        context.say(format!(
+            "FINDING {}.{}: {} rows hold what looks like a secret, a name or an address, and no rule masks: look at them",
+            doubt.table, doubt.column, doubt.rows
+        ));
+    }
     if audit.erased_but_found > 0 {
         context.say(format!("FINDING {} erased people are in the tables: erase them again", audit.erased_but_found));
     }
-    let found = !audit.leaks.is_empty() || audit.erased_but_found > 0;
+    let found = !audit.leaks.is_empty() || !audit.suspicious.is_empty() || audit.erased_but_found > 0;
     let json = serde_json::to_value(&audit).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit: if found { Exit::Findings } else { Exit::Done }, json })
 }

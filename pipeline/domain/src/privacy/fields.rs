@@ -1,172 +1,557 @@
 //! Which fields name a person and which hold a secret, however their names are written.
 //!
-//! `merged_by`, `mergedBy`, `merged-by` and `MergedBy` are one name: letters folded, separators left out.
+//! A name is taken apart into words (`merged_by`, `mergedBy`, `merged-by`, `MERGED_BY`), and its last words decide:
+//! `spring.datasource.hikari.password`, `GITHUB_ACTOR`, `newPassword2`. Of words such as `owner` or `key` the value decides
+//! ([`Field::PersonLike`], [`Field::SecretLike`]).
 
-/// No name longer than this is known, so longer keys are told apart at once.
-const LONGEST: usize = 40;
+use super::words::{self, Words};
 
-/// A key, folded into a buffer on the stack: decoders ask for every key of every event.
-struct Folded {
-    bytes: [u8; LONGEST],
-    len: usize,
-}
-
-impl Folded {
-    fn new(key: &str) -> Option<Self> {
-        if key.len() > LONGEST {
-            return None;
-        }
-        let mut folded = Self { bytes: [0; LONGEST], len: 0 };
-        for byte in key.bytes() {
-            if !matches!(byte, b'_' | b'-' | b'.' | b' ') {
-                folded.bytes[folded.len] = byte.to_ascii_lowercase();
-                folded.len += 1;
-            }
-        }
-        Some(folded)
-    }
-
-    fn text(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+/// What a field's name says about its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Nothing.
+    Plain,
+    /// It names a person, whatever it looks like.
+    Person,
+    /// It names a person if it looks like a name.
+    PersonLike,
+    /// It is a secret, whatever it looks like.
+    Secret,
+    /// It is a secret if it looks like one.
+    SecretLike,
 }
 
 /// Words for a person.
-fn is_person(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"actor"
-            | b"approver"
-            | b"approvers"
-            | b"approvedby"
-            | b"assignee"
-            | b"assignees"
-            | b"assigner"
-            | b"author"
-            | b"authors"
-            | b"closedby"
-            | b"collaborator"
-            | b"committer"
-            | b"createdby"
-            | b"creator"
-            | b"dismissedby"
-            | b"developer"
-            | b"enabledby"
-            | b"enduser"
-            | b"mergedby"
-            | b"mergeuser"
-            | b"pusher"
-            | b"requestedreviewer"
-            | b"requestedreviewers"
-            | b"requester"
-            | b"resolvedby"
-            | b"reviewer"
-            | b"reviewers"
-            | b"reviewrequester"
-            | b"sender"
-            | b"submitter"
-            | b"triggeredby"
-            | b"triggeringactor"
-            | b"updatedby"
-            | b"user"
-    )
+const PEOPLE: &[&str] = &[
+    "actor",
+    "approver",
+    "assignee",
+    "assigner",
+    "author",
+    "coauthor",
+    "codeowner",
+    "collaborator",
+    "committer",
+    "contributor",
+    "creator",
+    "developer",
+    "employee",
+    "enduser",
+    "gecos",
+    "initiator",
+    "invitee",
+    "maintainer",
+    "merger",
+    "oncall",
+    "participant",
+    "pusher",
+    "reporter",
+    "requester",
+    "requestor",
+    "reviewer",
+    "samaccount",
+    "sender",
+    "submitter",
+    "subscriber",
+    "tagger",
+    "teammate",
+    "uploader",
+    "user",
+    "watcher",
+    "whoami",
+];
+
+/// Words for a person, or for something else.
+const MAYBE_PEOPLE: &[&str] = &[
+    "account",
+    "caller",
+    "cn",
+    "contact",
+    "customer",
+    "follower",
+    "guest",
+    "lead",
+    "member",
+    "operator",
+    "owner",
+    "people",
+    "person",
+    "principal",
+    "publisher",
+    "recipient",
+    "requestedfor",
+    "signer",
+];
+
+/// After a word for a person: which part of one the field holds.
+const PARTS: &[&str] = &[
+    "address",
+    "addresses",
+    "alias",
+    "display",
+    "email",
+    "emails",
+    "emailaddress",
+    "family",
+    "first",
+    "full",
+    "fullname",
+    "given",
+    "handle",
+    "id",
+    "ids",
+    "last",
+    "legal",
+    "login",
+    "logins",
+    "mail",
+    "middle",
+    "name",
+    "names",
+    "nick",
+    "nickname",
+    "preferred",
+    "real",
+    "realname",
+    "screen",
+    "username",
+    "usernames",
+    "displayname",
+];
+
+/// Last words that are a person's, whatever stands before them.
+const NAMES: &[&str] = &[
+    "email",
+    "emails",
+    "handle",
+    "logname",
+    "nick",
+    "nickname",
+    "phone",
+    "realname",
+    "surname",
+    "username",
+    "usernames",
+    "emailaddress",
+    "firstname",
+    "lastname",
+    "screenname",
+    "login",
+    "logins",
+];
+
+/// Whole names that are a person's, separators left out.
+const WHOLE: &[&str] = &[
+    "assignedto",
+    "emailaddresses",
+    "familyname",
+    "firstname",
+    "givenname",
+    "lastname",
+    "legalname",
+    "loginname",
+    "middlename",
+    "mobile",
+    "mobilenumber",
+    "phonenumber",
+    "realname",
+    "screenname",
+];
+
+/// What people do, before `by`, however it is written.
+const BY_PEOPLE: &[&str] = &[
+    "approved",
+    "assigned",
+    "authored",
+    "changed",
+    "closed",
+    "committed",
+    "created",
+    "deployed",
+    "dismissed",
+    "edited",
+    "enabled",
+    "merged",
+    "modified",
+    "opened",
+    "owned",
+    "published",
+    "pushed",
+    "reported",
+    "requested",
+    "resolved",
+    "reviewed",
+    "signed",
+    "submitted",
+    "tested",
+    "updated",
+    "uploaded",
+    "verified",
+];
+
+/// What nobody does, before `by`: `group_by`, `killed_by`.
+const NOT_BY_PEOPLE: &[&str] = &[
+    "affected",
+    "backed",
+    "blocked",
+    "caused",
+    "covered",
+    "divided",
+    "failed",
+    "filter",
+    "fixed",
+    "followed",
+    "generated",
+    "group",
+    "grouped",
+    "index",
+    "indexed",
+    "killed",
+    "limited",
+    "multiplied",
+    "order",
+    "ordered",
+    "partition",
+    "partitioned",
+    "powered",
+    "preceded",
+    "produced",
+    "provided",
+    "referenced",
+    "replaced",
+    "required",
+    "scaled",
+    "sort",
+    "sorted",
+    "step",
+    "superseded",
+    "supported",
+    "throttled",
+    "used",
+];
+
+/// Before a word for a person they say that it is none: `cpu.user`, `vcs.owner.name`.
+const NOT_PEOPLE: &[&str] = &[
+    "active",
+    "cluster",
+    "file",
+    "concurrent",
+    "cpu",
+    "last",
+    "load",
+    "max",
+    "memory",
+    "min",
+    "num",
+    "package",
+    "queue",
+    "resource",
+    "service",
+    "sys",
+    "system",
+    "thread",
+    "time",
+    "total",
+    "vcs",
+    "window",
+];
+
+/// Words that hold a secret.
+const SECRETS: &[&str] = &[
+    "bearer",
+    "cookie",
+    "cookies",
+    "creds",
+    "csrf",
+    "jwt",
+    "kennwort",
+    "kubeconfig",
+    "motdepasse",
+    "otp",
+    "passcode",
+    "passphrases",
+    "passwords",
+    "passwort",
+    "psk",
+    "pwd",
+    "secrets",
+    "senha",
+    "totp",
+    "wachtwoord",
+    "xsrf",
+    "apikeys",
+    "amzsignature",
+];
+
+/// Endings of a word that holds a secret: `dbpassword`, `xapikey`.
+const SECRET_ENDS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "authkey",
+    "privatekey",
+    "secretkey",
+    "authorization",
+    "credential",
+    "credentials",
+    "accountkey",
+    "deploykey",
+    "encryptionkey",
+    "hostkey",
+    "masterkey",
+    "signingkey",
+    "sshkey",
+    "storagekey",
+    "connectionstring",
+    "accesssignature",
+    "dbpass",
+];
+
+/// Words that hold a secret when it looks like one.
+const MAYBE_SECRETS: &[&str] = &[
+    "auth",
+    "dsn",
+    "jar",
+    "key",
+    "keys",
+    "material",
+    "mnemonic",
+    "nonce",
+    "pass",
+    "pin",
+    "sas",
+    "seed",
+    "session",
+    "sessionid",
+    "sig",
+    "signature",
+    "tokens",
+];
+
+/// Words that make `key` a secret, before it.
+const KEYS: &[&str] = &[
+    "access",
+    "account",
+    "api",
+    "auth",
+    "crypto",
+    "decryption",
+    "deploy",
+    "encryption",
+    "gpg",
+    "hmac",
+    "host",
+    "master",
+    "pgp",
+    "private",
+    "rsa",
+    "sas",
+    "secret",
+    "shared",
+    "signing",
+    "ssh",
+    "ssl",
+    "storage",
+    "subscription",
+    "tls",
+    "unseal",
+    "vault",
+    "webhook",
+];
+
+/// Two last words that hold a secret together.
+const SECRET_PAIRS: &[(&str, &str)] = &[
+    ("access", "code"),
+    ("access", "signature"),
+    ("amz", "signature"),
+    ("backup", "codes"),
+    ("db", "pass"),
+    ("key", "pass"),
+    ("keystore", "pass"),
+    ("mfa", "code"),
+    ("pass", "code"),
+    ("pass", "phrase"),
+    ("pass", "wd"),
+    ("pass", "word"),
+    ("recovery", "codes"),
+    ("security", "answer"),
+    ("security", "code"),
+    ("seed", "phrase"),
+    ("smtp", "pass"),
+];
+
+/// Words after a word for a secret that leave it one: `password_hash`, `tokenValue`, `SecretString`.
+const TAILS: &[&str] = &[
+    "b64",
+    "backup",
+    "base",
+    "base64",
+    "bytes",
+    "confirm",
+    "confirmation",
+    "current",
+    "data",
+    "encoded",
+    "encrypted",
+    "hash",
+    "hashed",
+    "header",
+    "live",
+    "new",
+    "old",
+    "pem",
+    "plain",
+    "plaintext",
+    "previous",
+    "prod",
+    "raw",
+    "repeat",
+    "staging",
+    "str",
+    "string",
+    "text",
+    "v",
+    "val",
+    "value",
+    "values",
+];
+
+/// Secrets in other letters.
+const FOREIGN: &[&str] = &[
+    "пароль",
+    "секрет",
+    "токен",
+    "contraseña",
+    "密码",
+    "密碼",
+    "パスワード",
+    "비밀번호",
+    "hasło",
+    "lösenord",
+    "κωδικός",
+];
+
+/// What a field's name says about its value.
+pub fn field(key: &str) -> Field {
+    if key.is_ascii() {
+        return of(&Words::new(key));
+    }
+    let folded = words::folded(key);
+    if FOREIGN.iter().any(|word| folded.contains(word)) { Field::Secret } else { of(&Words::new(&folded)) }
 }
 
-/// Whether a field names a person, in every known format. Case and `_`, `-`, `.` in the key do not matter.
+fn of(words: &Words) -> Field {
+    // Numbers at the end tell several apart: `newPassword2`.
+    let mut backwards = words.backwards().skip_while(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+    let [last, before, first] = [(); 3].map(|()| backwards.next().unwrap_or_default());
+    if last.is_empty() {
+        return Field::Plain;
+    }
+    match secret(before, last) {
+        Field::Plain => {}
+        secret => return secret,
+    }
+    let (mut last, mut before, mut first) = (last, before, first);
+    let mut tails = 0;
+    while TAILS.contains(&last) && !before.is_empty() {
+        (last, before, first) = (before, first, backwards.next().unwrap_or_default());
+        tails += 1;
+        // `connection_string`, `session_data`: only what is one whatever comes behind it.
+        if secret(before, last) == Field::Secret || last == "connection" {
+            return Field::Secret;
+        }
+        if secret(before, last) == Field::SecretLike {
+            return Field::SecretLike;
+        }
+    }
+    if tails > 0 { Field::Plain } else { person(words) }
+}
+
+fn secret(before: &str, last: &str) -> Field {
+    let sure = SECRETS.contains(&last)
+        || SECRET_ENDS.iter().any(|end| last.ends_with(end))
+        || matches!(last, "key" | "keys") && KEYS.contains(&before)
+        || SECRET_PAIRS.contains(&(before, last));
+    match sure {
+        true => Field::Secret,
+        false if MAYBE_SECRETS.contains(&last) || (before, last) == ("session", "id") => Field::SecretLike,
+        false => Field::Plain,
+    }
+}
+
+fn singular(word: &str) -> &str {
+    word.strip_suffix('s').unwrap_or(word)
+}
+
+fn person(words: &Words) -> Field {
+    match words.joined() {
+        // Also a repository's: `acme/api`.
+        "fullname" => return Field::PersonLike,
+        whole if WHOLE.contains(&whole) => return Field::Person,
+        _ => {}
+    }
+    let mut backwards = words.backwards().skip_while(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+    let (Some(mut last), mut before) = (backwards.next(), backwards.next().unwrap_or_default()) else {
+        return Field::Plain;
+    };
+    if NAMES.contains(&last) && !NOT_PEOPLE.contains(&before) {
+        return Field::Person;
+    }
+    while PARTS.contains(&last) && !before.is_empty() {
+        (last, before) = (before, backwards.next().unwrap_or_default());
+    }
+    // `approvedby`
+    let verb = last.strip_suffix("by").unwrap_or_default();
+    if last == "by" && BY_PEOPLE.contains(&before) || BY_PEOPLE.contains(&verb) {
+        return Field::Person;
+    }
+    if NOT_PEOPLE.contains(&before) || (last == "by" && NOT_BY_PEOPLE.contains(&before)) {
+        return Field::Plain;
+    }
+    // `authorname`, `userid`
+    let joined = |word: &&str| last.strip_prefix(*word).is_some_and(|part| PARTS.contains(&part));
+    if PEOPLE.contains(&last) || PEOPLE.contains(&singular(last)) || PEOPLE.iter().any(joined) {
+        return Field::Person;
+    }
+    let is_maybe = MAYBE_PEOPLE.contains(&last) || MAYBE_PEOPLE.contains(&singular(last));
+    if last == "by" || is_maybe || (before, last) == ("on", "call") { Field::PersonLike } else { Field::Plain }
+}
+
+/// Whether a field names a person, whatever its value looks like.
 pub fn is_person_field(key: &str) -> bool {
-    let bytes = key.as_bytes();
-    // Most keys end in a letter that no person's field ends in.
-    let Some(last) = bytes.last() else { return false };
-    if !matches!(last.to_ascii_lowercase(), b'd' | b'e' | b'l' | b'n' | b'r' | b's' | b'y') {
-        return false;
-    }
-    // OpenTelemetry writes a path as one name: `vcs.ref.head.revision.author.name`.
-    if bytes.contains(&b'.') && key.split('.').any(|part| part.len() < key.len() && is_person_field(part)) {
-        return true;
-    }
-    let Some(folded) = Folded::new(key) else { return false };
-    let name = folded.text();
-    if is_person(name) || matches!(name, b"login" | b"username" | b"email" | b"emailaddress" | b"useremailaddress") {
-        return true;
-    }
-    [&b"username"[..], b"name", b"email", b"login", b"id", b"handle", b"displayname", b"nickname"]
-        .iter()
-        .any(|end| name.strip_suffix(*end).is_some_and(is_person))
+    field(key) == Field::Person
 }
 
-/// Whether a field's value is a secret, whatever it looks like. Case and `_`, `-`, `.` in the key do not matter.
+/// Whether a field's value is a secret, whatever it looks like.
 pub fn is_secret_field(key: &str) -> bool {
-    let bytes = key.as_bytes();
-    let Some(last) = bytes.last() else { return false };
-    if !matches!(last.to_ascii_lowercase(), b'd' | b'e' | b'g' | b'n' | b's' | b't' | b'y') {
-        return false;
-    }
-    let Some(folded) = Folded::new(key) else { return false };
-    let name = folded.text();
-    let exact = matches!(
-        name,
-        b"accountkey"
-            | b"connectionstring"
-            | b"cookie"
-            | b"cookies"
-            | b"credential"
-            | b"credentials"
-            | b"dbpass"
-            | b"deploykey"
-            | b"encryptionkey"
-            | b"hostkey"
-            | b"jwt"
-            | b"masterkey"
-            | b"pwd"
-            | b"secrets"
-            | b"setcookie"
-            | b"sharedaccesssignature"
-            | b"sig"
-            | b"signingkey"
-            | b"sshkey"
-            | b"storagekey"
-            | b"xamzsignature"
-    );
-    let ends: [&[u8]; 11] = [
-        b"password",
-        b"passwd",
-        b"passphrase",
-        b"secret",
-        b"token",
-        b"apikey",
-        b"accesskey",
-        b"authkey",
-        b"privatekey",
-        b"secretkey",
-        b"authorization",
-    ];
-    exact || ends.iter().any(|end| name.ends_with(end))
+    field(key) == Field::Secret
 }
 
 /// Whether a field names who did the thing, not somebody it concerns: it is their event.
 pub(crate) fn is_actor_field(key: &str) -> bool {
-    let Some(folded) = Folded::new(key) else { return false };
-    let name = folded.text();
-    let is_actor = |name: &[u8]| {
-        matches!(
-            name,
-            b"actor"
-                | b"author"
-                | b"committer"
-                | b"creator"
-                | b"developer"
-                | b"pusher"
-                | b"sender"
-                | b"submitter"
-                | b"triggeringactor"
-                | b"user"
-        )
-    };
-    is_actor(name)
-        || matches!(name, b"login" | b"username")
-        || [&b"username"[..], b"name", b"email", b"login", b"id"]
+    const ACTORS: &[&str] = &[
+        "actor",
+        "author",
+        "committer",
+        "creator",
+        "developer",
+        "pusher",
+        "sender",
+        "submitter",
+        "triggeringactor",
+        "user",
+    ];
+    let words = Words::new(key);
+    let name = words.joined();
+    ACTORS.contains(&name)
+        || matches!(name, "login" | "username")
+        || ["username", "name", "email", "login", "id"]
             .iter()
-            .any(|end| name.strip_suffix(*end).is_some_and(is_actor))
+            .any(|end| name.strip_suffix(end).is_some_and(|name| ACTORS.contains(&name)))
 }
 
 #[cfg(test)]
@@ -225,7 +610,7 @@ mod tests {
         ] {
             assert!(is_secret_field(key), "{key}");
         }
-        let mut rest = [
+        let rest = [
             "name",
             "id",
             "author_association",
@@ -240,12 +625,57 @@ mod tests {
             "labels",
             "sha",
             "branch",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        rest.extend(crate::fields::columns().into_iter().map(|(name, _)| name.to_owned()));
+        ];
         for key in &rest {
             assert!(!is_person_field(key) && !is_secret_field(key), "{key}");
+        }
+        for (column, _) in crate::fields::columns() {
+            assert_eq!(field(column), Field::Plain, "{column}");
+        }
+    }
+
+    #[test]
+    fn the_last_words_of_a_long_name_decide() {
+        for key in [
+            "spring.datasource.hikari.data-source-properties.password",
+            "newPassword2",
+            "password[0]",
+            "DB_PASSWORD\n",
+            "pass/word",
+            "ｐａｓｓｗｏｒｄ",
+            "пароль",
+            "token_value",
+            "password_hash",
+            "privateKeyPem",
+            "access_code",
+            "connection_string",
+        ] {
+            assert_eq!(field(key), Field::Secret, "{key}");
+        }
+        for key in ["GITHUB_ACTOR", "GIT_AUTHOR_NAME", "co_authors", "lastName", "slack_handle"] {
+            assert_eq!(field(key), Field::Person, "{key}");
+        }
+        for key in ["owner", "process.owner", "full_name", "started_by", "by", "account", "members"] {
+            assert_eq!(field(key), Field::PersonLike, "{key}");
+        }
+        for key in ["tokens", "license_key", "client_key", "auth", "session_id"] {
+            assert_eq!(field(key), Field::SecretLike, "{key}");
+        }
+        for key in [
+            "group_by",
+            "killed_by",
+            "cpu.user",
+            "user_time",
+            "vcs.owner.name",
+            "exit_code",
+            "secret_name",
+            "token_count",
+            "service.name",
+            "last_login",
+            "user_agent",
+            "users_count",
+        ] {
+            assert_eq!(field(key), Field::Plain, "{key}");
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Which rules a text could need, in one fast pass: almost no text needs any.
 //!
 //! Each pair of neighbouring bytes, small letters and capitals alike, is looked up in a table that says which of some
-//! sixty short needles it could begin or go on; a hit is compared with the word it stands for and with what is around
+//! hundred and thirty short needles it could begin or go on; a hit is compared with the word it stands for and with what is around
 //! it. This is Teddy (Hyperscan) without SIMD: whole pairs instead of half bytes leave so few false hits that it is
 //! faster here, where texts are short and needles many. The filter may send a clean text to the rules, but never keeps
 //! a text from a rule that would change it.
+
+use super::tokens;
 
 /// E-mail addresses, mentions, logins in URLs.
 pub(super) const AT: u16 = 1;
@@ -22,16 +24,16 @@ pub(super) const HOME: u16 = 32;
 pub(super) const TRAILER: u16 = 64;
 /// `login … password …`
 pub(super) const NETRC: u16 = 128;
+/// Names in commands, messages and notes.
+pub(super) const WHO: u16 = 256;
 /// All of them.
-pub(super) const ALL: u16 = 255;
+pub(super) const ALL: u16 = 511;
 
 /// What must be around a word.
 #[derive(Clone, Copy)]
 enum Around {
     /// Anything.
     Any,
-    /// No letter, digit or `_` before it and at least eight after it, exactly as written.
-    Start,
     /// A separator and a value after the whole name, or a dash before it.
     Key,
     /// A blank, or a colon.
@@ -40,6 +42,8 @@ enum Around {
     Word,
     /// A slash before and after.
     Folder,
+    /// A program before it that takes a password so.
+    Option,
 }
 
 /// (needle, the word it stands for, where in the word it begins, rules, what must be around)
@@ -56,60 +60,165 @@ const NEEDLES: &[Needle] = &[
     ("ede", "credential", 2, ASSIGNED, Around::Key),
     ("_pa", "_pass", 0, ASSIGNED, Around::Key),
     ("sig", "sig", 0, ASSIGNED, Around::Key),
+    ("psk", "psk", 0, ASSIGNED, Around::Key),
+    ("eds", "creds", 2, ASSIGNED, Around::Key),
+    ("auth", "auth", 0, ASSIGNED, Around::Key),
+    ("nnw", "kennwort", 2, ASSIGNED, Around::Key),
+    ("tras", "contrase", 3, ASSIGNED, Around::Any),
+    ("nha", "senha", 2, ASSIGNED, Around::Key),
+    ("de p", "mot de passe", 4, ASSIGNED, Around::Any),
+    ("пар", "пароль", 0, ASSIGNED, Around::Any),
+    ("ied b", "identified b", 7, ASSIGNED, Around::Any),
+    ("ue=", "value=", 3, ASSIGNED, Around::Any),
     ("-pa", "-pass", 0, OPTION, Around::Any),
     ("-au", "-auth", 0, OPTION, Around::Any),
     ("-u ", "-u ", 0, OPTION, Around::Any),
     ("-u=", "-u=", 0, OPTION, Around::Any),
     ("-us", "-user", 0, OPTION, Around::Any),
-    ("mys", "mysql", 0, OPTION, Around::Any),
-    ("iad", "mariadb", 3, OPTION, Around::Any),
-    ("shp", "sshpass", 1, OPTION, Around::Any),
+    ("-coo", "-cookie", 0, OPTION, Around::Any),
+    ("orep", "storepass", 2, OPTION, Around::Any),
+    ("eypa", "keypass", 1, OPTION, Around::Any),
     ("s-c", "redis-cli", 4, OPTION, Around::Any),
+    (" -p", " -p", 0, OPTION, Around::Option),
+    (" -w", " -w", 0, OPTION, Around::Option),
+    (" -a", " -a", 0, OPTION, Around::Option),
+    (" -u", " -u", 0, OPTION, Around::Option),
+    (" -x", " -x", 0, OPTION, Around::Option),
+    (" -k", " -k", 0, OPTION, Around::Option),
+    (" -b", " -b", 0, OPTION, Around::Option),
+    (" -n", " -n", 0, OPTION, Around::Option),
+    (" /p:", " /p:", 0, OPTION, Around::Any),
+    ("t use", "net user", 2, OPTION, Around::Word),
+    ("tmqc", "rabbitmqctl", 5, OPTION, Around::Any),
+    ("re se", "configure set", 7, OPTION, Around::Any),
+    ("ault ", "vault ", 1, OPTION, Around::Any),
+    ("chpa", "chpasswd", 0, OPTION, Around::Any),
+    ("kini", "kinit", 0, OPTION, Around::Any),
+    ("-std", "-stdin", 0, OPTION, Around::Any),
+    ("h-tok", "--with-token", 5, OPTION, Around::Any),
     ("gin", "login", 2, OPTION | NETRC, Around::Word),
     ("riz", "authoriz", 5, HEADER, Around::Any),
     ("kie", "cookie", 3, HEADER, Around::Any),
     ("rer", "bearer", 3, HEADER, Around::Line),
     ("sic", "basic", 2, HEADER, Around::Line),
-    ("-by", "-by:", 0, TRAILER, Around::Any),
+    ("-by", "-by", 0, TRAILER | WHO, Around::Any),
     ("hor", "author", 3, TRAILER, Around::Line),
     ("itt", "committer", 4, TRAILER, Around::Line),
     ("agg", "tagger", 1, TRAILER, Around::Line),
     ("hom", "home", 0, HOME, Around::Folder),
     ("ers", "users", 2, HOME, Around::Folder),
+    ("iles", "profiles", 4, HOME, Around::Folder),
     ("nd s", "and settings", 1, HOME, Around::Any),
+    ("mes/", "/homes/", 3, HOME, Around::Any),
+    ("/u/", "/u/", 0, HOME, Around::Any),
+    ("me$", "home$", 2, HOME, Around::Any),
+    ("ratc", "/scratch/", 3, HOME, Around::Any),
+    ("dia/", "/media/", 3, HOME, Around::Any),
+    ("/mai", "/mail/", 0, HOME, Around::Any),
+    ("/cro", "/cron", 0, HOME, Around::Any),
+    ("-of-", "pytest-of-", 6, HOME, Around::Any),
     ("%40", "%40", 0, AT, Around::Any),
+    ("540", "2540", 1, AT, Around::Any),
     ("u004", "u0040", 0, AT, Around::Any),
     ("＠", "＠", 0, AT, Around::Any),
-    ("-beg", "-BEGIN ", 0, FORM, Around::Any),
-    ("akia", "AKIA", 0, FORM, Around::Start),
-    ("asia", "ASIA", 0, FORM, Around::Start),
-    ("ghp_", "ghp_", 0, FORM, Around::Start),
-    ("gho_", "gho_", 0, FORM, Around::Start),
-    ("ghu_", "ghu_", 0, FORM, Around::Start),
-    ("ghs_", "ghs_", 0, FORM, Around::Start),
-    ("ghr_", "ghr_", 0, FORM, Around::Start),
-    ("hub_pa", "github_pat_", 3, FORM, Around::Start),
-    ("dckr_", "dckr_pat_", 0, FORM, Around::Start),
-    ("glpat", "glpat-", 0, FORM, Around::Start),
-    ("gldt-", "gldt-", 0, FORM, Around::Start),
-    ("glrt-", "glrt-", 0, FORM, Around::Start),
-    ("xox", "xox", 0, FORM, Around::Start),
-    ("sk-", "sk-", 0, FORM, Around::Start),
-    ("npm_", "npm_", 0, FORM, Around::Start),
-    ("k_liv", "k_live_", 0, FORM, Around::Any),
-    ("k_tes", "k_test_", 0, FORM, Around::Any),
-    ("aiza", "AIza", 0, FORM, Around::Start),
-    ("hf_", "hf_", 0, FORM, Around::Start),
-    ("sg.", "SG.", 0, FORM, Around::Start),
-    ("pypi-", "pypi-", 0, FORM, Around::Start),
-    ("eyj", "eyJ", 0, FORM, Around::Start),
-    ("ya29.", "ya29.", 0, FORM, Around::Start),
-    ("gocsp", "GOCSPX-", 0, FORM, Around::Start),
-    ("dapi", "dapi", 0, FORM, Around::Start),
-    ("hvs.", "hvs.", 0, FORM, Around::Start),
-    ("whsec", "whsec_", 0, FORM, Around::Start),
-    ("glsa_", "glsa_", 0, FORM, Around::Start),
-    ("ks.sl", "hooks.slack.com", 3, FORM, Around::Any),
+    ("\\x4", "\\x40", 0, AT, Around::Any),
+    ("&#x", "&#x40;", 0, AT, Around::Any),
+    ("&#6", "&#64;", 0, AT, Around::Any),
+    ("mmat", "&commat;", 3, AT, Around::Any),
+    ("[at", "[at", 0, AT, Around::Any),
+    ("(at", "(at", 0, AT, Around::Any),
+    ("{at", "{at", 0, AT, Around::Any),
+    (" dot", " dot ", 0, AT, Around::Any),
+    ("begi", "- begin ", 2, FORM, Around::Any),
+    ("begi", "-begin ", 1, FORM, Around::Any),
+    ("eyj", "eyj", 0, FORM, Around::Any),
+    ("tty-u", "putty-user", 2, FORM, Around::Any),
+    ("oks.", "hooks.", 2, FORM, Around::Any),
+    ("bho", "webhook", 2, FORM, Around::Any),
+    ("ifttt", "ifttt.com", 0, FORM, Around::Any),
+    ("t.go", "chat.googleapis", 3, FORM, Around::Any),
+    ("r.na", "user.name", 3, WHO, Around::Any),
+    ("r.em", "user.email", 3, WHO, Around::Any),
+    ("--au", "--author", 0, WHO, Around::Any),
+    ("--co", "--committer", 0, WHO, Around::Any),
+    ("ssh", "ssh", 0, WHO, Around::Word),
+    ("scp", "scp", 0, WHO, Around::Word),
+    ("sft", "sftp", 0, WHO, Around::Word),
+    ("ync", "rsync", 2, WHO, Around::Word),
+    ("sud", "sudo", 0, WHO, Around::Word),
+    ("su ", "su ", 0, WHO, Around::Any),
+    ("how", "chown", 1, WHO, Around::Word),
+    ("ddu", "adduser", 1, WHO, Around::Word),
+    ("radd", "useradd", 3, WHO | OPTION, Around::Word),
+    ("rmo", "usermod", 3, WHO | OPTION, Around::Word),
+    ("rde", "userdel", 3, WHO, Around::Word),
+    ("or=", "actor=", 3, WHO, Around::Any),
+    ("or=", "author=", 4, WHO, Around::Any),
+    ("er=", "user=", 2, WHO, Around::Any),
+    ("er=", "committer=", 7, WHO, Around::Any),
+    ("me=", "name=", 2, WHO | ASSIGNED, Around::Any),
+    ("in=", "login=", 3, WHO, Around::Any),
+    ("rna", "username", 3, WHO, Around::Line),
+    ("d in", "logged in as", 5, WHO, Around::Any),
+    ("oami", "whoami", 2, WHO, Around::Any),
+    ("uid=", "uid=", 0, WHO, Around::Any),
+    ("er '", "user '", 2, WHO, Around::Any),
+    ("do(", "todo(", 2, WHO, Around::Any),
+    ("me(", "fixme(", 3, WHO, Around::Any),
+    ("xx(", "xxx(", 1, WHO, Around::Any),
+    ("ck(", "hack(", 2, WHO, Around::Any),
+    ("d by", "d by", 0, WHO, Around::Any),
+    ("er:", "reviewer:", 6, WHO, Around::Any),
+    ("er:", "committer:", 7, WHO, Around::Any),
+    ("rs:", "reviewers:", 7, WHO, Around::Any),
+    ("ee:", "assignee:", 6, WHO, Around::Any),
+    ("es:", "assignees:", 7, WHO, Around::Any),
+    ("cc:", "cc:", 0, WHO, Around::Any),
+    ("om:", "from:", 2, WHO, Around::Any),
+    ("or:", "author:", 4, WHO, Around::Any),
+    ("ir:", "pair:", 2, WHO, Around::Any),
+    ("ll:", "call:", 2, WHO, Around::Any),
+    ("e pu", "merge pull", 4, WHO, Around::Any),
+    ("e br", "merge branch", 4, WHO, Around::Any),
+    ("e re", "merge remote", 4, WHO, Around::Any),
+    ("tch-", "-patch-", 3, WHO, Around::Any),
+    ("ote:", "wrote:", 2, WHO, Around::Any),
+];
+
+/// Programs that take a password by an option of one letter.
+const PROGRAMS: &[&str] = &[
+    "mysql",
+    "mariadb",
+    "sshpass",
+    "login",
+    "redis-cli",
+    "ldap",
+    "mongo",
+    "sqlcmd",
+    "bcp",
+    "isql",
+    "tsql",
+    "zip",
+    "ipmitool",
+    "7z",
+    "rar",
+    "hydra",
+    "twine",
+    "usermod",
+    "useradd",
+    "freerdp",
+    "mosquitto",
+    "influx",
+    "snmp",
+    "openssl",
+    "htpasswd",
+    "smbclient",
+    "rpcclient",
+    "smbmap",
+    "lftp",
+    "curl",
+    "http",
+    "xh",
 ];
 
 /// What may stand before `key` in the name of a secret.
@@ -130,10 +239,14 @@ pub(super) const KEYS: &[&str] = &[
     "deploy",
     "service",
     "host",
+    "subscription",
+    "functions",
+    "license",
+    "webhook",
 ];
 
-/// Needles are spread over the bits of a byte.
-const BUCKETS: usize = 8;
+/// Needles are spread over the bits of two bytes.
+const BUCKETS: usize = 16;
 
 /// Small letter and capital are one class, and so is everything that is in no needle.
 static CLASSES: [u8; 256] = classes();
@@ -155,14 +268,17 @@ const fn classes() -> [u8; 256] {
         needle += 1;
     }
     assert!(next as usize <= CLASS_COUNT);
+    // What stands between two arguments of a list.
+    classes[b'\t' as usize] = classes[b' ' as usize];
+    classes[b'\x0b' as usize] = classes[b' ' as usize];
     classes
 }
 
 const CLASS_COUNT: usize = 64;
 
-/// For two neighbouring classes: in the low byte the buckets of needles that begin so, in the high byte of those that
+/// For two neighbouring classes: in the low half the buckets of needles that begin so, in the high half of those that
 /// go on so.
-static PAIRS: [u16; CLASS_COUNT * CLASS_COUNT] = {
+static PAIRS: [u32; CLASS_COUNT * CLASS_COUNT] = {
     let mut pairs = [0; CLASS_COUNT * CLASS_COUNT];
     let classes = classes();
     let mut needle = 0;
@@ -170,7 +286,7 @@ static PAIRS: [u16; CLASS_COUNT * CLASS_COUNT] = {
         let bytes = NEEDLES[needle].0.as_bytes();
         let (a, b, c) = (classes[bytes[0] as usize], classes[bytes[1] as usize], classes[bytes[2] as usize]);
         pairs[pair(a, b)] |= 1 << (needle % BUCKETS);
-        pairs[pair(b, c)] |= 1 << (needle % BUCKETS + 8);
+        pairs[pair(b, c)] |= 1 << (needle % BUCKETS + BUCKETS);
         needle += 1;
     }
     pairs
@@ -181,17 +297,14 @@ const fn pair(a: u8, b: u8) -> usize {
 }
 
 /// The rules that `text` could need; 0 for almost every text.
-///
-/// It may also be asked about the raw JSON line that a text stands in, as long as that has no `\u`: other escapes never
-/// hide anything from it.
 pub(super) fn rules_for(text: &[u8]) -> u16 {
-    let mut found = if at_signs(text) { AT } else { 0 };
+    let mut found = signs(text) | if tokens::may_hold(text) { FORM } else { 0 };
     let (mut before, mut begun) = (0, 0);
     let mut step = |byte: u8| {
         let class = CLASSES[usize::from(byte)];
         let buckets = PAIRS[pair(before, class)];
-        let hit = begun & (buckets >> 8);
-        (before, begun) = (class, buckets & 0xff);
+        let hit = begun & (buckets >> BUCKETS);
+        (before, begun) = (class, buckets & 0xffff);
         hit
     };
     // Four bytes with one branch: there is hardly ever a hit.
@@ -218,12 +331,12 @@ pub(super) fn rules_for(text: &[u8]) -> u16 {
 
 /// Looks closer at a place where needles of some buckets could begin.
 #[cold]
-fn look(text: &[u8], at: usize, mut buckets: u16, found: &mut u16) {
+fn look(text: &[u8], at: usize, mut buckets: u32, found: &mut u16) {
     while buckets != 0 {
         let bucket = buckets.trailing_zeros() as usize;
         for (needle, word, offset, rules, around) in NEEDLES.iter().skip(bucket).step_by(BUCKETS) {
             if rules & !*found != 0
-                && text[at..at + 3].eq_ignore_ascii_case(&needle.as_bytes()[..3])
+                && is_same(&text[at..at + 3], &needle.as_bytes()[..3])
                 && confirmed(text, at, word.as_bytes(), *offset, *around)
             {
                 *found |= rules;
@@ -237,7 +350,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether a word that ends before `at` ends there: in raw JSON the letter of `\n` is no part of it.
+/// Whether a word begins at `at`: in JSON inside a text the letter of `\n` is no part of it.
 fn starts(text: &[u8], at: usize) -> bool {
     match text[..at] {
         [] => true,
@@ -249,14 +362,13 @@ fn starts(text: &[u8], at: usize) -> bool {
 fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around) -> bool {
     let Some(start) = hit.checked_sub(offset) else { return false };
     let Some(there) = text.get(start..start + word.len()) else { return false };
-    let exact = matches!(around, Around::Start);
-    if !(if exact { there == word } else { there.eq_ignore_ascii_case(word) }) {
+    if !is_same(there, word) {
         return false;
     }
     let rest = &text[start + word.len()..];
     match around {
         Around::Any => true,
-        Around::Start => starts(text, start) && rest.iter().take_while(|b| is_word(**b) || **b == b'-').count() >= 8,
+        Around::Option => follows_program(&text[..start]),
         Around::Key if word == b"key" => {
             let before = text[..start].strip_suffix(b"_").or(text[..start].strip_suffix(b"-"));
             let before = before.unwrap_or(&text[..start]);
@@ -267,7 +379,9 @@ fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around
         }
         Around::Key => valued(text, start, rest),
         Around::Word if !starts(text, start) => false,
-        Around::Line | Around::Word => matches!(rest.first(), Some(b' ' | b'\t' | b':' | b'\\' | b'\n' | b'\r')),
+        Around::Line | Around::Word => {
+            matches!(rest.first(), Some(b' ' | b'\t' | b'\x0b' | b':' | b'\\' | b'\n' | b'\r'))
+        }
         Around::Folder => {
             let slash = |b: Option<&u8>| matches!(b, Some(b'/' | b'\\' | b'%'));
             let before = &text[..start];
@@ -276,6 +390,21 @@ fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around
             slash(rest.first()) && open && (there != b"users" || on_drive(before))
         }
     }
+}
+
+/// Whether two texts are the same but for capitals and the kind of blank.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let same =
+        |one: &u8, other: &u8| one.eq_ignore_ascii_case(other) || *other == b' ' && matches!(one, b'\t' | b'\x0b');
+    one.iter().zip(other).all(|(one, other)| same(one, other))
+}
+
+/// Whether the command that `before` ends with begins with a program that takes a password by an option.
+fn follows_program(before: &[u8]) -> bool {
+    let command = &before[before.len().saturating_sub(PATH_WINDOW)..];
+    let length = command.iter().rev().take_while(|byte| !matches!(byte, b'\n' | b'\r' | b';' | b'|' | b'&')).count();
+    let command = &command[command.len() - length..];
+    length == PATH_WINDOW || PROGRAMS.iter().any(|program| memchr::memmem::find(command, program.as_bytes()).is_some())
 }
 
 /// How far a path is followed back from a home folder.
@@ -320,49 +449,48 @@ fn valued(text: &[u8], start: usize, rest: &[u8]) -> bool {
         return true;
     }
     let window = &rest[..rest.len().min(WINDOW)];
-    let mut after = window.iter().skip_while(|b| is_word(**b) || **b == b'-');
-    match after.find(|b| !matches!(b, b'"' | b'\'' | b'`' | b']' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)) {
-        // In raw JSON a backslash could be a blank.
-        Some(byte) => matches!(byte, b'=' | b':' | b'\\'),
+    let named = window.iter().take_while(|b| is_word(**b) || **b == b'-').count();
+    let blank = |b: &&u8| matches!(**b, b'"' | b'\'' | b'`' | b']' | b'(' | b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c);
+    let after = named + window[named..].iter().take_while(blank).count();
+    match window.get(after) {
+        Some(b'=' | b':' | b'\\' | b'>') => true,
+        Some(b'-') => window.get(after + 1) == Some(&b'>'),
+        // `password is x7Bd…`: one of the next two words is more than a word.
+        Some(_) => window[after..]
+            .split(|b| blank(&b))
+            .filter(|word| !word.is_empty())
+            .take(2)
+            .any(|word| word.len() >= 8 && word.iter().any(u8::is_ascii_digit)),
         None => window.len() < rest.len(),
     }
 }
 
-/// Whether an `@` could be part of an address, a mention or a login.
-fn at_signs(text: &[u8]) -> bool {
+/// The rules that an `@` or a `~` could need.
+fn signs(text: &[u8]) -> u16 {
+    let mut found = 0;
     let mut scheme = None;
-    memchr::memchr_iter(b'@', text).any(|at| {
+    for at in memchr::memchr2_iter(b'@', b'~', text) {
         let rest = &text[at + 1..];
-        let mut in_url = || {
-            *scheme.get_or_insert_with(|| {
-                memchr::memmem::find(text, b"://").is_some() || memchr::memmem::find(text, b":\\/").is_some()
-            })
-        };
-        // A name begins with a letter or digit; `@@ -1,3 +1,3 @@` in every diff does not.
-        let named = match rest.first() {
-            Some(b'\\') => true,
-            Some(next) if next.is_ascii_alphanumeric() || *next >= 0x80 => free(text, at) || dotted(rest),
-            _ => false,
-        };
-        named || in_url()
-    })
-}
-
-/// Whether an `@` stands where a mention may begin.
-fn free(text: &[u8], at: usize) -> bool {
-    let raw_escape = at >= 2 && text[at - 2] == b'\\';
-    let may_precede = |byte: &u8| {
-        let word = is_word(*byte) || matches!(byte, b'@' | b'/' | b'.' | b']' | b'`' | b'-');
-        *byte >= 0x80 || !word
-    };
-    raw_escape || text[..at].last().is_none_or(may_precede)
-}
-
-/// Whether a name with a dot in it begins here.
-fn dotted(rest: &[u8]) -> bool {
-    let in_label = |b: &&u8| b.is_ascii_alphanumeric() || **b >= 0x80 || **b == b'-';
-    let length = rest.iter().take(PATH_WINDOW).take_while(in_label).count();
-    length == PATH_WINDOW || matches!(rest.get(length), Some(b'.' | b'\\'))
+        if text[at] == b'~' {
+            let begins =
+                at == 0 || matches!(text[at - 1], b' ' | b'\t' | b'\n' | b'"' | b'\'' | b'=' | b':' | b'(' | 0x0b);
+            found |= if begins && rest.first().is_some_and(u8::is_ascii_alphabetic) { HOME } else { 0 };
+            continue;
+        }
+        let next = rest.first();
+        // A name begins with a letter or digit; `@@ -1,3 +1,3 @` in every diff does not.
+        let named = next
+            .is_some_and(|next| next.is_ascii_alphanumeric() || *next >= 0x80 || matches!(next, b'\\' | b'[' | b']'));
+        let mut in_url =
+            || next == Some(&b'/') || *scheme.get_or_insert_with(|| memchr::memmem::find(text, b"://").is_some());
+        if named || found & AT == 0 && in_url() {
+            found |= AT;
+        }
+        if found == AT | HOME {
+            break;
+        }
+    }
+    found
 }
 
 /// Every needle is the part of its word that it says to be.

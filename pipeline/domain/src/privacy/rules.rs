@@ -1,9 +1,10 @@
 //! What is masked in text, rule by rule. Every pattern runs in linear time, and what is looked at by hand is bounded.
 
+use super::fields::{self, Field};
 use super::filter::{self, KEYS};
-use super::people::{home_name, no_person, trailer_name};
-use super::secrets::{harmless, header_value, login_value, option_value, value_at};
-use super::{MASK, Privacy};
+use super::people::{home_name, is_hash, no_person, other_home_name, trailer_name};
+use super::secrets::{harmless, header_value, is_random, option_value, random_at, value_at};
+use super::{MASK, Privacy, options, tokens};
 use regex::{Captures, Match, Regex};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -19,59 +20,84 @@ macro_rules! pattern {
 
 pattern!(HASH, r"u-[0-9a-f]{24}");
 pattern!(URL_LOGIN, r#"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@?#"'<>`]*:[^/\s?#"'<>`]*)@"#);
-const AT_SIGN: &str = r"(?:(?i-u:@|%40|\\{1,2}u0040)|＠)";
+pattern!(URL_TOKEN, r#"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@?#"'<>`]{16,})@"#);
+// `git clone ann:password@host:path`
+pattern!(BARE_LOGIN, r#"(?:^|[\s"'=])[A-Za-z_][A-Za-z0-9_.-]*:([^\s@/:"']{6,})@[A-Za-z0-9_.-]+"#);
+pattern!(ORACLE, r"(?-u:\b)jdbc:oracle:[a-z]+:[^/\s:@]+/([^@\s]+)@");
+const AT_SIGN: &str = concat!(
+    r"(?:(?i-u:@|%(?:25)*40|\\{1,2}u0040|\\{1,2}x40|&#x40;|&#64;|&commat;",
+    r"|[ \t]?[\[({<][ \t]?(?:at|@)[ \t]?[\])}>][ \t]?)|＠)"
+);
 const DOMAIN: &str = concat!(
-    r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:\.[\p{L}\p{N}\p{M}\-]+)*",
-    r"\.(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
+    r"(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\-]*)(?:(?:\.|。|(?i-u:[ \t]?[\[({][ \t]?(?:dot|\.)[ \t]?[\])}][ \t]?))[\p{L}\p{N}\p{M}\-]+)*",
+    r"(?:\.|。|(?i-u:[ \t]?[\[({][ \t]?(?:dot|\.)[ \t]?[\])}][ \t]?))(?:[\p{L}\p{M}]{2,}|(?i-u:xn--[a-z0-9-]+)))",
 );
 const LOCAL: &str = r"[\p{L}\p{N}\p{M}._%+\-]";
 // All of `a@b.cc@d.ee` and `a@b.cc-@d.ee` is one address: what would be left of it looks like another.
 pattern!(EMAIL, format!("({LOCAL}+){AT_SIGN}({DOMAIN})((?:{LOCAL}*{AT_SIGN}{DOMAIN})*)"));
+// A mail that was sent in somebody's name: `bounce+ann=acme.test@lists.example`.
+pattern!(VERP, format!(r"([\p{{L}}\p{{N}}._-]+\+[\p{{L}}\p{{N}}._+-]+=[\p{{L}}\p{{N}}.-]+)@({DOMAIN})"));
+pattern!(QUOTED, format!("\"([^\"@\\n]{{1,64}})\"@({DOMAIN}|\\[[0-9A-Fa-f.:]+\\])"));
+// Of a machine without a domain.
+pattern!(ANGLE, r"<([^<>@\s]{1,64})@([A-Za-z0-9-]+)>");
+pattern!(LITERAL, r"([A-Za-z0-9._%+-]+)@(\[[0-9A-Fa-f.:]+\])");
+pattern!(SPELT, r"(?i)\b([\p{L}\p{N}._+-]{2,64})[ \t]+at[ \t]+([\p{L}\p{N}-]+(?:[ \t]+dot[ \t]+[\p{L}\p{N}-]+)+)");
 pattern!(MENTION, r"(^|[^\w@/.\]`-])@([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}_\-]|\.[\p{Ll}\p{N}])*)([/(]?)");
-pattern!(HOME_PATH, r"(?i-u:([/\\]|%2f|%5c)+(?:home|users|documents and settings)([/\\]|%2f|%5c)+)");
+pattern!(HOME_PATH, r"(?i-u:([/\\]|%2f|%5c)+(?:homes?\$?|users|profiles|documents and settings)([/\\]|%2f|%5c)+)");
+// Folders that hold one for each person, and the short form of a home.
 pattern!(
-    TOKEN,
+    OTHER_HOME,
     concat!(
-        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|$)",
-        r"|(?-u:\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)",
-        r"|(?-u:\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bgl(?:pat|dt|rt)-[A-Za-z0-9_\-]{16,})",
-        r"|(?-u:\bxox[abeprs]-[A-Za-z0-9\-]{10,}|\bsk-[A-Za-z0-9_\-]{20,}|\bnpm_[A-Za-z0-9]{30,})",
-        r"|(?-u:[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|\bAIza[A-Za-z0-9_\-]{30,}|\bhf_[A-Za-z0-9]{20,})",
-        r"|(?-u:\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}|\bpypi-[A-Za-z0-9_\-]{20,})",
-        r"|(?-u:\bdckr_pat_[A-Za-z0-9_\-]{16,}|\bya29\.[A-Za-z0-9_\-]{16,}|\bGOCSPX-[A-Za-z0-9_\-]{16,})",
-        r"|(?-u:\bdapi[0-9a-f]{32}|\bhvs\.[A-Za-z0-9_\-]{20,})",
-        r"|(?-u:\bwhsec_[A-Za-z0-9]{8}[A-Za-z0-9+/=]{12,}|\bglsa_[A-Za-z0-9_]{20,})",
-        r"|(?i-u:hooks\.slack\.com/[A-Za-z0-9_/]{12,})",
-        r"|(?-u:\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*)",
+        r#"(?-u:(?:^|[\s"'=:(@,;])/(?:homes|u|media|scratch|run/media|var/mail|var/spool/mail|var/spool/cron(?:/crontabs)?)/|pytest-of-"#,
+        r#"|(?:^|[\s"'=:(])~)"#
+    )
+);
+pattern!(
+    PEM,
+    concat!(
+        r"(?s)-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-{4,5}.*?(?:-{4,5} ?END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-{4,5}|$)",
+        r"|PuTTY-User-Key-File-[0-9]:.*$",
+    )
+);
+// A JSON Web Token: two or three parts, the first of them JSON in Base64.
+pattern!(JWT, r"(?-u:\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*)");
+// Whoever knows the address of a webhook may use it.
+pattern!(
+    HOOK,
+    concat!(
+        r#"(?i-u:(hooks\.slack\.com/(?:services|workflows|triggers)|hooks\.slack\.com|discord(?:app)?\.com/api/webhooks"#,
+        r#"|webhook\.office\.com|hooks\.zapier\.com/hooks|outlook\.office\.com/webhook|chat\.googleapis\.com/v1/spaces"#,
+        r#"|open\.(?:feishu|larksuite)\.(?:cn|com)/open-apis/bot|maker\.ifttt\.com/trigger))/[^\s"'<>`]{12,}"#
     )
 );
 pattern!(
     KEY,
     format!(
         concat!(
-            r#"(?i-u:(?:(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|_pass|(?:{})[_-]?key)[a-z0-9_-]*"#,
+            r#"(?i-u:(?:(?:passw(?:or)?d|passwort|passphrase|pwd|secret|token|credential|_pass|kennwort|\bsenha"#,
+            r#"|\b(?:psk|auth|creds)|_creds|_auth|(?:{})[_-]?key)[a-z0-9_-]*"#,
             // `signal: killed` and `Signed-off-by: …` are no signatures.
-            r#"|(?:\b|[_-])sig(?:nature)?(?:v?[0-9_-][a-z0-9_-]*)?)\\*["'`]?\]?\s*(?:=>|:=|={{1,3}}|:)[ \t]*)"#
+            r#"|(?:\b|[_-])sig(?:nature)?(?:v?[0-9_-][a-z0-9_-]*)?)\\*["'`]?\]?\s*(?:=>|->|:=|={{1,3}}|:)[ \t]*(?:[|>][+-]?\n[ \t]+)?)"#
         ),
         KEYS.join("|")
     )
 );
+// A word for a secret, and behind it what is more than a word: `password is x7Bd…`, `setPassword("…")`.
 pattern!(
-    SWITCH,
+    KEY_BEFORE,
     concat!(
-        r#"(?i-u:(?:(?:^|[\s"'`(,])--|[ \t"'`]-)(?:[a-z0-9]+[-_])*?"#,
-        r#"(?:password|passwd|passphrase|pass|token|secret|api-?key|access-?key|secret-?key|private-?key|auth)"#,
-        r#"(?:\s+|=|\\*["'],\s*))"#
+        r#"(?i-u:(?:passw(?:or)?d|passwort|passphrase|pwd|secret|token|credential|kennwort|(?:api|access|secret|private)[_-]?key)s?"#,
+        r#"\\*["'`]?(?:[ \t]+(?:is|was|to|for|of|ist|lautet))?(?:[ \t]*\\*["'(`]+|[ \t\x0b]+\\*["'`]?))"#
     )
 );
-pattern!(USER_LOGIN, r#"(?:^|[\s"'`])(?:-u|--user)[ =]+\\*["']?[^\s:"'\\]+:"#);
-/// Whatever stands between a program and its option, up to the next command.
-const ARGUMENTS: &str = r"(?:[\t\x20-%'-:<-{}~]*?[ \t])??";
-// One pattern each: what one program takes for its option may be another's.
-pattern!(MYSQL, format!(r"(?-u:\b(?:mysql|mariadb)[a-z_-]*[ \t]{ARGUMENTS}-p)"));
-pattern!(SSHPASS, r"(?-u:\bsshpass[ \t]+-p[ \t]*)");
-pattern!(CLIENT_LOGIN, format!(r"(?-u:\blogin[ \t]{ARGUMENTS}-p[ \t=]+)"));
-pattern!(REDIS, format!(r"(?-u:\bredis-cli[ \t]{ARGUMENTS}-a[ \t]+)"));
+pattern!(FOREIGN_KEY, r"(?i)(?:contrase(?:ñ|n)a|mot de passe|пароль|hasło)[ \t]*[:=][ \t]*");
+pattern!(IDENTIFIED, r#"(?i-u:\bidentified[ \t]+(?:with[ \t]+[!-~]+[ \t]+)?by[ \t]+)"#);
+// Markup: `<password>…</password>`, `name="password" value="…"`.
+pattern!(TAG, r"<([A-Za-z][\w.:-]{0,60})>([^<>\n]{1,400})</");
+pattern!(
+    ATTRIBUTE,
+    r#"(?i-u:\b(?:name|key|id)[ \t]*=[ \t]*\\*["'])([^"'<>\\]{1,80})\\*["'][^<>"']{0,40}?(?i-u:\bvalue[ \t]*=[ \t]*\\*["'])([^"'\\]{1,400})"#
+);
 pattern!(HEADER_LINE, r#"(?i-u:(?:authorization|\bcookie|\bset-cookie)\\*["'`]?\s*(?:=>|:|=|\\*["'],)[ \t]*)"#);
 pattern!(SCHEME, r"(?i-u:\b(bearer|basic)[ \t]+)([A-Za-z0-9._~+/=\-]{8,})");
 pattern!(
@@ -101,7 +127,7 @@ pub(super) fn replace(text: &mut Cow<'_, str>, pattern: &Regex, with: impl Fn(&C
 }
 
 /// Replaces what stands after a pattern: `what` says which bytes, if any.
-fn replace_after(
+pub(super) fn replace_after(
     text: &mut Cow<'_, str>,
     pattern: &Regex,
     what: impl Fn(&str, Match) -> Option<Range<usize>>,
@@ -137,6 +163,30 @@ fn replace_after(
     }
 }
 
+/// [`replace`], of which only the first group is masked, where it is a secret.
+fn replace_part(text: &mut Cow<'_, str>, pattern: &Regex, is_secret: impl Fn(&str) -> bool) {
+    replace(text, pattern, |c| {
+        let (Some(all), Some(part)) = (c.get(0), c.get(1)) else { return String::new() };
+        let (from, to) = (part.start() - all.start(), part.end() - all.start());
+        let all = all.as_str();
+        if is_secret(part.as_str()) { format!("{}{MASK}{}", &all[..from], &all[to..]) } else { all.to_owned() }
+    });
+}
+
+/// The public key of an error tracker, which lets everybody send.
+fn is_hex_key(text: &str) -> bool {
+    text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) && !is_hash(text)
+}
+
+/// `acme [dot] example` as `acme.example`: one person has one hash.
+fn plain_domain(domain: &str) -> Cow<'_, str> {
+    if domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')) {
+        return Cow::Borrowed(domain);
+    }
+    let dots = domain.replace(['[', ']', '(', ')', '{', '}', ' ', '\t'], "").replace('。', ".");
+    Cow::Owned(dots.split('.').flat_map(|label| label.split("dot")).collect::<Vec<_>>().join("."))
+}
+
 impl Privacy {
     /// Runs the chosen rules.
     pub(super) fn apply<'t>(&self, text: &'t str, rules: u16) -> Cow<'t, str> {
@@ -148,9 +198,18 @@ impl Privacy {
         }
         if on(filter::AT) {
             replace(&mut text, &URL_LOGIN, |c| format!("{}{MASK}@", &c[1]));
+            replace(&mut text, &URL_TOKEN, |c| match is_random(&c[2]) || is_hex_key(&c[2]) {
+                true => format!("{}{MASK}@", &c[1]),
+                false => c[0].to_owned(),
+            });
+            replace_part(&mut text, &ORACLE, |_| true);
+            replace_part(&mut text, &BARE_LOGIN, is_random);
         }
         if on(filter::FORM) {
-            replace(&mut text, &TOKEN, |_| MASK.to_owned());
+            replace(&mut text, &PEM, |_| MASK.to_owned());
+            replace(&mut text, &JWT, |_| MASK.to_owned());
+            replace(&mut text, &HOOK, |c| format!("{}/{MASK}", &c[1]));
+            tokens::mask(&mut text);
         }
         if on(filter::HEADER) {
             replace_after(&mut text, &HEADER_LINE, header_value, |_| MASK.to_owned());
@@ -168,10 +227,7 @@ impl Privacy {
             });
         }
         if on(filter::OPTION) {
-            for pattern in [&MYSQL, &SSHPASS, &CLIENT_LOGIN, &REDIS, &SWITCH] {
-                replace_after(&mut text, pattern, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
-            }
-            replace_after(&mut text, &USER_LOGIN, login_value, |_| MASK.to_owned());
+            options::mask(&mut text);
         }
         if on(filter::ASSIGNED) {
             let value = |text: &str, found: Match| {
@@ -180,6 +236,25 @@ impl Privacy {
                 (!harmless(name, &text[value.clone()], quoted)).then_some(value)
             };
             replace_after(&mut text, &KEY, value, |_| MASK.to_owned());
+            replace_after(&mut text, &FOREIGN_KEY, value, |_| MASK.to_owned());
+            replace_after(&mut text, &KEY_BEFORE, |text, m| random_at(text, m.end()), |_| MASK.to_owned());
+            replace_after(&mut text, &IDENTIFIED, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
+            for pattern in [&TAG, &ATTRIBUTE] {
+                replace(&mut text, pattern, |c| {
+                    let (all, value) = (&c[0], &c[2]);
+                    let secret = match fields::field(&c[1]) {
+                        Field::Secret => !harmless(&c[1], value, true),
+                        Field::SecretLike => is_random(value),
+                        _ => false,
+                    };
+                    let from = c.get(2).map_or(0, |m| m.start()) - c.get(0).map_or(0, |m| m.start());
+                    if secret {
+                        format!("{}{MASK}{}", &all[..from], &all[from + value.len()..])
+                    } else {
+                        all.to_owned()
+                    }
+                });
+            }
         }
         if on(filter::HOME) {
             // A path begins anew behind a name that was masked.
@@ -190,13 +265,31 @@ impl Privacy {
                 Some(name)
             };
             replace_after(&mut text, &HOME_PATH, name, |_| MASK.to_owned());
+            replace_after(&mut text, &OTHER_HOME, other_home_name, |_| MASK.to_owned());
         }
         if on(filter::AT) {
             self.names_before_addresses(&mut text);
+            let kept = |name: &str| name.starts_with("[masked") || is_hash(name) || name == "git";
+            for pattern in [&VERP, &QUOTED, &LITERAL, &SPELT] {
+                replace(&mut text, pattern, |c| match kept(&c[1]) {
+                    true => c[0].to_owned(),
+                    false => self.mention(&format!("{}@{}", &c[1], &c[2])),
+                });
+            }
+            replace(&mut text, &ANGLE, |c| match kept(&c[1]) {
+                true => c[0].to_owned(),
+                false => format!("<{}>", self.mention(&format!("{}@{}", &c[1], &c[2]))),
+            });
             replace(&mut text, &EMAIL, |c| match c[3].is_empty() && no_person(&c[1], &c[2]) {
                 true => c[0].to_owned(),
-                false => self.mention(&format!("{}@{}", &c[1], &c[2])),
+                false => self.mention(&format!("{}@{}", &c[1], plain_domain(&c[2]))),
             });
+        }
+        // Behind the addresses: `ssh ann@host.example` is one. Before the mentions: `scp x ann@host:/y` is none.
+        if on(filter::WHO) {
+            self.name_people(&mut text);
+        }
+        if on(filter::AT) {
             self.mentions(&mut text);
         }
         text

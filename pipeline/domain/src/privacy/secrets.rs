@@ -1,11 +1,18 @@
 //! What a secret looks like where one could stand, and what only looks like one: code, types, placeholders, numbers.
 
+use super::people::is_hash;
+use super::structure::BETWEEN;
 use regex::Match;
 use std::ops::Range;
 
 /// The value that begins at `at`: to its closing quote, or as far as a word goes. Whether it was quoted.
 pub(super) fn value_at(text: &str, at: usize) -> (Range<usize>, bool) {
     let bytes = text.as_bytes();
+    // In a list of arguments each is a value, blanks or not.
+    if at > 0 && bytes[at - 1] == BETWEEN as u8 {
+        let end = text[at..].find(BETWEEN).map_or(text.len(), |end| at + end);
+        return (at..end, true);
+    }
     let mut start = at;
     // Python's f"", r"", b"".
     if bytes.get(start).is_some_and(|b| matches!(b, b'f' | b'F' | b'r' | b'b' | b'u'))
@@ -139,6 +146,15 @@ pub(super) fn harmless(name: &str, value: &str, quoted: bool) -> bool {
     }
     let end = |text: &str| name.ends_with(text);
     // `tokens: 1200`, `token_count=300`; but the number of an exact name is a PIN.
+    // `auth: ok`, `creds=none`: only what looks like one.
+    if (name.starts_with("auth") && name != "authorization" || end("_auth") || end("creds"))
+        && !end("key")
+        && !end("token")
+        && !end("secret")
+    {
+        // What is longer than any is masked, so that it is not read again and again.
+        return value.len() <= LONGEST && !is_random(value);
+    }
     let exact = ["password", "passwd", "passphrase", "pwd", "secret", "token", "key", "pass", "sig", "signature"];
     if value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'_')) {
         return !exact.iter().any(|word| end(word)) || ["max_token", "maxtoken"].iter().any(|word| end(word));
@@ -178,6 +194,54 @@ pub(super) fn harmless(name: &str, value: &str, quoted: bool) -> bool {
     }
 }
 
+/// The longest text that may look like a secret, in bytes.
+const LONGEST: usize = 4096;
+
+/// The value that begins at `at`, if it looks like a secret.
+pub(super) fn random_at(text: &str, at: usize) -> Option<Range<usize>> {
+    let (value, _) = value_at(&text[..text.floor_char_boundary(at + LONGEST + 8)], at);
+    is_random(&text[value.clone()]).then_some(value)
+}
+
+/// Whether a text looks like a password or a key: letters and digits mixed, no word, number, hash of content, identifier,
+/// version, path or address.
+pub(super) fn is_random(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if !(8..=LONGEST).contains(&bytes.len()) || text.starts_with("[masked") || is_hash(text) {
+        return false;
+    }
+    let has = |is: fn(&u8) -> bool| bytes.iter().any(is);
+    let (small, capital, digit) = (has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit));
+    let sign =
+        |byte: &u8| matches!(byte, b'!' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'+' | b'?' | b'~' | b'=' | b'@');
+    let (signs, odd) = (bytes.iter().any(sign), bytes.iter().any(|byte| !byte.is_ascii_graphic()));
+    let outside = |byte: &u8| {
+        matches!(byte, b'/' | b'\\' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'<' | b'>' | b',' | b';' | b'|')
+    };
+    let parts = bytes.iter().filter(|byte| matches!(**byte, b'.' | b':' | b'-' | b'_')).count();
+    // A path, an address, a version, a date, a name of several words: parts, each of which is short.
+    let joined = bytes.iter().any(outside) && !is_base64(text) || text.contains("://") || parts * 5 > bytes.len();
+    let is_content = bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+        && (bytes.len() >= 32 || !signs && !(small && capital));
+    if odd || joined || is_content || !digit || !(small || capital) {
+        return false;
+    }
+    let changes = bytes.windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+    small && capital && parts * 8 <= bytes.len()
+        || signs && parts == 0
+        || bytes.len() >= 16 && changes >= 4 && parts == 0
+}
+
+/// Whether a text is long enough and of the letters of Base64, and could hold anything.
+fn is_base64(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let mixed = super::tokens::is_mixed(body.as_bytes());
+    body.len() >= 24
+        && mixed
+        && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+        && !text.starts_with('/')
+}
+
 /// The rest of a header, or its quoted value.
 pub(super) fn header_value(text: &str, found: Match) -> Option<Range<usize>> {
     let (value, quoted) = value_at(text, found.end());
@@ -200,7 +264,9 @@ pub(super) fn header_value(text: &str, found: Match) -> Option<Range<usize>> {
 pub(super) fn option_value(text: &str, at: usize) -> Option<Range<usize>> {
     let (value, _) = value_at(text, at);
     let inner = &text[value.clone()];
-    let placeholder = inner.starts_with("${") || inner.starts_with("$(") || inner.starts_with('<');
+    let variable =
+        inner.len() > 1 && inner.starts_with('$') && inner.bytes().skip(1).all(|b| b.is_ascii_uppercase() || b == b'_');
+    let placeholder = variable || inner.starts_with("${") || inner.starts_with("$(") || inner.starts_with('<');
     (!inner.is_empty() && !inner.starts_with('-') && !inner.starts_with("[masked") && !placeholder).then_some(value)
 }
 

@@ -212,7 +212,6 @@ fn harmless_texts_stay_as_they_are() {
     }
     for text in &HARMLESS[..FAST] {
         assert_eq!(filter::rules_for(text.as_bytes()), 0, "{text}");
-        assert!(privacy().is_clean(json!(text).to_string().as_bytes()), "{text}");
     }
 }
 
@@ -290,6 +289,7 @@ fn needles_are_part_of_their_words() {
 
 #[test]
 fn hostile_text_takes_linear_time() {
+    let mut slow = Vec::new();
     for piece in [
         "a@a",
         "a@",
@@ -341,16 +341,77 @@ fn hostile_text_takes_linear_time() {
         "u-0123456789abcdef",
         "\n@a(",
         "secret=\"\\\"",
+        "auth: ",
+        "creds=",
+        "password is ",
+        "token(",
+        "auth=",
+        "password x7",
+        "<a>b</",
+        "<password>",
+        "name=\"a\" value=\"",
+        "identified by ",
+        "ssh ",
+        "ssh -l ",
+        "ssh a@b ",
+        "sudo -u ",
+        "su - ",
+        "chown ",
+        "USER=",
+        "uid=1(",
+        "TODO(a",
+        "\nFrom: ",
+        "\nOn A, ",
+        "Merge branch '",
+        "Merge branch 'a' of ",
+        "a-patch-1 ",
+        "curl -u ",
+        "echo a | ",
+        "echo ",
+        "vault kv put a ",
+        "vault put a b=",
+        "htpasswd -b ",
+        "ldapsearch -w ",
+        "net user ",
+        "~a/",
+        "~",
+        "/u/",
+        "/media/a/",
+        "bounce+a=",
+        "\"a\"@",
+        " at a dot ",
+        "a [at] b",
+        "<a@b>",
+        "hooks.slack.com/",
+        "---- BEGIN PRIVATE KEY ----",
+        "PuTTY-User-Key-File-2:",
+        "aB3dE6gH9jK2mN5pQ8sT1vW4_",
+        "eyJaaaaaaaaaaaaaaaaaaaaaaaaa.",
+        "a$b$",
+        "aaaaaaaaaaaaaaaaaaaaaaaaa1.",
+        "sk-aaaaaaaaaaaaaaaaaaaaaaaa1 ",
+        "ghp_",
+        "u-0123456789abcdef01234567",
+        "\u{200b}p",
+        "a\u{b}-p\u{b}",
     ] {
+        // What is not linear shows at a hundredth of it, and does not take an hour.
         let text = piece.repeat((1 << 20) / piece.len());
+        let start = std::time::Instant::now();
+        privacy().scrub(&text[..text.floor_char_boundary(1 << 15)]);
+        if start.elapsed().as_millis() > 250 {
+            slow.push((piece, start.elapsed()));
+            continue;
+        }
         let start = std::time::Instant::now();
         let clean = privacy().scrub(&text).len();
         let took = start.elapsed();
-        assert!(clean > 0 && took.as_millis() < 2500, "{piece:?} took {took:?}");
+        assert!(clean > 0 && took.as_secs() < 20, "{piece:?} took {took:?}");
         if took.as_millis() > 300 {
             eprintln!("{piece:?} took {took:?}");
         }
     }
+    assert!(slow.is_empty(), "{slow:?}");
 }
 
 #[test]
@@ -427,16 +488,13 @@ fn scrubbing_a_clean_event_is_cheap() {
     let owned =
         (0..n).map(|_| texts.iter().filter(|t| matches!(privacy.scrub(t), Cow::Owned(_))).count()).sum::<usize>();
     let texts_took = start.elapsed() / n;
-    let start = std::time::Instant::now();
-    let dirty = (0..n).filter(|_| !privacy.is_clean(line.as_bytes())).count();
-    let line_took = start.elapsed() / n;
     let (start, mut sum) = (std::time::Instant::now(), 0u64);
     for _ in 0..n {
         sum +=
             std::hint::black_box(line.as_bytes()).iter().map(|b| u64::from(*b)).fold(0u64, |a, b| a.rotate_left(1) ^ b);
     }
     eprintln!("a rotate and xor of each byte of it {:?} {}", start.elapsed() / n, sum & 1);
-    eprintln!("ten texts {texts_took:?}, their line of {} bytes {:?}", line.len(), line_took);
+    eprintln!("ten texts {texts_took:?}, together {} bytes", line.len());
     let start = std::time::Instant::now();
     let keys = ["ts", "type", "repo", "branch", "pr", "env", "resource", "session", "payload", "command", "exit_code"];
     let n = 1_000_000u32;
@@ -444,7 +502,7 @@ fn scrubbing_a_clean_event_is_cheap() {
         (0..n).map(|_| keys.iter().filter(|k| is_person_field(std::hint::black_box(k)) || is_secret_field(k)).count());
     let known = known.sum::<usize>();
     eprintln!("eleven keys {:?}", start.elapsed() / n);
-    assert_eq!((owned, dirty, known), (0, 0, 0));
+    assert_eq!((owned, known), (0, 0));
 }
 
 /// Texts made of what the rules look for, in every order, with a little noise.
@@ -588,17 +646,5 @@ proptest! {
     fn the_filter_never_skips_a_text_that_a_rule_would_change(text in hostile()) {
         let all = privacy().scrub_by(&text, |_| filter::ALL);
         prop_assert_eq!(privacy().scrub(&text), all);
-    }
-
-    #[test]
-    fn a_clean_line_has_no_text_to_scrub(a in hostile(), b in hostile(), slashes in any::<bool>()) {
-        let mut line = json!({"a": a, "b": [b]}).to_string();
-        if slashes {
-            line = line.replace('/', "\\/");
-        }
-        if privacy().is_clean(line.as_bytes()) {
-            prop_assert_eq!(privacy().scrub(&a), a.as_str());
-            prop_assert_eq!(privacy().scrub(&b), b.as_str());
-        }
     }
 }

@@ -119,6 +119,9 @@ impl NativeReader {
         let (_, shape) = layout.shapes.iter().find(|(of, _)| **of == *kind)?;
         let ts = self.row.outer(json, &event)?;
         self.row.payload(json, &self.entries, shape.as_deref())?;
+        if !self.row.hides(json, event.outer[DEVELOPER]) {
+            return None;
+        }
         Some(Key { id: self.identity.hash(self.row.normal.as_bytes()), ts })
     }
 
@@ -149,6 +152,9 @@ impl NativeReader {
         };
         let ts = self.row.outer(json, &event)?;
         self.row.payload(json, &self.entries, shape.as_deref())?;
+        if !self.row.hides(json, event.outer[DEVELOPER]) {
+            return None;
+        }
         self.learn(json, json.raw(kind), shape);
         Some(Key { id: self.identity.hash(self.row.normal.as_bytes()), ts })
     }

@@ -147,8 +147,14 @@ fn number(id: &str) -> u128 {
     u128::from_str_radix(id, 16).unwrap_or_default()
 }
 
-fn hash_of(text: &[u8]) -> u128 {
-    number(&hash128(text))
+/// The hashes that a raw text may have as a reject: keyed, and without a key as older lakes have it.
+fn hashes_of(text: &[u8], privacy: &Privacy) -> [u128; 2] {
+    hashes_of_raw(&hash128(text), privacy)
+}
+
+/// [`hashes_of`] where the raw text was hashed as it was read.
+fn hashes_of_raw(raw: &str, privacy: &Privacy) -> [u128; 2] {
+    [number(&privacy.keyed_hash(raw)), number(raw)]
 }
 
 fn stage(

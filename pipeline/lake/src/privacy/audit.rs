@@ -8,7 +8,7 @@ use crate::store::MARKER;
 use crate::table;
 use arrow::array::{Array, TimestampMicrosecondArray};
 use domain::Timestamp;
-use domain::privacy::{is_leak, people_in};
+use domain::privacy::{is_leak, is_suspicious, people_in};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -35,7 +35,7 @@ pub struct Leak {
     pub table: String,
     /// Its column.
     pub column: String,
-    /// Rows with an e-mail address, a secret or a home name.
+    /// Rows with an e-mail address, a secret, a name or a home folder.
     pub rows: u64,
 }
 
@@ -54,6 +54,8 @@ pub struct Audit {
     pub columns: Vec<People>,
     /// What should not be there.
     pub leaks: Vec<Leak>,
+    /// What looks like it by rules that masking does not have, and somebody should look at.
+    pub suspicious: Vec<Leak>,
     /// The models, all of them trained on what people did.
     pub models: Vec<ModelMark>,
 }
@@ -62,6 +64,7 @@ pub struct Audit {
 struct Count {
     rows: u64,
     leaks: u64,
+    suspicious: u64,
     span: Option<(i64, i64)>,
 }
 
@@ -86,7 +89,9 @@ impl Lake {
                         let count = counts.entry((name.to_string(), field.name().clone())).or_default();
                         for (row, text) in texts.iter().enumerate() {
                             let Some(text) = text else { continue };
-                            count.leaks += u64::from(is_leak(text));
+                            let leaks = is_leak(text);
+                            count.leaks += u64::from(leaks);
+                            count.suspicious += u64::from(!leaks && is_suspicious(text));
                             let before = count.rows;
                             for hash in people_in(text) {
                                 count.rows = before + 1;
@@ -106,10 +111,13 @@ impl Lake {
                 .await?;
             }
         }
-        let (mut columns, mut leaks) = (Vec::new(), Vec::new());
+        let (mut columns, mut leaks, mut suspicious) = (Vec::new(), Vec::new(), Vec::new());
         for ((table, column), count) in counts {
             if count.leaks > 0 {
                 leaks.push(Leak { table: table.clone(), column: column.clone(), rows: count.leaks });
+            }
+            if count.suspicious > 0 {
+                suspicious.push(Leak { table: table.clone(), column: column.clone(), rows: count.suspicious });
             }
             if count.rows > 0 {
                 let (earliest, latest) = count.span.map(|(a, b)| (Timestamp(a), Timestamp(b))).unzip();
@@ -125,6 +133,7 @@ impl Lake {
             erased_but_found: people.intersection(&erased).count(),
             columns,
             leaks,
+            suspicious,
             models: self.model_cards().await?.into_iter().map(|(mark, _)| mark).collect(),
         })
     }

@@ -8,8 +8,9 @@ use domain::Timestamp;
 use domain::fields::Kind as Type;
 use domain::identity::push_time;
 use domain::json::{Json, Kind, Node, number};
-use domain::privacy::Privacy;
+use domain::privacy::{Privacy, is_opening, is_pair, is_telling};
 use foldhash::fast::RandomState;
+use memchr::memmem::Finder;
 use std::collections::HashMap;
 
 /// Where the fields stand among the outer ones.
@@ -27,10 +28,17 @@ pub(super) struct Event {
     pub(super) outer: [Option<Node>; 7],
 }
 
+/// A person who came before.
+struct Person {
+    hash: Box<str>,
+    /// For their name in the other texts of an event; none where the name is a word as well.
+    name: Option<Finder<'static>>,
+}
+
 /// The event that was read last, ready to become a row.
 pub(super) struct Row {
     pub(super) privacy: Privacy,
-    people: HashMap<Box<str>, Box<str>, RandomState>,
+    people: HashMap<Box<str>, Person, RandomState>,
     pub(super) memo: Memo,
     pub(super) spare: String,
     /// Type and outer fields.
@@ -138,9 +146,10 @@ impl Row {
             if self.privacy.is_erased(&hash) {
                 return None;
             }
-            self.people.insert(name.into(), hash.into());
+            let finder = is_telling(name).then(|| Finder::new(name).into_owned());
+            self.people.insert(name.into(), Person { hash: hash.into(), name: finder });
         }
-        let hash = self.people.get(name)?;
+        let Person { hash, .. } = self.people.get(name)?;
         self.outer.text(REPO + DEVELOPER, hash);
         self.normal.push('"');
         self.normal.push_str(hash);
@@ -171,6 +180,14 @@ impl Row {
         }
         self.normal.push('}');
         Some(())
+    }
+
+    /// Whether the payload does not give away who is hashed beside it.
+    pub(super) fn hides(&self, json: Json, developer: Option<Node>) -> bool {
+        let Some(developer) = developer.filter(|node| node.kind == Kind::Plain) else { return true };
+        let person = self.people.get(json.raw(developer));
+        let name = person.and_then(|person| person.name.as_ref());
+        name.is_none_or(|name| name.find(&self.normal.as_bytes()[self.payload..]).is_none())
     }
 
     /// One value of the payload, into the normal form and, where it has one, its column.
@@ -238,7 +255,12 @@ impl Row {
                     if i > 0 {
                         self.normal.push(',');
                     }
-                    self.json(json, item, json.node(item))?;
+                    // What one says of the next is for the slow way.
+                    let inner = json.node(item);
+                    if matches!(inner.kind, Kind::Plain | Kind::Escaped) && is_opening(json.raw(inner)) {
+                        return None;
+                    }
+                    self.json(json, item, inner)?;
                 }
                 self.normal.push(']');
             }
@@ -246,6 +268,9 @@ impl Row {
                 let mut entries = Vec::new();
                 for (key, value) in json.entries(index) {
                     entries.push((usual_key(json, json.node(key), &self.privacy)?, value));
+                }
+                if is_pair(entries.iter().map(|(key, _)| *key)) {
+                    return None;
                 }
                 sort_last_wins(&mut entries);
                 self.normal.push('{');

@@ -3,7 +3,7 @@
 
 use crate::ingest::rows::{Place, places};
 use domain::json::{Json, Kind, Node};
-use domain::privacy::{Privacy, is_person_field, is_secret_field};
+use domain::privacy::{Field, Privacy, field, is_pair};
 use std::borrow::Cow;
 
 /// The keys of a payload in the order they are written, and what follows from them.
@@ -26,6 +26,9 @@ impl Shape {
     pub(super) fn learn(json: Json, entries: &[u32], kind: &str, privacy: &Privacy) -> Option<Self> {
         let keys = entries.iter().step_by(2).map(|key| usual_key(json, json.node(*key), privacy));
         let keys: Vec<&str> = keys.collect::<Option<_>>()?;
+        if is_pair(keys.iter().copied()) {
+            return None;
+        }
         let mut sorted: Vec<(&str, usize)> = keys.iter().copied().zip(0..).collect();
         sort_last_wins(&mut sorted);
         let places = places(kind);
@@ -65,7 +68,7 @@ fn head(text: &str) -> u128 {
 /// A key that says nothing about how its value must be kept.
 pub(super) fn usual_key<'t>(json: Json<'t>, key: Node, privacy: &Privacy) -> Option<&'t str> {
     let text = (key.kind == Kind::Plain).then(|| json.raw(key))?;
-    let usual = !is_person_field(text) && !is_secret_field(text) && matches!(privacy.scrub(text), Cow::Borrowed(_));
+    let usual = field(text) == Field::Plain && matches!(privacy.scrub(text), Cow::Borrowed(_));
     usual.then_some(text)
 }
 

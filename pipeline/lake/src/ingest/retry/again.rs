@@ -1,6 +1,6 @@
 //! What becomes of a reject: found in its dump or its kept text, decoded once more, decided.
 
-use super::{Retry, Row, hash_of, number, texts};
+use super::{Retry, Row, hashes_of, hashes_of_raw, number, texts};
 use crate::error::LakeError;
 use crate::formats::{Reader, Taken};
 use crate::ingest::begin::{Begin, begin, of_text};
@@ -57,7 +57,7 @@ impl Retry<'_> {
                 Piece::Document { line, bytes } => self.line(line, &bytes, begin, &mut *reader, rows)?,
                 Piece::Long { line, length, hash, .. } => {
                     let range = those(rows, |row| row.line, &line);
-                    self.stay(&mut rows[range], number(&hash), length);
+                    self.stay(&mut rows[range], hashes_of_raw(&hash, self.privacy), length);
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Retry<'_> {
         }
         let Ok(text) = std::str::from_utf8(raw) else {
             let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-            self.stay(&mut rows[range], hash_of(raw), raw.len() as u64);
+            self.stay(&mut rows[range], hashes_of(raw, self.privacy), raw.len() as u64);
             return Ok(());
         };
         let text = bare(text);
@@ -96,7 +96,8 @@ impl Retry<'_> {
         }
         // It was refused as a whole before it was known to be several.
         let whole: Vec<Taken> = all.iter().flat_map(|(_, taken)| taken.iter().cloned()).collect();
-        if !those(rows, |row| row.hash, &hash_of(text.as_bytes())).is_empty() {
+        let hashes = hashes_of(text.as_bytes(), self.privacy);
+        if hashes.iter().any(|hash| !those(rows, |row| row.hash, hash).is_empty()) {
             return self.unit(text, false, &whole, begin, rows);
         }
         for (part, taken) in &all {
@@ -116,7 +117,8 @@ impl Retry<'_> {
         let open = rows.iter().enumerate().filter(|(_, row)| row.is_open).map(|(place, row)| (row.hash, place));
         let open: HashMap<u128, usize> = open.collect();
         for part in taken {
-            match (open.get(&part_hash(&part)), part) {
+            let place = self.part_hashes(&part).iter().find_map(|hash| open.get(hash));
+            match (place, part) {
                 (Some(place), part) => self.settle(&mut rows[*place], &[part], begin, None)?,
                 (None, Ok(object)) => {
                     if let Ok(event) = normalise(object, self.privacy) {
@@ -156,17 +158,21 @@ impl Retry<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let whole = those(rows, |row| row.hash, &hash_of(text.as_bytes()));
-        let are_whole = whole.len() == rows.len();
-        for row in &mut rows[whole] {
-            if row.length == text.len() as u64 {
-                self.settle(row, taken, begin, is_line.then_some(text))?;
+        let whole = hashes_of(text.as_bytes(), self.privacy).map(|hash| those(rows, |row| row.hash, &hash));
+        let are_whole = whole.iter().map(|range| range.len()).sum::<usize>() == rows.len();
+        for range in whole {
+            for row in &mut rows[range] {
+                if row.length == text.len() as u64 {
+                    self.settle(row, taken, begin, is_line.then_some(text))?;
+                }
             }
         }
         for part in taken.iter().filter(|_| !are_whole) {
-            let range = those(rows, |row| row.hash, &part_hash(part));
-            for row in &mut rows[range] {
-                self.settle(row, std::slice::from_ref(part), begin, None)?;
+            for hash in self.part_hashes(part) {
+                let range = those(rows, |row| row.hash, &hash);
+                for row in &mut rows[range] {
+                    self.settle(row, std::slice::from_ref(part), begin, None)?;
+                }
             }
         }
         Ok(())
@@ -213,8 +219,8 @@ impl Retry<'_> {
     }
 
     /// Leaves rejects what they are: too long, or no text.
-    fn stay(&mut self, rows: &mut [Row], hash: u128, length: u64) {
-        for row in rows.iter_mut().filter(|row| row.is_open && row.hash == hash && row.length == length) {
+    fn stay(&mut self, rows: &mut [Row], hashes: [u128; 2], length: u64) {
+        for row in rows.iter_mut().filter(|row| row.is_open && hashes.contains(&row.hash) && row.length == length) {
             row.is_open = false;
             self.staged.rejected += 1;
         }
@@ -243,7 +249,7 @@ impl Retry<'_> {
     }
 
     fn text(&mut self, row: &mut Row, text: &str) -> Result<(), LakeError> {
-        let is_whole = row.length == text.len() as u64 && row.hash == hash_of(text.as_bytes());
+        let is_whole = row.length == text.len() as u64 && hashes_of(text.as_bytes(), self.privacy).contains(&row.hash);
         let begin = self.format.map_or_else(|| of_text(text), Begin::of);
         // Where a line says something only together with those before it, alone it would say something else.
         if !is_whole || !begin.format.is_independent() {
@@ -254,12 +260,13 @@ impl Retry<'_> {
         let taken: Vec<Taken> = all.into_iter().flat_map(|(_, taken)| taken).collect();
         self.settle(row, &taken, begin, Some(text))
     }
-}
 
-/// The hash under which one event of many would be refused.
-fn part_hash(part: &Taken) -> u128 {
-    match part {
-        Ok(object) => hash_of(written(&Value::Object(object.clone())).as_bytes()),
-        Err((value, _)) => hash_of(written(value).as_bytes()),
+    /// The hashes under which one event of many would be refused.
+    fn part_hashes(&self, part: &Taken) -> [u128; 2] {
+        let text = match part {
+            Ok(object) => written(&Value::Object(object.clone())),
+            Err((value, _)) => written(value),
+        };
+        hashes_of(text.as_bytes(), self.privacy)
     }
 }
