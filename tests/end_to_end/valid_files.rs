@@ -66,13 +66,8 @@ fn every_unicode_encoding_gives_the_same_event_and_names_nobody() {
     }
     // What PowerShell's >> does to a file of UTF-8, and a byte order mark between two lines.
     let place = Place::new();
-    let mixed = [
-        note("a").as_bytes(),
-        b"\n",
-        &utf16(&format!("{NOTE}\r\n"), true),
-        "\u{feff}".as_bytes(),
-        note("b").as_bytes(),
-    ];
+    let (first, last) = (note("a"), note("b"));
+    let mixed = [first.as_bytes(), b"\n", &utf16(&format!("{NOTE}\r\n"), true), "\u{feff}".as_bytes(), last.as_bytes()];
     assert_eq!(place.ingest(&[&place.write("a.ndjson", mixed.concat())]), [3, 3, 0, 0]);
     assert!(!holds(&place, "zoequux"));
 }
