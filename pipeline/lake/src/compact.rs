@@ -6,6 +6,7 @@
 
 use crate::error::LakeError;
 use crate::lake::Lake;
+use crate::store::Store;
 use crate::table::{self, Change, DATA_VERSION, FILE_BYTES, Files, Mode, Outcome, TableName, conform};
 use crate::writers::Writing;
 use arrow::datatypes::SchemaRef;
@@ -106,7 +107,7 @@ impl Lake {
             let files = data_files(name, &table)?;
             let total = (files.len(), files.iter().map(|file| file.bytes).sum::<i64>());
             let (files_before, bytes_before) = *before.get_or_insert(total);
-            let (context, schema) = session(name, &table)?;
+            let (context, schema) = session(&self.store, name, &table)?;
             let work = work(name, files, &columns_tag(&schema), &taken);
             if work.is_empty() {
                 let (files_after, bytes_after) = total;
@@ -202,7 +203,7 @@ impl Lake {
             if adds.iter().any(|add| there.contains(&add.path)) {
                 return Ok(true);
             }
-            let (_, columns) = session(name, &now)?;
+            let (_, columns) = session(&self.store, name, &now)?;
             if columns != *schema || !removes.iter().all(|remove| there.contains(&remove.path)) {
                 return Ok(false);
             }
@@ -292,12 +293,13 @@ fn columns_tag(schema: &SchemaRef) -> String {
 }
 
 /// A session that sorts in bounded memory, and the columns of the table.
-fn session(name: &TableName, table: &DeltaTable) -> Result<(SessionContext, SchemaRef), LakeError> {
+fn session(store: &Store, name: &TableName, table: &DeltaTable) -> Result<(SessionContext, SchemaRef), LakeError> {
     let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(BATCH_ROWS);
     config.options_mut().execution.parquet.schema_force_view_types = false;
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(SORT_BYTES, 1.0).build_arc();
     let runtime = runtime.map_err(LakeError::sql(format!("the compaction of {name}")))?;
     let context = SessionContext::new_with_config_rt(config, runtime);
+    store.guard(&context);
     table.update_datafusion_session(&context.state()).map_err(LakeError::table("read", name.to_string()))?;
     let schema = scan(name, table, &context)?.schema();
     Ok((context, schema))

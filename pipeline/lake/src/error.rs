@@ -152,6 +152,14 @@ pub enum LakeError {
     /// The scratch file for what does not fit into memory could not be used.
     #[error("cannot use a scratch file in the folder for temporary files")]
     Scratch(#[source] std::io::Error),
+    /// The log of a table names a file that is not in the table's folder.
+    #[error("the log of {table} names a file outside its folder: {path}")]
+    Outside {
+        /// `schema.table`.
+        table: String,
+        /// As the log has it.
+        path: String,
+    },
     /// Rows without an identity: somebody else wrote them, or damaged them.
     #[error("{0} holds rows without an identity")]
     NoIdentity(String),

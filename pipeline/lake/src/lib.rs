@@ -23,6 +23,8 @@ mod parquet_file;
 mod privacy;
 mod query;
 mod reject;
+mod root;
+mod rooted;
 mod session;
 mod source;
 mod store;
@@ -45,11 +47,12 @@ pub use mistake::{Mistake, Place, Statement};
 pub use model::{MATERIALIZED, SqlFile, files as sql_files};
 pub use privacy::{Audit, ErasedTable, Erasure, Leak, ModelMark, People};
 pub use query::{
-    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, is_blank, is_complete, statements,
-    visible, words,
+    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, hidden, is_blank, is_complete,
+    statements, visible, words,
 };
 pub use session::{Session, View};
 pub use source::Source;
+pub use store::local_folder;
 pub use table::TableName;
 pub use vacuum::{VacuumReport, Vacuumed};
 pub use writers::Writing;

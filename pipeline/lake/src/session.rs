@@ -63,6 +63,7 @@ impl Lake {
             runtime = runtime.with_memory_pool(Arc::new(SharedMemory::new(bytes)));
         }
         let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?)?;
+        self.store.guard(&context);
         let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
         let tables = self.tables().await?;
         match session.view.at.clone() {

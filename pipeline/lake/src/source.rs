@@ -8,7 +8,9 @@ mod unpack;
 pub(crate) use blocks::{Blocks, Piece, blank};
 
 use crate::error::LakeError;
+use crate::root;
 use crate::store::Object;
+use domain::location::without_secrets;
 use encoding::Decoded;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -36,8 +38,10 @@ pub enum Source {
 const ENDINGS: &[&str] = &["ndjson", "jsonl", "json"];
 
 impl Source {
-    /// Finds the dumps that an argument of `ingest` names: `-`, a file, a folder (searched), or a pattern.
-    pub fn find(argument: &str) -> Result<Vec<Self>, LakeError> {
+    /// Finds the dumps that an argument of `ingest` names: `-`, a file, a folder (searched), or a pattern. What a link leads
+    /// to is taken when the argument names the link itself, or when it lies in the same folder; others are told to
+    /// `left_out`.
+    pub fn find(argument: &str, left_out: &mut dyn FnMut(&Path)) -> Result<Vec<Self>, LakeError> {
         if argument == "-" {
             return Ok(vec![Self::Stdin]);
         }
@@ -48,7 +52,7 @@ impl Source {
         let path = Path::new(path);
         if path.is_dir() {
             let mut found = Vec::new();
-            walk(path, &mut found).map_err(|source| LakeError::Read {
+            walk(path, path, &mut found, left_out).map_err(|source| LakeError::Read {
                 source_name: argument.to_owned(),
                 line: 0,
                 source,
@@ -66,10 +70,12 @@ impl Source {
         if !argument.contains(['*', '?', '[']) {
             return Err(LakeError::NoSource(argument.to_owned()));
         }
+        let fixed = &argument[..argument.find(['*', '?', '[']).unwrap_or(argument.len())];
+        let folder = Path::new(&fixed[..fixed.rfind('/').map_or(0, |slash| slash + 1)]);
         let mut found: Vec<PathBuf> = glob::glob(argument)
             .map_err(|_| LakeError::NoSource(argument.to_owned()))?
             .filter_map(Result::ok)
-            .filter(|path| path.is_file())
+            .filter(|path| path.is_file() && stays(folder, path, left_out))
             .collect();
         found.sort();
         if found.is_empty() {
@@ -84,7 +90,8 @@ impl Source {
         match self {
             Self::Stdin => "-".to_owned(),
             Self::File(path) => path.display().to_string(),
-            Self::Object(object) => object.url.to_string(),
+            // Kept in rejects, and shown: a signed URL is a key.
+            Self::Object(object) => without_secrets(object.url.as_str()).into_owned(),
             Self::Lines { name, .. } => name.clone(),
         }
     }
@@ -142,18 +149,28 @@ impl Source {
     }
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn walk(top: &Path, folder: &Path, found: &mut Vec<PathBuf>, left_out: &mut dyn FnMut(&Path)) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
-        // A linked folder may lead back here; a linked file is as good as a file.
-        if entry.file_type()?.is_dir() {
-            walk(&path, found)?;
-        } else if path.is_file() && is_dump(&path) {
+        // A linked folder may lead back here; a linked file is as good as a file, unless it is one of elsewhere.
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(top, &path, found, left_out)?;
+        } else if path.is_file() && is_dump(&path) && (!kind.is_symlink() || stays(top, &path, left_out)) {
             found.push(path);
         }
     }
     Ok(())
+}
+
+/// Whether a file that was found, not named, is one of the folder: who fills a folder of dumps names no other file.
+fn stays(folder: &Path, path: &Path, left_out: &mut dyn FnMut(&Path)) -> bool {
+    let stays = root::leads_below(folder, path);
+    if !stays {
+        left_out(path);
+    }
+    stays
 }
 
 fn is_dump(path: &Path) -> bool {
@@ -209,9 +226,31 @@ mod tests {
         for name in ["b.ndjson.gz", "a.jsonl", "notes.md", "xjson"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let found = Source::find(folder.path().to_str().unwrap()).unwrap();
+        let found = Source::find(folder.path().to_str().unwrap(), &mut |_| {}).unwrap();
         let names: Vec<_> = found.iter().map(|s| s.name().rsplit('/').next().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.jsonl", "b.ndjson.gz"]);
-        assert!(matches!(Source::find("/nowhere/x.ndjson"), Err(LakeError::NoSource(_))));
+        assert!(matches!(Source::find("/nowhere/x.ndjson", &mut |_| {}), Err(LakeError::NoSource(_))));
+    }
+
+    #[test]
+    fn a_link_in_a_folder_of_dumps_leads_to_no_other_folder() {
+        use std::os::unix::fs::symlink;
+        let place = tempfile::tempdir().unwrap();
+        let dumps = place.path().join("dumps");
+        std::fs::create_dir(&dumps).unwrap();
+        std::fs::write(place.path().join("secret.json"), "").unwrap();
+        std::fs::write(dumps.join("a.ndjson"), "").unwrap();
+        symlink("a.ndjson", dumps.join("latest.ndjson")).unwrap();
+        symlink("../secret.json", dumps.join("planted.json")).unwrap();
+        symlink("..", dumps.join("up")).unwrap();
+        for argument in [format!("{}", dumps.display()), format!("{}/*", dumps.display())] {
+            let mut left_out = Vec::new();
+            let found = Source::find(&argument, &mut |link| left_out.push(link.to_owned())).unwrap();
+            let names: Vec<_> = found.iter().map(|s| s.name().rsplit('/').next().unwrap().to_owned()).collect();
+            assert_eq!(names, ["a.ndjson", "latest.ndjson"], "{argument}");
+            assert_eq!(left_out, [dumps.join("planted.json")]);
+        }
+        let link = dumps.join("planted.json").display().to_string();
+        assert_eq!(Source::find(&link, &mut |_| {}).unwrap().len(), 1, "a person who names the link means it");
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::error::LakeError;
 use crate::parquet_file::ParquetFile;
+use crate::root::Root;
+use crate::rooted::Rooted;
 use crate::table::TableName;
 use chrono::{DateTime, Utc};
+use datafusion::prelude::SessionContext;
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError, Path};
 use futures::{StreamExt, TryStreamExt};
@@ -23,6 +26,8 @@ pub(crate) const MARKER: &str = "lake.json";
 pub(crate) struct Store {
     pub(crate) url: Url,
     pub(crate) shown: String,
+    /// Of a lake on this machine.
+    folder: Option<Root>,
     objects: Arc<dyn ObjectStore>,
     root: Path,
     opened: Arc<Mutex<HashMap<TableName, DeltaTable>>>,
@@ -37,6 +42,14 @@ impl std::fmt::Debug for Store {
 /// Whether a path holds something like `%20`.
 fn encoded(path: &str) -> bool {
     path.split('%').skip(1).any(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
+}
+
+/// The folder of a location on this machine, a path or a `file://` URI, as an absolute path; none of one elsewhere.
+pub fn local_folder(location: &str) -> Option<PathBuf> {
+    if location.contains("://") {
+        return Url::parse(location).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok();
+    }
+    std::path::absolute(location).ok().map(|path| plain(&path))
 }
 
 /// A path without `.` and `..`, which no object store knows.
@@ -72,11 +85,23 @@ impl ObjectStoreFactory for Cloud {
     }
 }
 
-fn register_clouds() {
+/// Lets the Delta library open a folder as the lake does: following no link, and nothing outside.
+#[derive(Debug)]
+struct Local;
+
+impl ObjectStoreFactory for Local {
+    fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(Arc<dyn ObjectStore>, Path)> {
+        let folder = url.to_file_path().map_err(|()| DeltaTableError::InvalidTableLocation(url.to_string()))?;
+        let path = Path::from_url_path(url.path()).map_err(object_store::Error::from).map_err(DeltaTableError::from)?;
+        Ok((Arc::new(Rooted::within(Root::new(folder))), path))
+    }
+}
+
+fn register_stores() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Whatever schemes object_store knows, the in-process defaults of the Delta library stay for `file://`.
         let plain = Url::parse("file://").expect("a constant URL");
+        object_store_factories().insert(plain.clone(), Arc::new(Local));
         let log_stores = logstore_factories();
         let default = log_stores.get(&plain).map(|entry| entry.value().clone());
         for scheme in ["s3", "s3a", "gs", "az", "abfs", "abfss"] {
@@ -92,25 +117,48 @@ fn register_clouds() {
 impl Store {
     /// Opens the location of a lake; a folder need not exist yet.
     pub(crate) fn open(location: &str) -> Result<Self, LakeError> {
-        register_clouds();
+        register_stores();
         let unusable = |e: Box<dyn std::error::Error + Send + Sync>| LakeError::Location(location.to_owned(), e);
-        let mut url = if location.contains("://") {
-            Url::parse(location).map_err(|e| unusable(e.into()))?
-        } else {
-            let path = plain(&std::path::absolute(location).map_err(|e| unusable(e.into()))?);
-            if path.exists() && !path.is_dir() {
-                return Err(LakeError::NotALake(location.to_owned()));
+        let (url, folder) = match local_folder(location) {
+            Some(path) => {
+                if path.exists() && !path.is_dir() {
+                    return Err(LakeError::NotALake(location.to_owned()));
+                }
+                if encoded(&path.to_string_lossy()) {
+                    return Err(unusable("object stores read a percent sign and two digits as one character".into()));
+                }
+                let url = Url::from_directory_path(&path).map_err(|()| unusable("not a path".into()))?;
+                (url, Some(Root::new(path)))
             }
-            if encoded(&path.to_string_lossy()) {
-                return Err(unusable("object stores read a percent sign and two digits as one character".into()));
+            None => {
+                let mut url = Url::parse(location).map_err(|e| unusable(e.into()))?;
+                if url.scheme() == "file" {
+                    return Err(unusable("not a path of this machine".into()));
+                }
+                if !url.path().ends_with('/') {
+                    url.set_path(&format!("{}/", url.path()));
+                }
+                (url, None)
             }
-            Url::from_directory_path(&path).map_err(|()| unusable("not a path".into()))?
         };
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
+        let (objects, root): (Arc<dyn ObjectStore>, _) = match &folder {
+            Some(folder) => {
+                let root = Path::from_url_path(url.path()).map_err(|e| unusable(e.into()))?;
+                (Arc::new(Rooted::within(folder.clone())), root)
+            }
+            None => {
+                let (objects, root) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
+                (Arc::from(objects), root)
+            }
+        };
+        Ok(Self { url, shown: location.to_owned(), folder, objects, root, opened: Arc::default() })
+    }
+
+    /// Lets an engine read the files below the lake as the lake does. Others of this machine are read when a person names them.
+    pub(crate) fn guard(&self, context: &SessionContext) {
+        if let (Some(root), Ok(url)) = (&self.folder, Url::parse("file:///")) {
+            context.register_object_store(&url, Arc::new(Rooted::beside(root.clone())));
         }
-        let (objects, root) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
-        Ok(Self { url, shown: location.to_owned(), objects: Arc::from(objects), root, opened: Arc::default() })
     }
 
     /// A table as it was when it was last opened.
@@ -130,10 +178,11 @@ impl Store {
 
     /// The URL of a table's folder.
     pub(crate) fn table_url(&self, schema: &str, table: &str) -> Result<Url, LakeError> {
-        if let Ok(path) = self.url.to_file_path() {
-            let folder = path.join(schema).join(table);
+        if let Some(root) = &self.folder {
+            let folder = root.folder().join(schema).join(table);
             // The Delta library insists on an existing folder.
-            std::fs::create_dir_all(&folder).map_err(|source| LakeError::Write { path: folder, source })?;
+            let made = root.check(&folder).and_then(|()| std::fs::create_dir_all(&folder));
+            made.map_err(|source| LakeError::Write { path: folder, source })?;
         }
         self.url.join(&format!("{schema}/{table}/")).map_err(|e| LakeError::Location(self.shown.clone(), e.into()))
     }
@@ -200,11 +249,14 @@ impl Store {
         let is_draft = |name: &str| {
             name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         };
-        let Ok(root) = self.url.to_file_path() else { return Vec::new() };
-        let (mut folders, mut drafts) = (vec![root.join(below)], Vec::new());
+        let Some(root) = &self.folder else { return Vec::new() };
+        let (mut folders, mut drafts) = (vec![root.folder().join(below)], Vec::new());
+        if root.check(&folders[0]).is_err() {
+            return Vec::new();
+        }
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let Ok(meta) = entry.metadata() else { continue };
+                let Ok(meta) = entry.metadata() else { continue }; // of a link itself
                 let is_old = meta.modified().is_ok_and(|time| DateTime::<Utc>::from(time) < before);
                 if meta.is_dir() {
                     folders.push(entry.path());

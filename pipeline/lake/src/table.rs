@@ -1,6 +1,7 @@
 //! Delta tables: open, append, replace. Every change is one atomic commit, and a lost race is told to the caller.
 
 use crate::error::LakeError;
+use crate::root;
 use crate::store::Store;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
@@ -65,16 +66,28 @@ pub(crate) async fn open(store: &Store, name: &TableName) -> Result<Option<Delta
     if let Some(mut table) = store.opened(name) {
         // What is not as expected of a log that only grows is read from the start again.
         let is_newest = |table: &DeltaTable| newest == Some(version(table));
-        if is_newest(&table) || (table.update_state().await.is_ok() && newest <= Some(version(&table))) {
+        if is_newest(&table) {
+            return Ok(Some(table));
+        }
+        if table.update_state().await.is_ok() && newest <= Some(version(&table)) {
+            let table = inside(name, table)?;
             store.keep(name, &table);
             return Ok(Some(table));
         }
     }
     let failed = |error| LakeError::table("open", name.to_string())(error);
     let builder = DeltaTableBuilder::from_url(store.table_url(&name.schema, &name.table)?).map_err(failed)?;
-    let table = builder.load().await.map_err(failed)?;
+    let table = inside(name, builder.load().await.map_err(failed)?)?;
     store.keep(name, &table);
     Ok(Some(table))
+}
+
+/// The table, unless its log names files that lie elsewhere: a lake from somebody else reads nothing of this machine.
+fn inside(name: &TableName, table: DeltaTable) -> Result<DeltaTable, LakeError> {
+    match root::outside(&table) {
+        Some(path) => Err(LakeError::Outside { table: name.to_string(), path }),
+        None => Ok(table),
+    }
 }
 
 /// The table as it was at a version that its log still has.
@@ -82,7 +95,10 @@ pub(crate) async fn open_at(store: &Store, name: &TableName, version: i64) -> Re
     let failed = LakeError::table("open", format!("{name} at version {version}"));
     let builder = DeltaTableBuilder::from_url(store.table_url(&name.schema, &name.table)?);
     match builder {
-        Ok(builder) => builder.with_version(version.unsigned_abs()).load().await.map(Some).map_err(failed),
+        Ok(builder) => {
+            let table = builder.with_version(version.unsigned_abs()).load().await.map_err(failed)?;
+            inside(name, table).map(Some)
+        }
         Err(error) => Err(failed(error)),
     }
 }

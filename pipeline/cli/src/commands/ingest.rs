@@ -2,18 +2,21 @@
 
 use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
+use crate::warn;
 use clap::Args;
 use lake::{Broken, FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
+use std::path::Path;
 
 /// What `ingest` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A dump is JSON in lines or documents, plain or packed with gzip or zstd, in any
 Unicode encoding: a file, a folder, a quoted pattern, an s3://, gs:// or az://
-URI, or `-` for standard input. Folders, and URIs that end in /, are searched.
-All events are committed, or none; with --keep-going those of the dumps that can
-be read, and the exit code is 3 if one cannot. The same events again are
-duplicates, whatever file they come in.
+URI, or `-` for standard input. Folders, and URIs that end in /, are searched;
+links in them that lead elsewhere are not followed. All events are committed, or
+none; with --keep-going those of the dumps that can be read, and the exit code
+is 3 if one cannot. The same events again are duplicates, whatever file they
+come in.
 With --retry-rejects what is in staging.rejects is taken again: from the dump it
 came from, when that is named here again and still says the same, else from its
 kept text, when that is whole and nothing in it was masked.")]
@@ -57,7 +60,7 @@ fn parse_limit(text: &str) -> Result<RejectLimit, String> {
 pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure> {
     let (mut sources, mut broken) = (Vec::new(), Vec::new());
     for argument in &args.sources {
-        match Source::find(argument) {
+        match Source::find(argument, &mut left_out) {
             Ok(found) => sources.extend(found),
             Err(error) if args.keep_going => broken.push((argument, error)),
             Err(error) => return Err(error.into()),
@@ -101,6 +104,14 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure>
     let exit = if report.broken.is_empty() { Exit::Done } else { Exit::Findings };
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit, json })
+}
+
+/// Says that a link in a folder of dumps was not followed.
+pub fn left_out(link: &Path) {
+    warn(
+        &Failure::new(Exit::Done, format!("{} was left out: it leads to another folder", link.display()))
+            .hint("name the link itself, or the file, to take it"),
+    );
 }
 
 /// Takes the rejects again.

@@ -57,20 +57,26 @@ impl Sink {
         if !folder.is_dir() {
             return Err(refused(&format!("there is no folder {}", folder.display())));
         }
-        let lake = fs::canonicalize(&context.global.lake);
-        if let (Ok(lake), Ok(folder)) = (lake, fs::canonicalize(&folder))
-            && folder.starts_with(&lake)
-        {
-            return Err(refused("it lies inside the lake").hint("name a file outside; `pipeline sql` changes no lake"));
-        }
-        let name = target.file_name().ok_or_else(|| refused("it has no name"))?.to_string_lossy().into_owned();
-        let mode = found.map_or(0o666, |found| found.permissions().mode() & 0o777);
+        outside_the_lake(context, &folder)?;
+        Self::draft(&folder, target, found.map_or(0o666, |found| found.permissions().mode() & 0o777))
+    }
+
+    /// A file of a folder that a person named. Whatever has its name there is replaced: a link is not followed.
+    pub fn within(folder: &Path, name: &str) -> Result<Self, Failure> {
+        Self::draft(folder, folder.join(name), 0o666)
+    }
+
+    /// The draft has a name that nobody knows beforehand, and is made by its maker or not at all.
+    fn draft(folder: &Path, target: PathBuf, mode: u32) -> Result<Self, Failure> {
+        let Some(name) = target.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            return Err(Failure::new(Exit::Usage, format!("cannot write {}: it has no name", target.display())));
+        };
         let draft = tempfile::Builder::new()
             .prefix(&format!(".{name}."))
             .suffix(".draft")
             .permissions(fs::Permissions::from_mode(mode))
-            .tempfile_in(&folder)
-            .map_err(|error| Failure::file("write", path, &error))?;
+            .tempfile_in(folder)
+            .map_err(|error| Failure::file("write", &target, &error))?;
         Ok(Self::Draft(BufWriter::with_capacity(1 << 16, draft), target))
     }
 
@@ -91,6 +97,18 @@ impl Sink {
             Self::Device(mut out, path) => out.flush().map_err(|error| Failure::file("write", &path, &error))?,
         }
         Ok(Vec::new())
+    }
+}
+
+/// That a folder is none of the lake: results are no part of it.
+pub fn outside_the_lake(context: &Context, folder: &Path) -> Result<(), Failure> {
+    let lake = lake::local_folder(&context.global.lake).and_then(|lake| fs::canonicalize(lake).ok());
+    match (lake, fs::canonicalize(folder)) {
+        (Some(lake), Ok(folder)) if folder.starts_with(&lake) => {
+            let what = format!("cannot write to {}: it lies inside the lake", folder.display());
+            Err(Failure::new(Exit::Usage, what).hint("name a place outside; results change no lake"))
+        }
+        _ => Ok(()),
     }
 }
 
