@@ -3,9 +3,10 @@
 use crate::args::Global;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
+use domain::location::without_secrets;
 use domain::privacy::{Privacy, check_key};
 use domain::{Timestamp, time};
-use lake::Lake;
+use lake::{Lake, hidden, visible};
 use serde_json::Value;
 use std::fs;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
@@ -68,10 +69,18 @@ impl Context {
         }
     }
 
-    /// Writes for people, on stdout; nothing under `--json` and `--quiet`.
-    pub fn say(&self, text: impl AsRef<str>) {
+    /// Writes a line for people, on stdout; nothing under `--json` and `--quiet`. Whatever it holds, it is one line and
+    /// moves no cursor: names and texts come from dumps, and people read them before they say yes.
+    pub fn say(&self, line: impl AsRef<str>) {
         if !self.global.json && !self.global.quiet {
-            emit(text.as_ref());
+            emit(line.as_ref());
+        }
+    }
+
+    /// The same with a text behind it that may be long: what does not fit goes on `indent` columns in.
+    pub fn say_wrapped(&self, lead: impl AsRef<str>, text: &str, indent: usize) {
+        if !self.global.json && !self.global.quiet {
+            emit_wrapped(lead.as_ref(), text, indent);
         }
     }
 
@@ -85,7 +94,7 @@ impl Context {
 }
 
 /// Breaks a text between words so that no line is wider than 80 columns when it begins `indent` columns in.
-pub fn wrap(text: &str, indent: usize) -> String {
+fn wrap(text: &str, indent: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last().map_or(0, |line| line.chars().count());
@@ -98,15 +107,48 @@ pub fn wrap(text: &str, indent: usize) -> String {
             _ => lines.push(word.to_owned()),
         }
     }
-    lines.join(&format!("\n{}", " ".repeat(indent)))
+    lines
 }
 
-/// One line on stdout. A reader that has gone away is no error: the work goes on, in silence.
-pub fn emit(text: &str) {
-    emit_bytes(format!("{text}\n").as_bytes());
+/// A text as people see it: one line that commands no terminal and shows no secret of a URL.
+pub fn shown(text: &str) -> String {
+    visible(&without_secrets(text)).into_owned()
 }
 
-/// [`emit`] for a result as it is.
+/// One line on stdout, its control characters written out. A reader that has gone away is no error: the work goes on, in
+/// silence.
+pub fn emit(line: &str) {
+    emit_bytes(format!("{}\n", shown(line)).as_bytes());
+}
+
+/// [`emit`] with a text behind it that may be long: what does not fit goes on `indent` columns in.
+pub fn emit_wrapped(lead: &str, text: &str, indent: usize) {
+    // Written out first: a line end in a text is no place to break it.
+    for (n, line) in wrap(&visible(text), indent).into_iter().enumerate() {
+        let lead = if n == 0 { lead.to_owned() } else { " ".repeat(indent) };
+        emit(&format!("{lead}{line}"));
+    }
+}
+
+/// A JSON value on stdout: what a terminal might obey is written as JSON writes it, and means the same.
+pub fn emit_json(value: &Value, pretty: bool) {
+    let text = if pretty { format!("{value:#}") } else { value.to_string() };
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        // Outside of strings JSON has none of them but the line ends of its layout.
+        match c {
+            '\n' => out.push(c),
+            c if hidden(c) => {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")))
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\n');
+    emit_bytes(out.as_bytes());
+}
+
+/// A result as it is, on stdout.
 pub fn emit_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     if GONE.load(Ordering::Relaxed) {

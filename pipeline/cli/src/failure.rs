@@ -1,7 +1,8 @@
 //! Errors as people see them: what, why, what to do; and the exit code that scripts see.
 
 use agent::AgentError;
-use lake::LakeError;
+use domain::location::without_secrets;
+use lake::{LakeError, Mistake, visible};
 use learn::LearnError;
 use serde_json::{Value, json};
 use stack::StackError;
@@ -52,7 +53,9 @@ impl Failure {
 
     /// The answer of `--json` when something went wrong.
     pub fn json(&self) -> Value {
-        json!({"error": self.what, "causes": self.causes, "hint": self.hint, "exit": self.exit as u8})
+        let causes: Vec<_> = self.causes.iter().map(|cause| without_secrets(cause)).collect();
+        let hint = self.hint.as_deref().map(without_secrets);
+        json!({"error": without_secrets(&self.what), "causes": causes, "hint": hint, "exit": self.exit as u8})
     }
 
     /// A failure to read or write a local file.
@@ -60,7 +63,7 @@ impl Failure {
         Self::of(Exit::Failed, &format!("cannot {doing} {}", path.display()), Some(error))
     }
 
-    fn of(exit: Exit, what: &str, cause: Option<&dyn Error>) -> Self {
+    fn of(exit: Exit, what: &str, cause: Option<&(dyn Error + 'static)>) -> Self {
         let mut failure = Self::new(exit, what);
         let mut next = cause;
         while let Some(cause) = next {
@@ -68,6 +71,9 @@ impl Failure {
             let text = cause.to_string();
             let text = text.split("\n\nbacktrace:").next().unwrap_or_default();
             let text = text.split("\nValid fields are").next().unwrap_or_default().trim().to_owned();
+            // Where a query is wrong is shown below what is wrong with it; no other line end is the program's own.
+            let is_query = cause.is::<Mistake>() || cause.is::<Box<Mistake>>();
+            let text = if is_query { text } else { visible(&text).into_owned() };
             if failure.causes.last().is_none_or(|last| !last.ends_with(&text)) && text != failure.what {
                 failure.causes.push(text);
             }
@@ -75,6 +81,12 @@ impl Failure {
         }
         failure
     }
+}
+
+/// What is wrong with a TOML file, in one line.
+pub fn in_toml(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    line.map_or_else(|| error.message().to_owned(), |line| format!("line {line}: {}", error.message()))
 }
 
 impl From<LakeError> for Failure {
@@ -91,6 +103,9 @@ impl From<LakeError> for Failure {
                 "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed"
             }
             LakeError::NoIdentity(_) => "another program wrote to the lake; restore the file, or the version before it",
+            LakeError::Outside { .. } => {
+                "no program of this kind writes such a log: the lake may be meant to harm. Nothing of the file was read"
+            }
             LakeError::TakenForDead => "nothing was committed; run it again",
             LakeError::NoObject(..) => "check the address, the network and the credentials in the environment",
             LakeError::NotALake(_) => {

@@ -13,7 +13,7 @@ mod scratch;
 
 use args::{Cli, Command};
 use clap::Parser;
-use context::{Answer, Context, emit, output_lost};
+use context::{Answer, Context, emit_json, output_lost, shown};
 use failure::{Exit, Failure};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     }
 }
 
-const STACK_BYTES: usize = 512 << 20;
+/// For a statement as deep as one may be, with room to spare (`lake` bounds it).
+const STACK_BYTES: usize = 64 << 20;
 
 /// What runs the work that waits.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -49,13 +50,13 @@ fn work(cli: Cli) -> ExitCode {
     let code = match runtime.block_on(commands::dispatch(&context, cli.command)) {
         Ok(Answer { exit, json: value }) => {
             if json {
-                emit(&value.to_string());
+                emit_json(&value, false);
             }
             ExitCode::from(exit as u8)
         }
         Err(failure) => {
             if json {
-                emit(&failure.json().to_string());
+                emit_json(&failure.json(), false);
             }
             report(&failure)
         }
@@ -82,12 +83,13 @@ fn say(colour: &str, what: &str, failure: &Failure) {
     let label = |code: &str, text: &str| {
         if plain { format!("{text}:") } else { format!("\u{1b}[{code}m{text}:\u{1b}[0m") }
     };
-    // Messages quote data and queries: what they hold must not command the terminal.
-    let shown = |text: &str| text.split('\n').map(lake::visible).collect::<Vec<_>>().join("\n");
+    // Messages quote data and queries: what they hold must neither command the terminal nor begin a line. Only causes have
+    // several: a place in a query below what is wrong with it.
+    let lines = |text: &str| text.split('\n').map(shown).collect::<Vec<_>>().join("\n");
     let mut err = std::io::stderr().lock();
     let _ = writeln!(err, "{} {}", label(colour, what), shown(&failure.what));
     for cause in &failure.causes {
-        let _ = writeln!(err, "{} {}", label("1", "caused by"), shown(cause));
+        let _ = writeln!(err, "{} {}", label("1", "caused by"), lines(cause));
     }
     if let Some(hint) = &failure.hint {
         let _ = writeln!(err, "{} {}", label("36", "hint"), shown(hint));

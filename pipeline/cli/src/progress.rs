@@ -1,6 +1,7 @@
 //! Progress on stderr: a spinner on a terminal, plain lines in a log, silence when asked.
 
 use crate::args::ProgressMode;
+use crate::context::shown;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ impl Progress {
         let bar = matches!(self.mode, Mode::Bars).then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
+            let bar = ProgressBar::new_spinner().with_style(style).with_message(shown(what));
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
@@ -76,7 +77,7 @@ impl Task {
     /// How far it is.
     pub fn at(&mut self, detail: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{} · {detail}", self.what));
+            bar.set_message(shown(&format!("{} · {detail}", self.what)));
         } else if self.lines && self.said.elapsed() >= LOG_EVERY {
             self.said = Instant::now();
             say(&format!("{} · {detail}", self.what));
@@ -97,5 +98,5 @@ impl Drop for Task {
 
 fn say(text: &str) {
     // A log that cannot be written is no reason to fail.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", shown(text));
 }

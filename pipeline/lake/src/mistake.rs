@@ -8,6 +8,7 @@ mod words;
 pub use place::{Place, Statement};
 pub(crate) use words::without_types;
 
+use crate::query::{hidden, visible};
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -234,15 +235,15 @@ fn missing(error: &(dyn std::error::Error + 'static)) -> bool {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&visible(&self.message))?;
         let Some(place) = &self.place else { return Ok(()) };
         match &place.file {
-            Some(file) => write!(f, "\n  at {file}:{}:{}", place.line, place.column)?,
+            Some(file) => write!(f, "\n  at {}:{}:{}", visible(file), place.line, place.column)?,
             None => write!(f, "\n  at line {}, column {}", place.line, place.column)?,
         }
         // A very long line is shown around the place.
         let start = if place.text.chars().count() > 100 { place.column.saturating_sub(40) } else { 0 };
-        let line: String = place.text.chars().skip(start).take(100).map(|c| if c == '\t' { ' ' } else { c }).collect();
+        let line: String = place.text.chars().skip(start).take(100).map(|c| if hidden(c) { ' ' } else { c }).collect();
         let number = place.line.to_string();
         let gutter = " ".repeat(number.len());
         let indent = " ".repeat(place.column.saturating_sub(start + 1));

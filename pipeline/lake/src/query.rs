@@ -15,7 +15,7 @@ mod write;
 mod yielding;
 
 pub(crate) use bounded::bound_functions;
-pub use cells::visible;
+pub use cells::{hidden, visible};
 pub use grid::{Expanded, Grid, Shown};
 pub use parameters::{Declared, Kind, Parameters};
 pub use statements::{is_blank, is_complete, statements, words};
@@ -40,6 +40,9 @@ use domain::Timestamp;
 use futures::StreamExt;
 use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Operators on one another that a statement may have. The engine reads and plans them by recursion, and takes much for each.
+const DEEPEST: usize = 2000;
 
 /// A result in memory.
 pub struct Rows {
@@ -92,6 +95,11 @@ impl Session {
     }
 
     async fn read_only(&self, statement: &Statement, failed: &Failed) -> Result<LogicalPlan, LakeError> {
+        let deep = statements::depth(&statement.text);
+        if deep > DEEPEST {
+            let says = format!("it is nested too deeply: {deep} operators on one another, more than {DEEPEST}");
+            return Err(failed.says(&DataFusionError::Plan(says)));
+        }
         let state = self.context.state();
         let described = documentation::described(&statement.text, &self.context);
         let text = described.as_deref().unwrap_or(&statement.text);

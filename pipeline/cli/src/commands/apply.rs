@@ -1,7 +1,7 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
 use crate::artifacts::journal_path;
-use crate::context::{Answer, Context, person, wrap};
+use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
@@ -61,7 +61,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let word = if done == Done::Written { "applied" } else { "already applied" };
     context.say(format!("{word}: {} changes to {}", changes.len(), plan.target.location));
     for item in plan.changes().filter(|item| items.contains(&item.id)) {
-        context.say(format!("  {:<24} {}", item.resource, wrap(&item.reason, 27)));
+        context.say_wrapped(format!("  {:<24} ", item.resource), &item.reason, 27);
     }
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})))
 }

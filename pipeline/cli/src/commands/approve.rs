@@ -1,7 +1,7 @@
 //! `approve`: a person's yes.
 
 use crate::artifacts::{Approval, approval_path};
-use crate::context::{Answer, Context, person, wrap};
+use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, by_whom, enter};
 use crate::plan_file::read_plan;
@@ -75,10 +75,11 @@ fn approved<'a>(plan: &'a Plan, items: &'a [String]) -> impl Iterator<Item = &'a
 fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy: &Privacy) {
     context.say(format!("Plan {} for {} {}", plan.plan_id, plan.target.kind, plan.target.location));
     context.say(format!("made {}; data up to {}", by_whom(made, privacy), plan.data_watermark.minute()));
-    context.say(format!("may be applied until {}\n", plan.expires_at.minute()));
+    context.say(format!("may be applied until {}", plan.expires_at.minute()));
+    context.say("");
     for item in approved(plan, items) {
         let (before, after) = (in_words(item.before), in_words(item.after));
-        context.say(format!("  {:<24} {}", item.resource, wrap(&format!("{before} -> {after}"), 27)));
+        context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{before} -> {after}"), 27);
     }
     context.say("");
 }

@@ -3,7 +3,7 @@
 use crate::artifacts::champion;
 use crate::commands::own_table::show_reliability;
 use crate::commands::train::{coverage, scratch, spec, table};
-use crate::context::{Answer, Context, wrap};
+use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::{Learner, Per};
 use clap::Args;
@@ -81,7 +81,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
             show_reliability(context, &scored.reliability);
         }
         context.say(format!("  retrain: {}", if drift.retrain { "yes" } else { "no" }));
-        drift.why.iter().for_each(|why| context.say(format!("    {}", wrap(why, 4))));
+        drift.why.iter().for_each(|why| context.say_wrapped("    ", why, 4));
         missed |= !scored.gate.passed();
         found.insert(
             name.to_owned(),

@@ -3,7 +3,7 @@
 use crate::artifacts::{Kept, champion};
 use crate::commands::predict::seconds;
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, wrap};
+use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
 use clap::Args;
@@ -226,7 +226,8 @@ fn percent(factor: f64) -> String {
 
 fn show_part(context: &Context, name: &str, model: &str, one: &Explained) {
     let shown = |value: f64| amount(value, one.unit);
-    context.say(format!("\n{name}  ({model})"));
+    context.say("");
+    context.say(format!("{name}  ({model})"));
     if let Some(measured) = one.measured {
         context.say(format!("  measured {}", shown(measured)));
     }
@@ -244,28 +245,27 @@ fn show_part(context: &Context, name: &str, model: &str, one: &Explained) {
         context.say("       p50       p90");
     }
     for moved in one.moves.iter().take(8) {
-        context.say(format!(
-            "  {:>8}  {:>8}  {}",
-            percent(moved.p50_factor),
-            percent(moved.p90_factor),
-            wrap(&format!("{} = {}", moved.feature, moved.value), 22)
-        ));
+        context.say_wrapped(
+            format!("  {:>8}  {:>8}  ", percent(moved.p50_factor), percent(moved.p90_factor)),
+            &format!("{} = {}", moved.feature, moved.value),
+            22,
+        );
     }
     if !one.similar.is_empty() {
         context.say("  the most similar runs before it:");
     }
     for like in &one.similar {
-        context.say(format!(
-            "  {:>9}  {}  {}",
-            shown(like.took),
-            like.started_at.minute(),
-            wrap(&format!("{} {}", like.job_key, like.run_id), 31)
-        ));
+        context.say_wrapped(
+            format!("  {:>9}  {}  ", shown(like.took), like.started_at.minute()),
+            &format!("{} {}", like.job_key, like.run_id),
+            31,
+        );
     }
 }
 
 fn show_held_up(context: &Context, version: &str, learnt: bool, one: &contention::Explained) {
-    context.say(format!("\nheld up  (contention {version})"));
+    context.say("");
+    context.say(format!("held up  (contention {version})"));
     context.say(format!("  says     {:.0} %, likely cause: {}", one.probability * 100.0, one.likely_cause));
     if learnt {
         context.say("  The model has learnt from this run: what it says is no prediction.");

@@ -5,8 +5,8 @@ mod past;
 use crate::artifacts::champion;
 use crate::commands::backtest::{parse_policy, show as show_backtest};
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, wrap};
-use crate::failure::{Exit, Failure};
+use crate::context::{Answer, Context};
+use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::{may_replace, write_plan};
 use clap::Args;
@@ -228,7 +228,7 @@ fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
         Failure::new(Exit::Failed, format!("{}: {what}", path.display()))
             .hint("an override is a [[override]] table with resource and freeze, pin, floor or ceiling")
     };
-    let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+    let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(in_toml(&text, &error)))?;
     overrides.validate().map_err(wrong)?;
     Ok(overrides)
 }
@@ -299,21 +299,17 @@ async fn contention_now(
 
 fn show(context: &Context, plan: &Plan, path: &Path) {
     let changes = plan.changes().count();
-    context.say(format!(
-        "Plan {} for {} {}\n{changes} of {} resources change; data up to {}\n",
-        plan.plan_id,
-        plan.target.kind,
-        plan.target.location,
-        plan.items.len(),
-        plan.data_watermark.minute()
-    ));
+    context.say(format!("Plan {} for {} {}", plan.plan_id, plan.target.kind, plan.target.location));
+    let watermark = plan.data_watermark.minute();
+    context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.items.len()));
+    context.say("");
     for item in plan.changes() {
         show_item(context, item);
     }
     for item in plan.for_people() {
         context.say(format!("  ! {}  [{}]", item.resource, item.id));
-        context.say(format!("      why     {}", wrap(&item.reason, 14)));
-        context.say(format!("      do      {}", wrap(&item.guidance, 14)));
+        context.say_wrapped("      why     ", &item.reason, 14);
+        context.say_wrapped("      do      ", &item.guidance, 14);
         show_age(context, item);
         context.say("");
     }
@@ -322,7 +318,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
         context.say("unchanged:");
         for item in kept.iter().take(20) {
             let age = age(item).map_or(String::new(), |age| format!(" [newest sample {age}]"));
-            context.say(format!("    {:<24} {}", item.resource, wrap(&format!("{}{age}", item.reason), 29)));
+            context.say_wrapped(format!("    {:<24} ", item.resource), &format!("{}{age}", item.reason), 29);
         }
         if kept.len() > 20 {
             context.say(format!("    … and {} more", kept.len() - 20));
@@ -336,19 +332,20 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     }
     for check in plan.checks.iter().filter(|check| !check.passed) {
         let kind = if check.blocking { "blocked" } else { "note" };
-        context.say(format!("{kind}: {}", wrap(&format!("{}: {}", check.name, check.detail), 9)));
+        context.say_wrapped(format!("{kind}: "), &format!("{}: {}", check.name, check.detail), 9);
     }
     for note in &plan.notes {
         let whose = note.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
-        context.say(format!("note: {}", wrap(&format!("{whose}{}", note.what), 9)));
+        context.say_wrapped("note: ", &format!("{whose}{}", note.what), 9);
     }
     let month = |of: fn(&Item) -> Option<f64>| plan.items.iter().filter_map(of).sum::<f64>();
     let (before, after) = (month(|i| i.projected.cost_before), month(|i| i.projected.cost));
     context.say(format!("Limits at list price: {before:.2} a month now, {after:.2} after ({:+.2}).", after - before));
     if plan.applyable {
         let path = path.display();
-        context
-            .say(format!("Next: pipeline approve {path}\n      pipeline apply {path}\nUndo: pipeline rollback {path}"));
+        context.say(format!("Next: pipeline approve {path}"));
+        context.say(format!("      pipeline apply {path}"));
+        context.say(format!("Undo: pipeline rollback {path}"));
     } else {
         context.say("This plan cannot be applied.");
     }
@@ -371,7 +368,7 @@ fn show_item(context: &Context, item: &Item) {
     if let Some(replicas) = item.projected.replicas {
         context.say(format!("      of      {replicas} containers, each with these limits"));
     }
-    context.say(format!("      why     {}", wrap(&item.reason, 14)));
+    context.say_wrapped("      why     ", &item.reason, 14);
     let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));
     let past = &item.projected;
     context.say(format!(
@@ -393,7 +390,7 @@ fn show_item(context: &Context, item: &Item) {
     }
     // What `apply` says itself is not repeated here.
     if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
-        context.say(format!("      watch   {}", wrap(advice, 14)));
+        context.say_wrapped("      watch   ", advice, 14);
     }
     context.say("");
 }

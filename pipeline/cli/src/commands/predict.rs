@@ -2,7 +2,7 @@
 
 use crate::artifacts::{Kept, champion};
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, wrap};
+use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
 use clap::Args;
@@ -91,16 +91,15 @@ const LONGEST: &str = "
 
 async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -> Result<(), Failure> {
     context.say(format!(
-        "{} runs expected: of {} open pull requests, and {} on main branches\ndata up to {}",
-        summary.rows,
-        summary.pull_requests,
-        summary.on_main_branches,
-        summary.data_watermark.minute()
+        "{} runs expected: of {} open pull requests, and {} on main branches",
+        summary.rows, summary.pull_requests, summary.on_main_branches
     ));
-    context.say(format!("models: {}", wrap(&summary.model, 8)));
+    context.say(format!("data up to {}", summary.data_watermark.minute()));
+    context.say_wrapped("models: ", &summary.model, 8);
     let rows = session.query(LONGEST).await?.to_json()?;
     if !rows.is_empty() {
-        context.say("\n     p50      p90   held up  run");
+        context.say("");
+        context.say("     p50      p90   held up  run");
     }
     for row in rows {
         let time = |name: &str| row[name].as_f64().map_or_else(|| "-".to_owned(), |ms| seconds(ms / 1000.0));
@@ -117,16 +116,17 @@ async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -
         } else {
             format!("{} {}", text("repo"), text("what"))
         };
-        context.say(format!(
-            "{:>8} {:>8}  {chance:>8}  {}",
-            time("p50_duration_ms"),
-            time("p90_duration_ms"),
-            wrap(&format!("{what} {job}{flags}"), 29)
-        ));
+        let lead = format!("{:>8} {:>8}  {chance:>8}  ", time("p50_duration_ms"), time("p90_duration_ms"));
+        context.say_wrapped(lead, &format!("{what} {job}{flags}"), 29);
     }
+    context.say("");
     context.say(format!(
-        "\n{} exceed the threshold; {} need more CPU, {} more memory than they may use;\n{} are likely to be held up; {} likely need services or packages",
-        summary.exceed_threshold, summary.need_more_cpu, summary.need_more_memory, summary.held_up, summary.with_needs
+        "{} exceed the threshold; {} need more CPU, {} more memory than they may use;",
+        summary.exceed_threshold, summary.need_more_cpu, summary.need_more_memory
+    ));
+    context.say(format!(
+        "{} are likely to be held up; {} likely need services or packages",
+        summary.held_up, summary.with_needs
     ));
     if summary.stale {
         context.say("stale: a model has seen nothing of the last week; `pipeline train`");

@@ -1,6 +1,6 @@
 //! `schema`: the JSON Schema of an artifact, for programs that read it.
 
-use crate::context::{Answer, Context, emit};
+use crate::context::{Answer, Context, emit, emit_bytes};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use serde_json::Value;
@@ -19,7 +19,8 @@ pub struct SchemaArgs {
 pub fn run(context: &Context, _: SchemaArgs) -> Result<Answer, Failure> {
     let schema: Value = serde_json::from_str(PLAN).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     if !context.global.json {
-        emit(PLAN.trim_end());
+        emit_bytes(PLAN.trim_end().as_bytes());
+        emit("");
     }
     Ok(Answer::done(schema))
 }

@@ -1,7 +1,9 @@
 //! `shadow`: the predicted state of every resource.
 
+use crate::commands::ingest::left_out;
+use crate::commands::sql::output::Sink;
 use crate::commands::train::scratch;
-use crate::context::{Answer, Context, privacy, wrap};
+use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use domain::gather::GatherPlan;
@@ -10,6 +12,7 @@ use lake::{IngestSpec, Lake, Source};
 use learn::gather::gather_plan;
 use learn::shadow::{ShadowSpec, forecast};
 use serde_json::json;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What `shadow` takes.
@@ -35,7 +38,7 @@ fn parse_horizon(text: &str) -> Result<usize, String> {
 pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
     if let Some(schedule) = &args.schedule {
-        let sources = Source::find(schedule)?;
+        let sources = Source::find(schedule, &mut left_out)?;
         Lake::ingest(&context.global.lake, &privacy()?, &sources, &IngestSpec::default(), &mut |_, _| {}).await?;
     }
     let session = lake.session(context.now).await?;
@@ -54,15 +57,16 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     lake.write_predictions("shadow_inventory", &out, context.now).await?;
     if let Some(path) = &args.gather_plan {
         let plan = gather_plan(&out, Some(&schedule), context.now)?;
-        write_whole(path, &plan).map_err(|error| Failure::file("write", path, &error))?;
+        write_whole(context, path, &plan)?;
     }
     drop(task);
     let wins: Vec<String> = summary.wins.iter().map(|(model, n)| format!("{model} {n}")).collect();
     context.say(format!(
-        "{} resources, {} h ahead from data up to {}\n{} rows in predictions.shadow_inventory",
-        summary.resources, args.horizon, summary.data_watermark, summary.rows
+        "{} resources, {} h ahead from data up to {}",
+        summary.resources, args.horizon, summary.data_watermark
     ));
-    context.say(format!("series won: {}", wrap(&wins.join(", "), 12)));
+    context.say(format!("{} rows in predictions.shadow_inventory", summary.rows));
+    context.say_wrapped("series won: ", &wins.join(", "), 12);
     if let (Some(ours), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
         context.say("by cross-validation:");
         context.say(format!("  MASE {ours:.3} (seasonal-naive {naive:.3})"));
@@ -73,9 +77,9 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
 }
 
 /// A collector may read it at any moment: it is there whole, or as it was.
-fn write_whole(path: &Path, plan: &GatherPlan) -> std::io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".part");
-    std::fs::write(&draft, serde_json::to_string_pretty(plan)? + "\n")?;
-    std::fs::rename(&draft, path)
+fn write_whole(context: &Context, path: &Path, plan: &GatherPlan) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(plan).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let mut sink = Sink::file(context, path)?;
+    writeln!(sink, "{text}").map_err(|error| Failure::file("write", path, &error))?;
+    sink.finish().map(|_| ())
 }

@@ -1,10 +1,12 @@
 //! `trace`: one pull request as JSON, or all of them as files.
 
-use crate::context::{Answer, Context, emit};
-use crate::failure::{Exit, Failure};
+use crate::commands::sql::output::{Sink, outside_the_lake};
+use crate::context::{Answer, Context, emit_json};
+use crate::failure::Failure;
 use clap::Args;
 use serde_json::json;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// What `trace` takes.
@@ -34,19 +36,21 @@ pub async fn run(context: &Context, args: TraceArgs) -> Result<Answer, Failure> 
     if args.pr != "export" {
         let trace = lake.trace(&args.pr, context.now).await?;
         if !context.global.json {
-            let text = serde_json::to_string_pretty(&trace).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-            emit(&text);
+            emit_json(&trace, true);
         }
         return Ok(Answer::done(trace));
     }
     let session = lake.session(context.now).await?;
     fs::create_dir_all(&args.to).map_err(|error| Failure::file("make", &args.to, &error))?;
+    outside_the_lake(context, &args.to)?;
     let mut task = context.progress.task("export");
     let traced = session.traced().await?;
     for (n, pr_id) in traced.iter().enumerate() {
         let trace = session.trace(pr_id).await?;
-        let path = args.to.join(format!("{}.json", file_name(pr_id)));
-        fs::write(&path, format!("{trace:#}\n")).map_err(|error| Failure::file("write", &path, &error))?;
+        let name = format!("{}.json", file_name(pr_id));
+        let mut sink = Sink::within(&args.to, &name)?;
+        writeln!(sink, "{trace:#}").map_err(|error| Failure::file("write", &args.to.join(&name), &error))?;
+        sink.finish()?;
         task.at(&format!("{} of {}", n + 1, traced.len()));
     }
     drop(task);

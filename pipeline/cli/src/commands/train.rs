@@ -2,7 +2,7 @@
 
 use crate::artifacts::{champion, keep_model};
 use crate::commands::own_table::{self, OwnTableArgs};
-use crate::context::{Answer, Context, wrap};
+use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
 pub use crate::scratch::scratch;
@@ -164,7 +164,7 @@ pub fn show(context: &Context, card: &Card) {
         verdict.figure, verdict.ours, verdict.baseline, verdict.best_baseline
     ));
     let kept = if card.champion.is_champion { "kept" } else { "not kept" };
-    context.say(format!("  {kept}: {}", wrap(&card.champion.why, 12)));
+    context.say_wrapped(format!("  {kept}: "), &card.champion.why, 12);
     if card.labels.feedback + card.labels.outcomes > 0 {
         let worth = card.labels.loss_with_and_without.map_or_else(String::new, |(with, without)| {
             format!("; Brier score {with:.4} with them, {without:.4} without")

@@ -28,8 +28,13 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character is one that a terminal obeys, that turns the direction of text or breaks a line, or that nobody sees.
+/// The joiners stay: scripts and emoji are written with them.
+pub fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Columns of a terminal that a text takes.
@@ -94,6 +99,7 @@ mod tests {
         let text = "a\u{1b}[2Jb\nc\u{9b}d\u{202e}e\u{7f}";
         assert_eq!(visible(text), "a\\x1b[2Jb\\nc\\u{9b}d\\u{202e}e\\x7f");
         assert_eq!(visible("日本語 👩‍💻 é"), "日本語 👩‍💻 é");
+        assert_eq!(visible("a\u{2028}b\u{85}c\u{200b}d\u{e0041}"), "a\\u{2028}b\\u{85}c\\u{200b}d\\u{e0041}");
     }
 
     #[test]

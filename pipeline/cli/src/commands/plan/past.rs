@@ -46,7 +46,7 @@ pub(super) fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
         Failure::new(Exit::Failed, format!("{}: {what}", path.display()))
             .hint("a machine is a [[node]] table with cpu and memory, and resource where it runs only some")
     };
-    let nodes: Nodes = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+    let nodes: Nodes = toml::from_str(&text).map_err(|error| wrong(crate::failure::in_toml(&text, &error)))?;
     nodes.validate().map_err(wrong)?;
     Ok(nodes)
 }

@@ -2,10 +2,10 @@
 
 use crate::commands::sql::ask::Desk;
 use crate::commands::sql::{Form, parse_at, reports, shell};
-use crate::context::emit;
+use crate::context::{emit, emit_wrapped};
 use crate::failure::{Exit, Failure};
 use clap::ValueEnum;
-use lake::{Expanded, TableInfo, View, visible};
+use lake::{Expanded, TableInfo, View};
 use rustyline::history::{FileHistory, History, SearchDirection};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -115,7 +115,7 @@ async fn other(desk: &mut Desk<'_>, command: &str, rest: &str) -> Flow {
         }
         "\\set" if rest.is_empty() => {
             for (name, value) in &desk.given {
-                emit(&format!("{name} = {}", visible(value)));
+                emit(&format!("{name} = {value}"));
             }
         }
         "\\set" => {
@@ -145,11 +145,12 @@ fn help() {
     let wide = COMMANDS.iter().map(|(name, takes, _)| name.len() + takes.len() + 1).max().unwrap_or(0);
     for (name, takes, does) in COMMANDS {
         let left = format!("{name} {takes}");
-        emit(&format!("{left:<wide$}  {}", crate::context::wrap(does, wide + 2)));
+        emit_wrapped(&format!("{left:<wide$}  "), does, wide + 2);
     }
     let rest = "A statement ends with ; and may have many lines. Tab completes, Ctrl-R searches the history, Ctrl-C stops \
                 a query or clears the line. Queries only read: nothing here changes the lake.";
-    emit(&format!("\n{}", crate::context::wrap(rest, 0)));
+    emit("");
+    emit_wrapped("", rest, 0);
 }
 
 /// The tables with how many rows they hold; of views only that they are.
@@ -182,13 +183,13 @@ async fn columns(desk: &Desk<'_>, name: &str) -> Result<(), Failure> {
     let types = table.columns.iter().map(|column| column.data_type.len()).max().unwrap_or(0).min(30);
     let documented = lake::documentation(&table.name.to_string());
     if let Some(documented) = documented {
-        emit(&crate::context::wrap(&documented.description, 0));
+        emit_wrapped("", &documented.description, 0);
     }
     for column in &table.columns {
         let null = if column.nullable { "" } else { "not null" };
         emit(format!("  {:<wide$}  {:<types$}  {null}", column.name, column.data_type).trim_end());
         if let Some(said) = documented.and_then(|table| table.column(&column.name)) {
-            emit(&format!("      {}", crate::context::wrap(&said.description, 6)));
+            emit_wrapped("      ", &said.description, 6);
         }
     }
     Ok(())

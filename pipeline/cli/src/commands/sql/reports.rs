@@ -43,7 +43,7 @@ pub fn list(context: &Context) -> Result<Answer, Failure> {
         let about = head.split(" Parameter ").next().unwrap_or_default();
         let about = about.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();
         context.say(&report.name.table);
-        context.say(format!("    {}", crate::context::wrap(&about, 4)));
+        context.say_wrapped("    ", &about, 4);
         for parameter in &declared {
             context.say(format!("    --param {}", described(parameter)));
         }
