@@ -116,3 +116,112 @@ fn a_job_is_read_whole_before_it_begins() {
         assert!(!place.path("lake").exists(), "{slip}: the first step ran");
     }
 }
+
+fn one_event(place: &Place) {
+    place.write(
+        "one.ndjson",
+        r#"{"ts":"2026-10-01T00:00:00Z","type":"annotation","developer":"zoequux","payload":{"note":"n"}}"#,
+    );
+}
+
+#[test]
+fn a_job_changes_nothing_and_writes_nowhere_else_unless_a_person_says_so() {
+    let place = Place::new();
+    one_event(&place);
+    for step in [
+        r#"["approve", "plan.json"]"#,
+        r#"["apply", "plan.json"]"#,
+        r#"["rollback", "plan.json"]"#,
+        r#"["privacy", "erase", "--developer", "zoequux", "--yes"]"#,
+        r#"["sql", "select 1", "-o", "../nonexistent/out.csv"]"#,
+        r#"["sql", "select 1", "-o/nonexistent/out.csv"]"#,
+        r#"["sql", "select 1", "--output=folder/../../nonexistent/out.csv"]"#,
+        r#"["sql", "select 1", "-o", "${NOT_SET:-/nonexistent/out.csv}"]"#,
+        r#"["trace", "export", "--to", "/proc/traces"]"#,
+        r#"["plan", "-o", "/nonexistent/plan.json"]"#,
+    ] {
+        let first = "[[step]]\nname = \"take\"\nrun = [\"ingest\", \"one.ndjson\"]\n";
+        place.write("job.toml", format!("{first}[[step]]\nname = \"harm\"\nrun = {step}\n"));
+        let ended = place.run(&["run", "job.toml"]);
+        assert_eq!(ended.code, 4, "{step}: {}", ended.err);
+        assert!(ended.err.contains("--allow-changes"), "{}", ended.err);
+        assert!(!place.path("lake").exists(), "{step}: the first step ran");
+        assert_ne!(place.run(&["run", "job.toml", "--allow-changes"]).code, 4, "{step}: a person said so");
+        std::fs::remove_dir_all(place.path("lake")).unwrap();
+    }
+    place.write("job.toml", "[[step]]\nname = \"ask\"\nrun = [\"sql\", \"select 1\", \"-o\", \"${OUT:-x.csv}\"]\n");
+    one_event(&place);
+    place.ingest(&["one.ndjson"]);
+    let out = place.path("elsewhere.csv");
+    let mut command = place.command(&["run", "job.toml"]);
+    assert_eq!(
+        end({
+            command.env("OUT", &out);
+            command
+        })
+        .code,
+        0,
+        "a person's variable says where"
+    );
+    assert!(out.exists());
+}
+
+#[test]
+fn copies_stay_below_the_folder_that_the_job_made() {
+    let place = Place::new();
+    one_event(&place);
+    place.write("bashrc", "mine");
+    place.write("project/file", "mine");
+    std::fs::create_dir(place.path("outside")).unwrap();
+    std::os::unix::fs::symlink(place.path("outside"), place.path("linked")).unwrap();
+    let job = |folder: &str, to: &str| {
+        let copy = format!("[[copy]]\nfrom = \"one.ndjson\"\nto = \"{to}\"\n");
+        let step = "[[step]]\nname = \"take\"\nrun = [\"ingest\", \"one.ndjson\"]\n";
+        place.write("job.toml", format!("{folder}\n{copy}{step}"));
+        place.run(&["run", "job.toml"])
+    };
+    let absolute = place.path("bashrc").display().to_string();
+    for (folder, to, code) in [
+        ("", "own/copy", 2),
+        ("folder = \"own\"", "bashrc", 4),
+        ("folder = \"own\"", "own/../bashrc", 4),
+        ("folder = \"own\"", &absolute, 4),
+        ("folder = \"own\"", "own", 4),
+        ("folder = \".\"", "bashrc", 4),
+        ("folder = \"..\"", "../bashrc", 4),
+        ("folder = \"project\"", "project/file", 4),
+        ("folder = \"linked\"", "linked/copy", 4),
+    ] {
+        let ended = job(folder, to);
+        assert_eq!(ended.code, code, "{folder} {to}: {}", ended.err);
+        assert!(!place.path("lake").exists(), "{folder} {to}: a step ran");
+    }
+    assert_eq!((place.read("bashrc"), place.read("project/file")), ("mine".into(), "mine".into()));
+    assert_eq!(std::fs::read_dir(place.path("outside")).unwrap().count(), 0);
+    for _ in 0..2 {
+        assert_eq!(job("folder = \"own\"", "own/in/copy").code, 0);
+    }
+    assert!(place.read("own/in/copy").contains("zoequux"));
+    std::os::unix::fs::symlink(place.path("bashrc"), place.path("own/in/link")).unwrap();
+    std::os::unix::fs::symlink(place.path("outside"), place.path("own/away")).unwrap();
+    assert_eq!(job("folder = \"own\"", "own/in/link").code, 0, "the link is replaced");
+    assert_eq!(job("folder = \"own\"", "own/away/copy").code, 4);
+    assert_eq!(place.read("bashrc"), "mine");
+}
+
+#[test]
+fn a_run_record_does_not_name_who_was_erased() {
+    let place = Place::new();
+    one_event(&place);
+    for erase in [r#""--developer", "zoequux""#, r#""--developer=zoequux""#, r#""--developer", " zoequux ""#] {
+        let take = "[[step]]\nname = \"take\"\nrun = [\"ingest\", \"one.ndjson\"]\nallow_exit = [1]\n";
+        let step = format!("[[step]]\nname = \"erase\"\nrun = [\"privacy\", \"erase\", {erase}, \"--yes\"]\n");
+        place.write("job.toml", format!("{take}{step}"));
+        let ended = place.run(&["--json", "run", "job.toml", "--allow-changes"]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert!(!ended.out.contains("zoequux"), "{}", ended.out);
+        for (path, bytes) in place.lake_files() {
+            assert!(!String::from_utf8_lossy(&bytes).contains("zoequux"), "{}", path.display());
+        }
+    }
+}

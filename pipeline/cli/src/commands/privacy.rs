@@ -41,6 +41,13 @@ and stay as they are.")]
     },
 }
 
+impl PrivacyArgs {
+    /// Whether a person would be taken out for good.
+    pub fn erases(&self) -> bool {
+        matches!(self.command, PrivacyCommand::Erase { yes: true, .. })
+    }
+}
+
 /// Does what was asked.
 pub async fn run(context: &Context, args: PrivacyArgs) -> Result<Answer, Failure> {
     match args.command {

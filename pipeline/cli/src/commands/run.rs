@@ -1,12 +1,16 @@
 //! `run`: a job, the program's own commands in order, with a run record that says what happened and where to go on.
 
+mod bounds;
+
 use crate::args::{Cli, Command};
 use crate::commands::dispatch;
 use crate::context::{Answer, Context, privacy};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, in_toml};
 use clap::{Args, Parser};
 use domain::Timestamp;
-use lake::Lake;
+use domain::location::without_secrets;
+use domain::privacy::{Privacy, people_in};
+use lake::{Lake, visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs;
@@ -15,6 +19,10 @@ use std::time::Instant;
 
 /// What `run` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A job approves, applies, rolls back and erases nothing, and writes its results
+below the current folder or where a variable of yours says, unless a person who
+knows the job runs it with --allow-changes.")]
 pub struct RunArgs {
     /// The job
     #[arg(value_name = "JOB.toml")]
@@ -22,6 +30,9 @@ pub struct RunArgs {
     /// Begin with this step, as after a failure
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
+    /// Let the job approve, apply, roll back and erase
+    #[arg(long)]
+    allow_changes: bool,
 }
 
 /// A job file.
@@ -32,6 +43,8 @@ struct Job {
     lake: Option<String>,
     /// The present, when --now does not say another.
     now: Option<Timestamp>,
+    /// The job's own folder: new, empty, or made by a job before. Scratch copies lie below it.
+    folder: Option<String>,
     /// Scratch copies made before the first step.
     #[serde(default)]
     copy: Vec<Copy>,
@@ -94,16 +107,16 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         })?,
     };
     // All steps are read before the first one runs: a slip in the last must not show after hours.
-    let commands = job.step.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let commands = job.step.iter().map(|step| parse(step, args.allow_changes)).collect::<Result<Vec<_>, _>>()?;
     let mut global = context.global.clone();
-    if let Some(lake) = job.lake.filter(|_| !lake_was_typed()) {
-        global.lake = expand(&lake)?;
+    if let Some(lake) = job.lake.as_deref().filter(|_| !lake_was_typed()) {
+        global.lake = expand(lake)?;
     }
     let fixed_clock = global.now.or(job.now).is_some();
     global.now = Some(global.now.or(job.now).unwrap_or(context.now));
     let inner = Context { fixed_clock, ..Context::new(global) };
     if skip == 0 {
-        job.copy.iter().try_for_each(scratch_copy)?;
+        scratch_copies(&job)?;
     }
     let started_at = Timestamp(chrono::Utc::now().timestamp_micros());
     let mut record = Record {
@@ -123,7 +136,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         let result = dispatch(&inner, command).await;
         let mut ran = Ran {
             step: step.name.clone(),
-            arguments: arguments.iter().map(|argument| privacy.scrub_text(argument)).collect(),
+            arguments: recorded(&arguments, &privacy),
             exit: 0,
             seconds: (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
             peak_memory_bytes: peak(),
@@ -138,7 +151,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             }
             Err(failure) => {
                 ran.exit = failure.exit as u8;
-                ran.answer = json!({"error": failure.what, "causes": failure.causes, "hint": failure.hint});
+                ran.answer = failure.json();
                 Some(failure)
             }
         };
@@ -150,7 +163,8 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             write(&inner, &record).await;
             let go_on = format!("go on with `pipeline run {} --from {}`", args.job.display(), step.name);
             let hint = failure.hint.as_ref().map_or_else(|| go_on.clone(), |hint| format!("{hint}; then {go_on}"));
-            let causes = std::iter::once(failure.what.clone()).chain(failure.causes.iter().cloned()).collect();
+            let causes =
+                std::iter::once(visible(&failure.what).into_owned()).chain(failure.causes.iter().cloned()).collect();
             return Err(Failure {
                 exit: failure.exit,
                 what: format!("step {} of {name} failed", step.name),
@@ -168,18 +182,17 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     let seconds: f64 = record.steps.iter().map(|ran| ran.seconds).sum();
     let peak = record.steps.iter().filter_map(|ran| ran.peak_memory_bytes).max().unwrap_or(0);
     context.say(format!(
-        "{name}: {} steps in {seconds:.1} s, peak memory {}\nrecord: {}/{}",
+        "{name}: {} steps in {seconds:.1} s, peak memory {}",
         record.steps.len(),
-        domain::units::format_bytes(peak as f64),
-        inner.global.lake,
-        path(&record)
+        domain::units::format_bytes(peak as f64)
     ));
+    context.say(format!("record: {}/{}", inner.global.lake, path(&record)));
     let exit = if findings { Exit::Findings } else { Exit::Done };
     Ok(Answer { exit, json: json!(record) })
 }
 
 /// The arguments and the command of a step. A step works on the job's lake and clock, and calls no other job.
-fn parse(step: &Step) -> Result<(Vec<String>, Command), Failure> {
+fn parse(step: &Step, allow_changes: bool) -> Result<(Vec<String>, Command), Failure> {
     let wrong = |what: &str| Failure::new(Exit::Usage, format!("step {}: {what}", step.name));
     let arguments = step.run.iter().map(|text| expand(text)).collect::<Result<Vec<_>, _>>()?;
     let typed = std::iter::once("pipeline".to_owned()).chain(arguments.iter().cloned());
@@ -191,7 +204,10 @@ fn parse(step: &Step) -> Result<(Vec<String>, Command), Failure> {
     }
     match cli.command {
         Command::Run(_) | Command::Record(_) => Err(wrong("a job runs neither jobs nor the recorder")),
-        command => Ok((arguments, command)),
+        command => {
+            bounds::permit(step, &command, allow_changes)?;
+            Ok((arguments, command))
+        }
     }
 }
 
@@ -202,13 +218,35 @@ fn lake_was_typed() -> bool {
 fn read(path: &Path) -> Result<Job, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     toml::from_str(&text).map_err(|error| {
-        Failure::new(Exit::Failed, format!("{} is no job: {}", path.display(), error.to_string().trim()))
+        Failure::new(Exit::Failed, format!("{} is no job: {}", path.display(), in_toml(&text, &error)))
             .hint("a job has [[step]] tables with name and run; see jobs/nightly.toml")
     })
 }
 
+/// The arguments as the run record keeps them: without secrets, and without the name of who was erased.
+fn recorded(arguments: &[String], privacy: &Privacy) -> Vec<String> {
+    let person = |name: &str| match people_in(name.trim()).next() {
+        Some(hash) if hash == name.trim() => hash.to_owned(),
+        _ => privacy.person(name.trim()),
+    };
+    let mut named = false;
+    let kept = arguments.iter().map(|argument| {
+        let was_named = std::mem::replace(&mut named, argument == "--developer");
+        match argument.strip_prefix("--developer=") {
+            Some(name) => format!("--developer={}", person(name)),
+            None if was_named => person(argument),
+            None => privacy.scrub_text(&without_secrets(argument)),
+        }
+    });
+    kept.collect()
+}
+
 /// `${NAME}` and `${NAME:-default}`, as in Compose files.
 fn expand(text: &str) -> Result<String, Failure> {
+    expand_by(text, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn expand_by(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Failure> {
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -216,7 +254,7 @@ fn expand(text: &str) -> Result<String, Failure> {
         out.push_str(&rest[..start]);
         let inside = &rest[start + 2..start + length];
         let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
-        match (std::env::var(name).ok().filter(|value| !value.is_empty()), default) {
+        match (variable(name), default) {
             (Some(value), _) => out.push_str(&value),
             (None, Some(default)) => out.push_str(default),
             (None, None) => return Err(Failure::new(Exit::Usage, format!("the job needs the variable {name}"))),
@@ -226,13 +264,14 @@ fn expand(text: &str) -> Result<String, Failure> {
     Ok(out + rest)
 }
 
-fn scratch_copy(copy: &Copy) -> Result<(), Failure> {
-    let (from, to) = (PathBuf::from(expand(&copy.from)?), PathBuf::from(expand(&copy.to)?));
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder).map_err(|error| Failure::file("make", folder, &error))?;
+fn scratch_copies(job: &Job) -> Result<(), Failure> {
+    let own = job.folder.as_deref().map(bounds::Own::open).transpose()?;
+    match own {
+        Some(own) => job.copy.iter().try_for_each(|copy| own.copy(copy)),
+        None if job.copy.is_empty() => Ok(()),
+        None => Err(Failure::new(Exit::Usage, "the job makes copies and names no folder of its own")
+            .hint("folder = \"…\" at its top; copies lie below it")),
     }
-    fs::copy(&from, &to).map_err(|error| Failure::file("copy", &from, &error))?;
-    Ok(())
 }
 
 fn path(record: &Record) -> String {
