@@ -4,6 +4,7 @@
 
 mod at_once;
 mod bad_input;
+mod bounds;
 mod build_time;
 mod care;
 mod collect;
@@ -14,6 +15,7 @@ mod dumps;
 mod explain;
 mod faults;
 mod files;
+mod forged;
 mod guide;
 mod harmless;
 mod hostile;
@@ -23,6 +25,7 @@ mod job;
 mod key;
 mod notebooks;
 mod other_engines;
+mod outside;
 mod own_table;
 mod plan;
 mod plan_guards;

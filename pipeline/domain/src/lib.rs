@@ -13,6 +13,7 @@ pub mod gather;
 pub mod identity;
 pub mod json;
 pub mod ledger;
+pub mod location;
 pub mod model;
 pub mod nodes;
 pub mod overrides;

@@ -169,3 +169,39 @@ fn an_exported_dump_gives_the_same_events_every_time() {
     let none = place.run(&["collect", "editor", "--file", &place.write("none.json", "{\"days\":[]}")]);
     assert!(none.code == 1 && none.err.contains("holds no heartbeats"), "{}", none.err);
 }
+
+#[test]
+fn who_does_not_know_the_token_is_not_read_and_locks_nobody_out() {
+    let place = place();
+    let (mut collector, address) = listening(&place, &[]);
+    let good = beat(1_790_000_000.0, "coding").to_string();
+    // The answer comes before one byte of the body is sent.
+    let began = Instant::now();
+    let head = "POST /api/v1/users/current/heartbeats HTTP/1.1\r\nContent-Length: 2000000\r\n";
+    for more in ["", "Expect: 100-continue\r\n", "Authorization: Basic eA==\r\n"] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(format!("{head}{more}\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401", "{more}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // Idle connections, and such as have asked for something and do not go, however many.
+    let idle: Vec<TcpStream> = (0..300)
+        .map(|n| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            if n % 2 == 0 {
+                stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+            }
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(send(&address, "POST", "heartbeats", BASIC, &good).0, 201);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    drop(idle);
+    collector.signal("-INT");
+    let (code, events, err) = std::mem::replace(&mut collector, Collector { child: None }).end();
+    assert_eq!((code, events.len()), (0, 1), "{err}");
+}

@@ -2,7 +2,7 @@
 //!
 //! hyper's own server would be another feature of hyper, below the query engines, and everything above it would be built
 //! anew; `httparse`, hyper's parser, is there already. One request a connection, within one deadline, however slowly it
-//! comes; no more than so many at a time; no body above a bound.
+//! comes; no body above a bound, and none of who is not admitted.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -15,6 +15,8 @@ const HEAD_BYTES: usize = 16 << 10;
 pub(super) const BODY_BYTES: usize = 2 << 20;
 /// For one request, whole.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+/// For who is refused, to read the answer.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A request, as far as anybody here looks at it.
 #[derive(Debug, Default)]
@@ -30,14 +32,22 @@ pub(super) struct Request {
 /// A status and a JSON answer.
 pub(super) struct Answer(pub(super) u16, pub(super) Value);
 
-/// Reads the request, asks for the answer and writes it. Whatever goes wrong ends this connection only.
-pub(super) async fn serve(mut stream: TcpStream, answer: impl AsyncFnOnce(Request) -> Answer) {
-    let reply = match tokio::time::timeout(DEADLINE, read(&mut stream)).await {
+/// Reads the request, asks for the answer and writes it. Whatever goes wrong ends this connection only. Whether the body is
+/// read, `admit` decides by the head; what it gives is held until the answer is written.
+pub(super) async fn serve<P>(
+    mut stream: TcpStream,
+    admit: impl FnOnce(&Request) -> Result<P, Answer>,
+    answer: impl AsyncFnOnce(Request) -> Answer,
+) {
+    let mut place = None;
+    let admit = |request: &Request| admit(request).map(|given| place = Some(given));
+    let reply = match tokio::time::timeout(DEADLINE, read(&mut stream, admit)).await {
         Ok(Ok(request)) => answer(request).await,
         Ok(Err(Some(refusal))) => refusal,
         Ok(Err(None)) => return, // the connection is gone
         Err(_) => refuse(408, "the request took too long"),
     };
+    let farewell = if place.is_some() { DEADLINE } else { FAREWELL };
     let Answer(status, json) = reply;
     let body = json.to_string();
     let reason = match status {
@@ -65,7 +75,7 @@ pub(super) async fn serve(mut stream: TcpStream, answer: impl AsyncFnOnce(Reques
         while stream.read(&mut rest).await? > 0 {}
         std::io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(DEADLINE, write).await;
+    let _ = tokio::time::timeout(farewell, write).await;
 }
 
 /// A refusal in the form that WakaTime's API has.
@@ -74,7 +84,10 @@ pub(super) fn refuse(status: u16, why: &str) -> Answer {
 }
 
 /// The request, or what to say instead; `None` when there is nobody to say it to.
-async fn read(stream: &mut TcpStream) -> Result<Request, Option<Answer>> {
+async fn read(
+    stream: &mut TcpStream,
+    admit: impl FnOnce(&Request) -> Result<(), Answer>,
+) -> Result<Request, Option<Answer>> {
     let mut bytes = Vec::with_capacity(4096);
     let (mut request, length, waits, head) = loop {
         if stream.read_buf(&mut bytes).await.map_err(|_| None)? == 0 {
@@ -87,6 +100,7 @@ async fn read(stream: &mut TcpStream) -> Result<Request, Option<Answer>> {
             return Err(Some(refuse(431, "the head of the request is too long")));
         }
     };
+    admit(&request).map_err(Some)?;
     if waits {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| None)?;
     }

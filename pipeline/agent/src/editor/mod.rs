@@ -14,15 +14,18 @@ use domain::Timestamp;
 use heartbeat::{Beats, Heartbeat};
 use http::{Answer, Request, refuse};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 
-/// Requests that are served at a time; the next one is told to come again.
+/// Requests that are served at a time; the next one is told to come again. So many may wait beside them without having shown
+/// the token.
 const AT_A_TIME: usize = 64;
 /// Folders whose checkout is remembered.
 const REMEMBERED: usize = 4096;
@@ -52,8 +55,9 @@ pub async fn serve(spec: EditorSpec, outlet: Outlet, ready: impl FnOnce(SocketAd
     let listener = TcpListener::bind(spec.listen).await.map_err(failed)?;
     ready(listener.local_addr().map_err(failed)?);
     let beats = Mutex::new((Beats::default(), Places::default()));
-    let desk = Arc::new(Desk { token: spec.token, clock: spec.clock, beats, outlet });
-    let (places, mut tick) = (Arc::new(Semaphore::new(AT_A_TIME)), tokio::time::interval(Duration::from_secs(5)));
+    let places = Arc::new(Semaphore::new(AT_A_TIME));
+    let desk = Arc::new(Desk { token: spec.token, clock: spec.clock, beats, outlet, places });
+    let (mut strangers, mut tick) = (Strangers::default(), tokio::time::interval(Duration::from_secs(5)));
     loop {
         tokio::select! {
             () = desk.outlet.stopped() => break,
@@ -67,20 +71,42 @@ pub async fn serve(spec: EditorSpec, outlet: Outlet, ready: impl FnOnce(SocketAd
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 };
-                let (desk, place) = (Arc::clone(&desk), Arc::clone(&places).try_acquire_owned());
-                tokio::spawn(async move {
-                    match place {
-                        Ok(_place) => http::serve(stream, async |request| desk.answer(request).await).await,
-                        // Closed without a word: to answer, a slow client would have to be waited for.
-                        Err(_) => drop(stream),
-                    }
+                let (desk, known) = (Arc::clone(&desk), Arc::new(AtomicBool::new(false)));
+                let now_known = Arc::clone(&known);
+                let task = tokio::spawn(async move {
+                    let admit = |request: &Request| {
+                        let place = desk.admit(request)?;
+                        now_known.store(true, Ordering::Relaxed);
+                        Ok(place)
+                    };
+                    http::serve(stream, admit, async |request| desk.answer(request).await).await;
                 });
+                strangers.add(task.abort_handle(), known);
             }
         }
     }
     let rest = desk.beats().0.all();
     desk.send(rest).await;
     Ok(())
+}
+
+/// Connections that have not shown the token yet. They take no place from those that have; when there are many, the one that
+/// came first goes without a word, as to answer a slow client it would have to be waited for. An editor says all it has to
+/// say at once.
+#[derive(Default)]
+struct Strangers(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
+
+impl Strangers {
+    fn add(&mut self, task: AbortHandle, known: Arc<AtomicBool>) {
+        self.0.retain(|(task, known)| !task.is_finished() && !known.load(Ordering::Relaxed));
+        if self.0.len() == AT_A_TIME
+            && let Some((oldest, known)) = self.0.pop_front()
+            && !known.load(Ordering::Relaxed)
+        {
+            oldest.abort();
+        }
+        self.0.push_back((task, known));
+    }
 }
 
 /// Takes an exported dump: WakaTime's own export (`days[].heartbeats[]`), a list of heartbeats, or one a line. Returns
@@ -148,6 +174,7 @@ struct Desk {
     clock: fn() -> Timestamp,
     beats: Mutex<(Beats, Places)>,
     outlet: Outlet,
+    places: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -161,10 +188,16 @@ impl Desk {
         }
     }
 
-    async fn answer(&self, request: Request) -> Answer {
-        if !self.knows(&request) {
-            return refuse(401, "the API key is not this collector's token");
+    /// By the head of a request, before anything of its body is read.
+    fn admit(&self, request: &Request) -> Result<OwnedSemaphorePermit, Answer> {
+        if !self.knows(request) {
+            return Err(refuse(401, "the API key is not this collector's token"));
         }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_| refuse(503, "too many requests at once; try again"))
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
         // Plugins put different starts before this, by what their `api_url` says.
         let path = request.path.trim_end_matches('/');
         let is = |end: &str| path.ends_with(end);

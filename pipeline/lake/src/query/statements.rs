@@ -72,6 +72,52 @@ pub(crate) fn tokens(text: &str) -> Vec<TokenWithSpan> {
     found
 }
 
+/// How many operators and brackets stand on one another at the most, as far as the signs tell: what reads and plans a
+/// statement goes so deep. What stands beside one another, with a comma between, does not count.
+pub(crate) fn depth(text: &str) -> usize {
+    /// Of what is open: operators since the last comma, and queries put together.
+    #[derive(Default)]
+    struct Level {
+        operators: usize,
+        queries: usize,
+    }
+    const OPERATORS: &[&str] =
+        &["AND", "OR", "NOT", "CASE", "WHEN", "ELSE", "IS", "LIKE", "ILIKE", "BETWEEN", "COLLATE"];
+    const QUERIES: &[&str] = &["UNION", "INTERSECT", "EXCEPT", "JOIN"];
+    // The level at hand, those around it, and what stands on one another in these.
+    let (mut level, mut around, mut below, mut most) = (Level::default(), Vec::<Level>::new(), 0, 0);
+    for token in tokens(text) {
+        match token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                below += level.operators + level.queries + 1;
+                around.push(std::mem::take(&mut level));
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                if let Some(outer) = around.pop() {
+                    level = outer;
+                    below -= level.operators + level.queries + 1;
+                }
+            }
+            Token::Comma => level.operators = 0,
+            Token::SemiColon => (level, around, below) = (Level::default(), Vec::new(), 0),
+            Token::Word(word) if word.quote_style.is_none() => {
+                let word = word.value.to_uppercase();
+                level.operators += usize::from(OPERATORS.contains(&word.as_str()));
+                level.queries += usize::from(QUERIES.contains(&word.as_str()));
+            }
+            Token::Whitespace(_)
+            | Token::Word(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Period
+            | Token::EOF => {}
+            _ => level.operators += 1,
+        }
+        most = most.max(below + level.operators + level.queries);
+    }
+    most
+}
+
 fn cut(lines: &[&str], from: (usize, usize), to: (usize, usize)) -> String {
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate().skip(from.0).take((to.0 + 1).saturating_sub(from.0)) {
@@ -91,6 +137,19 @@ mod tests {
 
     fn texts(text: &str) -> Vec<String> {
         statements(None, text).into_iter().map(|statement| statement.text).collect()
+    }
+
+    #[test]
+    fn a_statement_is_as_deep_as_its_operators_stand_on_one_another() {
+        assert_eq!(depth("select a, b from t"), 0);
+        assert_eq!(depth("select 1 + 2 + 3, 4 + 5"), 2);
+        assert_eq!(depth(&format!("select {}1", "- ".repeat(10))), 10);
+        assert_eq!(depth("select ((1 + 2) * 3), f(g(h(1 + 2)))"), 4);
+        assert_eq!(depth("select 1 where a = 1 and not b = 2"), 4);
+        assert_eq!(depth("select 1, 2 union select 3, 4 union all select 5, 6"), 2);
+        assert_eq!(depth(&format!("select 1 where a in ({})", vec!["1"; 10_000].join(", "))), 1);
+        assert_eq!(depth("select ')' || \"case\" -- + + +"), 1);
+        assert_eq!(depth("))))"), 0);
     }
 
     #[test]

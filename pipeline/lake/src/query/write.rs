@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{Writer as JsonWriter, WriterBuilder as JsonBuilder};
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub enum OutputFormat {
     Ndjson,
     /// With a header line (RFC 4180); lists and structs as text.
     Csv,
+    /// The same, and no text in it is taken for a formula: one that begins like one has a `'` before it.
+    SpreadsheetCsv,
     /// For other engines.
     Parquet,
 }
@@ -35,6 +38,8 @@ type Out<'a> = &'a mut (dyn Write + Send);
 pub(crate) struct RowsWriter<'a> {
     schema: SchemaRef,
     rows: u64,
+    /// No text may be taken for a formula.
+    guarded: bool,
     inner: Inner<'a>,
 }
 
@@ -65,24 +70,30 @@ impl OutputFormat {
             schema
                 .fields()
                 .iter()
-                .map(|f| Field::new(f.name(), self.writable(f.data_type()), true))
+                .map(|f| Field::new(self.header(f.name()), self.writable(f.data_type()), true))
                 .collect::<Vec<_>>(),
         ));
         let json = || JsonBuilder::new().with_explicit_nulls(true);
         let inner = match self {
             Self::Table | Self::Json => Inner::Json(Box::new(json().build::<_, JsonArray>(Vec::new())), out),
             Self::Ndjson => Inner::Ndjson(Box::new(json().build::<_, LineDelimited>(out))),
-            Self::Csv => Inner::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out))),
+            Self::Csv | Self::SpreadsheetCsv => {
+                Inner::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(true).build(out)))
+            }
             Self::Parquet => Inner::Parquet(Box::new(ColumnsWriter::new(out, schema.clone()))),
         };
-        Ok(RowsWriter { schema, rows: 0, inner })
+        Ok(RowsWriter { schema, rows: 0, guarded: self == Self::SpreadsheetCsv, inner })
+    }
+
+    fn header(self, name: &str) -> String {
+        if self == Self::SpreadsheetCsv { no_formula(name).into_owned() } else { name.to_owned() }
     }
 
     /// The type that a format can hold for a type of a result.
     fn writable(self, data_type: &DataType) -> DataType {
         match (self, data_type) {
             (_, DataType::Union(..) | DataType::Null) => DataType::Utf8,
-            (Self::Csv, nested) if nested.is_nested() => DataType::Utf8,
+            (Self::Csv | Self::SpreadsheetCsv, nested) if nested.is_nested() => DataType::Utf8,
             (Self::Parquet, DataType::Interval(IntervalUnit::MonthDayNano)) => DataType::Utf8,
             (Self::Parquet, DataType::ListView(item) | DataType::LargeListView(item)) => DataType::List(item.clone()),
             (_, other) => other.clone(),
@@ -98,7 +109,12 @@ impl RowsWriter<'_> {
         let name = self.name();
         let failed = |e: ArrowError| LakeError::Format(name, e.into());
         let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns = columns.map(|(column, field)| convert(column, field.data_type())).collect::<Result<_, _>>();
+        let guarded = self.guarded;
+        let columns = columns.map(|(column, field)| {
+            let column = convert(column, field.data_type())?;
+            if guarded && is_text(field.data_type()) { without_formulas(&column) } else { Ok(column) }
+        });
+        let columns = columns.collect::<Result<_, _>>();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns.map_err(failed)?, &options);
         let batch = batch.map_err(failed)?;
@@ -151,6 +167,28 @@ fn drain(writer: &mut JsonWriter<Vec<u8>, JsonArray>, out: &mut Out<'_>) -> std:
     out.write_all(buffer)?;
     buffer.clear();
     Ok(())
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+/// A column of texts of which a spreadsheet calculates none.
+fn without_formulas(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = texts(column)?.into_iter();
+    Ok(Arc::new(texts.map(|text| text.map(|text| no_formula(&text).into_owned())).collect::<StringArray>()))
+}
+
+/// A text that a spreadsheet shows as it is (OWASP, "CSV Injection"): a `'` before what begins a formula, also behind blanks
+/// that some of them skip.
+fn no_formula(text: &str) -> Cow<'_, str> {
+    let begins = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
+    let first = text.chars().next().is_some_and(begins) || text.trim_start().chars().next().is_some_and(begins);
+    if first { format!("'{text}").into() } else { text.into() }
 }
 
 fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {

@@ -2,6 +2,7 @@
 
 use crate::commands::sql::Form;
 use crate::commands::sql::output::Sink;
+use crate::commands::sql::watch::Watch;
 use crate::context::{Context, emit, reader_gone};
 use crate::failure::{Exit, Failure};
 use lake::{Declared, Expanded, Grid, Lake, LakeError, OutputFormat, Parameters, Session, Statement, View};
@@ -20,6 +21,8 @@ const JSON_BYTES: usize = 256 << 20;
 pub struct Style {
     /// The format.
     pub format: Form,
+    /// In CSV, no text is taken for a formula.
+    pub spreadsheet_safe: bool,
     /// One value a line.
     pub expanded: Expanded,
     /// Rows of a table on a terminal; 0: all.
@@ -30,7 +33,7 @@ pub struct Style {
 
 impl Default for Style {
     fn default() -> Self {
-        Self { format: Form::Table, expanded: Expanded::Auto, max_rows: 1000, timing: true }
+        Self { format: Form::Table, spreadsheet_safe: false, expanded: Expanded::Auto, max_rows: 1000, timing: true }
     }
 }
 
@@ -145,7 +148,10 @@ impl<'a> Desk<'a> {
         let terminal = std::io::stdout().is_terminal();
         let form = self.next_output.as_deref().and_then(Form::of_ending).unwrap_or(self.style.format);
         let output = self.next_output.take().or_else(|| self.output.clone());
-        let format = OutputFormat::from(form);
+        let format = match OutputFormat::from(form) {
+            OutputFormat::Csv if self.style.spreadsheet_safe => OutputFormat::SpreadsheetCsv,
+            format => format,
+        };
         if format == OutputFormat::Parquet && output.is_none() && terminal {
             return Err(Failure::new(Exit::Usage, "Parquet is not for a terminal")
                 .hint("write it to a file: -o runs.parquet, in the shell \\o runs.parquet"));
@@ -176,7 +182,12 @@ impl<'a> Desk<'a> {
         let began = Instant::now();
         let asked = self.prepare(statement, declared, false)?;
         let (is_shown, output) = (asked.is_shown(), asked.output.clone());
-        let told = match asked.run().await {
+        let watch = self.watch();
+        let told = tokio::select! {
+            told = asked.run() => told,
+            failure = watch.overrun() => return Err(failure),
+        };
+        let told = match told {
             Ok(told) => told,
             // `| head` has seen enough.
             Err(LakeError::Format(..)) if output.is_none() && reader_gone() => return Ok(json!({"row_count": null})),
@@ -191,10 +202,19 @@ impl<'a> Desk<'a> {
         Ok(json!({"row_count": rows, "output": output}))
     }
 
+    /// Somebody who looks that a query takes no more than it may.
+    pub fn watch(&self) -> Watch {
+        Watch::begin(self.view.memory_bytes.unwrap_or(usize::MAX))
+    }
+
     async fn ask_json(&mut self, statement: Statement, declared: &[Declared]) -> Result<Value, Failure> {
         let parameters = Parameters::new(self.given.clone(), declared.to_vec());
-        let query = self.session.start(&statement, &parameters).await?;
-        let rows = query.json(JSON_BYTES).await?;
+        let watch = self.watch();
+        let read = async { self.session.start(&statement, &parameters).await?.json(JSON_BYTES).await };
+        let rows = tokio::select! {
+            rows = read => rows?,
+            failure = watch.overrun() => return Err(failure),
+        };
         let rows = rows.ok_or_else(|| {
             Failure::new(Exit::Failed, "the result is too large for one JSON object")
                 .hint("--format ndjson, csv or parquet hold any number of rows")

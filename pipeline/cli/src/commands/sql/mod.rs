@@ -3,10 +3,11 @@
 mod ask;
 mod backslash;
 mod completion;
-mod output;
+pub mod output;
 mod pager;
 mod reports;
 mod shell;
+mod watch;
 
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
@@ -44,6 +45,9 @@ pub struct SqlArgs {
     /// How the result is written [default: by the ending of OUT, else table]
     #[arg(long, value_enum)]
     format: Option<Form>,
+    /// In CSV, put a `'` before texts that a spreadsheet would take for a formula: = + - @
+    #[arg(long)]
+    spreadsheet_safe: bool,
     /// Write to a file, whole or not at all; `-` is stdout
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -134,7 +138,11 @@ pub async fn run(context: &Context, args: SqlArgs) -> Result<Answer, Failure> {
     let output = args.output.clone().filter(|path| path.as_os_str() != "-");
     let to_file = |path: &PathBuf| Form::of_ending(path).unwrap_or(Form::Table);
     let format = args.format.unwrap_or_else(|| output.as_ref().map_or(Form::Table, to_file));
-    let style = Style { format, max_rows: args.max_rows, ..Style::default() };
+    if args.spreadsheet_safe && format != Form::Csv {
+        let wrong = Failure::new(Exit::Usage, "--spreadsheet-safe is for CSV");
+        return Err(wrong.hint("--format csv, or an output that ends in .csv"));
+    }
+    let style = Style { format, max_rows: args.max_rows, spreadsheet_safe: args.spreadsheet_safe, ..Style::default() };
     let script = match (&args.query, &args.file) {
         (Some(query), _) => Some((statements(None, query), Vec::new())),
         (None, Some(file)) => Some(reports::read(file)?),

@@ -111,8 +111,13 @@ async fn one(
     interrupts.signals.mark_unchanged();
     let queries = interrupts.queries.as_ref().map_or_else(Handle::current, |queries| queries.handle().clone());
     let mut running = queries.spawn(asked.run());
+    let watch = desk.watch();
     let told: Told = tokio::select! {
         told = &mut running => told.map_err(|_| Failure::new(Exit::Failed, "the query broke off; this is a fault in the program"))??,
+        failure = watch.overrun() => {
+            running.abort();
+            return Err(failure);
+        }
         _ = interrupts.signals.changed() => {
             running.abort();
             // Should it not notice soon, the next query need not wait for its threads.
