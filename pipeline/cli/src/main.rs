@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         return commands::record::record(args);
     }
     // Long SQL is parsed by recursion: give it room, so that it ends in an answer and not in a crash.
-    let work = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || work(cli));
+    let stack = if is_address_space_bounded() { STACK_BYTES / 4 } else { STACK_BYTES };
+    let work = std::thread::Builder::new().stack_size(stack).spawn(move || work(cli));
     match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
         _ => report(&Failure::new(Exit::Failed, "the program broke off; this is a fault in it")),
@@ -35,9 +36,22 @@ fn main() -> ExitCode {
 /// For a statement as deep as one may be, with room to spare (`lake` bounds it).
 const STACK_BYTES: usize = 64 << 20;
 
-/// What runs the work that waits.
+/// What runs the work that waits. Its threads ask for address space alone, but where that is bounded (`ulimit -v`), a thread
+/// that cannot be had leaves others waiting for it for ever.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_stack_size(STACK_BYTES / 2).max_blocking_threads(64);
+    if is_address_space_bounded() {
+        builder.thread_stack_size(STACK_BYTES / 16).max_blocking_threads(4).worker_threads(2);
+    }
+    builder.build()
+}
+
+/// Whether this process may have only so much address space (Linux).
+fn is_address_space_bounded() -> bool {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"));
+    line.is_some_and(|line| !line.trim_start().starts_with("unlimited"))
 }
 
 fn work(cli: Cli) -> ExitCode {

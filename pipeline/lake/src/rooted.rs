@@ -38,17 +38,27 @@ impl Rooted {
         Self { files: LocalFileSystem::new(), root, beyond: true }
     }
 
+    /// Whether a folder is one that a person named in a query.
+    fn is_beyond(&self, folder: Option<&Path>) -> bool {
+        self.beyond && local(folder.unwrap_or(&Path::default())).is_ok_and(|path| !self.root.has(&path))
+    }
+
     fn permit(&self, location: &Path) -> Result<PathBuf> {
-        let mut url = Url::parse("file:///").map_err(|error| refused(error.into()))?;
-        if let Ok(mut parts) = url.path_segments_mut() {
-            parts.pop_if_empty().extend(location.parts());
-        }
-        let path = url.to_file_path().map_err(|()| refused(format!("{location} is no path").into()))?;
+        let path = local(location)?;
         if !self.beyond || self.root.has(&path) {
             self.root.check(&path).map_err(|error| refused(error.into()))?;
         }
         Ok(path)
     }
+}
+
+/// The path of a location.
+fn local(location: &Path) -> Result<PathBuf> {
+    let mut url = Url::parse("file:///").map_err(|error| refused(error.into()))?;
+    if let Ok(mut parts) = url.path_segments_mut() {
+        parts.pop_if_empty().extend(location.parts());
+    }
+    url.to_file_path().map_err(|()| refused(format!("{location} is no path").into()))
 }
 
 fn refused(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
@@ -97,6 +107,9 @@ impl ObjectStore for Rooted {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        if self.is_beyond(prefix) {
+            return self.files.list(prefix);
+        }
         let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
         let search = move || {
             let folder = store.permit(&prefix)?;
@@ -110,6 +123,9 @@ impl ObjectStore for Rooted {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        if self.is_beyond(prefix) {
+            return self.files.list_with_delimiter(prefix).await;
+        }
         let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
         blocking(move || {
             let folder = store.permit(&prefix)?;
