@@ -8,6 +8,7 @@ use super::staging::Staging;
 use super::{IngestReport, IngestSpec, stage};
 use crate::error::LakeError;
 use crate::source::Source;
+use domain::location::without_secrets;
 use domain::privacy::Privacy;
 use serde::Serialize;
 use std::error::Error;
@@ -31,7 +32,8 @@ impl Broken {
             said.push_str(&format!(": {cause}"));
             next = cause.source();
         }
-        Self { source, error: said }
+        let shown = |text: &str| without_secrets(text).into_owned();
+        Self { source: shown(&source), error: shown(&said) }
     }
 }
 
