@@ -185,7 +185,7 @@ fn copies_stay_below_the_folder_that_the_job_made() {
         ("", "own/copy", 2),
         ("folder = \"own\"", "bashrc", 4),
         ("folder = \"own\"", "own/../bashrc", 4),
-        ("folder = \"own\"", &absolute, 4),
+        ("folder = \"own\"", absolute.as_str(), 4),
         ("folder = \"own\"", "own", 4),
         ("folder = \".\"", "bashrc", 4),
         ("folder = \"..\"", "../bashrc", 4),
