@@ -7,8 +7,10 @@ use domain::plan::{Burst, HeldBack, Killed, Leak, State};
 
 /// Kills and throttling count for so many days with data.
 const HELD_BACK_DAYS: usize = 30;
-/// Share of a day's CPU work, or of its samples, that must have been held back: less is in passing.
+/// Share of a day's samples that must have been held back: less is in passing.
 const HELD_BACK_SHARE: f64 = 0.05;
+/// Or the share of its CPU work: a job at night is few samples and most of the work.
+const HELD_BACK_WORK: f64 = 0.25;
 /// A peak counts for a quarter: every end of a month, and the end of the quarter.
 const PEAK_DAYS: i64 = 92;
 
@@ -41,12 +43,17 @@ pub(super) fn killed(days: &[Day]) -> Option<Killed> {
 
 /// CPU that its limit held back on some of the last 30 days.
 pub(super) fn throttled(days: &[Day]) -> Option<HeldBack> {
-    held_back(days, |d| share(d, d.throttled).max(d.throttled_work), |d| d.throttled_at, |d| d.throttled_unknown)
+    let counts = |d: &Day| share(d, d.throttled) >= HELD_BACK_SHARE || d.throttled_work >= HELD_BACK_WORK;
+    let held: Vec<&Day> = last(days, HELD_BACK_DAYS).iter().filter(|d| counts(d)).collect();
+    let unknown = held.iter().any(|d| d.throttled_unknown);
+    held_back(&held, |d| share(d, d.throttled).max(d.throttled_work), |d| d.throttled_at, unknown)
 }
 
 /// Memory at its limit while processes waited for memory.
 pub(super) fn squeezed(days: &[Day]) -> Option<HeldBack> {
-    held_back(days, |d| share(d, d.squeezed), |d| d.squeezed_at, |_| false)
+    let counts = |d: &&Day| share(d, d.squeezed) >= HELD_BACK_SHARE;
+    let held: Vec<&Day> = last(days, HELD_BACK_DAYS).iter().filter(counts).collect();
+    held_back(&held, |d| share(d, d.squeezed), |d| d.squeezed_at, false)
 }
 
 fn share(day: &Day, samples: usize) -> f64 {
@@ -54,15 +61,14 @@ fn share(day: &Day, samples: usize) -> f64 {
 }
 
 fn held_back(
-    days: &[Day],
+    held: &[&Day],
     share: impl Fn(&Day) -> f64,
     at: impl Fn(&Day) -> Option<f64>,
-    unknown: impl Fn(&Day) -> bool,
+    unknown: bool,
 ) -> Option<HeldBack> {
-    let held: Vec<&Day> = last(days, HELD_BACK_DAYS).iter().filter(|d| share(d) >= HELD_BACK_SHARE).collect();
     Some(HeldBack {
         at: held.iter().filter_map(|d| at(d)).max_by(f64::total_cmp),
-        unknown: held.iter().any(|d| unknown(d)),
+        unknown,
         worst_day: held.iter().map(|d| share(d)).fold(0.0, f64::max),
         newest: held.iter().map(|d| d.last).max()?,
     })
