@@ -2,7 +2,9 @@
 
 use domain::Reason;
 use domain::identity::hash128;
-use domain::privacy::Privacy;
+use domain::json::ends::{End, Ends};
+use domain::privacy::{Privacy, REJECT_TEXT_LIMIT};
+use std::borrow::Cow;
 
 /// Something that could not be taken as an event.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ impl Reject {
             // Of an erased person nothing is kept, nor of what no pattern can read.
             text: match reason {
                 Reason::Erased | Reason::Encoding => String::new(),
-                _ => privacy.scrub_reject(text),
+                _ => privacy.scrub_reject(&beginning(text)),
             },
             length: length as i64,
             reason,
@@ -53,5 +55,46 @@ impl Reject {
     /// Its identity as a number.
     pub(crate) fn id(&self) -> u128 {
         u128::from_str_radix(&self.reject_id, 16).unwrap_or_default()
+    }
+}
+
+/// Of a text from here on only the beginning is looked at, in bytes: as values it may take a hundred times its size.
+const WHOLE: usize = 4 * REJECT_TEXT_LIMIT;
+
+/// What of a text may be kept. The beginning of JSON is JSON again, so that people are found by the names of fields,
+/// unless it is hardly more than the beginning of one long text.
+fn beginning(text: &str) -> Cow<'_, str> {
+    if text.len() <= WHOLE {
+        return Cow::Borrowed(text);
+    }
+    let head = &text[..text.floor_char_boundary(REJECT_TEXT_LIMIT)];
+    let mut ends = Ends::default();
+    let closed = match ends.feed(head.as_bytes()) {
+        End::Open => String::from_utf8(ends.closed(head.as_bytes())).ok(),
+        _ => None,
+    };
+    closed.filter(|closed| 2 * closed.len() > head.len()).map_or(Cow::Borrowed(head), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn of_a_long_text_a_whole_beginning_is_kept_and_names_nobody() {
+        let privacy = Privacy::new(b"a key of the tests");
+        let kept = |text: &str| {
+            let length = text.len() as u64;
+            let reject = Reject::new("dump", 1, Reason::Type, text, None, length, &privacy);
+            assert_eq!((reject.length as u64, reject.hash), (length, hash128(text.as_bytes())));
+            reject.text
+        };
+        let many: Vec<Value> = (0..20_000).map(|at| json!({"at": at, "assignee": "ann"})).collect();
+        let text = kept(&json!({"developer": "ann", "list": many}).to_string());
+        assert!(text.len() > REJECT_TEXT_LIMIT / 2 && text.len() <= REJECT_TEXT_LIMIT, "{}", text.len());
+        assert!(!text.contains("ann"), "{}", &text[..200]);
+        let long = kept(&json!({"developer": "ann", "note": "ü".repeat(1 << 20)}).to_string());
+        assert!(long.len() > REJECT_TEXT_LIMIT / 2 && !long.contains("ann"), "{}", &long[..200]);
     }
 }

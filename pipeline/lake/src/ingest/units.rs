@@ -4,8 +4,16 @@
 use crate::error::LakeError;
 use crate::formats::{Reader, Taken};
 use crate::source::blank;
+use domain::Reason;
 use domain::json::ends::{End, Ends};
 use domain::json::{Json, Kind, Tape};
+use serde_json::Value;
+
+/// As values a text may take a hundred times its size. What would take more than this is refused, in bytes.
+const VALUES: usize = 640 << 20;
+
+/// Shorter texts cannot, in bytes.
+const LIGHT: usize = 4 << 20;
 
 /// What was read together.
 pub(super) struct Unit<'t> {
@@ -27,7 +35,7 @@ pub(super) fn units<'t>(
     give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
     if let Ok(json) = tape.scan(text) {
-        return value(json, 0, Some(text), reader, give);
+        return value(json, 0, text, reader, give);
     }
     let Some(texts) = texts(text) else {
         let mut taken = Vec::new();
@@ -36,7 +44,7 @@ pub(super) fn units<'t>(
     };
     for text in texts {
         match tape.scan(text) {
-            Ok(json) => value(json, 0, Some(text), reader, give)?,
+            Ok(json) => value(json, 0, text, reader, give)?,
             Err(_) => {
                 let mut taken = Vec::new();
                 reader.text(text, &mut taken);
@@ -47,20 +55,40 @@ pub(super) fn units<'t>(
     Ok(())
 }
 
-/// An array is its items, one by one, however deep: the whole of it may be many times its size in memory.
+/// An array is its items, one by one, however deep: the whole of it may be many times its size in memory. `text` is
+/// what `json` was made of.
 fn value<'t>(
     json: Json<'_>,
     index: u32,
-    text: Option<&'t str>,
+    text: &'t str,
     reader: &mut dyn Reader,
     give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
-    if json.node(index).kind == Kind::Array {
-        return json.items(index).try_for_each(|item| value(json, item, None, reader, give));
+    let node = json.node(index);
+    if node.kind == Kind::Array {
+        return json.items(index).try_for_each(|item| value(json, item, text, reader, give));
+    }
+    if (node.end - node.start) as usize > LIGHT && weight(json, index) > VALUES {
+        let text = text.get(node.start as usize..node.end as usize);
+        return give(Unit { text, taken: vec![Err((Value::Null, Reason::TooLong))] });
     }
     let mut taken = Vec::new();
     reader.object(json.value(index), &mut taken);
-    give(Unit { text, taken })
+    give(Unit { text: (index == 0).then_some(text), taken })
+}
+
+/// About what a value takes in memory, in bytes: an object a node of a B-tree for every eleven members.
+fn weight(json: Json<'_>, index: u32) -> usize {
+    (index..json.node(index).next)
+        .map(|at| {
+            let node = json.node(at);
+            match node.kind {
+                Kind::Object if node.next > at + 1 => 640,
+                Kind::Plain | Kind::Escaped => 56 + (node.end - node.start) as usize,
+                _ => 32,
+            }
+        })
+        .sum()
 }
 
 /// The texts of a line that holds several; the last may have been cut off. None where there is anything else.
@@ -104,6 +132,20 @@ mod tests {
         for line in ["{} x", "x {}", "[1] 2", "{}, {}", "{\"a\":tru}", "2026"] {
             assert_eq!(read(line), [some(line)], "{line}");
         }
+    }
+
+    #[test]
+    fn what_would_take_too_much_memory_as_values_is_refused_by_itself() {
+        let heavy = format!("{{\"a\":[{}0]}}", "{\"a\":1},".repeat(1 << 20));
+        let line = format!("[{{\"a\":1}},{heavy},{{\"b\":2}}]");
+        let (mut tape, mut all) = (Tape::default(), Vec::new());
+        let mut give = |unit: Unit| {
+            let reasons = unit.taken.into_iter().filter_map(|taken| taken.err().map(|(_, reason)| reason));
+            all.push((unit.text.map(str::len), reasons.collect::<Vec<_>>()));
+            Ok(())
+        };
+        units(&mut tape, &line, &mut *Format::NATIVE.reader(), &mut give).unwrap();
+        assert_eq!(all, [(None, vec![]), (Some(heavy.len()), vec![Reason::TooLong]), (None, vec![])]);
     }
 
     #[test]
