@@ -305,10 +305,10 @@ explained as (
                 when j.killed_seen_at is not null then 'its resource had a kill when it ended'
                 else 'SIGKILL at the memory limit'
             end
-            when 'memory_pressure' then concat('waited for memory ', cast(round(100 * j.psi_memory_some) as bigint), ' % of the time')
-            when 'cpu_throttled' then concat('throttled in ', cast(round(100 * j.throttled_ratio) as bigint), ' % of its periods')
-            when 'io_stall' then concat('waited for the disk ', cast(round(100 * j.psi_io_some) as bigint), ' % of the time')
-            when 'noisy_neighbour' then concat('others had the processor ', cast(round(100 * j.psi_cpu_full) as bigint), ' % of the time')
+            when 'memory_pressure' then concat('waited for memory ', try_cast(round(100 * j.psi_memory_some) as bigint), ' % of the time')
+            when 'cpu_throttled' then concat('throttled in ', try_cast(round(100 * j.throttled_ratio) as bigint), ' % of its periods')
+            when 'io_stall' then concat('waited for the disk ', try_cast(round(100 * j.psi_io_some) as bigint), ' % of the time')
+            when 'noisy_neighbour' then concat('others had the processor ', try_cast(round(100 * j.psi_cpu_full) as bigint), ' % of the time')
             when 'preempted' then case
                 when j.says_preempted then 'its output says so'
                 when j.preempted_seen_at is not null then 'a note on its resource says so'

@@ -11,13 +11,15 @@ with samples as (
         *,
         coalesce(resource, env) as used_by,
         -- A mean over the interval: CFS bursts and clocks that differ by a little come to less than half more.
+        -- What lies outside all bounds has no column since it is marked; rows of before have one.
         coalesce(cpu_cores > 1.5 * cpu_limit_cores + 0.1, false) or coalesce(cpu_cores > 1.1 * machine_cpu_cores + 0.1, false)
-            as cpu_impossible,
+        or coalesce(cpu_cores > 10000, false) as cpu_impossible,
         -- The kernel charges no more than the limit; a limit may be lowered between two readings.
         coalesce(memory_bytes > 1.1 * memory_limit_bytes, false) or coalesce(memory_bytes > machine_memory_bytes, false)
-            as memory_impossible,
+        or coalesce(memory_bytes > 1125899906842624, false) as memory_impossible,
         coalesce(memory_peak_bytes > 1.1 * memory_limit_bytes, false)
-        or coalesce(memory_peak_bytes > machine_memory_bytes, false) as peak_impossible
+        or coalesce(memory_peak_bytes > machine_memory_bytes, false)
+        or coalesce(memory_peak_bytes > 1125899906842624, false) as peak_impossible
     from staging.events
     where type = 'usage' and coalesce(resource, env) is not null
 ),
@@ -39,7 +41,7 @@ select
     case when not s.cpu_impossible then s.cpu_cores end as cpu_cores, -- Mean processor use over the interval, cores. [>= 0]
     s.cpu_limit_cores,
     case when not s.cpu_impossible and s.cpu_limit_cores >= 0.001 then s.cpu_cores / s.cpu_limit_cores end as cpu_share, -- Processor use over its limit; bursts may exceed it. [>= 0]
-    s.throttled_ratio, -- Share of the CFS periods in which it was throttled. [0 to 1]
+    case when s.throttled_ratio between 0 and 1 then s.throttled_ratio end as throttled_ratio, -- Share of the CFS periods in which it was throttled. [0 to 1]
     case when not s.memory_impossible then s.memory_bytes end as memory_bytes, -- Memory in use (working set) at the end of the interval, bytes. [>= 0]
     case when not s.peak_impossible then s.memory_peak_bytes end as memory_peak_bytes, -- Largest memory use in the interval, bytes. [>= 0]
     s.memory_limit_bytes,
