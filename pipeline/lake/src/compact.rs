@@ -4,10 +4,11 @@
 //! costs the batch at hand. Delta's own optimize is not used: it keeps files that lack columns, does not sort by plain
 //! columns, and its commits would look to `materialize` like new data.
 
+use crate::data_files::{FILE_BYTES, Files};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::store::Store;
-use crate::table::{self, Change, DATA_VERSION, FILE_BYTES, Files, Mode, Outcome, TableName, conform};
+use crate::table::{self, Change, DATA_VERSION, Mode, Outcome, TableName, conform};
 use crate::writers::Writing;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;

@@ -1,4 +1,5 @@
-//! One DataFusion session over the lake: every Delta table by its two names, `features.*` as views, and a clock.
+//! One DataFusion session over the lake: every Delta table by its two names, `features.*` as views, and a clock. What no query
+//! names is never opened ([`crate::shelf`]).
 
 use crate::at::At;
 use crate::columns::{events_schema, rejects_schema, timestamp_type};
@@ -8,11 +9,13 @@ use crate::lake::Lake;
 use crate::memory::SharedMemory;
 use crate::model::{self, SqlFile};
 use crate::query::{Yielding, bound_functions};
+use crate::shelf::{Closed, Shelf};
+use crate::store::Store;
 use crate::table::{self, TableName};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
@@ -70,13 +73,18 @@ impl Lake {
             None => {
                 // Reading the log of a long history is work, not waiting.
                 let cores = available_parallelism().map_or(1, usize::from);
-                let open = |name: TableName| async move {
-                    let table = table::open(&self.store, &name).await?;
-                    Ok::<_, LakeError>(table.map(|table| (name, table)))
+                let newest = |name: TableName| async move {
+                    let newest = table::newest(&self.store, &name).await?;
+                    Ok::<_, LakeError>(newest.map(|newest| (name, newest)))
                 };
-                let opened: Vec<_> = stream::iter(tables).map(open).buffered(cores).try_collect().await?;
-                for (name, table) in opened.into_iter().flatten() {
-                    Self::register_table(&mut session, &name, &table).await?;
+                let known: Vec<_> = stream::iter(tables).map(newest).buffered(cores).try_collect().await?;
+                let mut shelves: BTreeMap<String, BTreeMap<String, Closed>> = BTreeMap::new();
+                for (name, (version, data_version)) in known.into_iter().flatten() {
+                    session.versions.insert(name.to_string(), data_version);
+                    shelves.entry(name.schema).or_default().insert(name.table, Closed::Table(version));
+                }
+                for (schema, names) in shelves {
+                    session.shelve(&schema, Shelf::of(&schema, names, self.store.clone(), &session.context))?;
                 }
             }
             Some(at) => self.register_at(&mut session, tables, &at).await?,
@@ -91,7 +99,7 @@ impl Lake {
         for (name, table) in documentation::tables()? {
             session.put(&name, Arc::new(table))?;
         }
-        session.register_views().await?;
+        session.register_views(&self.store)?;
         Ok(session)
     }
 
@@ -120,11 +128,7 @@ impl Lake {
         name: &TableName,
         table: &DeltaTable,
     ) -> Result<(), LakeError> {
-        table
-            .update_datafusion_session(&session.context.state())
-            .map_err(LakeError::table("read", name.to_string()))?;
-        let state = Arc::new(session.context.state());
-        let provider = table.table_provider().with_session(state).await.map_err(LakeError::sql(name.to_string()))?;
+        let provider = table::provider(table, name, session.context.state()).await?;
         session.versions.insert(name.to_string(), table::data_version(table).await);
         session.put(name, provider)
     }
@@ -164,7 +168,7 @@ pub(crate) fn put(
         let missing = |what: &str| DataFusionError::Internal(format!("the session has no {what}"));
         let catalog = context.catalog("lake").ok_or_else(|| missing("catalog"))?;
         if catalog.schema(&name.schema).is_none() {
-            catalog.register_schema(&name.schema, Arc::new(MemorySchemaProvider::new()))?;
+            catalog.register_schema(&name.schema, Arc::new(Shelf::new()))?;
         }
         let schema = catalog.schema(&name.schema).ok_or_else(|| missing(&name.schema))?;
         if schema.table_exist(&name.table) {
@@ -208,14 +212,12 @@ impl Session {
         if let Some(partitions) = partitions {
             context.state_ref().write().config_mut().options_mut().execution.target_partitions = partitions;
         }
-        let catalog = self.context.catalog("lake");
-        for schema in catalog.iter().flat_map(|catalog| catalog.schema_names()) {
-            let Some(tables) = catalog.as_ref().and_then(|catalog| catalog.schema(&schema)) else { continue };
-            for table in tables.table_names().into_iter().filter(|_| schema != "information_schema") {
-                let name = TableName { schema: schema.clone(), table };
-                if let Some(found) = tables.table(&name.table).await.map_err(LakeError::sql(name.to_string()))? {
-                    put(&context, &name, found)?;
-                }
+        let (catalog, here) = (self.context.catalog("lake"), context.catalog("lake"));
+        for schema in
+            catalog.iter().flat_map(|catalog| catalog.schema_names()).filter(|name| name != "information_schema")
+        {
+            if let (Some(below), Some(here)) = (catalog.as_ref().and_then(|catalog| catalog.schema(&schema)), &here) {
+                here.register_schema(&schema, Arc::new(Shelf::over(below))).map_err(LakeError::sql(schema))?;
             }
         }
         for (name, provider) in others {
@@ -224,20 +226,27 @@ impl Session {
         Ok(context)
     }
 
-    /// `features.*` are views: they cost nothing until somebody trains. Those whose tables are not there yet are left out.
-    async fn register_views(&self) -> Result<(), LakeError> {
-        for file in model::ordered(model::files("features"), &self.context)? {
-            let mut reads = model::references(&file, &self.context)?.into_iter();
-            if reads.all(|name| self.context.table_exist(name.as_str()).unwrap_or(false)) {
-                match self.plan(&file).await {
-                    Ok(plan) => self.put(&file.name, plan.into_view())?,
-                    // The tables of then may lack a column of today's view.
-                    Err(_) if self.view.at.is_some() => {}
-                    Err(error) => return Err(error),
-                }
+    fn shelve(&self, schema: &str, shelf: Shelf) -> Result<(), LakeError> {
+        let Some(catalog) = self.context.catalog("lake") else { return Ok(()) };
+        catalog.register_schema(schema, Arc::new(shelf)).map(|_| ()).map_err(LakeError::sql(schema))
+    }
+
+    /// `features.*` are views: they are planned when a query names them. Those whose tables are not there yet are left out.
+    fn register_views(&self, store: &Store) -> Result<(), LakeError> {
+        const SCHEMA: &str = "features";
+        // The tables of then may lack a column of today's view.
+        let may_fail = self.view.at.is_some();
+        let mut views: BTreeMap<String, Closed> = BTreeMap::new();
+        for file in model::ordered(model::files(SCHEMA), &self.context)? {
+            let there = |name: &String| match name.strip_prefix("features.") {
+                Some(view) => views.contains_key(view),
+                None => self.context.table_exist(name.as_str()).unwrap_or(false),
+            };
+            if model::references(&file, &self.context)?.iter().all(there) {
+                views.insert(file.name.table.clone(), Closed::View { file, may_fail });
             }
         }
-        Ok(())
+        self.shelve(SCHEMA, Shelf::of(SCHEMA, views, store.clone(), &self.context))
     }
 
     /// Plans one of our own SQL files.

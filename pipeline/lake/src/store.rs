@@ -277,6 +277,15 @@ impl Store {
         }
     }
 
+    /// Whether a document is there.
+    pub(crate) async fn has(&self, below: &str) -> Result<bool, LakeError> {
+        match self.objects.head(&self.path(below)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(self.failed("read", below)(source)),
+        }
+    }
+
     /// Writes a document whole. With `PutMode::Create`, refuses when it is there already.
     pub(crate) async fn put(&self, below: &str, bytes: Vec<u8>, mode: PutMode) -> Result<(), LakeError> {
         let options = PutOptions { mode, ..PutOptions::default() };

@@ -1,28 +1,24 @@
 //! Delta tables: open, append, replace. Every change is one atomic commit, and a lost race is told to the caller.
 
+use crate::data_files::FILE_BYTES;
 use crate::error::LakeError;
 use crate::root;
 use crate::store::Store;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionState;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructField, StructType};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
-use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Columns whose values hardly repeat: a dictionary would only cost.
-pub(crate) const HARDLY_REPEATED: &[&str] = &["event_id", "payload", "context", "sha", "ts"];
 
 /// A table of the lake by its two names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,6 +99,35 @@ pub(crate) async fn open_at(store: &Store, name: &TableName, version: i64) -> Re
     }
 }
 
+/// The newest version of a table and the last one that changed its rows, from its log alone; none when nothing was ever
+/// committed.
+pub(crate) async fn newest(store: &Store, name: &TableName) -> Result<Option<(i64, i64)>, LakeError> {
+    let folder = format!("{}/{}/_delta_log", name.schema, name.table);
+    let log = store.names(&folder).await?;
+    if let Some(newest) = log.iter().filter_map(|file| file.strip_suffix(".json")?.parse::<i64>().ok()).max()
+        && let Some(commit) = store.get(&format!("{folder}/{newest:020}.json")).await?
+    {
+        let said = commit.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"{\"commitInfo\""));
+        let said = said.and_then(|line| serde_json::from_slice::<Value>(line).ok()).unwrap_or_default();
+        let data = said["commitInfo"][ORIGIN][DATA_VERSION].as_i64();
+        return Ok(Some((newest, data.unwrap_or(newest))));
+    }
+    match open(store, name).await? {
+        Some(table) => Ok(Some((version(&table), data_version(&table).await))),
+        None => Ok(None),
+    }
+}
+
+/// A table as the engine reads it.
+pub(crate) async fn provider(
+    table: &DeltaTable,
+    name: &TableName,
+    state: SessionState,
+) -> Result<Arc<dyn TableProvider>, LakeError> {
+    table.update_datafusion_session(&state).map_err(LakeError::table("read", name.to_string()))?;
+    table.table_provider().with_session(Arc::new(state)).await.map_err(LakeError::sql(name.to_string()))
+}
+
 /// The version of a loaded table.
 pub(crate) fn version(table: &DeltaTable) -> i64 {
     table.version().map_or(-1, |v| v as i64)
@@ -136,9 +161,6 @@ pub(crate) async fn checkpoint(store: &Store, name: &TableName) -> Result<bool, 
     Ok(true)
 }
 
-/// A file that has reached this is closed, and the next one begun.
-pub(crate) const FILE_BYTES: u64 = 128 << 20;
-
 /// Columns as Delta can hold them: no unsigned integers, no views, no dictionaries, microseconds in UTC.
 fn delta_type(data_type: &DataType) -> DataType {
     match data_type {
@@ -168,74 +190,6 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     let columns = batch.columns().iter().zip(schema.fields());
     let columns: Vec<ArrayRef> = columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema.clone(), columns)
-}
-
-/// Writes Parquet files for a table that nothing refers to yet.
-pub(crate) struct Files {
-    writer: RecordBatchWriter,
-    name: TableName,
-    adds: Vec<Add>,
-    /// Columns whose least and greatest value in a file stand in the log. Of others nearly every day has all values, which
-    /// tells no reader what to skip, and whoever opens the table reads what is said of every file.
-    times: Vec<String>,
-}
-
-impl Files {
-    pub(crate) fn new(
-        store: &Store,
-        name: &TableName,
-        schema: SchemaRef,
-        partition: Option<&str>,
-    ) -> Result<Self, LakeError> {
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(128 * 1024));
-        for field in schema.fields().iter().filter(|field| HARDLY_REPEATED.contains(&field.name().as_str())) {
-            let path = ColumnPath::from(field.name().as_str());
-            properties = properties.set_column_dictionary_enabled(path.clone(), false);
-            properties = match field.data_type() {
-                DataType::Timestamp(..) => properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-                // Least and greatest of texts that are all different tell no reader what to skip.
-                _ => properties.set_column_statistics_enabled(path, EnabledStatistics::None),
-            };
-        }
-        if schema.column_with_name("event_id").is_some() {
-            properties = properties.set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
-        }
-        let is_time = |field: &&Arc<Field>| matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..));
-        let times = schema.fields().iter().filter(is_time).map(|field| field.name().clone()).collect();
-        let url = store.table_url(&name.schema, &name.table)?;
-        let partition = partition.map(|column| vec![column.to_owned()]);
-        let writer = RecordBatchWriter::try_new(url.as_str(), schema, partition, None)
-            .map_err(LakeError::table("write", name.to_string()))?
-            .with_writer_properties(properties.build())
-            .with_target_file_size(FILE_BYTES);
-        Ok(Self { writer, name: name.clone(), adds: Vec::new(), times })
-    }
-
-    pub(crate) async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
-        self.writer.write(batch).await.map_err(LakeError::table("write", self.name.to_string()))
-    }
-
-    /// Closes the open files, so that memory holds one partition at a time.
-    pub(crate) async fn close_partition(&mut self) -> Result<(), LakeError> {
-        let adds = self.writer.flush().await.map_err(LakeError::table("write", self.name.to_string()))?;
-        self.adds.extend(adds);
-        Ok(())
-    }
-
-    pub(crate) async fn finish(mut self) -> Result<Vec<Add>, LakeError> {
-        self.close_partition().await?;
-        for stats in self.adds.iter_mut().filter_map(|add| add.stats.as_mut()) {
-            if let Ok(Value::Object(mut all)) = serde_json::from_str(stats) {
-                for of_columns in all.values_mut().filter_map(Value::as_object_mut) {
-                    of_columns.retain(|column, _| self.times.contains(column));
-                }
-                *stats = Value::Object(all).to_string();
-            }
-        }
-        Ok(self.adds)
-    }
 }
 
 /// What a commit does to the rows that were there.

@@ -241,7 +241,7 @@ impl<'a> Staging<'a> {
                 writing.insert(self.handle.block_on(begin)?).id()
             }
         };
-        Ok(format!("part-{writer}-{:05}.zstd.parquet", self.counter.fetch_add(1, Ordering::Relaxed)))
+        Ok(format!("part-{writer}-{:05}.parquet", self.counter.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn put(&self, target: Target, written: Written, bytes: Vec<u8>) -> Result<(), LakeError> {
@@ -406,7 +406,8 @@ async fn look(store: &Store, target: Target) -> Result<(Option<DeltaTable>, File
 }
 
 fn encode_batches(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, parquet::errors::ParquetError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some((*write::properties()).clone()))?;
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some((*write::properties(rows)).clone()))?;
     batches.iter().try_for_each(|batch| writer.write(batch))?;
     writer.into_inner()
 }

@@ -3,7 +3,7 @@
 use super::arrays::Columns;
 use super::rows::{EVENT_DATE, Rows};
 use crate::columns::events_schema;
-use crate::table::HARDLY_REPEATED;
+use crate::data_files::{BATCH_ROWS, HARDLY_REPEATED};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -23,32 +23,35 @@ const WRITE_BATCH: usize = 4096;
 /// Texts by which rows are sorted: only theirs tell which row groups to skip.
 const STATISTICS: &[&str] = &["repo", "pr_id", "resource"];
 
-/// How the files of `staging.events` are written.
-pub(super) fn properties() -> Arc<WriterProperties> {
-    static PROPERTIES: LazyLock<Arc<WriterProperties>> = LazyLock::new(|| {
-        let level = ZstdLevel::try_new(1).expect("1 is a level of zstd");
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(ROW_GROUP))
-            .set_write_batch_size(WRITE_BATCH)
-            .set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
-        for field in events_schema().fields() {
-            let path = ColumnPath::from(field.name().as_str());
-            let is_number = matches!(field.data_type(), DataType::Int64 | DataType::Float64 | DataType::Timestamp(..));
-            if is_number || HARDLY_REPEATED.contains(&field.name().as_str()) {
-                properties = properties.set_column_dictionary_enabled(path.clone(), false);
-            }
-            if matches!(field.data_type(), DataType::Int64 | DataType::Timestamp(..)) {
-                properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
-            }
-            if !is_number && !STATISTICS.contains(&field.name().as_str()) {
-                properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
-            }
+/// How the files of `staging.events` are written, those of so many rows.
+pub(super) fn properties(rows: usize) -> Arc<WriterProperties> {
+    static LARGE: LazyLock<Arc<WriterProperties>> =
+        LazyLock::new(|| with(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"))));
+    static SMALL: LazyLock<Arc<WriterProperties>> = LazyLock::new(|| with(Compression::SNAPPY));
+    if rows < BATCH_ROWS { SMALL.clone() } else { LARGE.clone() }
+}
+
+fn with(compression: Compression) -> Arc<WriterProperties> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(compression)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_write_batch_size(WRITE_BATCH)
+        .set_column_bloom_filter_enabled(ColumnPath::from("event_id"), true);
+    for field in events_schema().fields() {
+        let path = ColumnPath::from(field.name().as_str());
+        let is_number = matches!(field.data_type(), DataType::Int64 | DataType::Float64 | DataType::Timestamp(..));
+        if is_number || HARDLY_REPEATED.contains(&field.name().as_str()) {
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
         }
-        Arc::new(properties.build())
-    });
-    PROPERTIES.clone()
+        if matches!(field.data_type(), DataType::Int64 | DataType::Timestamp(..)) {
+            properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+        }
+        if !is_number && !STATISTICS.contains(&field.name().as_str()) {
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+    }
+    Arc::new(properties.build())
 }
 
 /// Encodes the rows as one Parquet file in the given order, with the columns that hold anything.
@@ -58,7 +61,7 @@ pub(super) fn encode(rows: &Rows, order: &[u32]) -> Result<Vec<u8>, ParquetError
     let fields: Vec<Field> = filled.iter().map(|column| table.field(*column).clone()).collect();
     let schema = Arc::new(Schema::new(fields));
     let descriptor = ArrowSchemaConverter::new().convert(&schema)?;
-    let mut file = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), properties())?;
+    let mut file = SerializedFileWriter::new(Vec::new(), descriptor.root_schema_ptr(), properties(order.len()))?;
     let factory = ArrowRowGroupWriterFactory::new(&file, schema.clone());
     let mut columns = Columns::new(rows, &filled);
     for (number, part) in order.chunks(ROW_GROUP).enumerate() {

@@ -1,22 +1,19 @@
 //! From the streams of a query to the files of a table, one writer a stream.
 
 use super::changes::{Parts, is_day};
+use crate::data_files::Files;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::store::Store;
-use crate::table::{self, Change, Files, Mode, Outcome, TableName, conform, delta_schema};
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef};
+use crate::table::{self, Change, Mode, Outcome, TableName, conform, delta_schema};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{Add, Remove};
 use futures::StreamExt;
 use serde_json::Value;
-
-/// Partitions of one stream that may be open at a time; most streams come sorted by partition.
-const OPEN_PARTITIONS: usize = 8;
+use std::sync::Arc;
 
 /// Files that nothing refers to yet.
 pub(super) struct Written {
@@ -26,7 +23,13 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// No file, of a table without columns yet.
+    pub(super) fn nothing() -> Self {
+        Self { schema: Arc::new(Schema::empty()), adds: Vec::new(), rows: 0 }
+    }
+
     pub(super) fn append(&mut self, other: Self) {
+        self.schema = other.schema;
         self.adds.extend(other.adds);
         self.rows += other.rows;
     }
@@ -51,8 +54,7 @@ pub(super) async fn frame(
     let mut tasks = tokio::task::JoinSet::new();
     for stream in streams {
         let files = Files::new(store, name, schema.clone(), partition)?;
-        let (schema, what, partition) = (schema.clone(), what.clone(), partition.map(str::to_owned));
-        tasks.spawn(one(stream, files, schema, what, partition));
+        tasks.spawn(one(stream, files, schema.clone(), what.clone()));
     }
     let mut written = Written { schema, adds: Vec::new(), rows: 0 };
     while let Some(done) = tasks.join_next().await {
@@ -68,37 +70,14 @@ async fn one(
     mut files: Files,
     schema: SchemaRef,
     what: String,
-    partition: Option<String>,
 ) -> Result<(Vec<Add>, u64), LakeError> {
-    let (mut rows, mut open) = (0, Vec::new());
+    let mut rows = 0;
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(LakeError::sql(what.clone()))?;
         rows += batch.num_rows() as u64;
-        let batch = conform(&batch, &schema).map_err(LakeError::columns(&what))?;
-        if let Some(partition) = &partition {
-            for day in days(&batch, partition).map_err(LakeError::columns(&what))? {
-                if !open.contains(&day) {
-                    open.push(day);
-                }
-            }
-            if open.len() > OPEN_PARTITIONS {
-                files.close_partition().await?;
-                open.clear();
-            }
-        }
-        files.write(batch).await?;
+        files.write(conform(&batch, &schema).map_err(LakeError::columns(&what))?).await?;
     }
     Ok((files.finish().await?, rows))
-}
-
-/// The partitions in a batch.
-fn days(batch: &RecordBatch, partition: &str) -> Result<Vec<i32>, arrow::error::ArrowError> {
-    let Some(column) = batch.column_by_name(partition) else { return Ok(Vec::new()) };
-    let numbers: ArrayRef = cast(column, &DataType::Int32)?;
-    let Some(numbers) = numbers.as_any().downcast_ref::<arrow::array::Int32Array>() else { return Ok(Vec::new()) };
-    let mut days: Vec<i32> = numbers.iter().flatten().collect();
-    days.dedup();
-    Ok(days)
 }
 
 /// Puts written files in the place of some old ones in one commit; false when another writer was first.
@@ -134,7 +113,7 @@ impl Lake {
     ) -> Result<Option<u64>, LakeError> {
         let schema: SchemaRef = delta_schema(&stream.schema());
         let files = Files::new(&self.store, name, schema.clone(), None)?;
-        let (adds, rows) = one(stream, files, schema.clone(), name.to_string(), None).await?;
+        let (adds, rows) = one(stream, files, schema.clone(), name.to_string()).await?;
         let change = Change { schema: &schema, partition: None, adds, mode, origin };
         match table::commit(&self.store, name, current, change).await? {
             Outcome::Committed(_) => Ok(Some(rows)),

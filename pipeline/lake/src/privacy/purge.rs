@@ -149,7 +149,8 @@ fn cleaned(commit: &str, hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Change, Files, Mode};
+    use crate::data_files::Files;
+    use crate::table::{Change, Mode};
     use arrow::array::{ArrayRef, RecordBatch, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;

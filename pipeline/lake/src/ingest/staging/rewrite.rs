@@ -148,7 +148,7 @@ impl Staging<'_> {
     async fn rest(&self, target: Target, path: &str, gone: &HashSet<u128>) -> Result<Rest, LakeError> {
         let failed = |source| parquet_error("write", path, source);
         let mut batches = self.batches(target, path, None).await?;
-        let properties = Some((*write::properties()).clone());
+        let properties = Some((*write::properties(usize::MAX)).clone());
         let mut writer = ArrowWriter::try_new(Vec::new(), batches.schema().clone(), properties).map_err(failed)?;
         let mut rows = 0;
         while let Some(batch) = batches.next().await {
