@@ -1,9 +1,9 @@
 -- One row per run and cause that explains how it went: the cause-typed label, and when it could first be known.
--- Reads staging.events, marts.usage. Key: event_id, label.
--- A row depends on the reports of its run (repo, run_id, job, ts), on the runs of its commit (repo, sha) within two weeks,
--- and on the usage samples and notes of its resource from its start to an hour after its end, two days at most.
+-- Reads marts.run_reports, marts.reruns, marts.usage, staging.events. Key: event_id, label.
+-- A row depends on its run, and on the usage samples and notes of its resource from its start to an hour after its end, two
+-- days at most.
 -- Partition: event_date
--- Follows: staging.events ±14 days, marts.usage ±3 days
+-- Follows: marts.run_reports, marts.reruns, marts.usage +3 days, staging.events +3 days
 --
 -- These are the rules; change them here. A run may have several causes: `rank` says which one counts, and marts.runs shows
 -- that one. What is measured comes first, because a run that was held up was held up however it ended; then what came from
@@ -14,113 +14,6 @@ with causes as (
         ('oom_kill', 1), ('memory_pressure', 2), ('cpu_throttled', 3), ('io_stall', 4), ('noisy_neighbour', 5), ('preempted', 6),
         ('infrastructure', 7), ('timeout', 8), ('flaky', 9), ('none', 10)
     ) as ranks (label, rank)
-),
-
-told as (
-    select
-        event_id,
-        coalesce(repo, '') as repo,
-        type,
-        workflow,
-        job_number,
-        attempt,
-        case when type = 'ci_run' then concat_ws('/', run_id, job) else event_id end as own_id,
-        concat_ws('/', workflow, job, command) as work,
-        case when type = 'ci_run' then sha_of_run else coalesce(sha, sha_of_run) end as sha,
-        coalesce(resource, env) as resource,
-        ts as started_at,
-        -- No duration counts for more than a year: the end must stay a time.
-        ts + arrow_cast(least(coalesce(duration_ms, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
-        duration_ms,
-        outcome,
-        coalesce(exit_code, json_get_int(payload, 'exit_code')) as exit_code,
-        command,
-        oom_killed,
-        throttled_ratio,
-        psi_memory_some,
-        psi_io_some,
-        cast(memory_peak_bytes as double) / nullif(memory_limit_bytes, 0) as memory_share,
-        -- What a run prints counts only when it failed: one that passed may well test its handling of such messages.
-        case when outcome <> 'success' then lower(concat_ws(
-            ' ', coalesce(stdout_sample, json_get_str(payload, 'stdout_sample')), json_as_text(payload, 'error'),
-            json_as_text(payload, 'failure_reason'), json_as_text(payload, 'annotations')
-        )) end as said
-    from (
-        select
-            *,
-            coalesce(json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha')) as sha_of_run,
-            case when type = 'ci_run' and job is not null then lpad(json_as_text(payload, 'job_id'), 64, '0') end as job_number,
-            case when type = 'ci_run' and job is not null then json_as_text(payload, 'run_attempt') end as attempt,
-            coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as outcome
-        from staging.events
-        where type in ('command', 'test', 'ci_run')
-    )
-),
-
-reports as (
-    select
-        event_id, repo, own_id, type, work, sha, resource, started_at, ended_at, outcome, exit_code, command, oom_killed,
-        throttled_ratio, psi_memory_some, psi_io_some, memory_share, duration_ms, workflow, job_number,
-        coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed,
-        coalesce(said like '%oomkilled%' or said like '%out of memory: killed process%', false) as says_oom,
-        -- The machine was taken away. 'shutdown signal' is what a GitHub runner prints on SIGTERM from a spot instance.
-        coalesce(
-            said like '%preempt%' or said like '%spot instance%' or said like '%spot interruption%' or said like '%evicted%'
-            or said like '%received a shutdown signal%',
-            false
-        ) as says_preempted,
-        coalesce(
-            -- The runner or its host went away.
-            said like '%lost communication with the server%' or said like '%runner lost%' or said like '%runner has gone%'
-            or said like '%runner system failure%' or said like '%cannot connect to the docker daemon%'
-            -- The disk of the machine is full: not a thing a test does.
-            or said like '%no space left on device%'
-            -- The network between the runner and what it fetches from.
-            or said like '%could not resolve host%' or said like '%temporary failure in name resolution%'
-            or said like '%tls handshake timeout%' or said like '%failed to pull image%' or said like '%imagepullbackoff%'
-            or said like '%toomanyrequests%' or said like '%502 bad gateway%' or said like '%503 service unavailable%',
-            false
-        ) as says_infrastructure,
-        -- The same choice as in marts.runs: of several reports of a run the one that ended last; jobs that look the same are
-        -- told apart by their numbers.
-        case when job_number is not null then concat_ws(' ', duration_ms, outcome, dense_rank() over (
-            partition by repo, own_id, started_at, attempt, duration_ms, outcome order by job_number
-        )) end as twin,
-        max(job_number) over (partition by repo, own_id, started_at, workflow) as is_numbered
-    from told
-),
-
-chosen as (
-    select
-        *,
-        row_number() over (
-            partition by repo, own_id, started_at, workflow, twin
-            order by duration_ms desc nulls last, job_number, event_id
-        ) as newest
-    from reports
-    where job_number is not null or is_numbered is null
-),
-
-counted as (
-    select
-        *,
-        row_number() over (partition by repo, own_id, started_at order by job_number, workflow, event_id) as place,
-        count(*) over (partition by repo, own_id, started_at, workflow) as twins
-    from chosen
-    where newest = 1
-),
-
-runs as (
-    select
-        *,
-        -- A commit is the same code, so a pass beside a failure means that chance decided. Without a sha nothing is the
-        -- same; after two weeks the world around the code is another. Of jobs that look the same nobody knows which of them
-        -- another run repeats.
-        min(case when outcome = 'success' then ended_at end) over (
-            partition by repo, type, work, coalesce(case when twins = 1 then sha end, event_id) order by started_at
-            range between interval '14 days' preceding and interval '14 days' following
-        ) as passed_at
-    from counted
 ),
 
 -- What the machine showed meanwhile: no run says all of it itself. Joined by resource and hour, so that
@@ -135,7 +28,7 @@ hours as (
             arrow_cast(started_at, 'Int64') / 3600000000,
             least(arrow_cast(ended_at, 'Int64'), arrow_cast(started_at, 'Int64') + 172800000000) / 3600000000 + 2
         )) as hour
-    from runs
+    from marts.run_reports
     where resource is not null
 ),
 
@@ -210,7 +103,8 @@ observed as (
 
 facts as (
     select
-        r.event_id, r.repo, case when r.place = 1 then r.own_id else concat(r.own_id, ' #', r.place) end as own_id, r.started_at, r.failed, r.outcome, r.exit_code, r.command, r.oom_killed, r.memory_share, r.ended_at, r.passed_at,
+        r.event_id, r.repo, r.run_id, r.started_at, r.failed, r.outcome, r.exit_code, r.is_engine, r.oom_killed, r.memory_share, r.ended_at, p.passed_at,
+        r.event_date,
         r.says_oom, r.says_preempted, r.says_infrastructure, o.killed_seen_at, o.preempted_seen_at,
         coalesce(r.throttled_ratio, o.throttled_ratio) as throttled_ratio,
         o.psi_cpu_full,
@@ -220,13 +114,14 @@ facts as (
         case when o.psi_cpu_full is not null
                 or r.throttled_ratio is null or r.psi_memory_some is null or r.psi_io_some is null
             then greatest(r.ended_at, o.measured_at) else r.ended_at end as measured_at
-    from runs r
+    from marts.run_reports r
     left join observed o on r.event_id = o.event_id
+    left join marts.reruns p on r.event_id = p.event_id
 ),
 
 judged as (
     select
-        event_id, repo, own_id, started_at, failed, outcome, ended_at, passed_at, measured_at, throttled_ratio, psi_cpu_full, psi_memory_some, psi_io_some,
+        event_id, repo, run_id, started_at, event_date, failed, outcome, ended_at, passed_at, measured_at, throttled_ratio, psi_cpu_full, psi_memory_some, psi_io_some,
         killed_seen_at, preempted_seen_at, says_preempted, says_oom, oom_killed,
         -- The kernel killed it. Exit 137 is SIGKILL from anyone; at the limit it was the kernel's.
         coalesce(oom_killed, false) or says_oom
@@ -250,7 +145,7 @@ judged as (
         -- the container engine's own failure. 126 and 127 are not taken: a misspelt command is no infrastructure.
         failed and (
             says_infrastructure or outcome = 'error'
-            or coalesce(exit_code = 125 and (command like 'docker %' or command like 'podman %'), false)
+            or coalesce(exit_code = 125 and is_engine, false)
         ) as infrastructure,
         -- 124 is what timeout(1) exits with.
         coalesce(outcome = 'timeout', false) or coalesce(exit_code = 124, false) as timeout,
@@ -263,8 +158,9 @@ explained as (
     select
         j.event_id,
         j.repo,
-        j.own_id,
+        j.run_id,
         j.started_at,
+        j.event_date,
         c.label,
         c.rank,
         case c.label
@@ -329,13 +225,13 @@ explained as (
 select
     event_id, -- The report of the run in staging.events. [not null; in staging.events.event_id]
     repo, -- Repository, `owner/name`; empty where none is known.
-    own_id as run_id, -- The run, as in marts.runs. [not null]
+    run_id, -- The run, as in marts.runs. [not null]
     started_at, -- When the run began.
     label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
     rank, -- Which cause counts where there are several: the smallest. [1 to 10]
     known_at, -- From when on this could be known, and nothing may use it earlier. [not null]
     evidence, -- What it was told by, as a sentence.
-    cast(started_at as date) as event_date -- UTC day of the start: the partition. [not null]
+    event_date -- UTC day of the start: the partition. [not null]
 from explained
 where holds
 order by event_date, event_id, rank

@@ -1,6 +1,7 @@
 //! What changed in a table between two versions, from its log.
 
 use super::files::SomeFiles;
+use super::follows::Reach;
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::table::{self, TableName};
@@ -30,14 +31,23 @@ pub(super) type Days = BTreeSet<String>;
 pub(super) struct Changes {
     /// New files, each with its partition.
     pub(super) added: Vec<(String, String)>,
-    /// Partitions that lost files.
-    pub(super) removed: Days,
+    /// Files that are no part of it any more.
+    pub(super) removed: Vec<Gone>,
+}
+
+/// A file that was removed; it is there until a vacuum.
+#[derive(Debug)]
+pub(super) struct Gone {
+    path: String,
+    day: String,
+    /// 0 where the log does not say.
+    bytes: u64,
 }
 
 impl Changes {
     /// The partitions that are not what they were.
     pub(super) fn days(&self) -> Days {
-        self.added.iter().map(|(_, day)| day.clone()).chain(self.removed.iter().cloned()).collect()
+        self.added.iter().map(|(_, day)| day.clone()).chain(self.removed.iter().map(|gone| gone.day.clone())).collect()
     }
 }
 
@@ -52,14 +62,19 @@ pub(super) async fn between(store: &Store, name: &TableName, from: i64, to: i64)
             let action: Value = serde_json::from_slice(line).map_err(damaged)?;
             let of = |kind: &str| action.get(kind).filter(|action| action["dataChange"] != false);
             if let Some(add) = of("add") {
-                changes.added.push((add["path"].as_str().unwrap_or_default().to_owned(), day(&add["partitionValues"])));
+                changes.added.push((path_of(add), day(&add["partitionValues"])));
             }
             if let Some(remove) = of("remove") {
-                changes.removed.insert(day(&remove["partitionValues"]));
+                let bytes = remove["size"].as_u64().unwrap_or_default();
+                changes.removed.push(Gone { path: path_of(remove), day: day(&remove["partitionValues"]), bytes });
             }
         }
     }
     Ok(Some(changes))
+}
+
+fn path_of(action: &Value) -> String {
+    action["path"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The only partition value; empty where there is none.
@@ -79,28 +94,30 @@ pub(super) struct Parts {
 pub(super) struct Part {
     pub(super) path: String,
     pub(super) day: String,
-    bytes: u64,
+    pub(super) bytes: u64,
     pub(super) rows: u64,
     pub(super) remove: Remove,
 }
 
-impl Part {
-    /// Where it is, and what its rows have in the column that parts the table.
-    fn file(&self, table: &Url, partition: Option<&DataType>) -> Result<PartitionedFile, DataFusionError> {
-        let place = table.join(&self.path).map_err(|error| DataFusionError::External(error.into()))?;
-        let file = PartitionedFile::new_from_meta(ObjectMeta {
-            location: Path::from_url_path(place.path()).map_err(|error| DataFusionError::External(error.into()))?,
-            last_modified: DateTime::UNIX_EPOCH,
-            size: self.bytes,
-            e_tag: None,
-            version: None,
-        });
-        let value = partition.map(|data_type| match &self.day[..] {
-            "" => ScalarValue::try_new_null(data_type),
-            day => ScalarValue::try_from_string(day.to_owned(), data_type),
-        });
-        Ok(file.with_partition_values(value.transpose()?.into_iter().collect()))
-    }
+/// Where a file of a table is, and what its rows have in the column that parts the table.
+fn located(
+    table: &Url,
+    (path, day, bytes): (&str, &str, u64),
+    partition: Option<&DataType>,
+) -> Result<PartitionedFile, DataFusionError> {
+    let place = table.join(path).map_err(|error| DataFusionError::External(error.into()))?;
+    let file = PartitionedFile::new_from_meta(ObjectMeta {
+        location: Path::from_url_path(place.path()).map_err(|error| DataFusionError::External(error.into()))?,
+        last_modified: DateTime::UNIX_EPOCH,
+        size: bytes,
+        e_tag: None,
+        version: None,
+    });
+    let value = partition.map(|data_type| match day {
+        "" => ScalarValue::try_new_null(data_type),
+        day => ScalarValue::try_from_string(day.to_owned(), data_type),
+    });
+    Ok(file.with_partition_values(value.transpose()?.into_iter().collect()))
 }
 
 impl Parts {
@@ -146,6 +163,30 @@ impl Parts {
         &self,
         parts: impl IntoIterator<Item = &'a Part>,
     ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let parts = parts.into_iter().map(|part| (&*part.path, &*part.day, part.bytes, part.rows));
+        self.provider(parts)
+    }
+
+    /// The rows that removed files held; none when a vacuum took one of them.
+    pub(super) async fn of_gone(
+        &self,
+        store: &Store,
+        gone: &[Gone],
+    ) -> Result<Option<Arc<dyn TableProvider>>, LakeError> {
+        for file in gone {
+            let path = format!("{}/{}/{}", self.name.schema, self.name.table, file.path);
+            if file.bytes == 0 || !store.has(&path).await? {
+                return Ok(None);
+            }
+        }
+        self.provider(gone.iter().map(|file| (&*file.path, &*file.day, file.bytes, 0))).map(Some)
+    }
+
+    /// The rows of files, each with its path, day, bytes and rows.
+    fn provider<'a>(
+        &self,
+        files: impl IntoIterator<Item = (&'a str, &'a str, u64, u64)>,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
         let failed = || LakeError::sql(self.name.to_string());
         let snapshot = self.table.snapshot().map_err(LakeError::table("read", self.name.to_string()))?;
         let schema = snapshot.snapshot().arrow_schema();
@@ -158,9 +199,10 @@ impl Parts {
             rows: 0,
             schema,
         };
-        for part in parts {
-            some.rows += part.rows;
-            some.files.push(part.file(url, partition.map(|at| some.schema.field(at).data_type())).map_err(failed())?);
+        for (path, day, bytes, rows) in files {
+            some.rows += rows;
+            let data_type = partition.map(|at| some.schema.field(at).data_type());
+            some.files.push(located(url, (path, day, bytes), data_type).map_err(failed())?);
         }
         Ok(Arc::new(some))
     }
@@ -172,12 +214,13 @@ impl Parts {
     }
 }
 
-/// Days around some days.
-pub(super) fn around(days: &Days, by: i32) -> Days {
-    if by == 0 {
+/// Some days, and those in reach of them.
+pub(super) fn around(days: &Days, reach: Reach) -> Days {
+    if reach == Reach::default() {
         return days.clone();
     }
-    let numbers: BTreeSet<i32> = days.iter().filter_map(|day| number(day)).flat_map(|n| n - by..=n + by).collect();
+    let near = |n: i32| n - reach.before..=n + reach.after;
+    let numbers: BTreeSet<i32> = days.iter().filter_map(|day| number(day)).flat_map(near).collect();
     numbers.into_iter().map(written).collect()
 }
 
@@ -203,8 +246,12 @@ mod tests {
     #[test]
     fn days_around_days_are_days() {
         let days = |list: &[&str]| list.iter().map(|day| (*day).to_owned()).collect::<Days>();
-        assert_eq!(around(&days(&["2026-03-01"]), 1), days(&["2026-02-28", "2026-03-01", "2026-03-02"]));
-        assert_eq!(around(&days(&["2026-03-01", "2026-03-02"]), 0), days(&["2026-03-01", "2026-03-02"]));
-        assert_eq!(around(&days(&["1970-01-01"]), 1).first().map(String::as_str), Some("1969-12-31"));
+        let (none, one) = (Reach::default(), Reach { before: 1, after: 1 });
+        assert_eq!(around(&days(&["2026-03-01"]), one), days(&["2026-02-28", "2026-03-01", "2026-03-02"]));
+        assert_eq!(around(&days(&["2026-03-01", "2026-03-02"]), none), days(&["2026-03-01", "2026-03-02"]));
+        assert_eq!(around(&days(&["1970-01-01"]), one).first().map(String::as_str), Some("1969-12-31"));
+        let later = Reach { before: 0, after: 2 };
+        assert_eq!(around(&days(&["2026-03-01"]), later), days(&["2026-03-01", "2026-03-02", "2026-03-03"]));
+        assert_eq!(around(&days(&["2026-03-01"]), later.turned()), days(&["2026-02-27", "2026-02-28", "2026-03-01"]));
     }
 }

@@ -1,22 +1,29 @@
-//! Tables that follow others day by day: only the days that changed are made anew.
+//! Tables that follow others day by day: only the days that changed are made anew, and of the days around them only those
+//! rows are read that matter to them.
 
-use super::changes::{self, Days, Parts, around, number};
-use super::follows::{Input, Through};
+use super::changes::{self, Changes, Days, Part, Parts, around, number};
+use super::follows::{Input, Reach, Through};
 use super::{BRANCHES, TRACES, write};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
 use crate::session::Session;
-use crate::table::TableName;
+use crate::table::{self, DATA_VERSION, TableName};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::{DataFrame, Expr, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
+use deltalake_core::kernel::Add;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
-/// Rows of what a table follows that are taken at a time: joins hold them in memory.
+/// Rows of what a table follows that are taken at one time, by all chunks together: joins hold them in memory.
 const CHUNK_ROWS: u64 = 500_000;
+
+/// As many stretches of days as are compared one by one; more are looked up in a list.
+const STRETCHES: usize = 8;
 
 /// What a table may be told about an input that is not built yet, when only explaining.
 pub(super) type Expected = BTreeMap<String, Days>;
@@ -40,16 +47,50 @@ impl Lake {
                     return Ok(Err(format!("the log of {} does not reach back to the last time", input.table)));
                 };
                 days.append(&mut found.days());
+                if let (Through::Near(reach, key), true) = (&input.through, !days.contains("")) {
+                    todo.append(&mut self.days_near(session, &input.table, (*reach, key), &found).await?);
+                }
             }
             if days.contains("") {
                 return Ok(Err(format!("{} changed, which is not kept by day", input.table)));
             }
             match &input.through {
-                Through::Days(by) => todo.append(&mut around(&days, *by)),
+                Through::Days(reach) => todo.append(&mut around(&days, reach.turned())),
+                Through::Near(..) => todo.append(&mut days),
                 Through::Key(key) => todo.append(&mut self.days_by_key(session, &input.table, key, &days).await?),
             }
         }
         Ok(Ok(todo))
+    }
+
+    /// The days in reach that share a key with rows that came or went.
+    async fn days_near(
+        &self,
+        session: &Session,
+        table: &str,
+        (reach, key): (Reach, &str),
+        changes: &Changes,
+    ) -> Result<Days, LakeError> {
+        let changed = changes.days();
+        let Some(parts) = Parts::open(&self.store, &name(table)).await? else { return Ok(Days::new()) };
+        let mut near = around(&changed, reach.turned());
+        near.retain(|day| !changed.contains(day) && parts.by_day.contains_key(day));
+        let (Some(partition), false) = (parts.partition(), near.is_empty()) else { return Ok(near) };
+        // What nobody can read any more may have had any key.
+        let Some(before) = parts.of_gone(&self.store, &changes.removed).await? else { return Ok(near) };
+        let named = [
+            (name("session.now"), parts.of_days(&changed)?),
+            (name("session.before"), before),
+            (name("session.near"), parts.of_days(&near)?),
+        ];
+        let context = session.scoped(&named).await?;
+        let query = format!(
+            "with came as (select * from session.now except select * from session.before),
+             went as (select * from session.before except select * from session.now)
+             select distinct cast({partition} as varchar) as day from session.near
+             where {key} in (select {key} from came union select {key} from went)"
+        );
+        texts(&context, &query).await
     }
 
     /// The trace days of the pull requests in some days of a table.
@@ -77,14 +118,60 @@ impl Lake {
         partition: &str,
         inputs: &[Input],
         days: &Days,
-        origin: Value,
+        mut origin: Value,
     ) -> Result<Option<u64>, LakeError> {
         let Some(old) = Parts::open(&self.store, &file.name).await? else { return Ok(None) };
-        let new = self.write_days(session, file, partition, inputs, Some(days)).await?;
-        let gone =
-            days.iter().filter_map(|day| old.by_day.get(day)).flatten().map(|part| part.remove.clone()).collect();
+        let mut new = self.write_days(session, file, partition, inputs, Some(days)).await?;
+        let same = self.unchanged(&file.name, &old, days, &mut new).await?;
+        let gone = days.iter().filter(|day| !same.contains(*day)).filter_map(|day| old.by_day.get(day)).flatten();
+        let gone: Vec<_> = gone.map(|part| part.remove.clone()).collect();
+        if gone.is_empty() && new.adds.is_empty() {
+            // Nothing changed: the commit only says up to where that is known.
+            origin[DATA_VERSION] = table::data_version(old.table()).await.into();
+        }
         let rows = new.rows;
         Ok(write::exchange(&self.store, &file.name, &old, gone, new, origin).await?.then_some(rows))
+    }
+
+    /// The days that are, byte for byte, what they were. Their new files are removed again, so that nothing that follows
+    /// the table is made anew for them.
+    async fn unchanged(
+        &self,
+        table: &TableName,
+        old: &Parts,
+        days: &Days,
+        new: &mut write::Written,
+    ) -> Result<Days, LakeError> {
+        let mut made: BTreeMap<String, Vec<Add>> = BTreeMap::new();
+        for add in std::mem::take(&mut new.adds) {
+            let day = add.partition_values.values().next().cloned().flatten().unwrap_or_default();
+            made.entry(day).or_default().push(add);
+        }
+        let mut same = Days::new();
+        for day in days {
+            let (Some(was), Some(is)) = (old.by_day.get(day), made.get(day)) else { continue };
+            if let ([was], [is]) = (&was[..], &is[..])
+                && self.is_same(table, was, is).await?
+            {
+                same.insert(day.clone());
+            }
+        }
+        for day in &same {
+            for add in made.remove(day).into_iter().flatten() {
+                self.store.delete(&format!("{}/{}/{}", table.schema, table.table, add.path)).await?;
+            }
+        }
+        new.adds = made.into_values().flatten().collect();
+        new.rows = new.adds.iter().map(rows_of).sum();
+        Ok(same)
+    }
+
+    async fn is_same(&self, table: &TableName, was: &Part, is: &Add) -> Result<bool, LakeError> {
+        if was.bytes != is.size.unsigned_abs() || was.rows != rows_of(is) {
+            return Ok(false);
+        }
+        let place = |path: &str| format!("{}/{}/{path}", table.schema, table.table);
+        Ok(self.store.get(&place(&was.path)).await? == self.store.get(&place(&is.path)).await?)
     }
 
     /// Writes some days of a table, or all, so many at a time as fit into memory whatever the size of the lake.
@@ -97,7 +184,7 @@ impl Lake {
         days: Option<&Days>,
     ) -> Result<write::Written, LakeError> {
         let mut rows: BTreeMap<String, u64> = days.into_iter().flatten().map(|day| (day.clone(), 0)).collect();
-        for input in inputs.iter().filter(|input| matches!(input.through, Through::Days(_))) {
+        for input in inputs.iter().filter(|input| !matches!(input.through, Through::Key(_))) {
             let parts = Parts::open(&self.store, &name(&input.table)).await?;
             let by_day = parts.iter().flat_map(|parts| &parts.by_day);
             for (day, files) in by_day.filter(|(day, _)| days.is_none_or(|days| days.contains(*day))) {
@@ -108,22 +195,22 @@ impl Lake {
             // Not kept by day, so there are no days to take.
             return write::frame(&self.store, &file.name, session.plan(file).await?, Some(partition)).await;
         }
-        let mut written: Option<write::Written> = None;
-        for days in chunks(rows) {
-            let frame = self.frame_of_days(session, file, partition, inputs, &days).await?;
-            let new = write::frame(&self.store, &file.name, frame, Some(partition)).await?;
-            match &mut written {
-                Some(written) => written.append(new),
-                None => written = Some(new),
-            }
+        let cores = available_parallelism().map_or(1, usize::from);
+        let mut chunks = chunks(rows, CHUNK_ROWS / cores as u64);
+        if chunks.is_empty() {
+            chunks.push(Days::new()); // makes no row, but says which columns there are
         }
-        match written {
-            Some(written) => Ok(written),
-            None => {
-                let nothing = self.frame_of_days(session, file, partition, inputs, &Days::new()).await?;
-                write::frame(&self.store, &file.name, nothing, Some(partition)).await
-            }
+        let partitions = (cores / chunks.len()).max(1);
+        let make = |days: Days| async move {
+            let frame = self.frame_of_days(session, file, partition, inputs, &days, partitions).await?;
+            write::frame(&self.store, &file.name, frame, Some(partition)).await
+        };
+        let mut made = stream::iter(chunks).map(make).buffer_unordered(cores);
+        let mut written = write::Written::nothing();
+        while let Some(new) = made.try_next().await? {
+            written.append(new);
         }
+        Ok(written)
     }
 
     /// Some days of a table, from those rows of what it follows that they depend on.
@@ -134,19 +221,44 @@ impl Lake {
         partition: &str,
         inputs: &[Input],
         days: &Days,
+        partitions: usize,
     ) -> Result<DataFrame, LakeError> {
         let mut only: Vec<(TableName, Arc<dyn TableProvider>)> = Vec::new();
         for input in inputs {
             let Some(parts) = Parts::open(&self.store, &name(&input.table)).await? else { continue };
             let provider = match &input.through {
-                Through::Days(by) => parts.of_days(&around(days, *by))?,
+                Through::Days(reach) => parts.of_days(&around(days, *reach))?,
+                Through::Near(reach, key) => self.near(session, &parts, (*reach, key), days).await?,
                 Through::Key(key) => self.by_key(session, &parts, key, days).await?,
             };
             only.push((name(&input.table), provider));
         }
-        let context = session.scoped(&only).await?;
+        let context = session.scoped_in(session.context.runtime_env(), &only, Some(partitions)).await?;
         let frame = model::plan(&context, file).await?;
         frame.filter(in_days(partition, days)).map_err(LakeError::sql(file.path()))
+    }
+
+    /// The rows of some days, and those of the days in reach that share a key with them.
+    async fn near(
+        &self,
+        session: &Session,
+        parts: &Parts,
+        (reach, key): (Reach, &str),
+        days: &Days,
+    ) -> Result<Arc<dyn TableProvider>, LakeError> {
+        let own = parts.of_days(days)?;
+        let mut near = around(days, reach);
+        near.retain(|day| !days.contains(day) && parts.by_day.contains_key(day));
+        if near.is_empty() {
+            return Ok(own);
+        }
+        let named = [(name("session.own"), own), (name("session.near"), parts.of_days(&near)?)];
+        let context = session.scoped(&named).await?;
+        let query = format!(
+            "select * from session.own union all
+             select * from session.near where {key} in (select {key} from session.own where {key} is not null)"
+        );
+        Ok(context.sql(&query).await.map_err(LakeError::sql("the rows near some days"))?.into_view())
     }
 
     /// The rows of a table about the pull requests of some trace days.
@@ -174,12 +286,12 @@ impl Lake {
     }
 }
 
-/// Days in a row, at least one and as many as stay below [`CHUNK_ROWS`].
-fn chunks(rows: BTreeMap<String, u64>) -> Vec<Days> {
+/// Days in a row, at least one and as many as stay below so many rows.
+fn chunks(rows: BTreeMap<String, u64>, most: u64) -> Vec<Days> {
     let (mut chunks, mut held) = (Vec::<Days>::new(), 0);
     for (day, rows) in rows {
         match chunks.last_mut() {
-            Some(chunk) if held + rows <= CHUNK_ROWS => {
+            Some(chunk) if held + rows <= most => {
                 held += rows;
                 chunk.insert(day);
             }
@@ -192,6 +304,12 @@ fn chunks(rows: BTreeMap<String, u64>) -> Vec<Days> {
     chunks
 }
 
+/// The rows of a new file, as it says of itself.
+fn rows_of(add: &Add) -> u64 {
+    let stats = add.stats.as_ref().and_then(|stats| serde_json::from_str::<Value>(stats).ok());
+    stats.and_then(|stats| stats["numRecords"].as_u64()).unwrap_or_default()
+}
+
 /// `schema.table` as a name.
 pub(super) fn name(table: &str) -> TableName {
     let (schema, table) = table.split_once('.').unwrap_or(("", table));
@@ -200,8 +318,20 @@ pub(super) fn name(table: &str) -> TableName {
 
 /// Whether a row is in one of these days.
 pub(super) fn in_days(partition: &str, days: &Days) -> Expr {
-    let days = days.iter().filter_map(|day| number(day)).map(|day| lit(ScalarValue::Date32(Some(day)))).collect();
-    col(partition).in_list(days, false)
+    let day = |number: i32| lit(ScalarValue::Date32(Some(number)));
+    let mut stretches: Vec<(i32, i32)> = Vec::new();
+    for number in days.iter().filter_map(|day| number(day)).collect::<BTreeSet<_>>() {
+        match stretches.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => stretches.push((number, number)),
+        }
+    }
+    if stretches.len() <= STRETCHES {
+        let within = stretches.into_iter().map(|(first, last)| col(partition).between(day(first), day(last)));
+        return within.reduce(Expr::or).unwrap_or(lit(false));
+    }
+    let all = stretches.into_iter().flat_map(|(first, last)| first..=last).map(day).collect();
+    col(partition).in_list(all, false)
 }
 
 /// The texts in the only column of a result.
@@ -227,9 +357,9 @@ mod tests {
     #[test]
     fn days_are_taken_together_while_they_fit() {
         let rows = [("1", 300_000), ("2", 200_000), ("3", 100_000), ("4", 9_000_000), ("5", 1)];
-        let chunks = chunks(rows.map(|(day, rows)| (day.to_owned(), rows)).into());
+        let chunks = chunks(rows.map(|(day, rows)| (day.to_owned(), rows)).into(), 500_000);
         let sizes: Vec<usize> = chunks.iter().map(Days::len).collect();
         assert_eq!(sizes, [2, 1, 1, 1], "a day is never parted");
-        assert!(super::chunks(BTreeMap::new()).is_empty());
+        assert!(super::chunks(BTreeMap::new(), 1).is_empty());
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! ```sql
 //! -- Partition: event_date
-//! -- Follows: staging.events, marts.usage ±1 day, marts.runs by pr_id
+//! -- Follows: staging.events, marts.usage +3 days, marts.run_reports ±14 days by sha, marts.runs by pr_id
 //! ```
-//! A partition is a UTC day. It depends on the same day of the tables it follows, on days around it (`±`), or on the
-//! rows that share a key with it (`by`). What is read but not named here makes the whole table anew when it changes.
+//! A partition is a UTC day. It depends on the same day of the tables it follows, on days around it (`±`) or after it
+//! (`+`), on those rows of the days around it that share a key with rows of the day (`±14 days by sha`), or on the rows of
+//! its pull requests (`by pr_id`). What is read but not named here makes the whole table anew when it changes.
 //! `Follows: pull requests` says that the rows of a pull request depend on its own events alone, wherever they are.
 
 use crate::model::SqlFile;
@@ -30,10 +31,26 @@ pub(super) struct Input {
 /// Which of its rows a partition depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Through {
-    /// Those of the day itself and of so many days before and after it.
-    Days(i32),
+    /// Those of the day itself and of so many days around it.
+    Days(Reach),
+    /// Those of the day itself, and of the days around it those that share this key with them.
+    Near(Reach, String),
     /// Those with the same key; the key is one of a pull request.
     Key(String),
+}
+
+/// Days around a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) before: i32,
+    pub(super) after: i32,
+}
+
+impl Reach {
+    /// From the other side: the days whose reach a day is in.
+    pub(super) fn turned(self) -> Self {
+        Self { before: self.after, after: self.before }
+    }
 }
 
 /// The rule of a table.
@@ -66,18 +83,31 @@ pub(super) fn rule(file: &SqlFile) -> Result<Option<Rule>, String> {
 }
 
 fn input(text: &str) -> Result<Input, String> {
-    let wrong = || format!("`Follows: {text}` should be a table, `table ±2 days` or `table by pr_id`");
+    let wrong = || {
+        format!(
+            "`Follows: {text}` should be a table, `table ±2 days`, `table +2 days`, `table ±2 days by key` or `table by pr_id`"
+        )
+    };
     let mut words = text.split_whitespace();
     let table = words.next().filter(|table| table.contains('.')).ok_or_else(wrong)?.to_owned();
     let through = match words.collect::<Vec<_>>()[..] {
-        [] => Through::Days(0),
+        [] => Through::Days(Reach::default()),
         ["by", "pr_id"] => Through::Key("pr_id".to_owned()),
-        [days, "day" | "days"] => {
-            Through::Days(days.strip_prefix('±').and_then(|n| n.parse::<u16>().ok()).ok_or_else(wrong)?.into())
-        }
+        [days, "day" | "days"] => Through::Days(reach(days).ok_or_else(wrong)?),
+        [days, "day" | "days", "by", key] => Through::Near(reach(days).ok_or_else(wrong)?, key.to_owned()),
         _ => return Err(wrong()),
     };
     Ok(Input { table, through })
+}
+
+/// `±14` or `+3`.
+fn reach(text: &str) -> Option<Reach> {
+    let (around, number) = match text.strip_prefix('±') {
+        Some(number) => (true, number),
+        None => (false, text.strip_prefix('+')?),
+    };
+    let after = number.parse::<u16>().ok()?.into();
+    Some(Reach { before: if around { after } else { 0 }, after })
 }
 
 #[cfg(test)]
@@ -92,14 +122,16 @@ mod tests {
 
     #[test]
     fn the_two_lines_are_read() {
-        let found = of("-- Partition: day\n-- Follows: a.b, c.d ±14 days, e.f by pr_id, g.h ±1 day").unwrap().unwrap();
+        let follows = "-- Follows: a.b, c.d ±14 days, e.f by pr_id, g.h +1 day, i.j ±2 days by sha";
+        let found = of(&format!("-- Partition: day\n{follows}")).unwrap().unwrap();
         let input = |table: &str, through| Input { table: table.into(), through };
         assert_eq!(found.partition, "day");
         let inputs = vec![
-            input("a.b", Through::Days(0)),
-            input("c.d", Through::Days(14)),
+            input("a.b", Through::Days(Reach::default())),
+            input("c.d", Through::Days(Reach { before: 14, after: 14 })),
             input("e.f", Through::Key("pr_id".into())),
-            input("g.h", Through::Days(1)),
+            input("g.h", Through::Days(Reach { before: 0, after: 1 })),
+            input("i.j", Through::Near(Reach { before: 2, after: 2 }, "sha".into())),
         ];
         assert_eq!(found.follows, Follows::Tables(inputs));
         let found = of("-- Partition: day\n-- Follows: pull requests").unwrap().unwrap();
@@ -115,6 +147,7 @@ mod tests {
             "-- Partition: day\n-- Follows: ab",
             "-- Partition: day\n-- Follows: a.b ±x days",
             "-- Partition: day\n-- Follows: a.b by name",
+            "-- Partition: day\n-- Follows: a.b -3 days",
         ] {
             assert!(of(head).is_err(), "{head}");
         }

@@ -7,6 +7,7 @@
 
 use super::changes::{Changes, Days, Part, Parts, around, number, written};
 use super::days::{in_days, name, texts};
+use super::follows::Reach;
 use super::{BRANCHES, EVENTS, LINKS, TRACES, write};
 use crate::error::LakeError;
 use crate::lake::Lake;
@@ -92,8 +93,8 @@ impl Lake {
         )
         .await?;
         let reach = match loose[..] {
-            [Some(_), _] => around(&event_days, SHA_DAYS),
-            [None, Some(_)] => around(&event_days, SESSION_DAYS),
+            [Some(_), _] => around(&event_days, Reach { before: SHA_DAYS, after: SHA_DAYS }),
+            [None, Some(_)] => around(&event_days, Reach { before: SESSION_DAYS, after: SESSION_DAYS }),
             _ => Days::new(),
         };
         let near = staging.of_days(&reach)?;

@@ -1,0 +1,24 @@
+-- One row per failed run whose commit passed the same work in another run within two weeks: chance may have decided.
+-- Reads marts.run_reports. Key: event_id. A row depends on the runs of its commit (sha) within two weeks.
+-- A commit is the same code, so a pass beside a failure means that chance decided. Without a sha nothing is the same; after
+-- two weeks the world around the code is another. Of jobs that look the same nobody knows which of them another run repeats.
+-- Partition: event_date
+-- Follows: marts.run_reports ±14 days by sha
+with beside as (
+    select
+        event_id, failed, event_date,
+        min(case when outcome = 'success' then ended_at end) over (
+            partition by repo, type, work, sha order by started_at
+            range between interval '14 days' preceding and interval '14 days' following
+        ) as passed_at
+    from marts.run_reports
+    where sha is not null and twins = 1
+)
+
+select
+    event_id, -- The failed run. [not null; in marts.run_reports.event_id]
+    passed_at, -- When the first of those that passed had ended, UTC. [not null]
+    event_date -- UTC day of the failed run: the partition. [not null]
+from beside
+where failed and passed_at is not null
+order by event_date, event_id

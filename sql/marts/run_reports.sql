@@ -1,0 +1,148 @@
+-- One row per run as its own report tells of it: a command, a test or a CI run, without what others say of it.
+-- Reads staging.events. Key: repo, run_id, started_at.
+-- A CI run reported several times keeps the report that ended last; a rerun under the same number began at another time
+-- and is a run of its own. Jobs of one name that began at once (a matrix) are told apart by their own numbers (job_id in the
+-- payload); one that a rerun took over unchanged has a new number and is the same job. Runs of one number in several workflows
+-- are several runs. What makes a run is said here and nowhere else.
+-- Partition: event_date
+-- Follows: staging.events
+with told as (
+    select
+        event_id,
+        coalesce(repo, '') as repo,
+        type,
+        case when type = 'ci_run' then run_id end as workflow_run,
+        case when type = 'ci_run' then concat_ws('/', run_id, job) else event_id end as own_id,
+        workflow,
+        job,
+        case when type = 'ci_run' and job is not null then lpad(json_as_text(payload, 'job_id'), 64, '0') end as job_number,
+        case when type = 'ci_run' and job is not null then json_as_text(payload, 'run_attempt') end as attempt,
+        concat_ws('/', workflow, job, command) as work,
+        -- A text is looked for before it is read as JSON: that costs less.
+        coalesce(sha, case
+            when payload like '%sha"%' then coalesce(json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha'))
+        end) as sha,
+        case when payload like '%"commit"%' then json_get_str(payload, 'commit') end as lay_on,
+        coalesce(resource, env) as resource,
+        ts as started_at,
+        -- No duration counts for more than a year: the end must stay a time.
+        ts + arrow_cast(least(coalesce(duration_ms, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
+        duration_ms,
+        coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as outcome,
+        coalesce(exit_code, case when payload like '%"exit_code"%' then json_get_int(payload, 'exit_code') end) as exit_code,
+        -- The container engine's own commands tell of its own failures.
+        coalesce(command like 'docker %' or command like 'podman %', false) as is_engine,
+        oom_killed,
+        throttled_ratio,
+        psi_memory_some,
+        psi_io_some,
+        cast(memory_peak_bytes as double) / nullif(memory_limit_bytes, 0) as memory_share,
+        stdout_sample,
+        payload,
+        event_date
+    from staging.events
+    where type in ('command', 'test', 'ci_run')
+),
+
+-- Only CI runs are told of twice; a command or a test is its event.
+twins as (
+    select
+        event_id, repo, own_id, started_at, workflow, duration_ms, job_number,
+        -- Which of the jobs that look the same it is; null where no number says.
+        case when job_number is not null then concat_ws(' ', duration_ms, outcome, dense_rank() over (
+            partition by repo, own_id, started_at, attempt, duration_ms, outcome order by job_number
+        )) end as twin,
+        max(job_number) over (partition by repo, own_id, started_at, workflow) as is_numbered
+    from told
+    where type = 'ci_run'
+),
+
+chosen as (
+    select
+        *,
+        row_number() over (
+            partition by repo, own_id, started_at, workflow, twin
+            order by duration_ms desc nulls last, job_number, event_id
+        ) as newest
+    from twins
+    where job_number is not null or is_numbered is null
+),
+
+counted as (
+    select
+        event_id,
+        row_number() over (partition by repo, own_id, started_at order by job_number, workflow, event_id) as place,
+        count(*) over (partition by repo, own_id, started_at, workflow) as twins
+    from chosen
+    where newest = 1
+),
+
+said as (
+    select
+        t.*,
+        coalesce(c.twins, 1) as twins,
+        case when c.place > 1 then concat(t.own_id, ' #', c.place) else t.own_id end as run_id,
+        -- What a run prints counts only when it failed: one that passed may well test its handling of such messages.
+        case when outcome <> 'success' then lower(concat_ws(
+            ' ', coalesce(stdout_sample, json_get_str(payload, 'stdout_sample')), json_as_text(payload, 'error'),
+            json_as_text(payload, 'failure_reason'), json_as_text(payload, 'annotations')
+        )) end as said
+    from told t
+    left join counted c on t.event_id = c.event_id
+    where t.type <> 'ci_run' or c.event_id is not null
+),
+
+heard as (
+    select
+        *,
+        coalesce(said like '%oomkilled%' or said like '%out of memory: killed process%', false) as says_oom,
+        -- The machine was taken away. 'shutdown signal' is what a GitHub runner prints on SIGTERM from a spot instance.
+        coalesce(
+            said like '%preempt%' or said like '%spot instance%' or said like '%spot interruption%' or said like '%evicted%'
+            or said like '%received a shutdown signal%',
+            false
+        ) as says_preempted,
+        coalesce(
+            -- The runner or its host went away.
+            said like '%lost communication with the server%' or said like '%runner lost%' or said like '%runner has gone%'
+            or said like '%runner system failure%' or said like '%cannot connect to the docker daemon%'
+            -- The disk of the machine is full: not a thing a test does.
+            or said like '%no space left on device%'
+            -- The network between the runner and what it fetches from.
+            or said like '%could not resolve host%' or said like '%temporary failure in name resolution%'
+            or said like '%tls handshake timeout%' or said like '%failed to pull image%' or said like '%imagepullbackoff%'
+            or said like '%toomanyrequests%' or said like '%502 bad gateway%' or said like '%503 service unavailable%',
+            false
+        ) as says_infrastructure
+    from said
+)
+
+select
+    event_id, -- The report in staging.events. [not null; in staging.events.event_id]
+    repo, -- Repository, `owner/name`; empty where none is known. [not null]
+    type, -- What it was. [not null; one of: command, test, ci_run]
+    run_id, -- Of a CI run its number and job (of jobs of one name that began at once from the second on with `#2`), else the event. [not null]
+    twins, -- Jobs of its name that began at once in its workflow, itself included: nobody knows which of them another run repeats. [>= 1]
+    workflow_run, -- Number of a CI run: that of its workflow run.
+    job, -- Job of a workflow run.
+    work, -- Workflow, job and command: what ran. [not null]
+    sha, -- Commit it ran on.
+    coalesce(sha, lay_on) as head_sha, -- The same, or the commit that its files lay on: there may have been changes.
+    resource, -- Container or service it ran in; its environment where none is named.
+    started_at, -- When it began, UTC. [not null]
+    ended_at, -- When it ended, UTC. [not null]
+    outcome, -- How it ended, in OpenTelemetry's words; of a command by its exit code.
+    coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed, -- It did not succeed: failure, error or timeout. [not null]
+    exit_code, -- What it exited with.
+    is_engine, -- It is a command of a container engine. [not null]
+    oom_killed, -- The kernel killed it for memory.
+    throttled_ratio, -- Share of the CFS periods in which it was throttled, as it says itself. [0 to 1]
+    psi_memory_some, -- Share of the run in which some task waited for memory, as it says itself (PSI). [0 to 1]
+    psi_io_some, -- Share of the run in which some task waited for a disk, as it says itself (PSI). [0 to 1]
+    memory_share, -- Peak memory over its limit. [>= 0]
+    says_oom, -- Its output names a kill for memory. [not null]
+    says_preempted, -- Its output says that its machine was taken away. [not null]
+    says_infrastructure, -- Its output names a failure of the infrastructure. [not null]
+    event_date -- UTC day of the start: the partition. [not null]
+from heard
+order by event_date, event_id

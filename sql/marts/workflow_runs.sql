@@ -1,0 +1,13 @@
+-- One row per CI run that is a whole workflow run whose jobs are runs of their own: its time is its jobs' time.
+-- Reads marts.run_reports. Key: event_id. A row depends on the jobs of its run (repo, workflow_run) within three days.
+-- Partition: event_date
+-- Follows: marts.run_reports ±3 days by workflow_run
+select
+    w.event_id, -- The workflow run. [not null; in marts.run_reports.event_id]
+    w.event_date -- UTC day of its start: the partition. [not null]
+from marts.run_reports w
+left semi join marts.run_reports j
+    on w.repo = j.repo and w.workflow_run = j.workflow_run and j.job is not null
+    and j.started_at between w.started_at - interval '3 days' and w.started_at + interval '3 days'
+where w.workflow_run is not null and w.job is null
+order by w.event_date, w.event_id
