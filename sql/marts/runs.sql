@@ -25,7 +25,7 @@ labels as (
 )
 
 select
-    r.run_id,
+    r.run_id, -- Of a CI run its number and job (of jobs of one name that began at once from the second on with `#2`), else the event. [not null]
     e.event_id,
     coalesce(e.pr_id, l.pr_id) as pr_id, -- Pull request it ran for: named by it, or the first of those it is linked to.
     e.pr_id is not null as names_pr, -- Whether the run itself names the pull request. [not null]
