@@ -95,6 +95,17 @@ impl Source {
     }
 }
 
+/// An error with its causes: the engine hands on one text.
+fn told(error: &LakeError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
 #[async_trait]
 impl SchemaProvider for Shelf {
     fn table_names(&self) -> Vec<String> {
@@ -110,7 +121,7 @@ impl SchemaProvider for Shelf {
         }
         let found = match (&self.closed, &self.below) {
             (Some(source), _) if source.names.contains_key(name) => {
-                source.open(name).await.map_err(|error| DataFusionError::External(Box::new(error)))?
+                source.open(name).await.map_err(|error| DataFusionError::External(told(&error).into()))?
             }
             (_, Some(below)) => below.table(name).await?,
             _ => None,
