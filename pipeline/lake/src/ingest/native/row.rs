@@ -14,6 +14,7 @@ use memchr::memmem::Finder;
 use std::collections::HashMap;
 
 /// Where the fields stand among the outer ones.
+const BRANCH: usize = 1;
 pub(super) const PR: usize = PR_ID - REPO;
 pub(super) const DEVELOPER: usize = PR + 1;
 
@@ -87,6 +88,7 @@ impl Row {
             match (field, node.kind) {
                 (PR, Kind::Number) => self.pr_id(repo?, raw)?,
                 (_, Kind::Plain) if is_blank_around(raw) => return None,
+                (BRANCH, Kind::Plain) if is_owned(raw) && self.privacy.scrub_branch(raw) != raw => return None,
                 (DEVELOPER, Kind::Plain) => self.developer(raw)?,
                 (_, Kind::Plain) => {
                     if field == PR {
@@ -292,6 +294,11 @@ impl Row {
         }
         Some(())
     }
+}
+
+/// Whether a branch may begin with whose it is: `users/ann/fix`.
+fn is_owned(branch: &str) -> bool {
+    ["u/", "user/", "users/", "refs/heads/u"].iter().any(|start| branch.starts_with(start))
 }
 
 /// Whether a text has nothing in it, or blanks around it.
