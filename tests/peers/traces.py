@@ -1,11 +1,13 @@
 """What traces cost, beside DuckDB's window query over events that are linked already.
 
-    python3 tests/peers/traces.py [window] [nights] [history] [--pipeline BIN] [--peers DIR] [--json]
+    python3 tests/peers/traces.py [window] [nights] [history] [tables] [runs] [--pipeline BIN] [--peers DIR] [--json]
 
 window   seq for linked events, read from one Parquet file and written as zstd Parquet in the order of seq by both;
          and beside it the whole rebuild of `traces.events`, with linking and commit
 nights   the same night into a lake with 1, 10 and 30 times the history: what `materialize` costs
 history  the tables of the traces made whole, of 2 million events and of 25 times as many: what they hold in memory
+tables   all tables of 2 million events from nothing, then nights of 7 events and of a day's, beside DuckDB's same selects
+runs     all tables of a third of the public CI runs, a few a day over years, beside DuckDB's same selects
 """
 import argparse
 import json
@@ -136,16 +138,72 @@ def history(args, pipeline: str, peers, folder: str) -> list[dict]:
     return rows
 
 
+def duckdb_tables(lake: str, out: str) -> dict:
+    return measure.run([sys.executable, str(measure.CHECKOUT / "tests/peers/duckdb_tables.py"), lake, out])[1]
+
+
+def from_nothing(args, pipeline: str, folder: str, lake: str, what: str) -> list[dict]:
+    """All tables, each round from a lake that has only events; the last one is left in `built`."""
+    mine, theirs = [], []
+    built = os.path.join(folder, "built")
+    for turn in range(args.rounds):
+        shutil.rmtree(built, ignore_errors=True)
+        shutil.copytree(lake, built)
+        mine.append(ours(pipeline, built, "materialize")[1])
+        out = os.path.join(folder, f"duckdb{turn}")
+        theirs.append(duckdb_tables(lake, out))
+        shutil.rmtree(out)
+    best = statistics.median(row["seconds"] for row in theirs)
+    rows = [median(f"pipeline, {what}", mine), median(f"DuckDB, {what}", theirs)]
+    return [row | {"times_duckdb": best / row["seconds"]} for row in rows]
+
+
+def tables(args, pipeline: str, peers, folder: str) -> list[dict]:
+    dump, lake = os.path.join(folder, "events.ndjson"), os.path.join(folder, "lake")
+    measure.generate(peers, args.events, args.seed, dump)
+    measure.ingest(pipeline, lake, dump)
+    rows = from_nothing(args, pipeline, folder, lake, f"all tables of {args.events} events")
+    with open(dump) as file:
+        last = [line for line in file if line[7:17] == "2026-10-30"]
+    few = [line.replace('"session":"s', '"session":"night') for line in last[:: max(1, len(last) // 7)][:7]]
+    day = [line.replace("2026-10-30T", "2026-10-31T") for line in last]
+    for name, new in (("a night of 7 events", few), ("a night of a day's events", day)):
+        found = []
+        for _ in range(args.rounds):
+            probe, night = os.path.join(folder, "probe"), os.path.join(folder, "night.ndjson")
+            shutil.copytree(os.path.join(folder, "built"), probe)
+            with open(night, "w") as file:
+                file.writelines(new)
+            measure.ingest(pipeline, probe, night)
+            found.append(ours(pipeline, probe, "materialize")[1])
+            shutil.rmtree(probe)
+        rows.append(median(f"{name} ({len(new)}) on that month", found))
+    return rows
+
+
+def runs(args, pipeline: str, peers, folder: str) -> list[dict]:
+    lake, dump = os.path.join(folder, "lake"), os.path.join(folder, "runs.ndjson")
+    convert = [sys.executable, str(peers / "to_events.py"), "--data", args.data, "--out", folder]
+    measure.subprocess.run(convert, check=True, stdout=measure.subprocess.DEVNULL)
+    with open(os.path.join(folder, "travis_ci_runs.ndjson")) as file, open(dump, "w") as out:
+        third = file.readlines()[::3]
+        out.writelines(third)
+    measure.ingest(pipeline, lake, dump)
+    days = len({line[7:17] for line in third})
+    return from_nothing(args, pipeline, folder, lake, f"all tables of {len(third)} CI runs on {days} days")
+
+
 def median(name: str, found: list[dict]) -> dict:
     return {"what": name} | {key: statistics.median(row[key] for row in found) for key in found[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="window, nights, history; all when none is named")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="window, nights, history, tables, runs; all when none is named")
     parser.add_argument("--pipeline", help="a release build of the program; built now when not given")
     parser.add_argument("--peers", default=str(measure.CHECKOUT.parent / "shared/peers"))
-    parser.add_argument("--events", type=int, default=2_000_000, help="of the window")
+    parser.add_argument("--data", default=str(measure.CHECKOUT.parent / "shared/data"), help="the public records, of `runs`")
+    parser.add_argument("--events", type=int, default=2_000_000, help="of the window and the tables")
     parser.add_argument("--night-events", type=int, default=300_000, help="of a month of which the last day is the night")
     parser.add_argument("--history", type=int, default=25, help="times the events of the window")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 10, 30])
@@ -154,7 +212,7 @@ def main() -> None:
     parser.add_argument("--work", help="where dumps and lakes are made and removed again")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    known = {"window": window, "nights": nights, "history": history}
+    known = {"window": window, "nights": nights, "history": history, "tables": tables, "runs": runs}
     if unknown := [part for part in args.parts if part not in known]:
         parser.error(f"unknown: {', '.join(unknown)}")
     peers = measure.peers_folder(args.peers)
