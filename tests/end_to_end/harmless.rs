@@ -209,13 +209,13 @@ fn nothing_is_raised_above_its_machine_and_cpu_is_cut_below_a_peak_only_at_a_sta
             1,
             1440,
             60,
-            &|_, _| json!({"cpu_cores": 3.9, "machine_cpu_cores": 4.25, "memory_bytes": MIB}),
+            &|_, _| json!({"cpu_cores": 3.9, "machine_cpu_cores": 4.75, "memory_bytes": MIB}),
         )
         .join("\n"),
     );
     place.json(&["ingest", "machine.ndjson"]);
     place.json(&["materialize"]);
-    assert_eq!(hot(&[])["after"]["cpu_cores"], 4.25);
+    assert_eq!(hot(&[])["after"]["cpu_cores"], 4.75);
     place.write("nodes.toml", "[[node]]\nname = \"odd\"\ncpu = \"many\"\n");
     let ended = place.run(&["--now", NOW, "plan", "--nodes", "nodes.toml"]);
     assert!(ended.code == 1 && ended.err.contains("many") && ended.err.contains("hint:"), "{}", ended.err);
