@@ -43,6 +43,8 @@ impl ShadowSpec {
 pub struct ShadowSummary {
     /// Resources with a forecast.
     pub resources: usize,
+    /// Resources left out because they were [ephemeral](LIVED_HOURS), and how many hours the longest of them lived.
+    pub ephemeral: Ephemeral,
     /// Rows written.
     pub rows: usize,
     /// Series (a figure of a resource) won by each model; `last-value` where there was too little to choose from.
@@ -57,6 +59,32 @@ pub struct ShadowSummary {
     pub confidence: f64,
     /// The newest hour with data.
     pub data_watermark: Timestamp,
+}
+
+/// Resources that were there and are gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ephemeral {
+    /// How many.
+    pub resources: usize,
+    /// From the first hour with samples to the last, of the one that lived longest.
+    pub longest_hours: i64,
+    /// The rule.
+    pub why: &'static str,
+}
+
+/// What is said of [`Ephemeral::resources`].
+const WHY_EPHEMERAL: &str = "lived less than a day and have been silent for longer than they lived";
+/// A resource that lived shorter, and has been silent for longer than it lived, is ephemeral: a build's container, a preview
+/// that was torn down. Nothing says that it will be there in the hours to come, or what it would use.
+pub const LIVED_HOURS: i64 = 24;
+
+/// How many hours a resource lived if it is ephemeral: from its first hour with samples to the end of its last.
+fn ephemeral_hours(history: &History, now: Timestamp) -> Option<i64> {
+    let (first, last) = (history.keys().next()?, history.keys().next_back()?);
+    let lived = last - first + 1;
+    // Hours that are over without a sample; the one going on is not over.
+    let silent = now.0.div_euclid(HOUR) - last - 1;
+    (lived < LIVED_HOURS && silent > lived).then_some(lived)
 }
 
 /// Data up to this old is fresh.
@@ -77,16 +105,27 @@ pub fn forecast(
     spec: &ShadowSpec,
     out: &Path,
 ) -> Result<ShadowSummary, LearnError> {
-    let histories = hours::read(hours, spec.now)?;
+    let mut histories = hours::read(hours, spec.now)?;
+    let mut ephemeral = Ephemeral { why: WHY_EPHEMERAL, ..Ephemeral::default() };
+    histories.retain(|_, history| {
+        let lived = ephemeral_hours(history, spec.now);
+        ephemeral.resources += usize::from(lived.is_some());
+        ephemeral.longest_hours = ephemeral.longest_hours.max(lived.unwrap_or_default());
+        lived.is_none()
+    });
     let events = schedule.map_or(Ok(Vec::new()), schedule::read)?;
     let resources: Vec<(&String, &History)> = histories.iter().collect();
     let shadows: Vec<Shadow> =
         resources.par_iter().map(|(resource, history)| shadow(resource, history, &events, spec)).collect();
     if shadows.is_empty() {
-        return Err(LearnError::TooLittleData(format!("no resource has an hour with data up to {}", spec.now)));
+        let gone = match ephemeral.resources {
+            0 => String::new(),
+            n => format!("; {n} {WHY_EPHEMERAL}"),
+        };
+        return Err(LearnError::TooLittleData(format!("no resource has an hour with data up to {}{gone}", spec.now)));
     }
     write(&shadows, spec, out)?;
-    Ok(summary(&shadows, spec))
+    Ok(ShadowSummary { ephemeral, ..summary(&shadows, spec) })
 }
 
 /// The future of one resource.
@@ -198,6 +237,7 @@ fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
     };
     ShadowSummary {
         resources: shadows.len(),
+        ephemeral: Ephemeral::default(),
         rows: shadows.len() * spec.horizon_hours,
         wins,
         mase: mean(|m| m.mase),
@@ -285,6 +325,25 @@ mod tests {
         assert_eq!(r.summary.data_watermark, Timestamp(end * HOUR));
         assert!(r.event.iter().all(Option::is_none));
         assert!(r.summary.mase.unwrap() < r.summary.mase_seasonal_naive.unwrap());
+    }
+
+    #[test]
+    fn what_lived_shorter_than_it_has_been_gone_is_left_out_and_counted() {
+        let now = START + 239;
+        let at = |hours: std::ops::RangeInclusive<i64>| -> Rows { hours.map(|hour| (hour, 1.0, 1e9)).collect() };
+        let resources = |dates: std::ops::RangeInclusive<i64>| [("a/x", days(10, 1)), ("b/build", at(dates))];
+        let left_out = |dates| run(&resources(dates), &[], now).summary.ephemeral;
+        // A container of seconds: one hour with samples, two hours ago; the hour going on is not over.
+        assert_eq!((left_out(now - 3..=now - 3).resources, left_out(now - 2..=now - 2).resources), (1, 0));
+        // Six hours, gone for six and for seven.
+        assert_eq!(left_out(now - 12..=now - 7).resources, 0);
+        let gone = left_out(now - 13..=now - 8);
+        assert_eq!((gone.resources, gone.longest_hours), (1, 6));
+        // A day is no moment: what lived that long is shown, with the confidence of its age.
+        assert_eq!(left_out(now - 200..=now - 177).resources, 0);
+        assert_eq!(left_out(now - 200..=now - 178).resources, 1);
+        let kept = run(&resources(now - 3..=now - 3), &[], now);
+        assert_eq!((kept.summary.resources, kept.at.len()), (1, 24));
     }
 
     #[test]

@@ -60,6 +60,10 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         write_whole(context, path, &plan)?;
     }
     drop(task);
+    if summary.ephemeral.resources > 0 {
+        let (n, why) = (summary.ephemeral.resources, summary.ephemeral.why);
+        context.say(format!("{n} more are left out: they {why}"));
+    }
     let wins: Vec<String> = summary.wins.iter().map(|(model, n)| format!("{model} {n}")).collect();
     context.say(format!(
         "{} resources, {} h ahead from data up to {}",
