@@ -71,6 +71,32 @@ fn held_out_figures_have_the_names_that_scripts_rely_on() {
     assert_eq!(card["champion"]["is_champion"], true, "{}", card["champion"]);
     let candidates = card["judged"]["candidates"].as_array().unwrap();
     assert_eq!(candidates.len(), 6);
-    assert!(candidates.iter().all(|c| c["folds"].as_array().is_some_and(|folds| folds.len() == 2)), "{candidates:?}");
+    assert!(candidates.iter().all(|c| c["folds"].as_array().is_some_and(|folds| folds.len() == 4)), "{candidates:?}");
+    assert_eq!(card["champion"]["why"], card["judged"]["serves"][0]["why"], "nothing serves for being the first");
     assert_eq!(place.run(&["evaluate", "contention", "--holdout", "20%", "--per", "repo"]).code, 2);
+}
+
+#[test]
+fn a_card_or_model_that_is_damaged_or_of_a_later_format_is_refused_with_what_to_do() {
+    let place = lake(false);
+    let trained = place.json(&[&NOW[..], &["train", "build-time"]].concat());
+    let version = trained["models"][0]["version"].as_str().unwrap();
+    let evaluate = || place.run(&[&NOW[..], &["evaluate", "build-time"]].concat());
+    assert_eq!(evaluate().code, 0);
+    let damage = |file: &str, from: &str, to: &str, code: i32, hint: &str| {
+        let path = format!("lake/models/build-time/{version}/{file}");
+        let sound = place.read(&path);
+        assert!(sound.contains(from), "{from}: {sound}");
+        place.write(&path, sound.replacen(from, to, 1));
+        let ended = evaluate();
+        assert_eq!(ended.code, code, "{to}: {}", ended.err);
+        assert!(ended.err.contains(hint), "{to}: {}", ended.err);
+        place.write(&path, sound);
+    };
+    damage("card.json", "\"format_version\": 1", "\"format_version\": 2", 4, "a later one");
+    damage("card.json", "\"metrics\": {", "\"metrics\": {\"mae_s\": null,", 1, "pipeline train build-time");
+    damage("card.json", "\"build-time\"", "\"demand\"", 1, "pipeline train build-time");
+    damage("model", "\"format_version\":3", "\"format_version\":4", 4, "a later one");
+    damage("model", "\"global\":", "\"global\":null,\"was\":", 1, "pipeline train build-time");
+    assert_eq!(evaluate().code, 0);
 }

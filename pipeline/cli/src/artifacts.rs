@@ -3,7 +3,7 @@
 use crate::failure::{Exit, Failure};
 use crate::warn;
 use domain::Timestamp;
-use domain::model::Card;
+use domain::model::{Card, CardError};
 use domain::plan::Plan;
 use domain::time::DAY;
 use lake::Lake;
@@ -33,7 +33,7 @@ pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<
     versions.sort_by_key(|version| Some(version) == pointer.as_ref().map(|p| &p.version));
     while let Some(version) = versions.pop() {
         let folder = format!("models/{name}/{version}");
-        let Some(card): Option<Card> = lake.document(&format!("{folder}/card.json")).await? else { continue };
+        let Some(card) = card(lake, name, &folder).await? else { continue };
         if card.champion.is_champion && card.data_watermark <= now && card.created_at <= now {
             let Some(model) = lake.bytes(&format!("{folder}/model")).await? else { return Ok(None) };
             let newest = newest_event(lake, now).await?;
@@ -47,6 +47,18 @@ pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<
         }
     }
     Ok(None)
+}
+
+/// A model's card, checked: one of a later format is refused, one that cannot be read or is of another model is an error.
+async fn card(lake: &Lake, name: &str, folder: &str) -> Result<Option<Card>, Failure> {
+    let path = format!("{folder}/card.json");
+    let Some(bytes) = lake.bytes(&path).await? else { return Ok(None) };
+    Card::read(&bytes, name).map(Some).map_err(|error| match error {
+        CardError::Newer { .. } => Failure::new(Exit::Refused, format!("{path}: {error}"))
+            .hint("use the version of the program that wrote it, or a later one"),
+        CardError::Damaged(_) => Failure::new(Exit::Failed, format!("cannot read {path}: {error}"))
+            .hint(format!("move {folder} of the lake aside, and train it anew: `pipeline train {name}`")),
+    })
 }
 
 /// About the newest event by `now`: the end of the newest day that has events, as their folders name it.
@@ -69,6 +81,11 @@ pub async fn keep_model(lake: &Lake, trained: &mut Trained) -> Result<(), Failur
         trained.card.version = format!("{first}-{n}");
     }
     let Card { model, version, .. } = &trained.card;
+    let bytes = serde_json::to_vec(&trained.card).unwrap_or_default();
+    Card::read(&bytes, model).map_err(|error| {
+        Failure::new(Exit::Failed, format!("{model} is not kept: its card cannot be read back: {error}"))
+            .hint("see what `pipeline check` says of the data it was trained on")
+    })?;
     let folder = format!("models/{model}/{version}");
     lake.write_bytes(&format!("{folder}/model"), trained.model.clone()).await?;
     lake.write_document(&format!("{folder}/card.json"), &trained.card).await?;

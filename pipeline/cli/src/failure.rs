@@ -170,9 +170,12 @@ impl From<LearnError> for Failure {
             LearnError::TooLittleData(_) => Self::new(Exit::Inconclusive, error.to_string())
                 .hint("ingest more events, or widen the window with a longer --since"),
             LearnError::Argument(_) => Self::new(Exit::Usage, error.to_string()),
-            LearnError::Model { .. } => {
-                Self::of(Exit::Failed, &error.to_string(), error.source()).hint("train it anew: `pipeline train`")
-            }
+            LearnError::Model { model, .. } => Self::of(Exit::Failed, &error.to_string(), error.source())
+                .hint(format!("train it anew: `pipeline train {model}`")),
+            LearnError::NotKept { .. } => Self::of(Exit::Failed, &error.to_string(), error.source())
+                .hint("see what `pipeline check` says of the data it was trained on"),
+            LearnError::Newer { .. } => Self::new(Exit::Refused, error.to_string())
+                .hint("use the version of the program that wrote it, or a later one"),
             _ => Self::of(Exit::Failed, &error.to_string(), error.source()),
         }
     }

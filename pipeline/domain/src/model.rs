@@ -64,7 +64,46 @@ pub struct Card {
 /// Models are trained nightly: one that has seen nothing of the newest week of data has missed seven trainings.
 pub const STALE_AFTER: i64 = 7 * DAY;
 
+/// The format of the cards that this program writes, and the latest that it reads.
+pub const CARD_FORMAT: u32 = 1;
+
+/// Why a card cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CardError {
+    /// A later version of the program wrote it.
+    #[error("format version {found}, this program reads up to {CARD_FORMAT}")]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+    /// It is no card, or not of this model.
+    #[error("{0}")]
+    Damaged(String),
+}
+
 impl Card {
+    /// Reads the card of a model of that name.
+    ///
+    /// # Errors
+    /// A format later than [`CARD_FORMAT`]; bytes that are no card, or another model's; a figure that is not a number.
+    pub fn read(bytes: &[u8], name: &str) -> Result<Self, CardError> {
+        // The version first: a later card may have another shape.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let damaged = |error: serde_json::Error| CardError::Damaged(error.to_string());
+        let Version { format_version: found } = serde_json::from_slice(bytes).map_err(damaged)?;
+        if found > CARD_FORMAT {
+            return Err(CardError::Newer { found });
+        }
+        let card: Self = serde_json::from_slice(bytes).map_err(damaged)?;
+        if card.model != name {
+            return Err(CardError::Damaged(format!("it is the card of {:?}", card.model)));
+        }
+        Ok(card)
+    }
+
     /// Whether the model is older than its data: `newest` is the newest event there is.
     pub fn is_stale(&self, newest: Timestamp) -> bool {
         newest.0.saturating_sub(self.data_watermark.0) > STALE_AFTER
@@ -80,9 +119,23 @@ pub struct Judged {
     pub coverage: Vec<Coverage>,
     /// Whether coverage is good enough to serve.
     pub gate: Gate,
+    /// What serves: of all candidates, baselines included, the best on held-out time; one a quantity.
+    #[serde(default)]
+    pub serves: Vec<Serves>,
     /// What its features looked like, to see later whether they still do.
     #[serde(default)]
     pub profile: Profile,
+}
+
+/// What a model consists of in the end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Serves {
+    /// Its name among the candidates, or the baseline's.
+    pub name: String,
+    /// Whether it is a baseline: nothing that was learnt is better.
+    pub baseline: bool,
+    /// In words, with the figures.
+    pub why: String,
 }
 
 /// A predictor that competed.
@@ -173,6 +226,22 @@ pub struct Verdict {
     pub baseline: String,
     /// `ours < best_baseline`.
     pub beats_baselines: bool,
+    /// By how much the loss of what serves differs from that of the best baseline, row by row; none: not compared by rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+}
+
+/// The mean difference of two losses on the same rows; below zero the first is better.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Mean over the rows.
+    pub mean: f64,
+    /// Lower end of its 95 % interval, by a bootstrap of rows that err together.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Rows.
+    pub rows: usize,
 }
 
 /// Which model serves after this training.
@@ -204,4 +273,7 @@ pub struct LabelUse {
     /// Brier score on the held-out rows, trained with the verdicts and outcomes and without; none: there were none to compare.
     #[serde(default)]
     pub loss_with_and_without: Option<(f64, f64)>,
+    /// Whether the verdicts and outcomes are learnt from: not when they raise the held-out loss.
+    #[serde(default)]
+    pub used: bool,
 }

@@ -71,13 +71,16 @@ pub struct Choice {
     pub families: Vec<String>,
     /// Families that carried over to the rows judged; a member uses all or these.
     pub carried_over: Vec<String>,
+    /// What the folds chose: a baseline, or the blend.
+    #[serde(default)]
+    pub chosen: String,
     /// What was tried, with its mean Brier score over the folds, the best first.
     pub tried: Vec<(String, f64)>,
-    /// Share of each in the answer.
+    /// Share of each in the blend.
     pub blend: Vec<(String, f64)>,
     /// Kinds of calibration tried, each judged on folds that it was not learnt on.
     pub calibrations: Vec<(String, f64)>,
-    /// The one chosen.
+    /// The one chosen for the blend.
     pub calibration: String,
 }
 

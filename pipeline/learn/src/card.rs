@@ -1,5 +1,6 @@
 //! What every training needs and gives: the bounds of the data, the model with its card, and the comparison of two.
 
+use crate::choose::{clusters, difference};
 use crate::metrics::quantile;
 use crate::random::Random;
 use domain::Timestamp;
@@ -49,21 +50,40 @@ pub struct Evaluation {
     pub gate: Gate,
     /// Of each row; empty where models are compared by their figures.
     pub losses: Vec<RowLoss>,
+    /// Of each baseline, by name, on the same rows in the same order.
+    pub baseline_losses: BTreeMap<String, Vec<f64>>,
     /// Of models of probabilities: what was said beside what came.
     pub reliability: Vec<Reliability>,
 }
 
-/// Compares on one figure where less is better with the best baseline.
-pub fn verdict(figure: &str, metrics: &Metrics, baselines: &BTreeMap<String, Metrics>) -> Verdict {
-    let ours = metrics.get(figure).copied().unwrap_or(f64::INFINITY);
-    let figures = baselines.iter().filter_map(|(name, m)| Some((name, *m.get(figure)?)));
+impl Evaluation {
+    /// Leaves out figures that are no numbers, such as a share of nothing: a card cannot hold them.
+    pub(crate) fn finite(mut self) -> Self {
+        self.metrics.retain(|_, value| value.is_finite());
+        self.baselines.values_mut().for_each(|metrics| metrics.retain(|_, value| value.is_finite()));
+        self
+    }
+}
+
+/// Compares on one figure where less is better with the best baseline, and row by row where there are losses of rows.
+pub fn verdict(figure: &str, evaluation: &Evaluation, seed: u64) -> Verdict {
+    // Not infinity, which a card cannot hold.
+    let ours = evaluation.metrics.get(figure).copied().unwrap_or(f64::MAX);
+    let figures = evaluation.baselines.iter().filter_map(|(name, m)| Some((name, *m.get(figure)?)));
     let best = figures.min_by(|a, b| a.1.total_cmp(&b.1));
+    let losses = best.and_then(|(name, _)| evaluation.baseline_losses.get(name));
+    let compared = losses.filter(|losses| !losses.is_empty() && losses.len() == evaluation.losses.len());
+    let difference = compared.map(|losses| {
+        let ours: Vec<f64> = evaluation.losses.iter().map(|(.., loss)| *loss).collect();
+        difference(&ours, losses, &clusters(evaluation.losses.iter().map(|(repo, ..)| repo)), seed)
+    });
     Verdict {
         figure: figure.to_owned(),
         ours,
-        best_baseline: best.map_or(f64::INFINITY, |b| b.1),
+        best_baseline: best.map_or(f64::MAX, |b| b.1),
         baseline: best.map_or_else(String::new, |b| b.0.clone()),
         beats_baselines: best.is_none_or(|b| ours < b.1),
+        difference,
     }
 }
 
@@ -80,7 +100,7 @@ pub fn better(new: &Trained, old: Option<&Evaluation>) -> (bool, String) {
     if let Some(answer) = old.and_then(|old| paired(&new.losses, &old.losses, new.card.seed)) {
         return answer;
     }
-    let Verdict { figure, ours, best_baseline, baseline, beats_baselines } = &new.card.verdict;
+    let Verdict { figure, ours, best_baseline, baseline, beats_baselines, .. } = &new.card.verdict;
     match old.and_then(|old| old.metrics.get(figure)) {
         Some(old) if ours < old => (true, format!("{figure} {ours:.4} beats the champion's {old:.4} on the same rows")),
         Some(old) => (false, format!("{figure} {ours:.4} does not beat the champion's {old:.4} on the same rows")),
@@ -140,9 +160,18 @@ mod tests {
     #[test]
     fn the_verdict_names_the_best_baseline() {
         let baselines = BTreeMap::from([("a".to_owned(), metrics(0.3)), ("b".to_owned(), metrics(0.2))]);
-        let v = verdict("mae_log", &metrics(0.25), &baselines);
-        assert_eq!((v.baseline.as_str(), v.beats_baselines), ("b", false));
-        assert!(verdict("mae_log", &metrics(0.1), &baselines).beats_baselines);
+        let of =
+            |ours: f64| Evaluation { metrics: metrics(ours), baselines: baselines.clone(), ..Evaluation::default() };
+        let v = verdict("mae_log", &of(0.25), 7);
+        assert_eq!((v.baseline.as_str(), v.beats_baselines, v.difference), ("b", false, None));
+        assert!(verdict("mae_log", &of(0.1), 7).beats_baselines);
+        let by_row = Evaluation {
+            losses: losses(1, 0.9),
+            baseline_losses: BTreeMap::from([("b".to_owned(), losses(1, 1.0).into_iter().map(|l| l.2).collect())]),
+            ..of(0.1)
+        };
+        let difference = verdict("mae_log", &by_row, 7).difference.unwrap();
+        assert!(difference.high < 0.0 && difference.rows == 600, "{difference:?}");
     }
 
     /// Losses around 1 over some repositories; every other row is dearer.

@@ -3,31 +3,34 @@
 //! The rows of `features.contention` through the core of [`crate::odds`], with how the same key fared before, from outcomes
 //! known at the time and no later. Whose rows count how much is said in [`crate::trust`].
 
+mod held_out;
 #[cfg(test)]
 mod tests;
 
 use crate::LearnError;
-use crate::card::{Evaluation, TrainSpec, Trained, verdict};
+use crate::card::{Evaluation, RowLoss, TrainSpec, Trained, verdict};
 use crate::drift::{Features, compare, profile};
-use crate::frame::Frame;
-use crate::metrics::{brier, probability_metrics};
-use crate::odds::{Odds, Rows, reliability};
+use crate::frame::{Frame, finite_or_missing};
+use crate::kept::{self, Kept};
+use crate::metrics::{brier_losses, probability_metrics};
+use crate::odds::{BASE_RATE, Found, Odds, Rates, Rows, SAME_AS_LAST, SMALL_TREE, Search, reliability, search};
 use crate::own_table::count;
 use crate::tree::SmallTree;
 use crate::trust::{BOUND, Origin, bounded, weights};
 use domain::Timestamp;
 use domain::columns::contention as col;
 use domain::drift::Moved;
-use domain::model::{Card, Champion, Judged, LabelUse, Metrics};
-use domain::probability::{Cause, Choice, Probability, Trust};
+use domain::model::{CARD_FORMAT, Card, Champion, Judged};
+use domain::probability::{Cause, Probability, Trust};
+use held_out::{HeldOut, with_labels_that_help};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// The name of the model.
 pub const NAME: &str = "contention";
-const FORMAT_VERSION: u32 = 2;
 const ROWS_NEEDED: usize = 50;
+const TEST_NEEDED: usize = 10;
 
 /// The model as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -40,12 +43,28 @@ struct Model {
     rules: SmallTree,
 }
 
-/// A model with how it was chosen and whom it trusts.
+impl Kept for Model {
+    const NAME: &'static str = NAME;
+    const FORMAT: u32 = 3;
+
+    fn check(&self) -> Result<(), String> {
+        self.trusted.check()?;
+        self.everyone.iter().try_for_each(Odds::check)?;
+        self.rules.check(None)
+    }
+}
+
+/// A model with whom it trusts.
 struct Learnt {
     trusted: Odds,
     everyone: Option<Odds>,
-    choice: Choice,
     trust: Trust,
+}
+
+impl Learnt {
+    fn say(&self, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<f64> {
+        say(&self.trusted, self.everyone.as_ref(), rows, learnt, asked)
+    }
 }
 
 /// The rows of `features.contention`, in order of start.
@@ -86,7 +105,7 @@ impl Data {
         names.retain(|name| !col::NOT_FEATURES.contains(&name.as_str()));
         let column = |name: &String| -> Result<Vec<f32>, LearnError> {
             let values = frame.numbers(name)?;
-            Ok(order.iter().map(|&i| values[i] as f32).collect())
+            Ok(order.iter().map(|&i| finite_or_missing(values[i])).collect())
         };
         let columns = names.iter().map(column).collect::<Result<Vec<_>, _>>()?;
         let origin = |&i: &usize| Origin { contributor: contributor[i].clone(), stranger: stranger[i] == 1.0 };
@@ -144,54 +163,91 @@ impl Data {
         (0..self.rows.len()).filter(has).map(|i| i as u32).collect()
     }
 
+    /// Whether people or outcomes say otherwise of a row than was measured.
+    fn is_changed(&self, row: u32) -> bool {
+        let row = row as usize;
+        let said = self.from_feedback[row] || self.from_outcome[row];
+        said && self.measured[row].to_bits() != self.rows.label[row].to_bits()
+    }
+
+    /// Puts what was measured back in the place of what people and outcomes say.
+    fn use_measured(&mut self, rows: &[u32]) {
+        for &row in rows {
+            if self.is_changed(row) && !self.measured[row as usize].is_nan() {
+                self.rows.label[row as usize] = self.measured[row as usize];
+            }
+        }
+    }
+
     /// Those of `rows` whose outcome was known when the first of `later` started.
     fn known_before(&self, rows: &[u32], later: &[u32]) -> Vec<u32> {
         let border = later.first().map_or(Timestamp(i64::MAX), |&i| self.starts_at[i as usize]);
         rows.iter().copied().filter(|&i| self.known_at[i as usize].is_some_and(|known| known <= border)).collect()
     }
 
-    /// Learns from some rows; `test` are those to be judged, none when all are learnt from.
-    fn learn(&mut self, train: &[u32], test: &[u32], seed: u64) -> Learnt {
+    /// Lets rows count as much as those who made them may, and tells trusted rows from all; none: all are trusted, or too few
+    /// of them to learn from alone.
+    fn weigh(&mut self, train: &[u32]) -> (Option<Vec<u32>>, Trust) {
         let origins: Vec<&Origin> = train.iter().map(|&row| &self.origins[row as usize]).collect();
         let (weights, mut trust) = weights(&origins);
         train.iter().zip(weights).for_each(|(&row, weight)| self.rows.weight[row as usize] = weight);
-        let mut is_test = vec![false; self.rows.len()];
-        test.iter().for_each(|&row| is_test[row as usize] = true);
         let trusted: Vec<u32> = train.iter().copied().filter(|&row| !self.origins[row as usize].stranger).collect();
         let enough = trusted.len() >= ROWS_NEEDED / 2 && both_classes(&self.rows.truth(&trusted), "").is_ok();
         if trust.stranger_rows == 0 || !enough {
-            let (odds, choice) = Odds::fit(&self.rows, train, &is_test, seed);
-            return Learnt { trusted: odds, everyone: None, choice, trust };
+            return (None, trust);
         }
         trust.strangers_move_at_most = Some(BOUND);
-        let (trusted, choice) = Odds::fit(&self.rows, &trusted, &is_test, seed);
-        let (everyone, _) = Odds::fit(&self.rows, train, &is_test, seed);
-        Learnt { trusted, everyone: Some(everyone), choice, trust }
+        (Some(trusted), trust)
     }
 
-    /// The naive predictors on `test`, learnt from `train`.
-    fn baselines(&self, train: &[u32], test: &[u32]) -> BTreeMap<String, Metrics> {
+    /// Looks for what is best on folds of the trusted rows of `train`; `test` are those to be judged.
+    fn search(&mut self, train: &[u32], test: &[u32], seed: u64) -> Result<Search, LearnError> {
+        let mut is_test = vec![false; self.rows.len()];
+        test.iter().for_each(|&row| is_test[row as usize] = true);
+        let (trusted, _) = self.weigh(train);
+        search(&self.rows, trusted.as_deref().unwrap_or(train), &is_test, seed)
+    }
+
+    /// Learns what was found: from trusted rows, and from strangers' too where there are any.
+    fn learn(&mut self, found: &Found, train: &[u32], seed: u64) -> Result<Learnt, LearnError> {
+        let (trusted, trust) = self.weigh(train);
+        let everyone = trusted.is_some().then(|| Odds::learn(found, &self.rows, train, seed)).transpose()?;
+        let trusted = Odds::learn(found, &self.rows, trusted.as_deref().unwrap_or(train), seed)?;
+        Ok(Learnt { trusted, everyone, trust })
+    }
+
+    /// The rows that judge: those of strangers do not, or one could choose what serves by sending many; unless nearly all are.
+    fn judges(&self, rows: &[u32]) -> Vec<u32> {
+        let trusted: Vec<u32> = rows.iter().copied().filter(|&row| !self.origins[row as usize].stranger).collect();
+        if trusted.len() >= TEST_NEEDED { trusted } else { rows.to_vec() }
+    }
+
+    /// What the naive predictors say of `test` that know `train`.
+    fn naive(&self, train: &[u32], test: &[u32]) -> BTreeMap<String, Vec<f64>> {
+        let [last, ..] = self.rows.history(train);
+        let of = |rates: Rates| test.iter().map(|&row| rates.probability(|| last[row as usize])).collect();
+        let learn = |last: Option<&[f32]>| Rates::learn(last, train, &self.rows.label, &self.rows.weight);
+        BTreeMap::from([(BASE_RATE.to_owned(), of(learn(None))), (SAME_AS_LAST.to_owned(), of(learn(Some(&last))))])
+    }
+
+    /// What was said of `test` beside what baselines said of it.
+    fn evaluation(&self, test: &[u32], said: &[f64], baselines: BTreeMap<String, Vec<f64>>) -> Evaluation {
         let truth = self.rows.truth(test);
-        let share = |rows: &[u32]| self.rows.truth(rows).iter().filter(|y| **y).count() as f64;
-        let prior = share(train) / train.len() as f64;
-        let [last_outcome, ..] = self.rows.history(train);
-        // How often the outcome was contention, given the last known one of the same key: 0, 1, or none.
-        let after = |wanted: f32| {
-            let same = |row: &&u32| last_outcome[**row as usize].to_bits() == wanted.to_bits();
-            let rows: Vec<u32> = train.iter().filter(same).copied().collect();
-            (share(&rows) + 2.0 * prior) / (rows.len() as f64 + 2.0)
+        let row = |(&row, loss): (&u32, f64)| -> RowLoss {
+            (self.keys[row as usize].clone(), self.unit_id[row as usize].clone(), loss)
         };
-        let [never, no, yes] = [f32::NAN, 0.0, 1.0].map(after);
-        let persistence = |&row: &u32| match last_outcome[row as usize] {
-            1.0 => yes,
-            0.0 => no,
-            _ => never,
+        let of = |of: &dyn Fn(&[f64]) -> Vec<f64>| -> BTreeMap<String, Vec<f64>> {
+            baselines.iter().map(|(name, said)| (name.clone(), of(said))).collect()
         };
-        let persistence: Vec<f64> = test.iter().map(persistence).collect();
-        BTreeMap::from([
-            ("base_rate".to_owned(), probability_metrics(&truth, &vec![prior; test.len()])),
-            ("same_as_last".to_owned(), probability_metrics(&truth, &persistence)),
-        ])
+        Evaluation {
+            metrics: probability_metrics(&truth, said),
+            baselines: baselines.iter().map(|(name, said)| (name.clone(), probability_metrics(&truth, said))).collect(),
+            rows: test.len(),
+            losses: test.iter().zip(brier_losses(&truth, said)).map(row).collect(),
+            baseline_losses: of(&|said| brier_losses(&truth, said)),
+            reliability: reliability(&truth, said),
+            ..Evaluation::default()
+        }
     }
 }
 
@@ -225,29 +281,37 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
     LearnError::unless_enough("rows with a known outcome", all.len(), ROWS_NEEDED)?;
     let (_, test) = all.split_at(all.len() * 4 / 5);
     let train = data.known_before(&all, test);
+    let test = &data.judges(test)[..];
     LearnError::unless_enough("training rows", train.len(), ROWS_NEEDED / 2)?;
     both_classes(&data.rows.truth(&train), "training rows")?;
 
-    let held_out = data.learn(&train, test, spec.seed);
-    let said = say(&held_out.trusted, held_out.everyone.as_ref(), &data.rows, &train, test);
-    let truth = data.rows.truth(test);
-    let metrics = probability_metrics(&truth, &said);
-    let mut baselines = data.baselines(&train, test);
-    let verdict = verdict("brier", &metrics, &baselines);
+    let search = data.search(&train, test, spec.seed)?;
+    let (contest, labels) = with_labels_that_help(&mut data, &search, &all, &train, test, spec.seed)?;
+    let HeldOut { serving, learnt, said, .. } = &contest;
+    let mut baselines = data.naive(&train, test);
     let tree = SmallTree::grow(&data.rows, &train)?;
-    baselines.insert("small_tree".to_owned(), probability_metrics(&truth, &tree.say(&data.rows, &train, test)));
-    let causes = held_out.trusted.causes(&data.rows, &train, test);
-    let labels = label_use(&mut data, &all, &train, test, brier(&truth, &said), spec.seed);
+    baselines.insert(SMALL_TREE.to_owned(), tree.say(&data.rows, &train, test));
+    let evaluation = data.evaluation(test, said, baselines).finite();
+    let causes = learnt.trusted.causes(&data.rows, &train, test);
+    let serves = contest.serves(&search);
 
+    // What was held out is learnt from too, and so is what people said of it, or not, as before.
+    if !labels.used {
+        data.use_measured(&all);
+    }
     let rules = SmallTree::grow(&data.rows, &all)?;
-    let last = data.learn(&all, &[], spec.seed);
+    let last = data.learn(&search.finalists[*serving], &all, spec.seed)?;
     let card = Card {
-        format_version: 1,
+        format_version: CARD_FORMAT,
         model: NAME.to_owned(),
         version: spec.until.compact(),
         predicts: "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours"
             .to_owned(),
-        algorithm: "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned(),
+        algorithm: if serves.baseline {
+            format!("{}, calibrated on later rows", serves.name)
+        } else {
+            "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned()
+        },
         created_at: spec.until,
         data_watermark: all.iter().filter_map(|&i| data.known_at[i as usize]).max().unwrap_or_default(),
         train_from: data.starts_at[all[0] as usize],
@@ -257,60 +321,23 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         tables: spec.tables.clone(),
         features: data.rows.names.clone(),
         coverage: BTreeMap::new(),
-        verdict,
-        metrics,
-        baselines,
+        verdict: verdict("brier", &evaluation, spec.seed),
         champion: Champion::default(),
-        judged: Judged { profile: profile(&data.new_with_a_row(), &all), ..Judged::default() },
+        judged: Judged { profile: profile(&data.new_with_a_row(), &all), serves: vec![serves], ..Judged::default() },
         labels,
         probability: Some(Probability {
-            choice: held_out.choice,
-            reliability: reliability(&truth, &said),
-            causes: count(&causes, &said),
+            choice: search.choice.clone(),
+            reliability: evaluation.reliability,
+            causes: count(&causes, said),
             trust: last.trust,
             rules: rules.rules(),
         }),
+        metrics: evaluation.metrics,
+        baselines: evaluation.baselines,
         seed: spec.seed,
     };
-    let kept = Model { format_version: FORMAT_VERSION, trusted: last.trusted, everyone: last.everyone, rules };
-    let model = serde_json::to_vec(&kept).map_err(|e| broken(&e))?;
-    Ok(Trained { model, card, losses: Vec::new() })
-}
-
-/// How many labels came from people and from outcomes, and what they were worth: the held-out loss when trained with and without them.
-fn label_use(data: &mut Data, all: &[u32], train: &[u32], test: &[u32], with: f64, seed: u64) -> LabelUse {
-    let differs = |i: &u32| data.measured[*i as usize] != data.rows.label[*i as usize];
-    let of = |from: &[bool]| {
-        let judged = || all.iter().filter(|i| from[**i as usize]);
-        (judged().count(), judged().filter(|i| differs(i)).count())
-    };
-    let (feedback, changed_by_feedback) = of(&data.from_feedback);
-    let (outcomes, changed_by_outcomes) = of(&data.from_outcome);
-    let said = |i: &u32| data.from_feedback[*i as usize] || data.from_outcome[*i as usize];
-    let changed: Vec<u32> = train.iter().copied().filter(|i| said(i) && differs(i)).collect();
-    let mut labels = LabelUse {
-        measured: all.len() - feedback - outcomes,
-        feedback,
-        changed_by_feedback,
-        outcomes,
-        changed_by_outcomes,
-        loss_with_and_without: None,
-    };
-    if changed.is_empty() {
-        return labels;
-    }
-    // Judged by the corrected labels: they are what we hold to be true.
-    let truth = data.rows.truth(test);
-    let corrected = data.rows.label.clone();
-    changed.iter().for_each(|&i| data.rows.label[i as usize] = data.measured[i as usize]);
-    let possible = changed.iter().all(|&i| !data.rows.label[i as usize].is_nan());
-    if possible && both_classes(&data.rows.truth(train), "training rows").is_ok() {
-        let without = data.learn(train, test, seed);
-        let said = say(&without.trusted, without.everyone.as_ref(), &data.rows, train, test);
-        labels.loss_with_and_without = Some((with, brier(&truth, &said)));
-    }
-    data.rows.label = corrected;
-    labels
+    let model = Model { format_version: Model::FORMAT, trusted: last.trusted, everyone: last.everyone, rules };
+    Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
 }
 
 /// Scores a kept model on the labelled rows that started after `after`, beside baselines learnt from what was known then.
@@ -318,22 +345,16 @@ fn label_use(data: &mut Data, all: &[u32], train: &[u32], test: &[u32], with: f6
 /// # Errors
 /// [`LearnError::TooLittleData`] below 10 later rows; a model that cannot be read; unreadable or incomplete files.
 pub fn evaluate(model: &[u8], rows: &Path, spec: &TrainSpec, after: Timestamp) -> Result<Evaluation, LearnError> {
-    let model = Model::read(model)?;
+    let model = kept::read::<Model>(model)?;
     let data = Data::read(rows, spec.until)?;
     let mut test = data.labelled(spec.since);
     test.retain(|&i| data.starts_at[i as usize] > after);
-    LearnError::unless_enough("later rows with a known outcome", test.len(), 10)?;
+    LearnError::unless_enough("later rows with a known outcome", test.len(), TEST_NEEDED)?;
+    test = data.judges(&test);
     let train = data.known_before(&data.labelled(None), &test);
     LearnError::unless_enough("earlier rows with a known outcome", train.len(), 1)?;
     let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &train, &test);
-    let truth = data.rows.truth(&test);
-    Ok(Evaluation {
-        metrics: probability_metrics(&truth, &said),
-        baselines: data.baselines(&train, &test),
-        rows: test.len(),
-        reliability: reliability(&truth, &said),
-        ..Evaluation::default()
-    })
+    Ok(data.evaluation(&test, &said, data.naive(&train, &test)))
 }
 
 /// How many columns of the rows that began after `after` were compared with those of the training, and which moved.
@@ -365,7 +386,7 @@ pub struct Prediction {
 /// # Errors
 /// A model that cannot be read; unreadable or incomplete files.
 pub fn predict(model: &[u8], rows: &Path, until: Timestamp) -> Result<Vec<Prediction>, LearnError> {
-    Ok(open(&Model::read(model)?, &Data::read(rows, until)?))
+    Ok(open(&kept::read::<Model>(model)?, &Data::read(rows, until)?))
 }
 
 /// The same of runs that are expected too (`features.expected_contention`), as of `now`.
@@ -374,7 +395,7 @@ pub fn predict(model: &[u8], rows: &Path, until: Timestamp) -> Result<Vec<Predic
 /// As [`predict`].
 pub fn expected(model: &[u8], rows: &Path, expected: &Path, now: Timestamp) -> Result<Vec<Prediction>, LearnError> {
     let frame = Frame::read(rows)?.with(&Frame::read(expected)?)?;
-    Ok(open(&Model::read(model)?, &Data::of(&frame, now)?))
+    Ok(open(&kept::read::<Model>(model)?, &Data::of(&frame, now)?))
 }
 
 fn open(model: &Model, data: &Data) -> Vec<Prediction> {
@@ -411,7 +432,7 @@ pub fn explain(
     until: Timestamp,
     unit_id: &str,
 ) -> Result<Option<Explained>, LearnError> {
-    let model = Model::read(model)?;
+    let model = kept::read::<Model>(model)?;
     let mut frame = Frame::read(rows)?;
     if let Some(expected) = expected {
         frame = frame.with(&Frame::read(expected)?)?;
@@ -431,26 +452,5 @@ pub fn explain(
 /// # Errors
 /// A model that cannot be read.
 pub fn rules(model: &[u8]) -> Result<String, LearnError> {
-    Ok(Model::read(model)?.rules.rules())
-}
-
-impl Model {
-    fn read(bytes: &[u8]) -> Result<Self, LearnError> {
-        // The version first: an older model is told apart from a broken one.
-        #[derive(Deserialize)]
-        struct Version {
-            format_version: u32,
-        }
-        let version: Version = serde_json::from_slice(bytes).map_err(|e| broken(&e))?;
-        if version.format_version != FORMAT_VERSION {
-            let reason =
-                format!("it has format version {}, this program reads {FORMAT_VERSION}", version.format_version);
-            return Err(LearnError::Model { model: NAME, reason });
-        }
-        serde_json::from_slice(bytes).map_err(|e| broken(&e))
-    }
-}
-
-fn broken(error: &serde_json::Error) -> LearnError {
-    LearnError::Model { model: NAME, reason: error.to_string() }
+    Ok(kept::read::<Model>(model)?.rules.rules())
 }

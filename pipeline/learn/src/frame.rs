@@ -22,6 +22,14 @@ pub(crate) enum Kind {
     Other(String),
 }
 
+/// Larger amounts are none that anything uses, and the middle of two of them must still be a number.
+const LARGEST: f64 = 1e30;
+
+/// A value as a feature: one that cannot be an amount of anything is missing.
+pub(crate) fn finite_or_missing(value: f64) -> f32 {
+    if value.abs() <= LARGEST { value as f32 } else { f32::NAN }
+}
+
 impl Frame {
     /// Reads every column of the file.
     pub(crate) fn read(path: &Path) -> Result<Self, LearnError> {

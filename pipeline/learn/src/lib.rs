@@ -7,6 +7,7 @@ pub mod backtest;
 mod boost;
 pub mod build_time;
 pub mod card;
+mod choose;
 pub mod contention;
 pub mod demand;
 pub mod drift;
@@ -14,6 +15,7 @@ pub mod forecast;
 mod frame;
 pub mod gather;
 mod history;
+mod kept;
 pub mod metrics;
 pub mod next_runs;
 mod odds;
@@ -73,6 +75,24 @@ pub enum LearnError {
         model: &'static str,
         /// In words.
         reason: String,
+    },
+    /// A model that was trained cannot be kept: it would not say anything finite.
+    #[error("model {model} is not kept: {reason}")]
+    NotKept {
+        /// Its name.
+        model: &'static str,
+        /// In words.
+        reason: String,
+    },
+    /// A model or card that a later version of the program wrote.
+    #[error("{what} has format version {found}, this program reads up to {known}")]
+    Newer {
+        /// The model or card.
+        what: String,
+        /// Its format.
+        found: u32,
+        /// The latest that is read.
+        known: u32,
     },
 }
 

@@ -52,6 +52,15 @@ pub fn level_metrics(truth: &[f64], levels: &[Vec<f64>], unit: &str) -> Metrics 
     metrics
 }
 
+/// Of each row the mean of the pinball losses of p50 and p90, the first two of `levels`, in the unit of the truth.
+pub(crate) fn level_losses(truth: &[f64], levels: &[Vec<f64>]) -> Vec<f64> {
+    let one = |(at, truth): (usize, &f64)| {
+        let (centre, upper) = (truth - levels[0][at], truth - levels[1][at]);
+        (0.5 * centre.abs() + (0.9 * upper).max(-0.1 * upper)) / 2.0
+    };
+    truth.iter().enumerate().map(one).collect()
+}
+
 /// Labels and probabilities to `brier`, `ece10`, `base_rate`, and where both classes occur `roc_auc` and `pr_auc`.
 pub fn probability_metrics(truth: &[bool], probability: &[f64]) -> Metrics {
     let positives = truth.iter().filter(|y| **y).count();
@@ -70,7 +79,12 @@ pub fn probability_metrics(truth: &[bool], probability: &[f64]) -> Metrics {
 
 /// Mean squared distance between probability and outcome (Brier 1950).
 pub(crate) fn brier(truth: &[bool], probability: &[f64]) -> f64 {
-    mean(truth.iter().zip(probability).map(|(y, p)| (p - f64::from(*y)).powi(2)))
+    mean(brier_losses(truth, probability))
+}
+
+/// Of each row the squared distance between probability and outcome.
+pub(crate) fn brier_losses(truth: &[bool], probability: &[f64]) -> Vec<f64> {
+    truth.iter().zip(probability).map(|(y, p)| (p - f64::from(*y)).powi(2)).collect()
 }
 
 /// Expected calibration error over ten equally wide bins.

@@ -4,9 +4,9 @@
 //! used, of a group only rows up to the one judged.
 
 use crate::LearnError;
-use crate::frame::{Frame, Kind};
+use crate::frame::{Frame, Kind, finite_or_missing};
 use crate::metrics::probability_metrics;
-use crate::odds::{Odds, Rows, reliability, settings};
+use crate::odds::{BASE_RATE, Odds, Rates, Rows, SAME_AS_LAST, SMALL_TREE, reliability, search, settings};
 use crate::parquet::write;
 use crate::tree::SmallTree;
 use domain::model::Metrics;
@@ -81,22 +81,30 @@ pub fn train(spec: &TableSpec) -> Result<Judged, LearnError> {
             )));
         }
     }
-    let (odds, choice) = Odds::fit(&rows, &train, &is_test, spec.seed);
+    let search = search(&rows, &train, &is_test, spec.seed)?;
+    let odds = Odds::learn(search.found(), &rows, &train, spec.seed)?;
     let said = odds.predict(&rows, &train, &test);
     let causes = odds.causes(&rows, &train, &test);
     let truth = rows.truth(&test);
     let tree = SmallTree::grow(&rows, &train)?;
-    let base = rows.truth(&train).iter().filter(|y| **y).count() as f64 / train.len() as f64;
-    let baselines = BTreeMap::from([
-        ("base_rate".to_owned(), probability_metrics(&truth, &vec![base; test.len()])),
-        ("small_tree".to_owned(), probability_metrics(&truth, &tree.say(&rows, &train, &test))),
-    ]);
+    let [last, ..] = rows.history(&train);
+    let rates = |last_known: Option<&[f32]>| -> Vec<f64> {
+        let rates = Rates::learn(last_known, &train, &rows.label, &rows.weight);
+        test.iter().map(|&row| rates.probability(|| last[row as usize])).collect()
+    };
+    let mut said_by = BTreeMap::from([(BASE_RATE, rates(None)), (SMALL_TREE, tree.say(&rows, &train, &test))]);
+    if rows.has_past() {
+        said_by.insert(SAME_AS_LAST, rates(Some(&last)));
+    }
+    let baselines =
+        said_by.iter().map(|(name, said)| ((*name).to_owned(), probability_metrics(&truth, said))).collect();
     if let Some(path) = &spec.predictions {
-        let columns = vec![
+        let mut columns = vec![
             Column::new("row".into(), test.iter().map(|row| i64::from(*row)).collect::<Vec<_>>()),
             Column::new("probability".into(), said.clone()),
             Column::new("cause".into(), causes.iter().map(|cause| cause.name()).collect::<Vec<_>>()),
         ];
+        columns.extend(said_by.into_iter().map(|(name, said)| Column::new(name.into(), said)));
         write(path, columns)?;
     }
     Ok(Judged {
@@ -105,7 +113,7 @@ pub fn train(spec: &TableSpec) -> Result<Judged, LearnError> {
         rows_train: train.len(),
         rows_test: test.len(),
         probability: Probability {
-            choice,
+            choice: search.choice,
             reliability: reliability(&truth, &said),
             causes: count(&causes, &said),
             trust: Trust::default(),
@@ -157,7 +165,7 @@ fn read(spec: &TableSpec) -> Result<Table, LearnError> {
             continue;
         }
         let column = match kind {
-            Kind::Number => frame.numbers(name)?.into_iter().map(|v| v as f32).collect(),
+            Kind::Number => frame.numbers(name)?.into_iter().map(finite_or_missing).collect(),
             Kind::Time => {
                 let seconds = |t: domain::Timestamp| (t.0 / 1_000_000) as f32;
                 frame.times(name)?.into_iter().map(|t| t.map_or(f32::NAN, seconds)).collect()

@@ -5,13 +5,13 @@
 //! then the two sides always vote differently, and the counts on each side become the probabilities.
 
 use crate::LearnError;
+use crate::kept::finite;
 use crate::odds::{HISTORY, Rows};
 use linfa::traits::Fit;
 use linfa::{Dataset, DatasetBase};
 use linfa_trees::DecisionTree;
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fmt::Write;
 
 /// How far a tree may grow.
@@ -124,6 +124,32 @@ impl Node {
         }
     }
 
+    /// Rows, and the mean probability of its leaves over them.
+    fn weighed(&self) -> (f64, f64) {
+        match self {
+            Self::Leaf { rows, probability, .. } => (*rows as f64, *probability),
+            Self::Split { left, right, .. } => {
+                let ((a, p), (b, q)) = (left.weighed(), right.weighed());
+                (a + b, (a * p + b * q) / (a + b).max(1.0))
+            }
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        self.weighed().1
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Leaf { probability, .. } => finite("a leaf", std::iter::once(*probability)),
+            Self::Split { threshold, left, right, .. } => {
+                finite("a question", std::iter::once(*threshold))?;
+                left.check()?;
+                right.check()
+            }
+        }
+    }
+
     /// The tree as indented text.
     pub(crate) fn rules(&self) -> String {
         let mut text = String::new();
@@ -164,20 +190,62 @@ pub(crate) struct SmallTree {
 impl SmallTree {
     /// Grows it on the training rows.
     pub(crate) fn grow(rows: &Rows, train: &[u32]) -> Result<Self, LearnError> {
-        let picked: Vec<u32> = train.iter().copied().step_by(train.len().div_ceil(SMALL_ROWS).max(1)).collect();
-        let names: Vec<String> = rows.names.iter().cloned().chain(HISTORY.map(str::to_owned)).collect();
-        let values = values(rows, train, &picked);
-        let sample =
-            Sample { features: &names, rows: values.iter().map(Vec::as_slice).collect(), labels: rows.truth(&picked) };
+        let names = rows.names.iter().cloned().chain(HISTORY.map(str::to_owned)).collect();
+        let history = rows.history(train);
+        let columns: Vec<&[f32]> = rows.columns.iter().chain(&history).map(Vec::as_slice).collect();
+        Self::of(names, &columns, train, &rows.label, SMALL_ROWS)
+    }
+
+    /// Grows it on the rows `train` of these columns, at most `most` of them, evenly spread.
+    pub(crate) fn of(
+        names: Vec<String>,
+        columns: &[&[f32]],
+        train: &[u32],
+        label: &[f32],
+        most: usize,
+    ) -> Result<Self, LearnError> {
+        let picked: Vec<u32> = train.iter().copied().step_by(train.len().div_ceil(most).max(1)).collect();
+        let one = |&row: &u32| columns.iter().map(|column| present(column[row as usize])).collect();
+        let values: Vec<Vec<f64>> = picked.iter().map(one).collect();
+        let labels = picked.iter().map(|&row| label[row as usize] == 1.0).collect();
+        let sample = Sample { features: &names, rows: values.iter().map(Vec::as_slice).collect(), labels };
         let root = Node::grow(&sample, Growth { depth: 3, leaf_rows: (picked.len() / 50).clamp(5, 200) })?;
         Ok(Self { names, root })
     }
 
     /// The probability of some rows; `learnt` are those whose outcomes may tell of them.
     pub(crate) fn say(&self, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<f64> {
-        let places: HashMap<&str, usize> = self.names.iter().map(String::as_str).zip(0..).collect();
-        let of = |row: &Vec<f64>| self.root.probability(&|name: &str| row[places[name]]);
-        values(rows, learnt, asked).iter().map(of).collect()
+        let history = rows.history(learnt);
+        let columns: Vec<&[f32]> = rows.columns.iter().chain(&history).map(Vec::as_slice).collect();
+        asked.iter().map(|&row| self.probability(|column| columns[column][row as usize])).collect()
+    }
+
+    /// The probability of a row, given its value of each column.
+    pub(crate) fn probability(&self, value: impl Fn(usize) -> f32) -> f64 {
+        // Three questions: looking a name up costs less than a second copy of the tree.
+        let of =
+            |name: &str| self.names.iter().position(|other| other == name).map_or(MISSING, |at| present(value(at)));
+        self.root.probability(&of)
+    }
+
+    /// Adds to each column how far its questions moved the probability of a row (along the path, Saabas 2014).
+    pub(crate) fn explain(&self, value: impl Fn(usize) -> f32, share: f64, into: &mut [f64]) {
+        let place = |name: &str| self.names.iter().position(|other| other == name);
+        let mut node = &self.root;
+        while let Node::Split { feature, threshold, left, right } = node {
+            let Some(at) = place(feature) else { return };
+            let next = if present(value(at)) <= *threshold { left } else { right };
+            into[at] += share * (next.mean() - node.mean());
+            node = next;
+        }
+    }
+
+    /// Says what is wrong with a tree over so many columns; none: over any.
+    pub(crate) fn check(&self, columns: Option<usize>) -> Result<(), String> {
+        if columns.is_some_and(|columns| columns != self.names.len()) {
+            return Err(format!("a tree over {} columns, there are {columns:?}", self.names.len()));
+        }
+        self.root.check()
     }
 
     /// The tree as indented text.
@@ -186,12 +254,8 @@ impl SmallTree {
     }
 }
 
-/// The columns as given, then those of history, row by row.
-fn values(rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<Vec<f64>> {
-    let history = rows.history(learnt);
-    let present = |v: f32| if v.is_nan() { MISSING } else { f64::from(v) };
-    let one = |&row: &u32| rows.columns.iter().chain(&history).map(|column| present(column[row as usize])).collect();
-    asked.iter().map(one).collect()
+fn present(value: f32) -> f64 {
+    if value.is_nan() { MISSING } else { f64::from(value) }
 }
 
 #[cfg(test)]

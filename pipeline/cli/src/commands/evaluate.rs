@@ -70,7 +70,8 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
                 let Card { metrics, baselines, rows_test: rows, judged, probability, .. } = kept.card.clone();
                 let Judged { coverage, gate, .. } = judged;
                 let reliability = probability.map(|p| p.reliability).unwrap_or_default();
-                let scored = Evaluation { metrics, baselines, rows, coverage, gate, losses: Vec::new(), reliability };
+                let scored =
+                    Evaluation { metrics, baselines, rows, coverage, gate, reliability, ..Evaluation::default() };
                 (scored, "rows held out when it was trained; no later ones yet".into())
             }
             Err(error) => return Err(error.into()),

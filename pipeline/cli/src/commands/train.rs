@@ -19,8 +19,9 @@ use std::path::Path;
 /// What `train` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 3 when the coverage of a model is more than three points off, beyond chance: that model \
-    is kept aside, and the one in use goes on serving."
+    after_help = "What is kept is the best of all candidates on held-out time, baselines included. Exits with 3 when the \
+    coverage of a model is more than three points off, beyond chance, or when a model says nothing finite: that one is \
+    kept aside, or not at all, and the one in use goes on serving."
 )]
 pub struct TrainArgs {
     /// Only these models
@@ -67,7 +68,7 @@ async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure
     let lake = context.lake().await?;
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
-    let (mut cards, mut skipped) = (Vec::new(), Vec::new());
+    let (mut cards, mut skipped, mut not_kept) = (Vec::new(), Vec::new(), false);
     for learner in Learner::chosen(&args.models) {
         let name = learner.name();
         let mut task = context.progress.task(&format!("train {name}"));
@@ -91,10 +92,17 @@ async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure
                 context.say(format!("{name}: not trained, too little data: {why}"));
                 skipped.push(json!({"model": name, "why": why}));
             }
+            // The others are trained: one that went wrong must not stop a night.
+            Err(LearnError::NotKept { reason, .. }) => {
+                drop(task);
+                context.say(format!("{name}: not kept: {reason}; see what `pipeline check` says of the data"));
+                skipped.push(json!({"model": name, "why": reason}));
+                not_kept = true;
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    if cards.is_empty() {
+    if cards.is_empty() && !not_kept {
         let why: Vec<String> = skipped.iter().map(|s| format!("{}: {}", s["model"], s["why"])).collect();
         return Err(Failure::new(
             Exit::Inconclusive,
@@ -102,12 +110,13 @@ async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure
         )
         .hint("ingest more events, or widen the window with a longer --since"));
     }
-    let missed = cards.iter().any(|card| !card.judged.gate.passed());
+    let missed = not_kept || cards.iter().any(|card| !card.judged.gate.passed());
     let exit = if missed { Exit::Findings } else { Exit::Done };
     Ok(Answer { exit, json: json!({"models": cards, "skipped": skipped}) })
 }
 
-/// Champion against challenger, on the rows that neither has learnt from. One whose coverage is off serves never.
+/// Champion against challenger, on the rows that neither has learnt from. The challenger is the best of its candidates,
+/// baselines included, so without a champion it serves. One whose coverage is off serves never.
 fn contest(
     learner: Learner,
     trained: &Trained,
@@ -121,7 +130,10 @@ fn contest(
     if !new.judged.gate.passed() {
         return answer(false, format!("coverage is off: {}", new.judged.gate.missed.join("; ")));
     }
-    let Some((old, model)) = previous else { return answer(true, "the first of its kind".into()) };
+    let Some((old, model)) = previous else {
+        let why: Vec<&str> = new.judged.serves.iter().map(|serves| serves.why.as_str()).collect();
+        return answer(true, why.join("; "));
+    };
     if new.data_watermark < old.data_watermark {
         return answer(false, "the model in use has seen newer data".into());
     }
@@ -159,15 +171,22 @@ pub fn show(context: &Context, card: &Card) {
     coverage(context, &card.judged.coverage);
     let verdict = &card.verdict;
     let sign = if verdict.beats_baselines { "beats" } else { "does not beat" };
+    let by = verdict
+        .difference
+        .map_or_else(String::new, |d| format!("; by row {:+.4} (95 %: {:+.4} to {:+.4})", d.mean, d.low, d.high));
     context.say(format!(
-        "  {} {:.4} {sign} the best baseline ({}, {:.4})",
+        "  {} {:.4} {sign} the best baseline ({}, {:.4}){by}",
         verdict.figure, verdict.ours, verdict.baseline, verdict.best_baseline
     ));
+    for serves in &card.judged.serves {
+        context.say(format!("  serves: {}", wrap(&serves.why, 10)));
+    }
     let kept = if card.champion.is_champion { "kept" } else { "not kept" };
     context.say_wrapped(format!("  {kept}: "), &card.champion.why, 12);
     if card.labels.feedback + card.labels.outcomes > 0 {
         let worth = card.labels.loss_with_and_without.map_or_else(String::new, |(with, without)| {
-            format!("; Brier score {with:.4} with them, {without:.4} without")
+            let used = if card.labels.used { "" } else { ": they are not used" };
+            format!("; Brier score {with:.4} with them, {without:.4} without{used}")
         });
         context.say(format!(
             "  labels: {} measured, {} from people's verdicts and {} from outcomes, of which {} say otherwise than \

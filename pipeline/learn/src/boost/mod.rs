@@ -11,6 +11,7 @@ mod tree;
 
 pub(crate) use bins::{Bins, Table};
 
+use crate::kept;
 use crate::metrics::quantile;
 use crate::random::Random;
 use rayon::prelude::*;
@@ -78,6 +79,12 @@ impl Forest {
             trees.push(grown.tree);
         }
         Self { start, trees }
+    }
+
+    /// Says what is wrong with a forest over so many features.
+    pub(crate) fn check(&self, features: usize) -> Result<(), String> {
+        kept::finite("where a forest starts", std::iter::once(self.start))?;
+        self.trees.iter().try_for_each(|tree| tree.check(features))
     }
 
     /// One value per row asked for.

@@ -7,6 +7,7 @@
 
 use super::Knobs;
 use super::bins::{BINS, Bins, Column, MISSING};
+use crate::kept;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -275,6 +276,12 @@ impl Tree {
         self.value.push(0.0);
         self.left.push(0);
         self.missing_left.push(false);
+    }
+
+    /// Says what is wrong with a tree over so many features.
+    pub(super) fn check(&self, features: usize) -> Result<(), String> {
+        kept::tree(&self.left, &self.feature, &[self.value.len(), self.missing_left.len()], features)?;
+        kept::finite("a tree", self.value.iter().map(|value| f64::from(*value)))
     }
 
     /// What the tree says of a row of features.

@@ -176,6 +176,66 @@ fn verdicts_that_correct_false_measurements_lower_the_loss() {
 }
 
 #[test]
+fn verdicts_that_raise_the_held_out_loss_are_shown_and_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = rows(1000);
+    // People judged every tenth hour of the training part the wrong way round; later they were right.
+    for row in all[..800].iter_mut().filter(|r| r.hour % 10 == 0) {
+        row.measured = row.label;
+        row.label = row.label.map(|l| !l);
+    }
+    let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+    let labels = &trained.card.labels;
+    let (with, without) = labels.loss_with_and_without.unwrap();
+    assert!(without < with && !labels.used, "{labels:?}");
+    assert_eq!((labels.changed_by_feedback, labels.changed_by_outcomes), (60, 20));
+    assert!((trained.card.metrics["brier"] - without).abs() < 1e-12, "the figures are those of what serves");
+}
+
+#[test]
+fn a_baseline_that_is_better_serves_calibrated_with_a_card_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = rows(1500);
+    // What holds work up lasts for days, whatever the load.
+    let mut state = false;
+    for row in &mut all {
+        state = state != (scatter(row.hour + 77, 40) == 0);
+        row.label = Some(state != (scatter(row.hour + 99, 20) == 0));
+        row.load = Some(scatter(row.hour, 100) as f64 / 100.0);
+    }
+    let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+    let (card, serves) = (&trained.card, &trained.card.judged.serves[0]);
+    let least = card.baselines.values().map(|m| m["brier"]).fold(f64::INFINITY, f64::min);
+    assert!(card.metrics["brier"] < least + 0.005, "{serves:?} {:?} {:?}", card.metrics, card.baselines);
+    let difference = card.verdict.difference.unwrap();
+    assert!(difference.low <= 0.0 && difference.rows == 300, "{difference:?}");
+    assert!(!trained.losses.is_empty() && serves.why.contains(&serves.name), "{serves:?}");
+    assert!(rules(&trained.model).is_ok());
+}
+
+#[test]
+fn a_damaged_model_is_an_error_and_neither_a_panic_nor_an_endless_walk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, &rows(600));
+    let trained = train(&path, &spec(600)).unwrap();
+    let text = String::from_utf8(trained.model).unwrap();
+    let said = |text: &str| predict(text.as_bytes(), &path, Timestamp(700 * HOUR));
+    assert!(said(&text).is_ok());
+    let damages = [
+        ("\"share\":", "\"share\":null,\"was\":"),
+        ("\"columns\":[", "\"columns\":[900,"),
+        ("\"recipes\":[", "\"recipes\":[{\"make\":{\"history\":7},\"family\":\"x\"},"),
+    ];
+    for (from, to) in damages {
+        assert!(text.contains(from), "{from}");
+        assert!(matches!(said(&text.replacen(from, to, 1)), Err(LearnError::Model { model: NAME, .. })), "{to}");
+    }
+    let newer = text.replacen("\"format_version\":3", "\"format_version\":4", 1);
+    assert!(matches!(said(&newer), Err(LearnError::Newer { found: 4, known: 3, .. })));
+    assert!(matches!(said(&text[..text.len() / 2]), Err(LearnError::Model { .. })));
+}
+
+#[test]
 fn the_cause_is_the_resource_that_moved_the_probability() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(600));

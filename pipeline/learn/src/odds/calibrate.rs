@@ -2,6 +2,7 @@
 
 use super::line::{Loss, newton};
 use super::trees::logistic;
+use crate::kept::finite;
 use serde::{Deserialize, Serialize};
 
 /// Kinds of map, the simplest first.
@@ -35,12 +36,24 @@ const EDGE: f64 = 1e-4;
 /// Drawn to no change by as much as so many rows.
 const RIDGE: f64 = 1.0;
 
-fn logit(p: f64) -> f64 {
+/// ln(p / (1 - p)), of probabilities that are not quite 0 or 1.
+pub(crate) fn logit(p: f64) -> f64 {
     let p = p.clamp(EDGE, 1.0 - EDGE);
     (p / (1.0 - p)).ln()
 }
 
 impl Kind {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Temperature => "temperature",
+            Self::Shift => "shift",
+            Self::Platt => "platt",
+            Self::Beta => "beta",
+        }
+    }
+
     fn inputs(self, p: f64, into: &mut Vec<f64>) {
         let p = p.clamp(EDGE, 1.0 - EDGE);
         match self {
@@ -71,6 +84,16 @@ impl Calibration {
             Kind::None | Kind::Shift => &[],
         };
         if factors.iter().any(|f| *f <= -0.98) { Self { kind: Kind::None, by: Vec::new() } } else { Self { kind, by } }
+    }
+
+    /// Says what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let mut inputs = Vec::new();
+        self.kind.inputs(0.5, &mut inputs);
+        if inputs.len() != self.by.len() {
+            return Err(format!("a calibration of {} numbers, {} are needed", self.by.len(), inputs.len()));
+        }
+        finite("a calibration", self.by.iter().copied())
     }
 
     /// How often what is said so is so.

@@ -1,14 +1,18 @@
-//! Which columns and which learners: chosen by what was judged on folds of the training rows, and by nothing else.
+//! A blend of learners on columns, calibrated: how it learns what was found to be best, and what it says.
 
 use super::bins::Bins;
-use super::calibrate::{Calibration, KINDS, Kind};
-use super::folds::{Fold, folds};
+use super::calibrate::Calibration;
 use super::line::Line;
-use super::rows::Rows;
+use super::live::{shifted, telling};
+use super::rates::Rates;
+use super::rows::{HISTORY, Rows};
+use super::search::Found;
 use super::trees::{Lesson, Trees};
-use super::view::{Make, Recipe, make, recipes, sides};
-use crate::metrics::{brier, calibration_error};
-use domain::probability::{Cause, Choice};
+use super::view::{Make, Recipe, make, sides};
+use crate::LearnError;
+use crate::kept::finite;
+use crate::tree::SmallTree;
+use domain::probability::Cause;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -17,41 +21,53 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Learner {
+    /// The share of positives, whatever the row.
+    BaseRate,
+    /// The share after the last outcome of the same key; on that column alone.
+    SameAsLast,
+    /// Three questions, for people to read.
+    SmallTree,
+    /// Logistic regression.
+    Line,
     /// Extremely randomised trees with leaves of at least so many rows.
     Forest(usize),
     /// Boosted trees.
     Boosted,
-    /// Logistic regression.
-    Line,
 }
 
-const LEARNERS: [Learner; 4] = [Learner::Forest(3), Learner::Forest(20), Learner::Boosted, Learner::Line];
 const FOREST: usize = 100;
 const BOOSTED: usize = 300;
-/// Trees of the small forest by which families of columns are dropped, and the rows it learns from.
-const QUICK: (usize, usize) = (20, 6000);
-/// Rows that a fold learns from, at most: choosing needs fewer than the model that is kept.
-const FOLD_ROWS: usize = 40_000;
-/// Steps of dropping families, at most: many families go several at a time.
-const STEPS: usize = 12;
 /// Rows that went well, whose resources are put in the place of a row's own to see what holds it up.
 const WELL: usize = 8;
-/// Rounds of adding a member to the blend.
-const ROUNDS: usize = 20;
+/// Rows a small tree is grown on, at most.
+const SMALL_ROWS: usize = 4000;
 
 /// A learner that has learnt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Learnt {
-    Trees(Trees),
+    Rates(Rates),
+    Rules(SmallTree),
     Line(Line),
+    Trees(Trees),
 }
 
 impl Learnt {
     fn probability(&self, value: impl Fn(usize) -> f32) -> f64 {
         match self {
-            Self::Trees(trees) => trees.probability(value),
+            Self::Rates(rates) => rates.probability(|| value(0)),
+            Self::Rules(rules) => rules.probability(value),
             Self::Line(line) => line.probability(value),
+            Self::Trees(trees) => trees.probability(value),
+        }
+    }
+
+    fn check(&self, columns: usize) -> Result<(), String> {
+        match self {
+            Self::Rates(rates) => rates.check(columns),
+            Self::Rules(rules) => rules.check(Some(columns)),
+            Self::Line(line) => line.check(columns),
+            Self::Trees(trees) => trees.check(columns),
         }
     }
 }
@@ -72,32 +88,90 @@ pub(crate) struct Odds {
     recipes: Vec<Recipe>,
     members: Vec<Member>,
     calibration: Calibration,
+    /// The latest start of the rows learnt from: what came of later ones tells how far the level has moved since.
+    learnt_until: i64,
 }
 
-/// A fold with its columns made.
-struct Ready {
-    fold: Fold,
-    /// Shared with the other folds, except history.
-    columns: Vec<Arc<Vec<f32>>>,
-    bins: Vec<Arc<Bins>>,
-    truth: Vec<bool>,
+/// Columns, as values and as ranges, and the rows that they are made of.
+pub(super) struct Ground<'a> {
+    pub(super) rows: &'a Rows,
+    pub(super) recipes: &'a [Recipe],
+    /// Shared with other folds, except history.
+    pub(super) columns: Vec<Arc<Vec<f32>>>,
+    pub(super) bins: Vec<Arc<Bins>>,
 }
 
-impl Ready {
-    /// What a learner on some columns says of the rows judged.
-    fn said(&self, rows: &Rows, learner: Learner, columns: &[usize], trees: usize, most: usize, seed: u64) -> Vec<f64> {
-        let learn: Vec<u32> = thinned(&self.fold.learn, most);
-        let learnt = learn_from(rows, &self.columns, &self.bins, &learn, learner, columns, trees, seed);
-        say(&learnt, &self.columns, columns, &self.fold.judge)
-    }
-}
-
-fn made(recipes: &[Recipe], rows: &Rows, learnt: &[u32]) -> Vec<Arc<Vec<f32>>> {
+pub(super) fn made(recipes: &[Recipe], rows: &Rows, learnt: &[u32]) -> Vec<Arc<Vec<f32>>> {
     make(recipes, rows, learnt).into_iter().map(Arc::new).collect()
 }
 
-fn thinned(rows: &[u32], most: usize) -> Vec<u32> {
-    // By a stride that no period of the rows shares.
+impl<'a> Ground<'a> {
+    pub(super) fn of(rows: &'a Rows, recipes: &'a [Recipe], train: &[u32]) -> Self {
+        let columns = made(recipes, rows, train);
+        let bins = columns.par_iter().map(|column| Arc::new(Bins::of(column, train))).collect();
+        Self { rows, recipes, columns, bins }
+    }
+
+    /// The same where only what came of some of the rows is known.
+    pub(super) fn knowing(&self, learn: &[u32]) -> Self {
+        let (mut columns, mut bins) = (self.columns.clone(), self.bins.clone());
+        if self.recipes.iter().any(|recipe| matches!(recipe.make, Make::History(_))) {
+            let history = self.rows.history(learn).map(Arc::new);
+            for (at, recipe) in self.recipes.iter().enumerate() {
+                if let Make::History(which) = recipe.make {
+                    columns[at] = Arc::clone(&history[which]);
+                    bins[at] = Arc::new(Bins::of(&columns[at], learn));
+                }
+            }
+        }
+        Self { columns, bins, ..*self }
+    }
+
+    /// Lets one learn from the rows `learn`; a forest grows so many trees of its number as `share` says.
+    fn learn(
+        &self,
+        learn: &[u32],
+        learner: Learner,
+        used: &[usize],
+        share: f64,
+        seed: u64,
+    ) -> Result<Learnt, LearnError> {
+        let Rows { label, weight, .. } = self.rows;
+        let columns: Vec<&[f32]> = used.iter().map(|&at| self.columns[at].as_slice()).collect();
+        let bins: Vec<&Bins> = used.iter().map(|&at| self.bins[at].as_ref()).collect();
+        let lesson = Lesson { bins: &bins, rows: learn, label, weight, seed };
+        let trees = |most: usize| ((most as f64 * share).ceil() as usize).max(1);
+        Ok(match learner {
+            Learner::BaseRate => Learnt::Rates(Rates::learn(None, learn, label, weight)),
+            Learner::SameAsLast => Learnt::Rates(Rates::learn(columns.first().copied(), learn, label, weight)),
+            Learner::SmallTree => {
+                let names = used.iter().map(|&at| self.recipes[at].name()).collect();
+                Learnt::Rules(SmallTree::of(names, &columns, learn, label, SMALL_ROWS)?)
+            }
+            Learner::Line => Learnt::Line(Line::fit(&columns, learn, label, weight)),
+            Learner::Forest(leaf) => {
+                Learnt::Trees(Trees::forest(&lesson, trees(FOREST), leaf.max(learn.len() / 20_000)))
+            }
+            // Boosting is not a mean: with fewer trees it is another learner.
+            Learner::Boosted => Learnt::Trees(Trees::boosted(&lesson, BOOSTED)),
+        })
+    }
+
+    /// What one that learns from some rows says of others.
+    pub(super) fn said(
+        &self,
+        [learn, judge]: [&[u32]; 2],
+        learner: Learner,
+        used: &[usize],
+        share: f64,
+        seed: u64,
+    ) -> Result<Vec<f64>, LearnError> {
+        Ok(say(&self.learn(learn, learner, used, share, seed)?, &self.columns, used, judge))
+    }
+}
+
+/// So many of some rows, evenly, by a stride that no period of the rows shares.
+pub(super) fn thinned(rows: &[u32], most: usize) -> Vec<u32> {
     if rows.len() <= most {
         return rows.to_vec();
     }
@@ -109,105 +183,61 @@ fn say(learnt: &Learnt, columns: &[Arc<Vec<f32>>], used: &[usize], rows: &[u32])
     rows.par_iter().map(|&row| learnt.probability(|column| columns[used[column]][row as usize])).collect()
 }
 
-#[allow(clippy::too_many_arguments)]
-fn learn_from(
-    rows: &Rows,
-    columns: &[Arc<Vec<f32>>],
-    bins: &[Arc<Bins>],
-    learn: &[u32],
-    learner: Learner,
-    used: &[usize],
-    trees: usize,
-    seed: u64,
-) -> Learnt {
-    let bins: Vec<&Bins> = used.iter().map(|&at| bins[at].as_ref()).collect();
-    let lesson = Lesson { bins: &bins, rows: learn, label: &rows.label, weight: &rows.weight, seed };
-    match learner {
-        Learner::Forest(leaf) => Learnt::Trees(Trees::forest(&lesson, trees, leaf.max(learn.len() / 20_000))),
-        Learner::Boosted => Learnt::Trees(Trees::boosted(&lesson, trees)),
-        Learner::Line => {
-            let columns: Vec<&[f32]> = used.iter().map(|&at| columns[at].as_slice()).collect();
-            Learnt::Line(Line::fit(&columns, learn, &rows.label, &rows.weight))
-        }
-    }
-}
-
-fn trees_of(learner: Learner) -> usize {
-    match learner {
-        Learner::Forest(_) => FOREST,
-        Learner::Boosted => BOOSTED,
-        Learner::Line => 0,
-    }
-}
-
-/// Mean over the folds of the Brier score.
-fn loss(folds: &[Ready], said: &[Vec<f64>]) -> f64 {
-    folds.iter().zip(said).map(|(fold, said)| brier(&fold.truth, said)).sum::<f64>() / folds.len() as f64
-}
-
 impl Odds {
-    /// Chooses on `train` (ascending rows with a label) and learns from all of them. `test` marks the rows that will be
-    /// judged: only where they lie is used, to choose in the way that judging will.
-    pub(crate) fn fit(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> (Self, Choice) {
-        let recipes = recipes(rows, train);
-        let (found, by_time) = folds(rows, train, test, seed);
-        let mut choice = Choice { folds: if by_time { "time" } else { "group" }.to_owned(), ..Choice::default() };
-        let mut families: Vec<String> = Vec::new();
-        for recipe in &recipes {
-            if !families.contains(&recipe.family) {
-                families.push(recipe.family.clone());
-            }
-        }
-        let base = made(&recipes, rows, train);
-        let bins: Vec<Arc<Bins>> = base.par_iter().map(|column| Arc::new(Bins::of(column, train))).collect();
-        let folds: Vec<Ready> = found
-            .into_iter()
-            .map(|fold| {
-                let (mut columns, mut bins) = (base.clone(), bins.clone());
-                let history = rows.history(&fold.learn).map(Arc::new);
-                for (at, recipe) in recipes.iter().enumerate() {
-                    if let Make::History(which) = recipe.make {
-                        columns[at] = Arc::clone(&history[which]);
-                        bins[at] = Arc::new(Bins::of(&columns[at], &fold.learn));
-                    }
-                }
-                let truth = rows.truth(&fold.judge);
-                Ready { fold, columns, bins, truth }
-            })
-            .collect();
-        choice.families.clone_from(&families);
-        let all: Vec<usize> = (0..recipes.len()).collect();
-        let (blend, calibration) = if folds.is_empty() {
-            choice.folds.clear();
-            choice.carried_over = families;
-            (vec![(1.0, Learner::Forest(20), all)], Calibration::fit(Kind::None, &[], &[], &[]))
-        } else {
-            let kept = carried_over(rows, &folds, &recipes, families, seed);
-            let some: Vec<usize> = (0..recipes.len()).filter(|&at| kept.contains(&recipes[at].family)).collect();
-            choice.carried_over = kept;
-            let mut views = vec![("all", all)];
-            if some.len() < recipes.len() {
-                views.push(("carried over", some));
-            }
-            blended(rows, &folds, &views, seed, &mut choice)
+    /// Learns what was found, from the rows `train` (ascending, with a label).
+    ///
+    /// # Errors
+    /// The library that grows small trees fails.
+    pub(crate) fn learn(found: &Found, rows: &Rows, train: &[u32], seed: u64) -> Result<Self, LearnError> {
+        let ground = Ground::of(rows, &found.recipes, train);
+        let member = |(share, learner, columns): &(f64, Learner, Vec<usize>)| -> Result<Member, LearnError> {
+            let learnt = ground.learn(train, *learner, columns, 1.0, seed)?;
+            Ok(Member { share: *share, learner: *learner, columns: columns.clone(), learnt })
         };
-        drop(folds);
-        let members = blend
-            .into_iter()
-            .map(|(share, learner, columns)| {
-                let learnt = learn_from(rows, &base, &bins, train, learner, &columns, trees_of(learner), seed);
-                Member { share, learner, columns, learnt }
-            })
-            .collect();
-        (Self { recipes, members, calibration }, choice)
+        let members = found.blend.par_iter().map(member).collect::<Result<Vec<_>, LearnError>>()?;
+        Ok(Self {
+            members,
+            calibration: found.calibration.clone(),
+            learnt_until: train.iter().map(|&row| rows.starts[row as usize]).max().unwrap_or(i64::MIN),
+            recipes: found.recipes.to_vec(),
+        })
+    }
+
+    /// Says what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.members.is_empty() {
+            return Err("it has no members".to_owned());
+        }
+        let history = |recipe: &&Recipe| matches!(recipe.make, Make::History(at) if at >= HISTORY.len());
+        if self.recipes.iter().find(history).is_some() {
+            return Err("it asks for a past that is not known".to_owned());
+        }
+        for member in &self.members {
+            if let Some(at) = member.columns.iter().find(|at| **at >= self.recipes.len()) {
+                return Err(format!("a member asks for column {at} of {}", self.recipes.len()));
+            }
+            member.learnt.check(member.columns.len())?;
+        }
+        finite("a share", self.members.iter().map(|member| member.share))?;
+        self.calibration.check()
     }
 
     /// The probability of some rows; `learnt` are those whose outcomes may tell of them.
     pub(crate) fn predict(&self, rows: &Rows, learnt: &[u32], asked: &[u32]) -> Vec<f64> {
         let columns = made(&self.recipes, rows, learnt);
+        let mut said = self.before_shift(&columns, asked);
+        let telling = telling(rows, self.learnt_until);
+        if !telling.is_empty() {
+            shifted(rows, &telling, &self.before_shift(&columns, &telling), asked, &mut said);
+        }
+        said
+    }
+
+    /// What the blend says, calibrated.
+    fn before_shift(&self, columns: &[Arc<Vec<f32>>], asked: &[u32]) -> Vec<f64> {
         let mut sums = vec![0.0; asked.len()];
         for member in &self.members {
-            let said = say(&member.learnt, &columns, &member.columns, asked);
+            let said = say(&member.learnt, columns, &member.columns, asked);
             sums.iter_mut().zip(said).for_each(|(sum, p)| *sum += member.share * p);
         }
         sums.into_iter().map(|p| self.calibration.apply(p)).collect()
@@ -233,6 +263,10 @@ impl Odds {
             match &member.learnt {
                 Learnt::Trees(trees) => trees.explain(value, member.share, &mut moved),
                 Learnt::Line(line) => line.explain(value, member.share, &mut moved),
+                Learnt::Rules(rules) => rules.explain(value, member.share, &mut moved),
+                Learnt::Rates(rates) => {
+                    moved.iter_mut().take(1).for_each(|moved| *moved += member.share * rates.moved(value(0)));
+                }
             }
             member.columns.iter().zip(moved).for_each(|(&at, moved)| all[at] += moved);
         }
@@ -273,129 +307,4 @@ impl Odds {
         };
         asked.par_iter().map(one).collect()
     }
-}
-
-/// Drops family after family, each time the one whose loss is felt least, and takes the largest set whose Brier score on
-/// the folds is as good as the best (backward elimination; Guyon & Elisseeff, JMLR 3, 2003). A family that ties the model
-/// to settings it has seen does harm on later settings and goes.
-fn carried_over(rows: &Rows, folds: &[Ready], recipes: &[Recipe], families: Vec<String>, seed: u64) -> Vec<String> {
-    let judged = |kept: &[String]| {
-        let columns: Vec<usize> = (0..recipes.len()).filter(|&at| kept.contains(&recipes[at].family)).collect();
-        let said: Vec<Vec<f64>> =
-            folds.iter().map(|f| f.said(rows, Learner::Forest(5), &columns, QUICK.0, QUICK.1, seed)).collect();
-        loss(folds, &said)
-    };
-    let batch = families.len().div_ceil(STEPS);
-    let mut kept = families;
-    let mut path = vec![(judged(&kept), kept.clone())];
-    while kept.len() > 1 {
-        let without = |at: usize| {
-            let mut rest = kept.clone();
-            rest.remove(at);
-            (judged(&rest), at)
-        };
-        let mut tries: Vec<(f64, usize)> = (0..kept.len()).map(without).collect();
-        tries.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let mut gone: Vec<usize> = tries.iter().take(batch.min(kept.len() - 1)).map(|(_, at)| *at).collect();
-        gone.sort_unstable();
-        gone.into_iter().rev().for_each(|at| drop(kept.remove(at)));
-        path.push((if batch == 1 { tries[0].0 } else { judged(&kept) }, kept.clone()));
-    }
-    let best = path.iter().map(|(loss, _)| *loss).fold(f64::INFINITY, f64::min);
-    // Differences below half a hundredth of the worst sensible score are noise.
-    let near = path.iter().find(|(loss, _)| *loss <= best + 0.001);
-    near.map(|(_, kept)| kept.clone()).unwrap_or_default()
-}
-
-type Blend = Vec<(f64, Learner, Vec<usize>)>;
-
-/// Members added one by one, each time the one that helps most (Caruana et al., ICML 2004), and the calibration.
-fn blended(
-    rows: &Rows,
-    folds: &[Ready],
-    views: &[(&str, Vec<usize>)],
-    seed: u64,
-    choice: &mut Choice,
-) -> (Blend, Calibration) {
-    let mut candidates = Vec::new();
-    for (view, columns) in views {
-        for learner in LEARNERS {
-            let said: Vec<Vec<f64>> = folds
-                .iter()
-                .map(|fold| fold.said(rows, learner, columns, trees_of(learner), FOLD_ROWS, seed))
-                .collect();
-            let name = match learner {
-                Learner::Forest(leaf) => format!("forest (leaf {leaf}), {view}"),
-                Learner::Boosted => format!("boosting, {view}"),
-                Learner::Line => format!("logistic regression, {view}"),
-            };
-            choice.tried.push((name.clone(), loss(folds, &said)));
-            candidates.push((name, learner, columns, said));
-        }
-    }
-    let mut counts = vec![0_usize; candidates.len()];
-    let mut now: Vec<Vec<f64>> = folds.iter().map(|fold| vec![0.0; fold.truth.len()]).collect();
-    for round in 0..ROUNDS {
-        let with = |said: &[Vec<f64>]| -> Vec<Vec<f64>> {
-            let mean = |(now, said): (&f64, &f64)| (now * round as f64 + said) / (round + 1) as f64;
-            now.iter().zip(said).map(|(now, said)| now.iter().zip(said).map(mean).collect()).collect()
-        };
-        let tries = candidates.iter().enumerate().map(|(at, (.., said))| (loss(folds, &with(said)), at));
-        let Some((_, best)) = tries.min_by(|a, b| a.0.total_cmp(&b.0)) else { break };
-        now = with(&candidates[best].3);
-        counts[best] += 1;
-    }
-    let calibration = calibrated(folds, &now, choice);
-    let shares = counts.iter().map(|count| *count as f64 / ROUNDS as f64);
-    let mut blend = Blend::new();
-    for (share, (name, learner, columns, _)) in shares.zip(&candidates) {
-        if share > 0.0 {
-            choice.blend.push((name.clone(), share));
-            blend.push((share, *learner, (*columns).clone()));
-        }
-    }
-    choice.tried.sort_by(|a, b| a.1.total_cmp(&b.1));
-    choice.blend.sort_by(|a, b| b.1.total_cmp(&a.1));
-    (blend, calibration)
-}
-
-/// The kind of calibration with the least calibration error on folds it was not learnt on, among those that cost no more
-/// than a hundredth in Brier score, learnt on all. Each fold counts the same.
-fn calibrated(folds: &[Ready], said: &[Vec<f64>], choice: &mut Choice) -> Calibration {
-    let learn = |kind: Kind, without: Option<usize>| {
-        let (mut p, mut y, mut w) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, fold) in folds.iter().enumerate().filter(|(at, _)| Some(*at) != without) {
-            p.extend_from_slice(&said[at]);
-            y.extend(fold.truth.iter().map(|y| f64::from(*y)));
-            // As many as a fold of a thousand rows: neighbouring rows err together.
-            w.extend(std::iter::repeat_n(1000.0 / fold.truth.len() as f64, fold.truth.len()));
-        }
-        Calibration::fit(kind, &p, &y, &w)
-    };
-    let mut tried: Vec<(Kind, f64, f64)> = Vec::new();
-    for kind in KINDS {
-        if folds.len() < 2 && kind != Kind::None {
-            break;
-        }
-        let mapped = |at: usize| -> Vec<f64> {
-            let map = learn(kind, Some(at));
-            said[at].iter().map(|&p| map.apply(p)).collect()
-        };
-        let held_out: Vec<Vec<f64>> = (0..folds.len()).map(mapped).collect();
-        let error = |(fold, said): (&Ready, &Vec<f64>)| calibration_error(&fold.truth, said);
-        let error = folds.iter().zip(&held_out).map(error).sum::<f64>() / folds.len() as f64;
-        let loss = loss(folds, &held_out);
-        choice.calibrations.push((format!("{kind:?}").to_lowercase(), loss));
-        tried.push((kind, loss, error));
-    }
-    let least = tried.iter().map(|(_, loss, _)| *loss).fold(f64::INFINITY, f64::min);
-    let mut best = (Kind::None, f64::INFINITY);
-    for (kind, _, error) in tried.into_iter().filter(|(_, loss, _)| *loss <= least * 1.01) {
-        // A map with more numbers must earn them.
-        if error < best.1 * 0.97 {
-            best = (kind, error);
-        }
-    }
-    choice.calibration = format!("{:?}", best.0).to_lowercase();
-    learn(best.0, None)
 }

@@ -4,6 +4,7 @@
 //! the trust in contributors need them.
 
 use super::trees::logistic;
+use crate::kept::finite;
 use serde::{Deserialize, Serialize};
 
 /// A logit as a weighted sum of columns. Missing values stand at the mean and have a column of their own.
@@ -62,6 +63,17 @@ impl Line {
         let mut inputs = Vec::with_capacity(self.slope.len());
         self.inputs(value, &mut inputs);
         logistic(inputs.iter().zip(&self.slope).map(|(x, s)| x * s).sum())
+    }
+
+    /// Says what is wrong with a line over so many columns.
+    pub(crate) fn check(&self, columns: usize) -> Result<(), String> {
+        if [self.mean.len(), self.spread.len()] != [columns; 2] || self.slope.len() != 2 * columns + 1 {
+            return Err(format!("a line of {} numbers for {columns} columns", self.slope.len()));
+        }
+        if self.spread.contains(&0.0) {
+            return Err("a column of a line has no spread".to_owned());
+        }
+        finite("a line", self.mean.iter().chain(&self.spread).chain(&self.slope).copied())
     }
 
     /// How far each column moved the probability of a row from that of a row at the mean, about.

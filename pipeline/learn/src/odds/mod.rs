@@ -1,21 +1,28 @@
 //! Probabilities of a yes or no, calibrated, from rows of features: one core for the lake's own rows and for any table.
 //!
-//! Forests, boosting and logistic regression are blended; which columns, which shares and which calibration is chosen on
-//! folds of the training rows that are like the split they will be judged by.
+//! Forests, boosting and logistic regression are blended; which columns, which shares and which calibration, and whether the
+//! blend is better than a baseline at all, is chosen on folds of the training rows that are like the split they will be
+//! judged by.
 
 mod bins;
 mod calibrate;
 mod fit;
 mod folds;
 mod line;
+mod live;
+mod rates;
 mod rows;
+mod search;
 mod trees;
 mod view;
 
 pub(crate) use bins::Bins;
+pub(crate) use calibrate::{Calibration, Kind};
 pub(crate) use fit::Odds;
 pub(crate) use line::Line;
+pub(crate) use rates::Rates;
 pub(crate) use rows::{HISTORY, Rows};
+pub(crate) use search::{BASE_RATE, Found, SAME_AS_LAST, SMALL_TREE, Search, search};
 pub(crate) use trees::{Lesson, Trees};
 pub(crate) use view::settings;
 

@@ -34,13 +34,41 @@ fn upto(n: usize) -> Vec<u32> {
     (0..n as u32).collect()
 }
 
+fn fit(rows: &Rows, train: &[u32], is_test: &[bool]) -> Odds {
+    Odds::learn(search(rows, train, is_test, 7).unwrap().found(), rows, train, 7).unwrap()
+}
+
+#[test]
+fn where_columns_tell_nothing_a_baseline_is_chosen_and_the_last_outcome_where_it_tells() {
+    let mut random = Random::stream(8, 0);
+    let mut rows = rows(100);
+    // Every row its own, of one key, after the other.
+    rows.group = upto(800);
+    rows.starts = (0..800).collect();
+    rows.known = (1..801).collect();
+    rows.label = (0..800).map(|_| f32::from(u8::from(random.share() < 0.2))).collect();
+    let (train, is_test) = (upto(640), (0..800).map(|row| row >= 640).collect::<Vec<bool>>());
+    let found = search(&rows, &train, &is_test, 7).unwrap();
+    assert!(found.found().baseline, "{:?}", found.choice);
+    let said = Odds::learn(found.found(), &rows, &train, 7).unwrap().predict(&rows, &train, &upto(800)[640..]);
+    assert!(said.iter().all(|p| (0.1..0.35).contains(p)), "{said:?}");
+    // Outcomes that last.
+    for row in 1..800 {
+        rows.label[row] = if random.share() < 0.95 { rows.label[row - 1] } else { 1.0 - rows.label[row - 1] };
+    }
+    let found = search(&rows, &train, &is_test, 7).unwrap();
+    assert_eq!(found.found().name, SAME_AS_LAST, "{:?}", found.choice);
+}
+
 #[test]
 fn what_is_said_comes_true_and_the_neighbour_is_named() {
     let rows = rows(300);
     let (train, test): (Vec<u32>, Vec<u32>) = upto(2400).into_iter().partition(|row| *row < 1680);
     let is_test: Vec<bool> = (0..2400).map(|row| row >= 1680).collect();
-    let (odds, choice) = Odds::fit(&rows, &train, &is_test, 7);
-    assert_eq!(choice.folds, "time");
+    let found = search(&rows, &train, &is_test, 7).unwrap();
+    assert_eq!((found.choice.folds.as_str(), found.found().baseline), ("time", false));
+    let odds = Odds::learn(found.found(), &rows, &train, 7).unwrap();
+    odds.check().unwrap();
     let said = odds.predict(&rows, &train, &test);
     let truth = rows.truth(&test);
     assert!(brier(&truth, &said) < 0.08, "{}", brier(&truth, &said));
@@ -54,9 +82,15 @@ fn what_is_said_comes_true_and_the_neighbour_is_named() {
     assert!(all > 100 && right * 10 >= all * 9, "{right} of {all}");
     // Same rows, same seed: same bytes; and they can be read back.
     let bytes = serde_json::to_vec(&odds).unwrap();
-    assert!(bytes == serde_json::to_vec(&Odds::fit(&rows, &train, &is_test, 7).0).unwrap());
+    assert!(bytes == serde_json::to_vec(&fit(&rows, &train, &is_test)).unwrap());
     let back: Odds = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(back.predict(&rows, &train, &test), said);
+    let text = String::from_utf8(bytes).unwrap();
+    for (from, to) in [("\"left\":[1,", "\"left\":[0,"), ("\"left\":[1,", "\"left\":[4000000000,")] {
+        assert!(text.contains(from), "{from}");
+        let damaged: Odds = serde_json::from_str(&text.replacen(from, to, 1)).unwrap();
+        assert_eq!(damaged.check().is_err(), to.contains("4000"), "a leaf where a question was is a tree still");
+    }
 }
 
 #[test]
@@ -64,7 +98,7 @@ fn a_label_of_a_test_row_moves_nothing() {
     let mut rows = rows(120);
     let (train, test): (Vec<u32>, Vec<u32>) = upto(960).into_iter().partition(|row| row / 8 % 3 != 2);
     let is_test: Vec<bool> = (0..960).map(|row| row / 8 % 3 == 2).collect();
-    let said = |rows: &Rows| Odds::fit(rows, &train, &is_test, 7).0.predict(rows, &train, &test);
+    let said = |rows: &Rows| fit(rows, &train, &is_test).predict(rows, &train, &test);
     let before = said(&rows);
     test.iter().for_each(|&row| rows.label[row as usize] = 1.0 - rows.label[row as usize]);
     assert_eq!(said(&rows), before);

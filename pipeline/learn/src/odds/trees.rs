@@ -7,6 +7,7 @@
 //! share of positives and the fall of its variance; with the derivatives of the log loss it is a Newton step.
 
 use super::bins::{Bins, CODES, MISSING};
+use crate::kept::{self, finite};
 use crate::random::Random;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -251,6 +252,12 @@ impl Ground<'_> {
 }
 
 impl Tree {
+    fn check(&self, columns: usize) -> Result<(), String> {
+        let others = [self.border.len(), self.missing_left.len(), self.says.len()];
+        kept::tree(&self.left, &self.feature, &others, columns)?;
+        finite("a tree", self.border.iter().chain(&self.says).map(|v| f64::from(*v)))
+    }
+
     fn push(&mut self, says: f64) {
         self.feature.push(0);
         self.border.push(0.0);
@@ -375,6 +382,15 @@ impl Trees {
             Some(start) => logistic(start + sum),
             None => sum / self.trees.len() as f64,
         }
+    }
+
+    /// Says what is wrong with trees over so many columns.
+    pub(crate) fn check(&self, columns: usize) -> Result<(), String> {
+        if self.trees.is_empty() && self.start.is_none() {
+            return Err("a forest has no tree".to_owned());
+        }
+        finite("where boosting starts", self.start.into_iter())?;
+        self.trees.iter().try_for_each(|tree| tree.check(columns))
     }
 
     /// How far each column moved the probability of a row, about.

@@ -5,6 +5,7 @@ use crate::LearnError;
 use crate::boost::Table;
 use crate::card::TrainSpec;
 use crate::drift::Features;
+use crate::frame::finite_or_missing;
 use crate::history::{self, Past};
 use crate::metrics::quantile;
 use crate::runs::Runs;
@@ -44,7 +45,7 @@ impl Data {
         let history::History { past, copies, features: mut table } = history::of(&runs);
         let mut add = |of: &dyn Fn(usize) -> f64| {
             let rows = (0..runs.len()).chain(copies.iter().map(|(row, _)| *row as usize));
-            table.columns.push(rows.map(|row| of(row) as f32).collect());
+            table.columns.push(rows.map(|row| finite_or_missing(of(row))).collect());
         };
         runs.known.iter().for_each(|column| add(&|row| column[row]));
         add(&|row| runs.churn[row]);

@@ -2,6 +2,7 @@
 
 use super::data::Data;
 use crate::LearnError;
+use crate::kept;
 use crate::metrics::mean;
 use linfa::Dataset;
 use linfa::prelude::Fit;
@@ -63,6 +64,15 @@ impl Linear {
         features.iter_mut().zip(fitted.hyperplane()).for_each(|(scaled, weight)| scaled.weight = *weight);
         features.retain(|scaled| scaled.weight != 0.0);
         Ok(Self { features, intercept: fitted.intercept() })
+    }
+
+    /// Says what is wrong with a line over so many features.
+    pub(super) fn check(&self, features: usize) -> Result<(), String> {
+        if self.features.iter().any(|scaled| scaled.feature >= features || scaled.deviation == 0.0) {
+            return Err("a line asks for a feature that is not there".to_owned());
+        }
+        let numbers = self.features.iter().flat_map(|f| [f.mean, f.deviation, f.weight]);
+        kept::finite("a line", numbers.chain([self.intercept]))
     }
 
     /// How far each feature moved the centre of a row from that of a row at the mean.

@@ -16,12 +16,14 @@ mod track;
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
 use crate::drift;
-use candidates::{baselines, compete};
+use crate::kept::{self, Kept};
+use crate::metrics::mean;
+use candidates::{Choice, compete, naive};
 use data::Data;
 use domain::Timestamp;
 use domain::columns::runs as col;
 use domain::drift::{Moved, Profile, Spread};
-use domain::model::{Card, Champion, Judged, LabelUse, Metrics};
+use domain::model::{CARD_FORMAT, Card, Champion, Judged, LabelUse, Metrics, Serves};
 pub use explain::{Explained, Move, RunKey, Similar};
 use model::{Model, Told};
 use serde::{Deserialize, Serialize};
@@ -101,10 +103,23 @@ pub struct Prediction {
 
 /// A task's model as it is kept.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Models {
     format_version: u32,
     features: Vec<String>,
     models: BTreeMap<Quantity, Model>,
+}
+
+impl Kept for Models {
+    // One format for all tasks; which one it is says the folder.
+    const NAME: &'static str = "of runs";
+    const FORMAT: u32 = 3;
+
+    fn check(&self) -> Result<(), String> {
+        if self.features != data::feature_names() {
+            return Err("was trained on other features than this version makes; train again".to_owned());
+        }
+        self.models.values().try_for_each(|model| model.check(&LEVELS, self.features.len()))
+    }
 }
 
 /// One quantity, learnt and judged.
@@ -143,21 +158,22 @@ impl Task {
             return Err(error);
         }
         let evaluation =
-            together(learnt.iter_mut().map(|(prefix, one)| (*prefix, std::mem::take(&mut one.evaluation))));
+            together(learnt.iter_mut().map(|(prefix, one)| (*prefix, std::mem::take(&mut one.evaluation)))).finite();
         let judged = Judged {
             candidates: learnt.iter_mut().flat_map(|(prefix, one)| named(prefix, one)).collect(),
             coverage: evaluation.coverage.clone(),
             gate: evaluation.gate.clone(),
+            serves: learnt.iter_mut().flat_map(|(prefix, one)| serves(prefix, one)).collect(),
             profile: Profile {
                 rows: learnt.iter().map(|(_, one)| one.judged.profile.rows).min().unwrap_or_default(),
                 features: learnt.iter_mut().flat_map(|(prefix, one)| profiled(prefix, one)).collect(),
             },
         };
         let all = |of: &dyn Fn(&Learnt) -> Timestamp| learnt.iter().map(|(_, one)| of(one)).collect::<Vec<_>>();
-        let chosen = judged.candidates.iter().filter(|c| c.chosen).map(|c| c.name.clone()).collect::<Vec<_>>();
+        let chosen = judged.serves.iter().map(|serves| serves.name.clone()).collect::<Vec<_>>();
         let card = Card {
             probability: None,
-            format_version: 1,
+            format_version: CARD_FORMAT,
             model: self.name.to_owned(),
             version: spec.until.compact(),
             predicts: self.predicts.to_owned(),
@@ -175,7 +191,7 @@ impl Task {
             tables: spec.tables.clone(),
             features: data::feature_names(),
             coverage: coverage::overall(&evaluation.coverage),
-            verdict: verdict("loss_log", &evaluation.metrics, &evaluation.baselines),
+            verdict: verdict("loss_log", &evaluation, spec.seed),
             metrics: evaluation.metrics,
             baselines: evaluation.baselines,
             champion: Champion::default(),
@@ -183,8 +199,8 @@ impl Task {
             judged,
             seed: spec.seed,
         };
-        let kept = Kept { format_version: 2, features: data::feature_names(), models };
-        let model = serde_json::to_vec(&kept).map_err(|e| self.broken(&e))?;
+        let models = Models { format_version: Models::FORMAT, features: data::feature_names(), models };
+        let model = kept::write(&models).map_err(|error| self.named(error))?;
         Ok(Trained { model, card, losses: evaluation.losses })
     }
 
@@ -303,18 +319,20 @@ impl Task {
         Ok(rows.iter().enumerate().map(one).collect())
     }
 
-    /// Reads a kept model; one that takes other features than this program makes would be wrong without a word.
-    fn kept(&self, model: &[u8]) -> Result<Kept, LearnError> {
-        let kept: Kept = serde_json::from_slice(model).map_err(|e| self.broken(&e))?;
-        if kept.features != data::feature_names() {
-            let reason = "was trained on other features than this version makes; train again".to_owned();
-            return Err(LearnError::Model { model: self.name, reason });
-        }
-        Ok(kept)
+    fn kept(&self, model: &[u8]) -> Result<Models, LearnError> {
+        kept::read(model).map_err(|error| self.named(error))
     }
 
-    fn broken(&self, error: &serde_json::Error) -> LearnError {
-        LearnError::Model { model: self.name, reason: error.to_string() }
+    /// The same error of this task's model.
+    fn named(&self, error: LearnError) -> LearnError {
+        match error {
+            LearnError::Model { reason, .. } => LearnError::Model { model: self.name, reason },
+            LearnError::NotKept { reason, .. } => LearnError::NotKept { model: self.name, reason },
+            LearnError::Newer { found, known, .. } => {
+                LearnError::Newer { what: format!("model {}", self.name), found, known }
+            }
+            other => other,
+        }
     }
 }
 
@@ -323,12 +341,10 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
     let rows = data.usable(spec)?;
     let split = Split::by_time(&data, &rows)?;
     let folds = Fold::rolling(&data, &rows, split.test[0]);
-    let fields = folds.iter().map(|fold| Ok(compete(&data, &fold.train, &fold.test, spec.seed)?.0));
+    let fields = folds.iter().map(|fold| Ok((fold, compete(&data, &fold.train, &fold.test, spec.seed)?.0)));
     let fields = fields.collect::<Result<Vec<_>, LearnError>>()?;
-    let choice = candidates::best(&fields);
-    let candidates = candidates::described(&data, choice, &folds.iter().zip(fields).collect::<Vec<_>>());
-    let judge = Model::learn(&data, &split.fit, &split.calibrate, &LEVELS, choice, None, spec.seed)?;
-    let evaluation = judged(&data, &judge, &split);
+    let (choice, serves, evaluation) = held_out(&data, &split, candidates::best(&data, &fields), spec.seed)?;
+    let candidates = candidates::described(&data, choice, &fields);
     let mut model = Model::learn(&data, &split.train(), &split.test, &LEVELS, choice, None, spec.seed)?;
     model.settle(&data, &split.test);
     Ok(Learnt {
@@ -339,8 +355,46 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
         rows_train: split.train().len(),
         measured: rows.len(),
         evaluation,
-        judged: Judged { candidates, profile: drift::profile(&data.new_with_a_run(), &rows), ..Judged::default() },
+        judged: Judged {
+            candidates,
+            serves: vec![serves],
+            profile: drift::profile(&data.new_with_a_run(), &rows),
+            ..Judged::default()
+        },
     })
+}
+
+/// Who serves: the one that the folds chose, unless another, kept at its levels in the same way, is better on the held-out
+/// time.
+fn held_out(data: &Data, split: &Split, chosen: Choice, seed: u64) -> Result<(Choice, Serves, Evaluation), LearnError> {
+    let learn = |choice| Model::learn(data, &split.fit, &split.calibrate, &LEVELS, choice, None, seed);
+    let loss = |model: &Model| mean(model.told(data, &split.calibrate, &split.test).losses(data, &split.test));
+    let model = learn(chosen)?;
+    let ours = loss(&model);
+    let mut best = (chosen, model, ours);
+    for choice in Choice::all().filter(|choice| *choice != chosen) {
+        let model = learn(choice)?;
+        let loss = loss(&model);
+        // What is not a number is never the better one.
+        if loss < best.2 || best.2.is_nan() {
+            best = (choice, model, loss);
+        }
+    }
+    let (choice, model, least) = best;
+    let serves = Serves {
+        name: choice.name().to_owned(),
+        baseline: matches!(choice, Choice::Naive(_)),
+        why: if choice == chosen {
+            format!(
+                "{}: best of all candidates, on earlier folds and on held-out time (loss_log {ours:.4})",
+                choice.name()
+            )
+        } else {
+            let (name, chosen) = (choice.name(), chosen.name());
+            format!("{name}: best of all candidates on held-out time (loss_log {least:.4}, {chosen} {ours:.4})")
+        },
+    };
+    Ok((choice, serves, judged(data, &model, split)))
 }
 
 fn holdout_one(
@@ -351,19 +405,22 @@ fn holdout_one(
 ) -> Result<(Evaluation, usize), LearnError> {
     let data = Data::read(runs, spec.until, quantity)?;
     let split = Split::by_repo(&data, &data.usable(spec)?, test_share)?;
-    let (field, upper) = compete(&data, &split.fit, &split.calibrate, spec.seed)?;
-    // Of too few rows nobody can be chosen.
-    let fields = if split.calibrate.len() < TEST_NEEDED { Vec::new() } else { vec![field] };
-    let choice = candidates::best(&fields);
-    let model = Model::learn(&data, &split.fit, &split.calibrate, &LEVELS[..2], choice, Some(upper), spec.seed)?;
+    let folds = Fold::by_repo(&data, &split);
+    let (mut fields, mut upper) = (Vec::new(), None);
+    for fold in &folds {
+        let (field, forest) = compete(&data, &fold.train, &fold.test, spec.seed)?;
+        fields.push((fold, field));
+        upper = Some(forest).filter(|_| fold.train == split.fit);
+    }
+    let choice = candidates::best(&data, &fields);
+    let model = Model::learn(&data, &split.fit, &split.calibrate, &LEVELS[..2], choice, upper, spec.seed)?;
     Ok((judged(&data, &model, &split), split.train().len()))
 }
 
 /// A model that has learnt from the training part, on the test part.
 fn judged(data: &Data, model: &Model, split: &Split) -> Evaluation {
     let told = model.told(data, &split.calibrate, &split.test);
-    let baselines = baselines(data, &split.train(), &split.test);
-    evaluation(data, &told, &split.test, baselines)
+    evaluation(data, &told, &split.test, &split.train())
 }
 
 fn evaluate_one(
@@ -383,19 +440,25 @@ fn evaluate_one(
     let told = Told { levels: told.levels.iter().map(|l| at.iter().map(|&at| l[at]).collect()).collect() };
     let train: Vec<u32> = (0..data.runs.len() as u32).filter(|&row| data.runs.ended[row as usize] <= after).collect();
     LearnError::unless_enough("earlier runs", train.len(), 1)?;
-    let baselines = baselines(&data, &train, &test);
-    Ok(evaluation(&data, &told, &test, baselines))
+    Ok(evaluation(&data, &told, &test, &train))
 }
 
-fn evaluation(data: &Data, told: &Told, test: &[u32], baselines: BTreeMap<String, Metrics>) -> Evaluation {
+/// What was told of `test` beside what the naive predictors say that know `train`.
+fn evaluation(data: &Data, told: &Told, test: &[u32], train: &[u32]) -> Evaluation {
     let coverage = coverage::measure(data, told, test);
     let gate = coverage::gate(&coverage);
     let losses = told.losses(data, test);
     let key = |row: u32| format!("{} {}", data.runs.started[row as usize].0, data.runs.run_id[row as usize]);
+    let (mut baselines, mut baseline_losses) = (BTreeMap::new(), BTreeMap::new());
+    for naive in naive(data, train, test) {
+        baselines.insert(naive.choice.name().to_owned(), naive.metrics);
+        baseline_losses.insert(naive.choice.name().to_owned(), naive.losses);
+    }
     Evaluation {
         reliability: Vec::new(),
         metrics: told.metrics(data, test),
         baselines,
+        baseline_losses,
         rows: test.len(),
         losses: test.iter().zip(losses).map(|(&row, loss)| (data.repo_name(row).to_owned(), key(row), loss)).collect(),
         coverage,
@@ -431,6 +494,9 @@ fn together<'a>(parts: impl Iterator<Item = (&'a str, Evaluation)>) -> Evaluatio
         all.coverage.extend(part.coverage.into_iter().map(|c| c.with_prefix(prefix)));
         all.gate.missed.extend(part.gate.missed.into_iter().map(|why| format!("{prefix}{why}")));
         all.losses.extend(part.losses.into_iter().map(|(repo, key, loss)| (repo, format!("{prefix}{key}"), loss)));
+        for (name, losses) in part.baseline_losses {
+            all.baseline_losses.entry(name).or_default().extend(losses);
+        }
     }
     if !lone {
         all.metrics.insert("loss_log".to_owned(), loss);
@@ -442,6 +508,14 @@ fn named(prefix: &str, one: &mut Learnt) -> Vec<domain::model::Candidate> {
     let mut candidates = std::mem::take(&mut one.judged.candidates);
     candidates.iter_mut().for_each(|c| c.name = format!("{prefix}{}", c.name));
     candidates
+}
+
+fn serves(prefix: &str, one: &mut Learnt) -> Vec<Serves> {
+    let serves = std::mem::take(&mut one.judged.serves);
+    serves
+        .into_iter()
+        .map(|s| Serves { name: format!("{prefix}{}", s.name), why: format!("{prefix}{}", s.why), ..s })
+        .collect()
 }
 
 fn profiled(prefix: &str, one: &mut Learnt) -> Vec<(String, Spread)> {

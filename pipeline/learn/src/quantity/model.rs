@@ -6,7 +6,8 @@ use super::linear::Linear;
 use super::track::Shifts;
 use crate::LearnError;
 use crate::boost::{Bins, Forest, Knobs};
-use crate::metrics::{level_metrics, quantile};
+use crate::kept;
+use crate::metrics::{level_losses, level_metrics, quantile};
 use domain::Timestamp;
 use domain::model::Metrics;
 use serde::{Deserialize, Serialize};
@@ -65,11 +66,7 @@ impl Told {
 
     /// Of each row the mean pinball loss of p50 and p90, log scale.
     pub(super) fn losses(&self, data: &Data, rows: &[u32]) -> Vec<f64> {
-        let one = |(at, truth): (usize, f64)| {
-            let (centre, upper) = (truth - self.levels[0][at], truth - self.levels[1][at]);
-            (0.5 * centre.abs() + (0.9 * upper).max(-0.1 * upper)) / 2.0
-        };
-        truths(data, rows).into_iter().enumerate().map(one).collect()
+        level_losses(&truths(data, rows), &self.levels)
     }
 }
 
@@ -151,8 +148,27 @@ impl Model {
         };
         let watermark = all.iter().map(|&row| data.runs.started[row as usize]).max().unwrap_or_default();
         let mut model = Self { levels: levels.to_vec(), global, watermark, predictor, shifts: Shifts::default() };
-        model.shifts = Shifts::learn(data, later, levels, &model.raw(data, later));
+        // What a naive one says of a run it has not learnt from that run: all of them show what its levels lack.
+        let unseen = if matches!(choice, Choice::Naive(which) if !which.learns()) { &all } else { later };
+        model.shifts = Shifts::learn(data, unseen, levels, &model.raw(data, unseen));
         Ok(model)
+    }
+
+    /// Says what is wrong with a model that is to say `levels` from so many features.
+    pub(super) fn check(&self, levels: &[f64], features: usize) -> Result<(), String> {
+        if self.levels != levels {
+            return Err(format!("it says {:?} and not {levels:?}", self.levels));
+        }
+        kept::finite("the level of a newcomer", std::iter::once(self.global))?;
+        self.shifts.check(levels)?;
+        match &self.predictor {
+            Predictor::Naive(naive) => naive.check(),
+            Predictor::Linear(line) => line.check(features),
+            Predictor::Boosted(forests) if forests.len() != levels.len() => {
+                Err(format!("{} forests for {} levels", forests.len(), levels.len()))
+            }
+            Predictor::Boosted(forests) => forests.iter().try_for_each(|forest| forest.check(features)),
+        }
     }
 
     /// Per level, before any shift.

@@ -8,6 +8,9 @@ use crate::LearnError;
 const CALIBRATION_SHARE: f64 = 0.15;
 /// Where the folds begin, as shares of the rows; the last ends where the test rows begin.
 const ORIGINS: [f64; 2] = [0.6, 0.7];
+/// Where they begin when there are fewer than [`FEW`] rows: then a choice needs all that can judge, and costs little.
+const ORIGINS_OF_FEW: [f64; 4] = [0.4, 0.5, 0.6, 0.7];
+const FEW: usize = 5000;
 /// Fewest rows by which candidates are compared.
 const FOLD_NEEDED: usize = 5;
 
@@ -66,14 +69,44 @@ impl Split {
 impl Fold {
     /// Rolling origins (Tashman 2000) before the row `end`, at which the test begins. Too small ones are left out.
     pub(super) fn rolling(data: &Data, rows: &[u32], end: u32) -> Vec<Self> {
+        let origins = if rows.len() < FEW { &ORIGINS_OF_FEW[..] } else { &ORIGINS };
         let at = |share: f64| (rows.len() as f64 * share) as usize;
-        let ends = ORIGINS[1..].iter().map(|share| at(*share)).chain([rows.partition_point(|row| *row < end)]);
-        let folds = ORIGINS.iter().zip(ends).filter_map(|(origin, end)| {
+        let ends = origins[1..].iter().map(|share| at(*share)).chain([rows.partition_point(|row| *row < end)]);
+        let folds = origins.iter().zip(ends).filter_map(|(origin, end)| {
             let test = rows.get(at(*origin)..end)?.to_vec();
             let train = ended_before(data, rows, *test.first()?);
-            (test.len() >= FOLD_NEEDED && train.len() >= RUNS_NEEDED / 2).then_some(Self { train, test })
+            Self::enough(train, test)
         });
         folds.collect()
+    }
+
+    /// The same within the training rows of a split by repository, each at its own time; of many rows one fold alone, whose
+    /// p90 serves too: what comes before the rows to calibrate, and these.
+    pub(super) fn by_repo(data: &Data, split: &Split) -> Vec<Self> {
+        let train = split.train();
+        if train.len() >= FEW {
+            return Self::enough(split.fit.clone(), split.calibrate.clone()).into_iter().collect();
+        }
+        let mut repos = vec![Vec::new(); data.runs.repo.names.len()];
+        train.iter().for_each(|&row| repos[data.runs.repo.of[row as usize]].push(row));
+        // As in the rolling folds, whose rows are five fourths of the training rows.
+        let shares: Vec<f64> = ORIGINS_OF_FEW.iter().map(|share| share / 0.8).chain([1.0]).collect();
+        let one = |shares: &[f64]| {
+            let (mut learn, mut judge) = (Vec::new(), Vec::new());
+            for rows in &repos {
+                let at = |share: f64| (rows.len() as f64 * share) as usize;
+                learn.extend_from_slice(&rows[..at(shares[0])]);
+                judge.extend_from_slice(&rows[at(shares[0])..at(shares[1])]);
+            }
+            learn.sort_unstable();
+            judge.sort_unstable();
+            Self::enough(learn, judge)
+        };
+        shares.windows(2).filter_map(one).collect()
+    }
+
+    fn enough(train: Vec<u32>, test: Vec<u32>) -> Option<Self> {
+        (test.len() >= FOLD_NEEDED && train.len() >= RUNS_NEEDED / 2).then_some(Self { train, test })
     }
 }
 

@@ -217,7 +217,45 @@ fn where_nothing_is_to_be_learnt_a_naive_predictor_wins() {
     let [first, ..] = &card.judged.candidates[..] else { panic!("no candidates") };
     assert!(first.chosen && first.loss_log < 1e-6, "{first:?}");
     assert_eq!(card.judged.candidates.len(), 6);
-    assert!(card.judged.candidates.iter().all(|c| c.folds.len() == 2), "two rolling origins");
+    assert!(card.judged.candidates.iter().all(|c| c.folds.len() == 4), "four rolling origins of few runs");
+    assert!(card.judged.serves[0].baseline && card.judged.serves[0].name == first.name, "{:?}", card.judged.serves);
+}
+
+#[test]
+fn what_was_best_before_and_is_not_on_held_out_time_does_not_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut turned = runs(1000);
+    // What made runs long before makes none long in the last fifth: the median knows it sooner than what was learnt.
+    for (i, run) in turned.iter_mut().enumerate().skip(800) {
+        run.duration_s = (100 << run.job) * (90 + scatter(i, 100) / 5) / 100;
+    }
+    let card = train(&file(&folder, &turned), &spec(1_000_000)).unwrap().card;
+    let [serves] = &card.judged.serves[..] else { panic!("one quantity") };
+    assert!(serves.baseline && serves.why.contains("on held-out time"), "{serves:?}");
+    assert!(card.judged.candidates[0].name == "boosted_trees" && !card.judged.candidates[0].chosen);
+    let difference = card.verdict.difference.unwrap();
+    assert!(difference.low <= 0.0, "{difference:?}");
+    assert!(card.metrics["loss_log"] < 1.1 * card.verdict.best_baseline, "{:?}", card.verdict);
+}
+
+#[test]
+fn a_damaged_model_is_refused_and_so_is_one_of_a_later_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, &runs(600));
+    let text = String::from_utf8(train(&path, &spec(400 * 37)).unwrap().model).unwrap();
+    let said = |text: &str| predict(text.as_bytes(), &path, Timestamp(i64::MAX), Timestamp(400 * 37 * MINUTE));
+    assert!(said(&text).is_ok());
+    for (from, to) in
+        [("\"left\":[1,", "\"left\":[1,9,"), ("\"global\":", "\"global\":null,\"was\":"), ("[[],[", "[[],[null,")]
+    {
+        assert!(text.contains(from), "{from} in {}", &text[..text.len().min(300)]);
+        assert!(
+            matches!(said(&text.replacen(from, to, 1)), Err(LearnError::Model { model: "build-time", .. })),
+            "{to}"
+        );
+    }
+    let newer = text.replacen("\"format_version\":3", "\"format_version\":9", 1);
+    assert!(matches!(said(&newer), Err(LearnError::Newer { found: 9, .. })));
 }
 
 #[test]

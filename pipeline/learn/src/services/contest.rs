@@ -2,9 +2,10 @@
 //! much each rate tells (logistic regression and boosted trees).
 
 use super::data::{ALL, Data};
-use super::look::{FACTS, Look, Strengths, nearest};
+use super::look::{ANY, FACTS, Look, Strengths, nearest};
 use super::past::{Past, ranked};
-use crate::odds::{Bins, Lesson, Line, Trees};
+use crate::kept::finite;
+use crate::odds::{Bins, Calibration, Kind, Lesson, Line, Trees};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -69,6 +70,8 @@ pub(super) struct Ranker {
     any: Option<Line>,
     line: Option<Line>,
     trees: Option<Trees>,
+    /// Of a naive one that serves: how often what it says is so.
+    calibration: Option<Calibration>,
 }
 
 /// Lessons for [`Ranker`], gathered run by run.
@@ -149,6 +152,7 @@ impl Pupil {
             any: both(&self.any_label).then(any),
             line: (learnable && choice == Choice::Logistic).then(line),
             trees: (learnable && choice == Choice::Boosted).then(trees),
+            calibration: None,
         }
     }
 }
@@ -156,7 +160,24 @@ impl Pupil {
 impl Ranker {
     /// One that needs no learning.
     pub(super) fn naive(choice: Choice) -> Self {
-        Self { choice, strengths: Strengths::default(), any: None, line: None, trees: None }
+        Self { choice, strengths: Strengths::default(), any: None, line: None, trees: None, calibration: None }
+    }
+
+    /// The same with probabilities that come true, from what it said of past runs and whether each was needed.
+    pub(super) fn calibrated(choice: Choice, said: &[f64], needed: &[f64]) -> Self {
+        let calibration = Calibration::fit(Kind::Platt, said, needed, &vec![1.0; said.len()]);
+        Self { calibration: Some(calibration).filter(|_| !said.is_empty()), ..Self::naive(choice) }
+    }
+
+    /// Says what is wrong with it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Strengths { others, own, job } = self.strengths;
+        finite("a strength", [others, own, job].into_iter())?;
+        let facts = FACTS.len();
+        self.line.iter().try_for_each(|line| line.check(facts))?;
+        self.trees.iter().try_for_each(|trees| trees.check(facts))?;
+        self.calibration.iter().try_for_each(Calibration::check)?;
+        self.any.iter().try_for_each(|line| line.check(ANY))
     }
 
     /// The things a run may need. `as_new`: nothing of its repository's own past is used.
@@ -169,6 +190,10 @@ impl Ranker {
             Choice::Pooled | Choice::Logistic | Choice::Boosted => return self.learnt(data, past, row, as_new),
         };
         list.truncate(LISTED);
+        // Every map keeps the order.
+        if let Some(calibration) = &self.calibration {
+            list.iter_mut().for_each(|(_, p)| *p = calibration.apply(*p));
+        }
         list
     }
 

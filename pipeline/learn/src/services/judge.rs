@@ -91,9 +91,11 @@ pub(super) fn evaluation(data: &Data, ours: &[Told], as_new: &[Told], naive: &[(
         (data.repo_name(told.row).to_owned(), key(told.row), (most - found) as f64 / FIRST as f64)
     };
     let (truth, p) = said(data, ours);
+    let losses = |told: &[Told]| needing(data, told).map(|told| loss(told).2).collect();
     Evaluation {
         metrics: of_ours,
         baselines,
+        baseline_losses: naive.iter().map(|(choice, told)| (choice.name().to_owned(), losses(told))).collect(),
         rows: needing(data, ours).count(),
         losses: needing(data, ours).map(loss).collect(),
         reliability: reliability(&truth, &p),

@@ -28,6 +28,9 @@ impl Default for Strengths {
     }
 }
 
+/// What is asked of a run, to tell whether it needs anything.
+pub(super) const ANY: usize = 13;
+
 /// What is asked of a run and a thing, in order.
 pub(super) const FACTS: [&str; 27] = [
     "all",
@@ -240,7 +243,7 @@ impl<'a> Look<'a> {
     }
 
     /// Whether it will need anything: the logits of the rates of others and of its own, and what happened last.
-    pub(super) fn any(&self) -> Vec<f32> {
+    pub(super) fn any(&self) -> [f32; ANY] {
         let run = self.run;
         let Strengths { others, own, job } = self.strengths;
         let level = |counts: &[Others], toward: f64| {
@@ -261,7 +264,7 @@ impl<'a> Look<'a> {
         let last_of_job = self.own.and_then(|own| own.last_of_job.get(&run.job).copied());
         let hours = last_of_job.map(|row| (run.started.0 - self.data.runs[row as usize].known.0).max(0) as f32 / 3.6e9);
         let flag = |yes: bool| f32::from(u8::from(yes));
-        vec![
+        [
             logit(all),
             logit(task),
             logit(repository),

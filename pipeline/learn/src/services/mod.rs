@@ -18,13 +18,14 @@ pub use data::Change;
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
 use crate::frame::Frame;
+use crate::kept::{self, Kept};
 use crate::metrics::mean;
 use contest::{Choice, Pupil, Ranker, strengths};
 use data::Data;
 use domain::Timestamp;
 use domain::columns::{expected as next_runs, runs, services as col};
-use domain::model::{Candidate, Card, Champion, Fold, Judged, LabelUse, Metrics};
-use judge::{Told, evaluation, metrics};
+use domain::model::{CARD_FORMAT, Candidate, Card, Champion, Fold, Judged, LabelUse, Metrics, Serves};
+use judge::{FIRST, Told, evaluation, metrics};
 use look::FACTS;
 use past::{Past, stream, stream_apart};
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,6 @@ use std::path::Path;
 
 /// The name of the model.
 pub const NAME: &str = "services";
-const FORMAT_VERSION: u32 = 1;
 /// Fewest runs that needed something to learn from, and to judge by.
 const RUNS_NEEDED: usize = 50;
 const TEST_NEEDED: usize = 10;
@@ -50,10 +50,22 @@ const AS_GOOD: f64 = 0.005;
 
 /// The model as it is kept. Whatever runs needed is read from the rows whenever it is asked.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Model {
     format_version: u32,
     facts: Vec<String>,
     ranker: Ranker,
+}
+
+impl Kept for Model {
+    const NAME: &'static str = NAME;
+    const FORMAT: u32 = 2;
+
+    fn check(&self) -> Result<(), String> {
+        if self.facts != FACTS {
+            return Err("was trained on other features than this version makes; train again".to_owned());
+        }
+        self.ranker.check()
+    }
 }
 
 /// A thing that a change will need.
@@ -98,7 +110,19 @@ impl<'a> Lessons<'a> {
     }
 
     fn learn(&self, choice: Choice) -> Ranker {
-        if Choice::NAIVE.contains(&choice) { Ranker::naive(choice) } else { self.pupil().learn(choice, self.seed) }
+        if Choice::NAIVE.contains(&choice) { self.calibrated(choice) } else { self.pupil().learn(choice, self.seed) }
+    }
+
+    /// A naive one with probabilities that come true: what it says of all says nothing of how sure it may be.
+    fn calibrated(&self, choice: Choice) -> Ranker {
+        let (plain, mut said, mut needed) = (Ranker::naive(choice), Vec::new(), Vec::new());
+        self.go(&self.learnt, &mut |past, row| {
+            for (thing, p) in plain.list(self.data, past, row, false).into_iter().take(FIRST) {
+                said.push(p);
+                needed.push(f64::from(u8::from(self.data.runs[row as usize].needs.binary_search(&thing).is_ok())));
+            }
+        });
+        Ranker::calibrated(choice, &said, &needed)
     }
 
     /// One of each kind.
@@ -145,6 +169,35 @@ fn with_naive(data: &Data, told: Vec<Vec<Told>>) -> Evaluation {
     let (ours, as_new) = (told.next().unwrap_or_default(), told.next().unwrap_or_default());
     let naive: Vec<(Choice, Vec<Told>)> = Choice::NAIVE.into_iter().zip(told).collect();
     evaluation(data, &ours, &as_new, &naive)
+}
+
+/// Who serves: the one that the folds chose, unless a naive one names more on the held-out time.
+fn held_out(lessons: &Lessons, chosen: Choice, rows: &[u32], test: &[u32]) -> (Choice, Serves, Evaluation) {
+    let data = lessons.data;
+    let evaluation = judged(data, &lessons.learn(chosen), rows, test);
+    let miss = |metrics: &Metrics| metrics.get("miss3").copied().unwrap_or(f64::INFINITY);
+    let (name, ours) = (chosen.name(), miss(&evaluation.metrics));
+    let naive =
+        Choice::NAIVE.into_iter().filter_map(|choice| Some((choice, miss(evaluation.baselines.get(choice.name())?))));
+    let serves = |choice: Choice, why: String| Serves {
+        name: choice.name().to_owned(),
+        baseline: Choice::NAIVE.contains(&choice),
+        why,
+    };
+    match naive.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(choice, least)| *choice != chosen && *least < ours) {
+        Some((best, least)) => {
+            let why = format!(
+                "{}: best of all candidates on held-out time (miss3 {least:.4}, {name} {ours:.4})",
+                best.name()
+            );
+            (best, serves(best, why), judged(data, &lessons.learn(best), rows, test))
+        }
+        None => {
+            let why =
+                format!("{name}: best of all candidates, on earlier folds and on held-out time (miss3 {ours:.4})");
+            (chosen, serves(chosen, why), evaluation)
+        }
+    }
 }
 
 /// Lets everybody compete on rolling origins (Tashman 2000) within `learnt`: the least mean `miss3` wins, and among equals
@@ -216,13 +269,14 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
 
     let rows = all(&data);
     let past = known_by(&data, &rows, border);
-    let (choice, candidates) = compete(&data, &past, &learnt, spec.seed);
-    let ranker = Lessons::new(&data, &past, &learnt, spec.seed).learn(choice);
-    let evaluation = judged(&data, &ranker, &rows, test);
+    let (chosen, candidates) = compete(&data, &past, &learnt, spec.seed);
+    let lessons = Lessons::new(&data, &past, &learnt, spec.seed);
+    let (choice, serves, evaluation) = held_out(&lessons, chosen, &rows, test);
+    let evaluation = evaluation.finite();
     let ranker = Lessons::new(&data, &rows, &usable, spec.seed).learn(choice);
 
     let card = Card {
-        format_version: 1,
+        format_version: CARD_FORMAT,
         model: NAME.to_owned(),
         version: spec.until.compact(),
         predicts: "services that a run will call and packages that it will fetch or build, the most probable first"
@@ -243,18 +297,17 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         tables: spec.tables.clone(),
         features: FACTS.map(str::to_owned).into(),
         coverage: BTreeMap::new(),
-        verdict: verdict("miss3", &evaluation.metrics, &evaluation.baselines),
+        verdict: verdict("miss3", &evaluation, spec.seed),
         metrics: evaluation.metrics,
         baselines: evaluation.baselines,
         champion: Champion::default(),
         labels: LabelUse { measured: usable.len(), ..LabelUse::default() },
-        judged: Judged { candidates, ..Judged::default() },
+        judged: Judged { candidates, serves: vec![serves], ..Judged::default() },
         probability: None,
         seed: spec.seed,
     };
-    let kept = Kept { format_version: FORMAT_VERSION, facts: FACTS.map(str::to_owned).into(), ranker };
-    let model = serde_json::to_vec(&kept).map_err(|e| broken(&e))?;
-    Ok(Trained { model, card, losses: evaluation.losses })
+    let model = Model { format_version: Model::FORMAT, facts: FACTS.map(str::to_owned).into(), ranker };
+    Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
 }
 
 /// Scores a kept model on the runs that started after `after`, beside the baselines.
@@ -263,7 +316,7 @@ pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
 /// [`LearnError::TooLittleData`] below 10 later runs that needed something; a model that cannot be read; unreadable or
 /// incomplete files.
 pub fn evaluate(model: &[u8], path: &Path, spec: &TrainSpec, after: Timestamp) -> Result<Evaluation, LearnError> {
-    let ranker = kept(model)?;
+    let Model { ranker, .. } = kept::read(model)?;
     let data = Data::read(path, spec.until)?;
     let mut test = data.seen(spec.since.unwrap_or_default());
     test.retain(|row| data.runs[*row as usize].started > after);
@@ -360,7 +413,7 @@ pub fn predict(
     changes: &[Change],
     most: usize,
 ) -> Result<Vec<Vec<Need>>, LearnError> {
-    let ranker = kept(model)?;
+    let Model { ranker, .. } = kept::read(model)?;
     let mut data = Data::read(path, now)?;
     let rows = all(&data);
     let asked: Vec<u32> = changes.iter().map(|change| data.append(change, now)).collect();
@@ -416,18 +469,4 @@ pub fn expected(
     let said = predict(model, path, now, &changes, most)?;
     let likely = |needs: Vec<Need>| needs.into_iter().filter(|need| need.probability >= 0.5).collect();
     Ok(asked.into_iter().zip(said.into_iter().map(likely)).collect())
-}
-
-/// Reads a kept model; one that takes other facts than this program makes would be wrong without a word.
-fn kept(model: &[u8]) -> Result<Ranker, LearnError> {
-    let kept: Kept = serde_json::from_slice(model).map_err(|e| broken(&e))?;
-    if kept.format_version != FORMAT_VERSION || kept.facts != FACTS {
-        let reason = "was trained on other features than this version makes; train again".to_owned();
-        return Err(LearnError::Model { model: NAME, reason });
-    }
-    Ok(kept.ranker)
-}
-
-fn broken(error: &serde_json::Error) -> LearnError {
-    LearnError::Model { model: NAME, reason: error.to_string() }
 }
