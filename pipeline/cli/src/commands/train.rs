@@ -179,7 +179,7 @@ pub fn show(context: &Context, card: &Card) {
         verdict.figure, verdict.ours, verdict.baseline, verdict.best_baseline
     ));
     for serves in &card.judged.serves {
-        context.say(format!("  serves: {}", wrap(&serves.why, 10)));
+        context.say_wrapped("  serves: ", &serves.why, 10);
     }
     let kept = if card.champion.is_champion { "kept" } else { "not kept" };
     context.say_wrapped(format!("  {kept}: "), &card.champion.why, 12);
