@@ -18,6 +18,8 @@ named_commits as (
     select repo, sha, pr_id, ts
     from staging.events
     where pr_id is not null and type in ('pr', 'commit', 'push') and sha is not null
+        -- Merging may make a commit, which is the main branch's: what runs on it is not the pull request's.
+        and (type <> 'pr' or action is distinct from 'merged')
 ),
 
 branches as (

@@ -135,7 +135,7 @@ fn garbage_beyond_the_limit() {
 #[test]
 fn an_unknown_policy_or_target() {
     refused(|_| words("backtest --policy magic"), 2, "magic");
-    refused(|_| words("plan --target ftp:somewhere"), 1, "ftp:somewhere");
+    refused(|_| words("plan --target ftp:somewhere"), 2, "\"ftp\" is no known kind of target");
 }
 
 #[test]
