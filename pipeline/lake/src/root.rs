@@ -66,10 +66,10 @@ pub(crate) fn leads_below(folder: &Path, link: &Path) -> bool {
 pub(crate) fn stays_below(path: &str) -> bool {
     let mut path = path.to_owned();
     loop {
-        let first = path.split('/').next().unwrap_or_default();
+        let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let has_scheme = path.split_once(':').is_some_and(|(scheme, _)| scheme.trim().chars().all(of_scheme));
         let climbs = |part: &str| matches!(part.trim(), "" | "." | "..");
-        if path.contains('\\') || path.contains(char::is_control) || first.contains(':') || path.split('/').any(climbs)
-        {
+        if path.contains('\\') || path.contains(char::is_control) || has_scheme || path.split('/').any(climbs) {
             return false;
         }
         let decoded = decode(&path);
