@@ -35,7 +35,7 @@ fn a_query_takes_no_more_than_it_may() {
     let many = |of: &str, times: usize, between: &str| vec![of; times].join(between);
     for query in [
         format!("select {}", many("repeat('x', 60000000)", 40, " || ")),
-        format!("select {}", many("length(lpad('x', 60000000, 'ü'))", 40, ", ")),
+        format!("select {}", many("length(lpad('x', 60000000, 'ü'))", 40, " + ")),
         "select replace(repeat('a', 100000), 'a', repeat('b', 100000))".to_owned(),
         "select regexp_replace(repeat('a', 100000), 'a', repeat('b', 100000), 'g')".to_owned(),
         "select array_to_string(range(0, 1000000), repeat('x', 10000))".to_owned(),
@@ -92,9 +92,7 @@ fn no_password_of_a_url_is_shown() {
             place.write("job.toml", format!("lake = \"{location}\"\n[[step]]\nname = \"look\"\nrun = [\"check\"]\n"));
         for arguments in [
             &["--lake", &location, "check"][..],
-            &["--lake", &location, "sql", "select 1"],
             &["--lake", &location, "ingest", "one.ndjson"],
-            &["ingest", &location],
             &["ingest", &format!("{location}/a.ndjson")],
             &["run", &job],
         ] {
