@@ -156,8 +156,14 @@ impl Store {
 
     /// Lets an engine read the files below the lake as the lake does. Others of this machine are read when a person names them.
     pub(crate) fn guard(&self, context: &SessionContext) {
-        if let (Some(root), Ok(url)) = (&self.folder, Url::parse("file:///")) {
-            context.register_object_store(&url, Arc::new(Rooted::beside(root.clone())));
+        match (&self.folder, Url::parse("file:///")) {
+            (Some(root), Ok(url)) => {
+                context.register_object_store(&url, Arc::new(Rooted::beside(root.clone())));
+            }
+            // All of a bucket is one store.
+            _ => {
+                context.register_object_store(&self.url, self.objects.clone());
+            }
         }
     }
 

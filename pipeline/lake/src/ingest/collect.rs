@@ -6,7 +6,7 @@ use super::native::{Key, NativeReader};
 use super::rows::Rows;
 use super::slow;
 use super::staging::Staging;
-use super::units::{Unit, bare, units};
+use super::units::{Items, Unit, bare, units};
 use crate::error::LakeError;
 use crate::formats::{Reader, Taken};
 use crate::reject::Reject;
@@ -207,8 +207,8 @@ impl<'a> Collector<'a> {
             None => &mut **own.insert(at.dump.begin.format.reader()),
         };
         let mut tape = std::mem::take(&mut self.tape);
-        let done = units(&mut tape, text, reader, &mut |Unit { text, taken }| {
-            self.taken(at, taken, text.unwrap_or_default())?;
+        let done = units(&mut tape, text, Items::Bare, reader, &mut |Unit { text, taken }| {
+            self.taken(at, taken, &text.unwrap_or_default())?;
             self.relieve()
         });
         self.tape = tape;

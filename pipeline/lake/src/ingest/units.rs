@@ -5,9 +5,11 @@ use crate::error::LakeError;
 use crate::formats::{Reader, Taken};
 use crate::source::blank;
 use domain::Reason;
+use domain::identity::written;
 use domain::json::ends::{End, Ends};
 use domain::json::{Json, Kind, Tape};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// As values a text may take a hundred times its size. What would take more than this is refused, in bytes.
 const VALUES: usize = 640 << 20;
@@ -18,7 +20,7 @@ const LIGHT: usize = 4 << 20;
 /// What was read together.
 pub(super) struct Unit<'t> {
     /// The text it was made of; none for an item of an array, which is told by its own JSON.
-    pub(super) text: Option<&'t str>,
+    pub(super) text: Option<Cow<'t, str>>,
     pub(super) taken: Vec<Taken>,
 }
 
@@ -27,28 +29,36 @@ pub(super) fn bare(text: &str) -> &str {
     text.get(blank(text.as_bytes())..).unwrap_or_default().trim_end_matches(['\r', '\n'])
 }
 
+/// Whether an item of an array comes with its JSON as a text, as its reject has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Items {
+    Bare,
+    Written,
+}
+
 /// Gives what a reader makes of a line or document, unit by unit.
 pub(super) fn units<'t>(
     tape: &mut Tape,
     text: &'t str,
+    items: Items,
     reader: &mut dyn Reader,
     give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
     if let Ok(json) = tape.scan(text) {
-        return value(json, 0, text, reader, give);
+        return value(json, 0, text, items, reader, give);
     }
     let Some(texts) = texts(text) else {
         let mut taken = Vec::new();
         reader.text(text, &mut taken);
-        return give(Unit { text: Some(text), taken });
+        return give(Unit { text: Some(text.into()), taken });
     };
     for text in texts {
         match tape.scan(text) {
-            Ok(json) => value(json, 0, text, reader, give)?,
+            Ok(json) => value(json, 0, text, items, reader, give)?,
             Err(_) => {
                 let mut taken = Vec::new();
                 reader.text(text, &mut taken);
-                give(Unit { text: Some(text), taken })?;
+                give(Unit { text: Some(text.into()), taken })?;
             }
         }
     }
@@ -61,20 +71,26 @@ fn value<'t>(
     json: Json<'_>,
     index: u32,
     text: &'t str,
+    items: Items,
     reader: &mut dyn Reader,
     give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
     let node = json.node(index);
     if node.kind == Kind::Array {
-        return json.items(index).try_for_each(|item| value(json, item, text, reader, give));
+        return json.items(index).try_for_each(|item| value(json, item, text, items, reader, give));
     }
     if (node.end - node.start) as usize > LIGHT && weight(json, index) > VALUES {
         let text = text.get(node.start as usize..node.end as usize);
-        return give(Unit { text, taken: vec![Err((Value::Null, Reason::TooLong))] });
+        return give(Unit { text: text.map(Cow::Borrowed), taken: vec![Err((Value::Null, Reason::TooLong))] });
     }
-    let mut taken = Vec::new();
-    reader.object(json.value(index), &mut taken);
-    give(Unit { text: (index == 0).then_some(text), taken })
+    let (mut taken, object) = (Vec::new(), json.value(index));
+    let text = match (index, items) {
+        (0, _) => Some(Cow::Borrowed(text)),
+        (_, Items::Written) => Some(Cow::Owned(written(&object))),
+        (_, Items::Bare) => None,
+    };
+    reader.object(object, &mut taken);
+    give(Unit { text, taken })
 }
 
 /// About what a value takes in memory, in bytes: an object a node of a B-tree for every eleven members.
@@ -116,10 +132,10 @@ mod tests {
     fn read(text: &str) -> Vec<(Option<String>, usize)> {
         let mut all = Vec::new();
         let mut give = |unit: Unit| {
-            all.push((unit.text.map(str::to_owned), unit.taken.len()));
+            all.push((unit.text.map(Cow::into_owned), unit.taken.len()));
             Ok(())
         };
-        units(&mut Tape::default(), text, &mut *Format::NATIVE.reader(), &mut give).unwrap();
+        units(&mut Tape::default(), text, Items::Bare, &mut *Format::NATIVE.reader(), &mut give).unwrap();
         all
     }
 
@@ -141,10 +157,10 @@ mod tests {
         let (mut tape, mut all) = (Tape::default(), Vec::new());
         let mut give = |unit: Unit| {
             let reasons = unit.taken.into_iter().filter_map(|taken| taken.err().map(|(_, reason)| reason));
-            all.push((unit.text.map(str::len), reasons.collect::<Vec<_>>()));
+            all.push((unit.text.map(|text| text.len()), reasons.collect::<Vec<_>>()));
             Ok(())
         };
-        units(&mut tape, &line, &mut *Format::NATIVE.reader(), &mut give).unwrap();
+        units(&mut tape, &line, Items::Bare, &mut *Format::NATIVE.reader(), &mut give).unwrap();
         assert_eq!(all, [(None, vec![]), (Some(heavy.len()), vec![Reason::TooLong]), (None, vec![])]);
     }
 

@@ -4,7 +4,7 @@ use super::{Retry, Row, hashes_of, hashes_of_raw, number, texts};
 use crate::error::LakeError;
 use crate::formats::{Reader, Taken};
 use crate::ingest::begin::{Begin, begin, of_text};
-use crate::ingest::units::{Unit, bare, units};
+use crate::ingest::units::{Items, Unit, bare, units};
 use crate::reject::Reject;
 use crate::source::{Blocks, Piece, Source};
 use domain::Reason;
@@ -131,14 +131,14 @@ impl Retry<'_> {
         self.collector.relieve()
     }
 
-    /// What a reader makes of a text, unit by unit, with the text of each that has one.
+    /// What a reader makes of a text, unit by unit, with the text of each; of an item of an array, its JSON.
     fn decode<'t>(
         &mut self,
         text: &'t str,
         reader: &mut dyn Reader,
-    ) -> Result<Vec<(Option<&'t str>, Vec<Taken>)>, LakeError> {
+    ) -> Result<Vec<(Option<Cow<'t, str>>, Vec<Taken>)>, LakeError> {
         let mut all = Vec::new();
-        units(&mut self.tape, text, reader, &mut |Unit { text, taken }| {
+        units(&mut self.tape, text, Items::Written, reader, &mut |Unit { text, taken }| {
             all.push((text, taken));
             Ok(())
         })?;
