@@ -72,7 +72,7 @@ impl Place {
         let mut all = vec!["--json"];
         all.extend(arguments);
         let ended = self.run(&all);
-        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.err);
+        assert_eq!(ended.code, 0, "{arguments:?}: {} {}", ended.err, ended.out);
         assert_eq!(ended.out.lines().count(), 1, "one object on stdout: {}", ended.out);
         serde_json::from_str(&ended.out).unwrap()
     }

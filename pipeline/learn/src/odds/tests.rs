@@ -52,7 +52,8 @@ fn where_columns_tell_nothing_a_baseline_is_chosen_and_the_last_outcome_where_it
     assert!(found.found().baseline, "{:?}", found.choice);
     let said = Odds::learn(found.found(), &rows, &train, 7).unwrap().predict(&rows, &train, &upto(800)[640..]);
     assert!(said.iter().all(|p| (0.1..0.35).contains(p)), "{said:?}");
-    // Outcomes that last.
+    // Outcomes that last, and that are known as they come in.
+    rows.live = true;
     for row in 1..800 {
         rows.label[row] = if random.share() < 0.95 { rows.label[row - 1] } else { 1.0 - rows.label[row - 1] };
     }

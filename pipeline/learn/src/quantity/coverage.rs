@@ -12,6 +12,8 @@ const GATE_ROWS: usize = 1000;
 const TOLERANCE: f64 = 0.03;
 /// Two-sided 95 % of the normal distribution.
 const Z: f64 = 1.96;
+/// Of the gate's 99 % interval.
+const Z_GATE: f64 = 2.576;
 
 /// The kinds of part that coverage is measured on.
 const ALL: &str = "all";
@@ -30,7 +32,7 @@ pub(super) fn measure(data: &Data, told: &Told, rows: &[u32]) -> Vec<Coverage> {
     for ((kind, name), part) in parts {
         for (level, said) in LEVELS.iter().zip(&told.levels) {
             let covered = part.iter().filter(|&&at| data.truth(rows[at]) <= said[at]).count();
-            let (low, high) = interval(covered, part.len());
+            let (low, high) = interval(covered, part.len(), Z);
             coverage.push(Coverage {
                 of: [ALL, GROUP, REPOSITORY][kind].to_owned(),
                 name: name.clone(),
@@ -57,19 +59,22 @@ fn group(data: &Data, row: u32) -> String {
     format!("{language}, {history}")
 }
 
-/// The 95 % interval of a share (Wilson 1927).
-fn interval(hits: usize, rows: usize) -> (f64, f64) {
+/// The interval of a share (Wilson 1927), `z` standard errors wide on either side.
+fn interval(hits: usize, rows: usize, z: f64) -> (f64, f64) {
     let (n, share) = (rows as f64, hits as f64 / rows as f64);
-    let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-    let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     (middle - half, middle + half)
 }
 
 /// Misses when an upper level, over all rows or in a group of enough of them, covers more than three points more or less
-/// than stated, and that not by chance. The median is reported and not judged: it states no bound.
+/// than stated, and that not by chance: its 99 % interval, because several levels of several groups are judged, lies beyond. The median is reported and not judged: it states no bound.
 pub(super) fn gate(coverage: &[Coverage]) -> Gate {
     let judged = |c: &&Coverage| c.stated > 0.5 && (c.of == ALL || (c.of == GROUP && c.rows >= GATE_ROWS));
-    let off = |c: &&Coverage| c.low > c.stated + TOLERANCE || c.high < c.stated - TOLERANCE;
+    let off = |c: &&Coverage| {
+        let (low, high) = interval((c.measured * c.rows as f64).round() as usize, c.rows, Z_GATE);
+        low > c.stated + TOLERANCE || high < c.stated - TOLERANCE
+    };
     let said = |c: &Coverage| {
         let who = if c.name.is_empty() { "all".to_owned() } else { c.name.clone() };
         let (stated, measured) = (c.stated * 100.0, c.measured * 100.0);
@@ -90,13 +95,13 @@ mod tests {
     use super::*;
 
     fn part(of: &str, rows: usize, measured: f64) -> Coverage {
-        let (low, high) = interval((rows as f64 * measured) as usize, rows);
+        let (low, high) = interval((rows as f64 * measured) as usize, rows, Z);
         Coverage { of: of.to_owned(), name: "x".to_owned(), rows, stated: 0.9, measured, low, high }
     }
 
     #[test]
     fn wilsons_interval_is_the_textbook_one() {
-        let (low, high) = interval(90, 100);
+        let (low, high) = interval(90, 100, Z);
         assert!((low - 0.8256).abs() < 1e-3 && (high - 0.9448).abs() < 1e-3, "{low} {high}");
     }
 
