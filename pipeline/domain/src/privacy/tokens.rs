@@ -1,9 +1,9 @@
 //! Tokens told by their form: how providers begin them, and what follows.
 //!
 //! The prefixes are facts that the providers publish; which there are, and the shortest form of each, was looked up in the
-//! rules of gitleaks (MIT, github.com/gitleaks/gitleaks, config/gitleaks.toml) and secretlint (MIT,
-//! github.com/secretlint/secretlint), and written down anew as one table. A text is not searched for each of them: almost
-//! no text has sixteen letters and digits in a row, and what has is looked up by its beginning.
+//! rules of gitleaks (MIT, github.com/gitleaks/gitleaks, config/gitleaks.toml), and written down anew as one table. A text is
+//! not searched for each of them: almost no text has sixteen letters and digits in a row, and what has is looked up by its
+//! beginning.
 
 use super::MASK;
 use std::borrow::Cow;

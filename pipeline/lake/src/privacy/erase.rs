@@ -124,6 +124,11 @@ impl Lake {
         if !rebuild.is_empty() {
             self.materialize(now, &rebuild, true, false, &mut |table| progress(table)).await?;
         }
+        // An erasure that was broken off may have left what was made of the events that it took, which need not hold the hash.
+        let made: Vec<String> = names.iter().filter(|name| derived.contains(name)).map(TableName::to_string).collect();
+        if !made.is_empty() {
+            self.materialize(now, &made, false, false, &mut |table| progress(table)).await?;
+        }
         for name in self.tables().await? {
             progress(&name.to_string());
             let purged = self.purge(&name, hash).await?;
