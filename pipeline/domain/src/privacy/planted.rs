@@ -1,5 +1,6 @@
 //! Whether people and secrets are found where somebody planted them: invented names and made-up tokens in the places where
 //! such things are found in dumps. Not all can be: a bare name in a sentence is a word to every rule.
+#![allow(clippy::print_stdout)] // measurements
 
 use super::Privacy;
 use crate::event::read_native;

@@ -222,7 +222,7 @@ pub(super) fn is_random(text: &str) -> bool {
     // A path, an address, a version, a date, a name of several words: parts, each of which is short.
     let joined = bytes.iter().any(outside) && !is_base64(text) || text.contains("://") || parts * 5 > bytes.len();
     let is_content = bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
-        && (bytes.len() >= 32 || !signs && !(small && capital));
+        && (bytes.len() >= 32 || !(signs || small && capital));
     if odd || joined || is_content || !digit || !(small || capital) {
         return false;
     }
