@@ -50,7 +50,8 @@ fn every_unicode_encoding_gives_the_same_event_and_names_nobody() {
     plain.ingest(&[&plain.write("a.ndjson", format!("{NOTE}\n"))]);
     let want = plain.staging();
     assert!(!holds(&plain, "zoequux"), "{want:?}");
-    let encodings: [(&str, &dyn Fn(&str) -> Vec<u8>); 5] = [
+    type Encode<'f> = &'f dyn Fn(&str) -> Vec<u8>;
+    let encodings: [(&str, Encode); 5] = [
         ("utf-8", &|text| text.as_bytes().to_vec()),
         ("utf-16le", &|text| utf16(text, true)),
         ("utf-16be", &|text| utf16(text, false)),

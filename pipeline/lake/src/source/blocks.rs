@@ -451,7 +451,7 @@ mod tests {
                 panic!("{}", all.len())
             };
             assert_eq!(*found as usize, length);
-            assert_eq!(*hash, domain::identity::hash128(text[..length].as_bytes()));
+            assert_eq!(*hash, domain::identity::hash128(&text.as_bytes()[..length]));
             assert_eq!(bytes, b"{}\n");
         }
     }

@@ -278,7 +278,8 @@ mod tests {
     #[test]
     fn every_encoding_gives_the_same_text_with_and_without_its_mark() {
         let text = LINES.concat();
-        let encode: [(&dyn Fn(&str) -> Vec<u8>, &str); 5] = [
+        type Encode<'f> = &'f dyn Fn(&str) -> Vec<u8>;
+        let encode: [(Encode, &str); 5] = [
             (&|text| text.as_bytes().to_vec(), "utf-8"),
             (&|text| utf16(text, true), "utf-16le"),
             (&|text| utf16(text, false), "utf-16be"),

@@ -177,7 +177,7 @@ fn a_naive_list_that_is_better_on_held_out_time_serves_with_probabilities_that_c
     let mut all = rows(1000);
     // Every job needs what it needed the last time but for one run in five; files tell nothing, and change their mind.
     for (at, row) in all.iter_mut().enumerate() {
-        let odd = crate::random::Random(at as u64 + 5).next() % 5 == 0;
+        let odd = crate::random::Random(at as u64 + 5).next().is_multiple_of(5);
         row.paths = if at < 800 { row.paths } else { &["src/b.rs"] };
         row.needs = if odd { Vec::new() } else { vec![format!("pkg:cargo/own{}", row.repo)] };
     }

@@ -24,7 +24,7 @@ impl Covered {
         let Some(newest) = samples.last().map(|s| s.ts.0) else { return Self::default() };
         let mut until = newest - WINDOW;
         for sample in samples.iter().filter(|s| s.ts.0 > newest - WINDOW) {
-            let interval = (sample.interval_s.max(FINE_INTERVAL_S).min(1e7) * SECOND as f64) as i64;
+            let interval = (sample.interval_s.clamp(FINE_INTERVAL_S, 1e7) * SECOND as f64) as i64;
             let mut from = (sample.ts.0 - interval).max(until);
             until = until.max(sample.ts.0);
             while from < sample.ts.0 {

@@ -286,8 +286,9 @@ impl<'a> Work<'a, '_> {
                 let amount = Amount { figure, amount, legacy: path.len() == 1 };
                 let places = place(project.parsed, &full, &amount)
                     .map_err(|Blocked { what, hint }| refusal(name, what, hint))?;
-                let with =
-                    |splice: &Splice| all.iter().map(|set| [set.as_slice(), &[splice.clone()]].concat()).collect();
+                let with = |splice: &Splice| {
+                    all.iter().map(|set| [set.as_slice(), std::slice::from_ref(splice)].concat()).collect()
+                };
                 all = places.iter().flat_map(|splice| -> Vec<Vec<Splice>> { with(splice) }).collect();
             }
         }

@@ -14,6 +14,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+/// The text of a unit, and what a reader made of it.
+type Read<'t> = (Option<Cow<'t, str>>, Vec<Taken>);
+
 /// Kept text of new rejects after which they are written out.
 const REJECT_BYTES: usize = 4 << 20;
 
@@ -132,11 +135,7 @@ impl Retry<'_> {
     }
 
     /// What a reader makes of a text, unit by unit, with the text of each; of an item of an array, its JSON.
-    fn decode<'t>(
-        &mut self,
-        text: &'t str,
-        reader: &mut dyn Reader,
-    ) -> Result<Vec<(Option<Cow<'t, str>>, Vec<Taken>)>, LakeError> {
+    fn decode<'t>(&mut self, text: &'t str, reader: &mut dyn Reader) -> Result<Vec<Read<'t>>, LakeError> {
         let mut all = Vec::new();
         units(&mut self.tape, text, Items::Written, reader, &mut |Unit { text, taken }| {
             all.push((text, taken));
