@@ -121,6 +121,24 @@ fn the_dirty_sample_adds_up_as_its_notes_say_and_no_secret_survives() {
 }
 
 #[test]
+fn a_lake_of_a_later_format_is_refused() {
+    let place = Place::new();
+    let batch = place.write("batch.json", BATCH);
+    place.ingest(&[&batch]);
+    let marker = place.path("lake/lake.json");
+    let text = std::fs::read_to_string(&marker).unwrap();
+    let later = text.replace("\"format_version\": 2", "\"format_version\": 3");
+    let later = later.replace("\"format_version\":2", "\"format_version\":3");
+    assert_ne!(text, later);
+    std::fs::write(&marker, later).unwrap();
+    for arguments in [&["ingest", &batch][..], &["sql", "select 1"], &["materialize"]] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, 4, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains("format 3") && ended.err.contains("hint:"), "{}", ended.err);
+    }
+}
+
+#[test]
 fn another_key_is_refused() {
     let place = Place::new();
     let batch = place.write("batch.json", BATCH);

@@ -500,7 +500,8 @@ fn the_window_can_change_its_size() {
 fn ctrl_c_reaches_the_command_once_and_ctrl_z_stops_it() {
     let place = Place::new();
     for options in ["--read-output always", "--read-output never"] {
-        let inner = "trap \"echo got\" INT; echo ready; for i in 1 2 3 4 5 6; do sleep 0.2; done; exit 6";
+        // Long enough for a key that comes late on a busy machine.
+        let inner = "trap \"echo got\" INT; echo ready; for i in $(seq 20); do sleep 0.2; done; exit 6";
         // Without `noflsh` a terminal signals first and then throws away what waits to be shown: at times the answer, too.
         let record = format!("$PIPELINE record --out e.ndjson {options} -- sh -c '{inner}'");
         let line = format!("stty noflsh; trap : INT; {record}; echo code $?");

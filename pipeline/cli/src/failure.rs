@@ -92,7 +92,11 @@ pub fn in_toml(text: &str, error: &toml::de::Error) -> String {
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
         let exit = match &error {
-            LakeError::OtherKey | LakeError::Contended(..) | LakeError::Exists(_) | LakeError::Busy(_) => Exit::Refused,
+            LakeError::Newer { .. }
+            | LakeError::OtherKey
+            | LakeError::Contended(..)
+            | LakeError::Exists(_)
+            | LakeError::Busy(_) => Exit::Refused,
             LakeError::NotAQuery(_) | LakeError::Parameter { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
@@ -111,6 +115,7 @@ impl From<LakeError> for Failure {
             LakeError::NotALake(_) => {
                 "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake"
             }
+            LakeError::Newer { .. } => "use the version of the program that made it, or a later one",
             LakeError::OtherKey => "set PIPELINE_PSEUDONYM_KEY to the lake's own key, or use another lake",
             LakeError::RejectLimit { .. } => {
                 "see what is wrong without the limit: `pipeline sql \"select reason, count(*) from staging.rejects group by reason\"`. Nothing was committed"

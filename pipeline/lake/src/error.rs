@@ -30,6 +30,14 @@ pub enum LakeError {
     /// The location is not a lake.
     #[error("{0} is no lake")]
     NotALake(String),
+    /// A later program made the lake.
+    #[error("the lake has format {found}, and this program knows formats up to {known}")]
+    Newer {
+        /// Of the lake.
+        found: u32,
+        /// The latest that is known.
+        known: u32,
+    },
     /// The location cannot be understood.
     #[error("cannot use {0} as a lake")]
     Location(String, #[source] Box<dyn std::error::Error + Send + Sync>),

@@ -16,6 +16,9 @@ pub struct Lake {
     pub(crate) store: Store,
 }
 
+/// The latest format of a lake.
+const FORMAT: u32 = 2;
+
 /// `lake.json`: what makes a folder a lake.
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
@@ -34,7 +37,7 @@ impl Marker {
         let [one, other] = [0, 1].map(|half: u8| u128::from(RandomState::new().hash_one((half, std::process::id()))));
         let salt = hex(one << 64 | other);
         Self {
-            format_version: 2,
+            format_version: FORMAT,
             pseudonym_key_fingerprint: privacy.fingerprint(&salt),
             pseudonym_key_salt: Some(salt),
         }
@@ -49,11 +52,19 @@ impl Marker {
     }
 }
 
+/// What marks a location as a lake, where one does. Refuses a format that this program does not know.
+async fn marked(store: &Store) -> Result<Option<Marker>, LakeError> {
+    match store.get_json::<Marker>(MARKER).await? {
+        Some(Marker { format_version: found, .. }) if found > FORMAT => Err(LakeError::Newer { found, known: FORMAT }),
+        found => Ok(found),
+    }
+}
+
 impl Lake {
     /// Opens a lake that is there. A folder without `lake.json` is none.
     pub async fn open(location: &str) -> Result<Self, LakeError> {
         let store = Store::open(location)?;
-        match store.get_json::<Marker>(MARKER).await? {
+        match marked(&store).await? {
             Some(_) => Ok(Self { store }),
             None => Err(LakeError::NotALake(location.to_owned())),
         }
@@ -67,7 +78,7 @@ impl Lake {
     /// Opens a lake for new events when it is there. Refuses another key than the lake's.
     pub(crate) async fn open_if_there(location: &str, privacy: &Privacy) -> Result<Option<Self>, LakeError> {
         let store = Store::open(location)?;
-        match store.get_json::<Marker>(MARKER).await? {
+        match marked(&store).await? {
             Some(found) if !found.is_of(privacy) => Err(LakeError::OtherKey),
             found => Ok(found.map(|_| Self { store })),
         }
@@ -77,7 +88,7 @@ impl Lake {
     pub async fn open_or_create(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
         let store = Store::open(location)?;
         let lake = Self { store };
-        let found = match lake.store.get_json::<Marker>(MARKER).await? {
+        let found = match marked(&lake.store).await? {
             Some(found) => found,
             None => lake.found(Marker::new(privacy)).await?,
         };
@@ -101,7 +112,7 @@ impl Lake {
                 made => return made.map(|()| marker),
             }
         }
-        let made = self.store.get_json(MARKER).await?;
+        let made = marked(&self.store).await?;
         made.ok_or_else(|| LakeError::NotALake(self.store.shown.clone()))
     }
 

@@ -34,7 +34,7 @@ fn containers_are_sampled_with_what_held_them_back_and_what_killed_them() {
     engine.run("hog", &["--memory", "24m", "--memory-swap", "24m"], "sleep 1; tail /dev/zero");
     // Comes and goes.
     engine.run("short", &["--label", "pipeline.env=job"], "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exit 3");
-    std::thread::sleep(Duration::from_secs(6));
+    std::thread::sleep(Duration::from_secs(10));
     // More is allowed from here on.
     assert!(engine.docker(&["update", "--cpus", "0.5", "busy"]).0);
     std::thread::sleep(Duration::from_secs(5));
