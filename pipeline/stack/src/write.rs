@@ -213,7 +213,7 @@ mod tests {
             assert_eq!(attribute(&path).unwrap(), b"hello");
         } else {
             let said = b"NOT TESTED: this file system has no extended attributes\n";
-            std::io::Write::write_all(&mut std::io::stderr(), said).unwrap();
+            io::stderr().write_all(said).unwrap();
         }
 
         fs::hard_link(&path, folder.path().join("other.yml")).unwrap();
