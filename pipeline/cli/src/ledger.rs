@@ -56,10 +56,19 @@ pub async fn entries(lake: &Lake) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
+/// The ids of the plans and journals in the lake.
+async fn plan_ids(lake: &Lake) -> Result<Vec<String>, Failure> {
+    let mut names = lake.names("plans").await?;
+    names.extend(lake.names("journal").await?.iter().filter_map(|name| name.strip_suffix(".json").map(str::to_owned)));
+    names.retain(|name| is_plan_id(name));
+    Ok(names)
+}
+
 impl Ledger {
     /// Reads and proves it: nothing is done that could not be written down.
     pub async fn proven(lake: &Lake, privacy: &Privacy) -> Result<Self, Failure> {
-        // The head first: what is added meanwhile makes it lag behind, never run ahead.
+        // The entries last: what another process adds meanwhile is entered before the head and the plan are written.
+        let there = plan_ids(lake).await?;
         let head: Option<Head> = lake.document(HEAD).await?;
         let entries = entries(lake).await?;
         ledger::verify(&entries, head.as_ref(), privacy).map_err(|(seq, why)| {
@@ -70,18 +79,14 @@ impl Ledger {
             Failure::new(Exit::Refused, format!("the ledger is broken at entry {seq}: {why}")).hint(hint)
         })?;
         let ledger = Self { entries };
-        ledger.covers(lake).await?;
+        ledger.covers(&there)?;
         Ok(ledger)
     }
 
     /// Whatever plans and journals are in the lake, the ledger knows: nobody emptied it.
-    async fn covers(&self, lake: &Lake) -> Result<(), Failure> {
+    fn covers(&self, there: &[String]) -> Result<(), Failure> {
         let known: BTreeSet<&str> = self.entries.iter().map(|entry| entry.plan_id.as_str()).collect();
-        let journals = lake.names("journal").await?;
-        let journals = journals.iter().filter_map(|name| name.strip_suffix(".json"));
-        let plans = lake.names("plans").await?;
-        let mut all = plans.iter().map(String::as_str).chain(journals).filter(|name| is_plan_id(name));
-        match all.find(|id| !known.contains(id)) {
+        match there.iter().find(|id| !known.contains(id.as_str())) {
             None => Ok(()),
             Some(id) => Err(Failure::new(
                 Exit::Refused,
@@ -230,7 +235,7 @@ pub async fn seal(lake: &Lake, privacy: &Privacy) -> Result<usize, Failure> {
         .collect();
     let head = head.or_else(|| all.last().map(|last| Head::of(last, privacy)));
     ledger::verify(&all, head.as_ref(), privacy).map_err(broken)?;
-    Ledger { entries: all.clone() }.covers(lake).await?;
+    Ledger { entries: all.clone() }.covers(&plan_ids(lake).await?)?;
     // The last first: after a kill, those without a seal are still the first.
     for entry in all[..old].iter().rev() {
         lake.write_document(&entry_path(entry), entry).await?;
