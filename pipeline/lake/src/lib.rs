@@ -16,6 +16,7 @@ mod formats;
 mod ingest;
 #[allow(clippy::module_inception)] // the crate is about the lake, and this is it
 mod lake;
+mod logged;
 mod materialize;
 mod memory;
 mod mistake;
@@ -28,6 +29,7 @@ mod root;
 mod rooted;
 mod session;
 mod shelf;
+mod some_files;
 mod source;
 mod store;
 mod table;

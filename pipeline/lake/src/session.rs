@@ -8,7 +8,7 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::memory::SharedMemory;
 use crate::model::{self, SqlFile};
-use crate::query::{Yielding, bound_functions};
+use crate::query::{Portions, Yielding, bound_functions};
 use crate::shelf::{Closed, Shelf};
 use crate::store::Store;
 use crate::table::{self, TableName};
@@ -149,6 +149,7 @@ fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
         .with_runtime_env(runtime)
         .with_default_features()
         .with_physical_optimizer_rule(Arc::new(Yielding))
+        .with_physical_optimizer_rule(Arc::new(Portions))
         .build();
     let mut context = SessionContext::new_with_state(state);
     datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;

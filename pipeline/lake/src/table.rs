@@ -2,6 +2,7 @@
 
 use crate::data_files::FILE_BYTES;
 use crate::error::LakeError;
+use crate::logged::Logged;
 use crate::root;
 use crate::store::Store;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -124,6 +125,9 @@ pub(crate) async fn provider(
     name: &TableName,
     state: SessionState,
 ) -> Result<Arc<dyn TableProvider>, LakeError> {
+    if let Some(logged) = Logged::open(table, name)? {
+        return Ok(Arc::new(logged));
+    }
     table.update_datafusion_session(&state).map_err(LakeError::table("read", name.to_string()))?;
     table.table_provider().with_session(Arc::new(state)).await.map_err(LakeError::sql(name.to_string()))
 }

@@ -1,27 +1,22 @@
 //! What changed in a table between two versions, from its log.
 
-use super::files::SomeFiles;
 use super::follows::Reach;
 use crate::error::LakeError;
+use crate::some_files::{SomeFiles, located};
 use crate::store::Store;
 use crate::table::{self, TableName};
 use arrow::datatypes::DataType;
-use chrono::DateTime;
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::error::DataFusionError;
+use datafusion::common::stats::Precision;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::scalar::ScalarValue;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Remove;
 use domain::Timestamp;
 use domain::time::DAY;
-use object_store::ObjectMeta;
-use object_store::path::Path;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use url::{Position, Url};
+use url::Position;
 
 /// The days that are partitions, as the log writes them: `2026-10-31`.
 pub(super) type Days = BTreeSet<String>;
@@ -97,27 +92,6 @@ pub(super) struct Part {
     pub(super) bytes: u64,
     pub(super) rows: u64,
     pub(super) remove: Remove,
-}
-
-/// Where a file of a table is, and what its rows have in the column that parts the table.
-fn located(
-    table: &Url,
-    (path, day, bytes): (&str, &str, u64),
-    partition: Option<&DataType>,
-) -> Result<PartitionedFile, DataFusionError> {
-    let place = table.join(path).map_err(|error| DataFusionError::External(error.into()))?;
-    let file = PartitionedFile::new_from_meta(ObjectMeta {
-        location: Path::from_url_path(place.path()).map_err(|error| DataFusionError::External(error.into()))?,
-        last_modified: DateTime::UNIX_EPOCH,
-        size: bytes,
-        e_tag: None,
-        version: None,
-    });
-    let value = partition.map(|data_type| match day {
-        "" => ScalarValue::try_new_null(data_type),
-        day => ScalarValue::try_from_string(day.to_owned(), data_type),
-    });
-    Ok(file.with_partition_values(value.transpose()?.into_iter().collect()))
 }
 
 impl Parts {
@@ -196,14 +170,17 @@ impl Parts {
             partition,
             store: ObjectStoreUrl::parse(&url[..Position::BeforePath]).map_err(failed())?,
             files: Vec::new(),
-            rows: 0,
+            rows: Precision::Absent,
             schema,
         };
+        let mut all = 0;
         for (path, day, bytes, rows) in files {
-            some.rows += rows;
+            all += rows as usize;
             let data_type = partition.map(|at| some.schema.field(at).data_type());
             some.files.push(located(url, (path, day, bytes), data_type).map_err(failed())?);
         }
+        // As the log says, which may not say of all.
+        some.rows = Precision::Inexact(all);
         Ok(Arc::new(some))
     }
 

@@ -201,8 +201,11 @@ impl Lake {
             chunks.push(Days::new()); // makes no row, but says which columns there are
         }
         let partitions = (cores / chunks.len()).max(1);
+        let whole = days.is_none();
         let make = |days: Days| async move {
-            let frame = self.frame_of_days(session, file, partition, inputs, &days, partitions).await?;
+            let frame = self.frame_of_days(session, file, inputs, &days, partitions).await?;
+            let only = if whole { between(partition, &days) } else { in_days(partition, &days) };
+            let frame = frame.filter(only).map_err(LakeError::sql(file.path()))?;
             write::frame(&self.store, &file.name, frame, Some(partition)).await
         };
         let mut made = stream::iter(chunks).map(make).buffer_unordered(cores);
@@ -213,12 +216,11 @@ impl Lake {
         Ok(written)
     }
 
-    /// Some days of a table, from those rows of what it follows that they depend on.
+    /// A table from those rows of what it follows that some days of it depend on: these days are whole, others are not.
     async fn frame_of_days(
         &self,
         session: &Session,
         file: &SqlFile,
-        partition: &str,
         inputs: &[Input],
         days: &Days,
         partitions: usize,
@@ -234,8 +236,7 @@ impl Lake {
             only.push((name(&input.table), provider));
         }
         let context = session.scoped_in(session.context.runtime_env(), &only, Some(partitions)).await?;
-        let frame = model::plan(&context, file).await?;
-        frame.filter(in_days(partition, days)).map_err(LakeError::sql(file.path()))
+        model::plan(&context, file).await
     }
 
     /// The rows of some days, and those of the days in reach that share a key with them.
@@ -316,9 +317,22 @@ pub(super) fn name(table: &str) -> TableName {
     TableName { schema: schema.to_owned(), table: table.to_owned() }
 }
 
+/// Whether a row lies between the first and the last of some days. Of a table that is made whole the days between two
+/// chunks have no rows: a list of thousands of scattered days would be gone through for every row and file.
+fn between(partition: &str, days: &Days) -> Expr {
+    match (days.first().and_then(|day| number(day)), days.last().and_then(|day| number(day))) {
+        (Some(first), Some(last)) => col(partition).between(day_of(first), day_of(last)),
+        _ => lit(false),
+    }
+}
+
+/// Days since 1970 as SQL has it.
+fn day_of(number: i32) -> Expr {
+    lit(ScalarValue::Date32(Some(number)))
+}
+
 /// Whether a row is in one of these days.
 pub(super) fn in_days(partition: &str, days: &Days) -> Expr {
-    let day = |number: i32| lit(ScalarValue::Date32(Some(number)));
     let mut stretches: Vec<(i32, i32)> = Vec::new();
     for number in days.iter().filter_map(|day| number(day)).collect::<BTreeSet<_>>() {
         match stretches.last_mut() {
@@ -327,10 +341,10 @@ pub(super) fn in_days(partition: &str, days: &Days) -> Expr {
         }
     }
     if stretches.len() <= STRETCHES {
-        let within = stretches.into_iter().map(|(first, last)| col(partition).between(day(first), day(last)));
+        let within = stretches.into_iter().map(|(first, last)| col(partition).between(day_of(first), day_of(last)));
         return within.reduce(Expr::or).unwrap_or(lit(false));
     }
-    let all = stretches.into_iter().flat_map(|(first, last)| first..=last).map(day).collect();
+    let all = stretches.into_iter().flat_map(|(first, last)| first..=last).map(day_of).collect();
     col(partition).in_list(all, false)
 }
 

@@ -4,7 +4,6 @@
 mod blocks;
 mod changes;
 mod days;
-mod files;
 mod follows;
 mod pull_requests;
 mod write;

@@ -1,8 +1,8 @@
-//! Some files of a table, as a table. The Delta library goes through the whole log to find the files of a scan; who asks
-//! for a few days of a long history has found them already, and asks often.
+//! Some files of a table, as a table: who asks for a few days of a long history has found them already, and asks often.
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
+use chrono::DateTime;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
@@ -17,18 +17,44 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::scalar::ScalarValue;
+use object_store::ObjectMeta;
+use object_store::path::Path;
 use std::sync::Arc;
+use url::Url;
 
 /// Files of one table that lie in one object store.
 #[derive(Debug)]
-pub(super) struct SomeFiles {
+pub(crate) struct SomeFiles {
     /// Of the table.
-    pub(super) schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
     /// The place of the column that the files do not hold, because it is the same for all rows of one.
-    pub(super) partition: Option<usize>,
-    pub(super) store: ObjectStoreUrl,
-    pub(super) files: Vec<PartitionedFile>,
-    pub(super) rows: u64,
+    pub(crate) partition: Option<usize>,
+    pub(crate) store: ObjectStoreUrl,
+    pub(crate) files: Vec<PartitionedFile>,
+    /// For choosing how to join, and where it is exact for counting.
+    pub(crate) rows: Precision<usize>,
+}
+
+/// Where a file of a table is, and what its rows have in the column that parts the table.
+pub(crate) fn located(
+    table: &Url,
+    (path, day, bytes): (&str, &str, u64),
+    partition: Option<&DataType>,
+) -> Result<PartitionedFile, DataFusionError> {
+    let place = table.join(path).map_err(|error| DataFusionError::External(error.into()))?;
+    let file = PartitionedFile::new_from_meta(ObjectMeta {
+        location: Path::from_url_path(place.path()).map_err(|error| DataFusionError::External(error.into()))?,
+        last_modified: DateTime::UNIX_EPOCH,
+        size: bytes,
+        e_tag: None,
+        version: None,
+    });
+    let value = partition.map(|data_type| match day {
+        "" => ScalarValue::try_new_null(data_type),
+        day => ScalarValue::try_from_string(day.to_owned(), data_type),
+    });
+    Ok(file.with_partition_values(value.transpose()?.into_iter().collect()))
 }
 
 #[async_trait]
@@ -63,8 +89,7 @@ impl TableProvider for SomeFiles {
         };
         let table = TableSchema::builder(Arc::new(Schema::new(held))).with_table_partition_cols(same).build();
         let mut statistics = Statistics::new_unknown(table.table_schema());
-        // As the log says: for choosing how to join, not for counting.
-        statistics.num_rows = Precision::Inexact(self.rows as usize);
+        statistics.num_rows = self.rows;
         let format = ParquetFormat::new().with_options(state.table_options().parquet.clone());
         let partitions = state.config().target_partitions();
         let config = FileScanConfigBuilder::new(self.store.clone(), format.file_source(table))
