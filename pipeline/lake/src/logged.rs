@@ -17,6 +17,7 @@ use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ToDFSchema};
 use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
@@ -27,7 +28,7 @@ use datafusion::scalar::ScalarValue;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::LogDataHandler;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use url::Position;
 
 /// The log keeps times in milliseconds, rounded down.
@@ -40,6 +41,8 @@ pub(crate) struct Logged {
     schema: SchemaRef,
     /// The column that parts the table, by its place.
     partition: Option<usize>,
+    /// All files, once a scan reads all of them; a query may scan a table a dozen times.
+    all: OnceLock<(Arc<[PartitionedFile]>, Precision<usize>)>,
 }
 
 impl Logged {
@@ -52,7 +55,24 @@ impl Logged {
         }
         let schema = snapshot.snapshot().arrow_schema();
         let partition = columns.first().and_then(|column| schema.index_of(column).ok());
-        Ok(Some(Self { table: table.clone(), schema, partition }))
+        Ok(Some(Self { table: table.clone(), schema, partition, all: OnceLock::new() }))
+    }
+
+    /// The files that are relevant, and the rows in them.
+    fn files(
+        &self,
+        log: &LogDataHandler<'_>,
+        relevant: &[bool],
+    ) -> Result<(Arc<[PartitionedFile]>, Precision<usize>), DataFusionError> {
+        let url = self.table.table_url();
+        let data_type = self.partition.map(|at| self.schema.field(at).data_type());
+        let (mut files, mut rows) = (Vec::new(), Some(0));
+        for (file, _) in log.iter().zip(relevant).filter(|(_, relevant)| **relevant) {
+            let day = file.partition_values_map().into_values().next().flatten().unwrap_or_default();
+            files.push(located(url, (&file.path(), &day, file.size().unsigned_abs()), data_type)?);
+            rows = rows.and_then(|rows| Some(rows + file.num_records()?));
+        }
+        Ok((files.into(), rows.map_or(Precision::Absent, Precision::Exact)))
     }
 
     /// For each file whether it can have a row for these filters; none when nothing can be told.
@@ -97,23 +117,21 @@ impl TableProvider for Logged {
         let external = |error: deltalake_core::DeltaTableError| DataFusionError::External(error.into());
         let log = self.table.snapshot().map_err(external)?.log_data();
         let relevant = self.relevant(state, filters, &log)?;
-        let url = self.table.table_url();
-        let data_type = self.partition.map(|at| self.schema.field(at).data_type());
-        let (mut files, mut rows) = (Vec::new(), Some(0));
-        for (at, file) in log.iter().enumerate() {
-            if relevant.as_ref().is_some_and(|relevant| !relevant[at]) {
-                continue;
+        let (files, rows) = match (relevant, self.all.get()) {
+            (Some(relevant), _) if relevant.contains(&false) => self.files(&log, &relevant)?,
+            (_, Some(all)) => all.clone(),
+            _ => {
+                let all = self.files(&log, &vec![true; log.num_containers()])?;
+                self.all.get_or_init(|| all).clone()
             }
-            let day = file.partition_values_map().into_values().next().flatten().unwrap_or_default();
-            files.push(located(url, (&file.path(), &day, file.size().unsigned_abs()), data_type)?);
-            rows = rows.and_then(|rows| Some(rows + file.num_records()?));
-        }
+        };
+        let url = self.table.table_url();
         let some = SomeFiles {
             schema: self.schema.clone(),
             partition: self.partition,
             store: ObjectStoreUrl::parse(&url[..Position::BeforePath])?,
             files,
-            rows: rows.map_or(Precision::Absent, Precision::Exact),
+            rows,
         };
         some.scan(state, projection, &[], limit).await
     }

@@ -19,7 +19,7 @@ pub(crate) use bounded::bound_functions;
 pub use cells::{hidden, visible};
 pub use grid::{Expanded, Grid, Shown};
 pub use parameters::{Declared, Kind, Parameters};
-pub(crate) use portions::Portions;
+pub(crate) use portions::{Portioned, Portions};
 pub use statements::{is_blank, is_complete, statements, words};
 pub use write::OutputFormat;
 pub(crate) use yielding::Yielding;

@@ -1,5 +1,6 @@
 //! Some files of a table, as a table: who asks for a few days of a long history has found them already, and asks often.
 
+use crate::query::Portioned;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -23,6 +24,11 @@ use object_store::path::Path;
 use std::sync::Arc;
 use url::Url;
 
+/// More files than this, each smaller than [`SMALL_BYTES`], are read without being told what to skip: there is next to
+/// nothing in them, and planning would copy their list a dozen times.
+const MANY: usize = 512;
+const SMALL_BYTES: u64 = 64 << 10;
+
 /// Files of one table that lie in one object store.
 #[derive(Debug)]
 pub(crate) struct SomeFiles {
@@ -31,7 +37,7 @@ pub(crate) struct SomeFiles {
     /// The place of the column that the files do not hold, because it is the same for all rows of one.
     pub(crate) partition: Option<usize>,
     pub(crate) store: ObjectStoreUrl,
-    pub(crate) files: Vec<PartitionedFile>,
+    pub(crate) files: Arc<[PartitionedFile]>,
     /// For choosing how to join, and where it is exact for counting.
     pub(crate) rows: Precision<usize>,
 }
@@ -92,12 +98,21 @@ impl TableProvider for SomeFiles {
         statistics.num_rows = self.rows;
         let format = ParquetFormat::new().with_options(state.table_options().parquet.clone());
         let partitions = state.config().target_partitions();
+        let bytes: u64 = self.files.iter().map(|file| file.object_meta.size).sum();
+        let is_scattered =
+            limit.is_none() && self.files.len() > MANY && bytes / (self.files.len() as u64) < SMALL_BYTES;
+        let groups = match is_scattered {
+            true => vec![FileGroup::default(); partitions],
+            false => FileGroup::new(self.files.to_vec()).split_files(partitions),
+        };
         let config = FileScanConfigBuilder::new(self.store.clone(), format.file_source(table))
-            .with_file_groups(FileGroup::new(self.files.clone()).split_files(partitions))
+            .with_file_groups(groups)
             .with_projection_indices(Some(wanted.into_iter().map(place).collect()))?
             .with_statistics(statistics)
             .with_limit(limit)
             .build();
-        format.create_physical_plan(state, config).await
+        let scan = format.create_physical_plan(state, config).await?;
+        let portioned = is_scattered.then(|| Portioned::sharing(&scan, &self.files)).flatten();
+        Ok(portioned.map_or(scan, |portioned| Arc::new(portioned)))
     }
 }

@@ -166,22 +166,20 @@ impl Parts {
         let schema = snapshot.snapshot().arrow_schema();
         let partition = self.partition().and_then(|column| schema.index_of(&column).ok());
         let url = self.table.table_url();
-        let mut some = SomeFiles {
-            partition,
-            store: ObjectStoreUrl::parse(&url[..Position::BeforePath]).map_err(failed())?,
-            files: Vec::new(),
-            rows: Precision::Absent,
-            schema,
-        };
-        let mut all = 0;
+        let data_type = partition.map(|at| schema.field(at).data_type().clone());
+        let (mut located_files, mut all) = (Vec::new(), 0);
         for (path, day, bytes, rows) in files {
             all += rows as usize;
-            let data_type = partition.map(|at| some.schema.field(at).data_type());
-            some.files.push(located(url, (path, day, bytes), data_type).map_err(failed())?);
+            located_files.push(located(url, (path, day, bytes), data_type.as_ref()).map_err(failed())?);
         }
-        // As the log says, which may not say of all.
-        some.rows = Precision::Inexact(all);
-        Ok(Arc::new(some))
+        Ok(Arc::new(SomeFiles {
+            partition,
+            store: ObjectStoreUrl::parse(&url[..Position::BeforePath]).map_err(failed())?,
+            files: located_files.into(),
+            // As the log says, which may not say of all.
+            rows: Precision::Inexact(all),
+            schema,
+        }))
     }
 
     /// Whether all these files are still there: a compaction puts others in their place.

@@ -6,6 +6,7 @@
 use datafusion::common::Statistics;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::DataSourceExec;
 use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
@@ -19,6 +20,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Files of one portion.
@@ -50,9 +52,11 @@ impl PhysicalOptimizerRule for Portions {
 
 /// A scan of Parquet files whose partitions read a portion of their files after the other.
 #[derive(Debug)]
-struct Portioned {
+pub(crate) struct Portioned {
     properties: Arc<PlanProperties>,
-    files: Arc<[FileGroup]>,
+    files: Arc<[PartitionedFile]>,
+    /// Which of the files each partition reads.
+    cuts: Vec<Range<usize>>,
     template: Arc<Template>,
 }
 
@@ -67,16 +71,39 @@ struct Template {
 impl Portioned {
     /// Of a scan that opens many files; one with a limit counts its rows over all of them.
     fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
-        let (config, source) = plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
+        let (config, _) = plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
         let is_large = config.limit.is_none() && config.file_groups.iter().any(|group| group.len() > FILES);
-        is_large.then(|| {
-            let without = FileScanConfigBuilder::from(config.clone()).with_file_groups(Vec::new()).build();
-            let scan = DataSourceExec::from_data_source(without.clone());
-            Self {
-                properties: Arc::clone(plan.properties()),
-                files: config.file_groups.clone().into(),
-                template: Arc::new(Template { scan, config: without, source: source.clone() }),
-            }
+        let lengths = config.file_groups.iter().map(FileGroup::len);
+        let files = || config.file_groups.iter().flat_map(FileGroup::iter).cloned().collect();
+        is_large.then(|| Self::cut(plan, files(), lengths))?
+    }
+
+    /// Of a scan planned without its files, which are shared with whoever else scans them: so many to each partition.
+    pub(crate) fn sharing(plan: &Arc<dyn ExecutionPlan>, files: &Arc<[PartitionedFile]>) -> Option<Self> {
+        let partitions = plan.properties().output_partitioning().partition_count().max(1);
+        let each = files.len().div_ceil(partitions);
+        let lengths = (0..partitions).map(|at| each.min(files.len().saturating_sub(at * each)));
+        Self::cut(plan, Arc::clone(files), lengths)
+    }
+
+    fn cut(
+        plan: &Arc<dyn ExecutionPlan>,
+        files: Arc<[PartitionedFile]>,
+        lengths: impl Iterator<Item = usize>,
+    ) -> Option<Self> {
+        let (config, source) = plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
+        let without = FileScanConfigBuilder::from(config.clone()).with_file_groups(Vec::new()).build();
+        let scan = DataSourceExec::from_data_source(without.clone());
+        let cuts = lengths.scan(0, |from, length| {
+            let cut = *from..*from + length;
+            *from = cut.end;
+            Some(cut)
+        });
+        Some(Self {
+            properties: Arc::clone(plan.properties()),
+            files,
+            cuts: cuts.collect(),
+            template: Arc::new(Template { scan, config: without, source: source.clone() }),
         })
     }
 }
@@ -141,10 +168,11 @@ impl ExecutionPlan for Portioned {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (all, template) = (Arc::clone(&self.files), Arc::clone(&self.template));
-        let files = all.get(partition).map_or(0, FileGroup::len);
-        let batches = stream::iter((0..files).step_by(FILES))
+        let cut = self.cuts.get(partition).cloned().unwrap_or_default();
+        let until = cut.end;
+        let batches = stream::iter(cut.step_by(FILES))
             .map(move |from| {
-                let portion = all[partition].files()[from..files.min(from + FILES)].to_vec();
+                let portion = all[from..until.min(from + FILES)].to_vec();
                 template.portion(FileGroup::new(portion))?.execute(0, Arc::clone(&context))
             })
             .try_flatten();
