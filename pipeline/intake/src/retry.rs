@@ -200,3 +200,6 @@ fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray, IntakeError> {
 fn numbers(batch: &RecordBatch, name: &str) -> Result<Int64Array, IntakeError> {
     Ok(Int64Array::from(column(batch, name, &DataType::Int64)?.to_data()))
 }
+
+#[cfg(test)]
+mod tests;

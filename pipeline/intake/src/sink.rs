@@ -1,5 +1,11 @@
 //! The seam to whoever keeps what was read: asked and told by day, never by row.
 
+#[cfg(test)]
+mod memory;
+
+#[cfg(test)]
+pub(crate) use memory::Memory;
+
 use super::columns::rejects_batch;
 use super::known::{Known, Verdict};
 use super::reject::Reject;

@@ -65,9 +65,14 @@ impl Retry<'_> {
                 }
             }
         }
-        let mut taken = Vec::new();
-        reader.end(&mut taken);
-        self.end(taken, begin, rows)
+        loop {
+            let mut taken = Vec::new();
+            reader.end(&mut taken);
+            if taken.is_empty() {
+                return Ok(());
+            }
+            self.end(taken, begin, rows)?;
+        }
     }
 
     /// A line or document. The rejects, sorted by their hash, are of it as a whole or of its parts, or the dump has
@@ -115,7 +120,7 @@ impl Retry<'_> {
 
     /// What a format has to say at the end of a dump, which may be of any of its lines.
     fn end(&mut self, taken: Vec<Taken>, begin: Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
-        if taken.is_empty() || rows.iter().all(|row| row.is_open) {
+        if rows.iter().all(|row| row.is_open) {
             return Ok(()); // nothing of it is what it was
         }
         let open = rows.iter().enumerate().filter(|(_, row)| row.is_open).map(|(place, row)| (row.hash, place));
