@@ -2,11 +2,12 @@
 
 use super::begin::Begin;
 use super::known::{Day, Known, Verdict};
+use super::lines::{Line, each_line};
 use super::native::{Key, NativeReader};
 use super::rows::Rows;
 use super::sink::{Sink, write_rejects};
 use super::slow;
-use super::units::{Items, Unit, bare, units};
+use super::units::{Items, Unit, units};
 use crate::error::IntakeError;
 use crate::formats::{Reader, Taken};
 use crate::reject::Reject;
@@ -126,71 +127,30 @@ impl<'a> Collector<'a> {
         let at = At { dump, line: portion.piece.first_line(), is_utf8: portion.is_utf8 };
         let piece = portion.piece;
         match reader {
-            Some(reader) => self.piece(at, piece, Some(reader))?,
-            None if format.is_native() => self.piece(at, piece, None)?,
-            None => self.piece(at, piece, Some(&mut *format.reader()))?,
+            Some(reader) => self.piece(at, &piece, Some(reader))?,
+            None if format.is_native() => self.piece(at, &piece, None)?,
+            None => self.piece(at, &piece, Some(&mut *format.reader()))?,
         }
         self.shared.read.fetch_add(self.read - before, Ordering::Relaxed);
         self.relieve()
     }
 
-    fn piece(&mut self, at: At, piece: Piece, mut reader: Option<&mut (dyn Reader + '_)>) -> Result<(), IntakeError> {
-        match piece {
-            Piece::Lines { bytes, .. } => self.lines(at, &bytes, &mut reader),
-            Piece::Document { bytes, .. } => self.raw(at, &bytes, &mut reader),
-            Piece::Long { head, length, hash, .. } => {
-                // It may have been cut off inside a letter.
-                let text = match std::str::from_utf8(&head) {
-                    Ok(text) => Some(text),
-                    Err(error) if error.valid_up_to() + 4 > head.len() => {
-                        std::str::from_utf8(&head[..error.valid_up_to()]).ok()
-                    }
-                    Err(_) => None,
-                };
-                let text = text.filter(|text| at.is_utf8 && !text.contains('\0')).unwrap_or_default();
-                self.reject(at, Reason::TooLong, text, Some(hash), length);
-                Ok(())
+    fn piece(&mut self, at: At, piece: &Piece, mut reader: Option<&mut (dyn Reader + '_)>) -> Result<(), IntakeError> {
+        each_line(piece, |line, found| {
+            let at = At { line, ..at };
+            match found {
+                Line::Text(text) => return self.line(at, text, &mut reader),
+                Line::Other(raw) => self.reject(at, Reason::Encoding, "", Some(hash128(raw)), raw.len() as u64),
+                Line::Long(head, length, hash) => {
+                    let text = beginning(head).filter(|text| at.is_utf8 && !text.contains('\0')).unwrap_or_default();
+                    self.reject(at, Reason::TooLong, text, Some(hash.to_owned()), length);
+                }
             }
-        }
-    }
-
-    fn lines(
-        &mut self,
-        mut at: At,
-        bytes: &[u8],
-        reader: &mut Option<&mut (dyn Reader + '_)>,
-    ) -> Result<(), IntakeError> {
-        // Checked once for the whole block; line by line only when something is wrong with it.
-        let whole = std::str::from_utf8(bytes).ok();
-        let mut start = 0;
-        while start < bytes.len() {
-            let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
-            match whole.and_then(|whole| whole.get(start..end)) {
-                Some(text) => self.line(at, bare(text), reader)?,
-                None => self.raw(at, &bytes[start..end], reader)?,
-            }
-            start = end + 1;
-            at.line += 1;
-        }
-        Ok(())
-    }
-
-    /// A line or document that may be no text.
-    fn raw(&mut self, at: At, raw: &[u8], reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), IntakeError> {
-        match std::str::from_utf8(raw) {
-            Ok(text) => self.line(at, bare(text), reader),
-            Err(_) => {
-                let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-                self.reject(at, Reason::Encoding, "", Some(hash128(raw)), raw.len() as u64);
-                Ok(())
-            }
-        }
+            Ok(())
+        })
     }
 
     fn line(&mut self, at: At, text: &str, reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), IntakeError> {
-        if text.is_empty() {
-            return Ok(());
-        }
         if reader.is_none() {
             let Self { tape, native, .. } = self;
             let key = match native.follow(tape, text) {
@@ -377,5 +337,14 @@ impl<'a> Collector<'a> {
             rejected: self.rejected,
             reasons: self.reasons,
         })
+    }
+}
+
+/// The text that a line begins with. It may have been cut off inside a letter.
+fn beginning(head: &[u8]) -> Option<&str> {
+    match std::str::from_utf8(head) {
+        Ok(text) => Some(text),
+        Err(error) if error.valid_up_to() + 4 > head.len() => std::str::from_utf8(&head[..error.valid_up_to()]).ok(),
+        Err(_) => None,
     }
 }

@@ -12,6 +12,7 @@ mod columns;
 mod error;
 mod formats;
 mod known;
+mod lines;
 mod memo;
 mod native;
 mod reject;

@@ -4,10 +4,11 @@ use super::{Retry, Row, hashes_of, hashes_of_raw, number, texts};
 use crate::begin::{Begin, begin, of_text};
 use crate::error::IntakeError;
 use crate::formats::{Reader, Taken};
+use crate::lines::{Line, each_line};
 use crate::reject::Reject;
 use crate::sink::write_rejects;
-use crate::source::{Blocks, Piece, Source};
-use crate::units::{Items, Unit, bare, units};
+use crate::source::{Blocks, Source};
+use crate::units::{Items, Unit, units};
 use domain::Reason;
 use domain::event::normalise;
 use domain::identity::written;
@@ -52,18 +53,18 @@ impl Retry<'_> {
                 break;
             }
             self.is_utf8 = blocks.is_utf8();
-            match piece {
-                Piece::Lines { first, bytes } => {
-                    for (line, raw) in (first..).zip(bytes.split(|byte| *byte == b'\n')) {
-                        self.line(line, raw, begin, &mut *reader, rows)?;
+            each_line(&piece, |line, found| {
+                let range = those(rows, |row| row.line, &line);
+                match found {
+                    Line::Text(_) if range.is_empty() && !in_order => {}
+                    Line::Text(text) => self.line(text, begin, &mut *reader, &mut rows[range])?,
+                    Line::Other(raw) => self.stay(&mut rows[range], hashes_of(raw, self.privacy), raw.len() as u64),
+                    Line::Long(_, length, hash) => {
+                        self.stay(&mut rows[range], hashes_of_raw(hash, self.privacy), length);
                     }
                 }
-                Piece::Document { line, bytes } => self.line(line, &bytes, begin, &mut *reader, rows)?,
-                Piece::Long { line, length, hash, .. } => {
-                    let range = those(rows, |row| row.line, &line);
-                    self.stay(&mut rows[range], hashes_of_raw(&hash, self.privacy), length);
-                }
-            }
+                Ok(())
+            })?;
         }
         loop {
             let mut taken = Vec::new();
@@ -77,29 +78,8 @@ impl Retry<'_> {
 
     /// A line or document. The rejects, sorted by their hash, are of it as a whole or of its parts, or the dump has
     /// changed and they are of neither.
-    fn line(
-        &mut self,
-        line: u64,
-        raw: &[u8],
-        begin: Begin,
-        reader: &mut dyn Reader,
-        rows: &mut [Row],
-    ) -> Result<(), IntakeError> {
-        let range = those(rows, |row| row.line, &line);
-        if range.is_empty() && begin.format.is_independent() {
-            return Ok(());
-        }
-        let Ok(text) = std::str::from_utf8(raw) else {
-            let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-            self.stay(&mut rows[range], hashes_of(raw, self.privacy), raw.len() as u64);
-            return Ok(());
-        };
-        let text = bare(text);
-        if text.is_empty() {
-            return Ok(());
-        }
+    fn line(&mut self, text: &str, begin: Begin, reader: &mut dyn Reader, rows: &mut [Row]) -> Result<(), IntakeError> {
         let all = self.decode(text, reader)?;
-        let rows = &mut rows[range];
         if let [(_, taken)] = &all[..] {
             return self.unit(text, true, taken, begin, rows);
         }
