@@ -2,6 +2,7 @@
 
 use agent::AgentError;
 use domain::location::without_secrets;
+use intake::IntakeError;
 use lake::{LakeError, Mistake, visible};
 use learn::LearnError;
 use serde_json::{Value, json};
@@ -101,25 +102,17 @@ impl From<LakeError> for Failure {
             _ => Exit::Failed,
         };
         let hint = match &error {
-            LakeError::NoSource(_) => "check the path; `-` reads standard input, quotes keep a pattern from the shell",
-            LakeError::NoDumps(_) => "dumps end in .ndjson, .jsonl or .json, also with .gz or .zst behind it",
-            LakeError::Read { .. } => {
-                "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed"
-            }
+            LakeError::Intake(error) => error.hint().unwrap_or_default(),
             LakeError::NoIdentity(_) => "another program wrote to the lake; restore the file, or the version before it",
             LakeError::Outside { .. } => {
                 "no program of this kind writes such a log: the lake may be meant to harm. Nothing of the file was read"
             }
             LakeError::TakenForDead => "nothing was committed; run it again",
-            LakeError::NoObject(..) => "check the address, the network and the credentials in the environment",
             LakeError::NotALake(_) => {
                 "a lake is made by `pipeline ingest` in a new or empty folder; give it with --lake"
             }
             LakeError::Newer { .. } => "use the version of the program that made it, or a later one",
             LakeError::OtherKey => "set PIPELINE_PSEUDONYM_KEY to the lake's own key, or use another lake",
-            LakeError::RejectLimit { .. } => {
-                "see what is wrong without the limit: `pipeline sql \"select reason, count(*) from staging.rejects group by reason\"`. Nothing was committed"
-            }
             LakeError::NoTable(_) => {
                 "`pipeline materialize` builds the tables; `pipeline sql \"show tables\"` lists them"
             }
@@ -156,7 +149,6 @@ impl From<LakeError> for Failure {
             LakeError::Sql { .. } => {
                 "a file of the program's own SQL failed: the lake may be older than the program; try `pipeline materialize --full-refresh`"
             }
-            LakeError::Scratch(_) => "give TMPDIR a folder with free space",
             LakeError::Parquet { .. } | LakeError::Write { .. } => "check the path, its permissions and the free space",
             LakeError::Location(..) => {
                 "a lake is a folder or an s3://, gs://, az:// or file:// URI; credentials come from the cloud's standard variables"
@@ -166,6 +158,12 @@ impl From<LakeError> for Failure {
         };
         let failure = Self::of(exit, &error.to_string(), error.source());
         if hint.is_empty() { failure } else { failure.hint(hint) }
+    }
+}
+
+impl From<IntakeError> for Failure {
+    fn from(error: IntakeError) -> Self {
+        LakeError::from(error).into()
     }
 }
 

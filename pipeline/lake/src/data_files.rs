@@ -12,24 +12,18 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use deltalake_core::kernel::Add;
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
+use intake::{BATCH_ROWS, HARDLY_REPEATED};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Columns whose values hardly repeat: a dictionary would only cost.
-pub(crate) const HARDLY_REPEATED: &[&str] = &["event_id", "payload", "context", "sha", "ts"];
-
 /// A file that has reached this is closed, and the next one begun.
 pub(crate) const FILE_BYTES: u64 = 128 << 20;
 
 /// Rows of one row group: enough to compress well, few enough to skip.
 const ROW_GROUP: usize = 128 * 1024;
-
-/// Rows of a day that are encoded together. A day with fewer is packed by Snappy: a context of zstd for each column of each of
-/// some thousand small files takes longer than all the rest of them.
-pub(crate) const BATCH_ROWS: usize = 8192;
 
 /// Writes the files. Of a table with days, rows of one day should come together: a day that comes again gets another file.
 pub(crate) struct Files {

@@ -2,31 +2,16 @@
 
 use crate::mistake::Mistake;
 use crate::model;
+use intake::IntakeError;
 use std::path::PathBuf;
 use thiserror::Error;
 
 /// An error of the lake. Nothing was committed unless the variant says so.
 #[derive(Debug, Error)]
 pub enum LakeError {
-    /// There is no such dump.
-    #[error("no such dump: {0}")]
-    NoSource(String),
-    /// A folder or pattern without dumps.
-    #[error("no dumps in {0}")]
-    NoDumps(String),
-    /// A dump on an object store cannot be reached.
-    #[error("cannot reach {0}")]
-    NoObject(String, #[source] Box<object_store::Error>),
-    /// A dump could not be read to its end.
-    #[error("cannot read {source_name} after line {line}")]
-    Read {
-        /// The dump.
-        source_name: String,
-        /// The last whole line.
-        line: u64,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// Dumps could not be read.
+    #[error(transparent)]
+    Intake(IntakeError),
     /// The location is not a lake.
     #[error("{0} is no lake")]
     NotALake(String),
@@ -44,16 +29,6 @@ pub enum LakeError {
     /// Another pseudonym key than the lake's.
     #[error("the pseudonym key is not the one this lake was made with")]
     OtherKey,
-    /// Too much of a dump was rejected.
-    #[error("{rejected} of {read} events were rejected, more than the limit of {limit}")]
-    RejectLimit {
-        /// Rejected events.
-        rejected: u64,
-        /// All events.
-        read: u64,
-        /// The limit as given.
-        limit: String,
-    },
     /// A table that must be there is not.
     #[error("the lake has no table {0}")]
     NoTable(String),
@@ -157,9 +132,6 @@ pub enum LakeError {
         /// Why.
         source: serde_json::Error,
     },
-    /// The scratch file for what does not fit into memory could not be used.
-    #[error("cannot use a scratch file in the folder for temporary files")]
-    Scratch(#[source] std::io::Error),
     /// The log of a table names a file that is not in the table's folder.
     #[error("the log of {table} names a file outside its folder: {path}")]
     Outside {
@@ -221,5 +193,27 @@ impl LakeError {
     pub(crate) fn columns(table: &str) -> impl FnOnce(arrow::error::ArrowError) -> Self {
         let table = table.to_owned();
         move |source| Self::Columns(table, source)
+    }
+}
+
+/// What the lake could not do for an intake comes back as what it was.
+impl From<IntakeError> for LakeError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Sink(error) => match error.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(error) => Self::Intake(IntakeError::Sink(error)),
+            },
+            error => Self::Intake(error),
+        }
+    }
+}
+
+impl From<LakeError> for IntakeError {
+    fn from(error: LakeError) -> Self {
+        match error {
+            LakeError::Intake(error) => error,
+            error => Self::Sink(Box::new(error)),
+        }
     }
 }

@@ -1,18 +1,16 @@
-//! NDJSON in, Delta tables on a folder or an object store, SQL over them.
+//! Delta tables on a folder or an object store, SQL over them.
 //!
-//! Owns every byte of the lake: how dumps become columns, how commits stay atomic, how tables are rebuilt and
-//! queried. The only crate that knows Arrow. Knows no models and no targets.
+//! Owns every byte of the lake: how commits stay atomic, how tables are rebuilt and queried. What goes in is read by
+//! `intake`. Knows no models and no targets.
 
 mod at;
 mod catalog;
 mod check;
-mod columns;
 mod compact;
 mod data_files;
 mod documentation;
 mod error;
 mod export;
-mod formats;
 mod ingest;
 #[allow(clippy::module_inception)] // the crate is about the lake, and this is it
 mod lake;
@@ -24,13 +22,11 @@ mod model;
 mod parquet_file;
 mod privacy;
 mod query;
-mod reject;
 mod root;
 mod rooted;
 mod session;
 mod shelf;
 mod some_files;
-mod source;
 mod store;
 mod table;
 mod trace;
@@ -43,8 +39,7 @@ pub use check::Finding;
 pub use compact::Compacted;
 pub use documentation::{ColumnDocumentation, Rule, TableDocumentation, documentation, documented};
 pub use error::LakeError;
-pub use formats::{FORMATS, Format};
-pub use ingest::{Broken, IngestReport, IngestSpec, RejectLimit, RetryReport};
+pub use ingest::{IngestReport, IngestSpec, RetryReport};
 pub use lake::Lake;
 pub use materialize::Built;
 pub use mistake::{Mistake, Place, Statement};
@@ -55,7 +50,6 @@ pub use query::{
     statements, visible, words,
 };
 pub use session::{Session, View};
-pub use source::Source;
 pub use store::local_folder;
 pub use table::TableName;
 pub use vacuum::{VacuumReport, Vacuumed};

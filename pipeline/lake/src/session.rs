@@ -2,7 +2,6 @@
 //! names is never opened ([`crate::shelf`]).
 
 use crate::at::At;
-use crate::columns::{events_schema, rejects_schema, timestamp_type};
 use crate::documentation;
 use crate::error::LakeError;
 use crate::lake::Lake;
@@ -26,6 +25,7 @@ use deltalake_core::DeltaTable;
 use domain::columns::predicted::{COLUMNS, Kind};
 use domain::{Timestamp, fields, paths};
 use futures::{StreamExt, TryStreamExt, stream};
+use intake::{events_schema, rejects_schema, timestamp_type};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::available_parallelism;

@@ -10,6 +10,7 @@ use datafusion::prelude::SessionContext;
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError, Path};
 use futures::{StreamExt, TryStreamExt};
+use intake::cloud_options;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,20 +68,13 @@ fn plain(path: &std::path::Path) -> PathBuf {
     plain
 }
 
-/// Options of a cloud store from its standard environment variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
-fn options() -> impl Iterator<Item = (String, String)> {
-    std::env::vars()
-        .filter(|(key, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| key.starts_with(prefix)))
-        .map(|(key, value)| (key.to_ascii_lowercase(), value))
-}
-
 /// Lets the Delta library open cloud locations through the same object stores.
 #[derive(Debug)]
 struct Cloud;
 
 impl ObjectStoreFactory for Cloud {
     fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(Arc<dyn ObjectStore>, Path)> {
-        let (store, path) = object_store::parse_url_opts(url, options()).map_err(DeltaTableError::from)?;
+        let (store, path) = object_store::parse_url_opts(url, cloud_options()).map_err(DeltaTableError::from)?;
         Ok((Arc::new(store), path))
     }
 }
@@ -147,7 +141,8 @@ impl Store {
                 (Arc::new(Rooted::within(folder.clone())), root)
             }
             None => {
-                let (objects, root) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
+                let (objects, root) =
+                    object_store::parse_url_opts(&url, cloud_options()).map_err(|e| unusable(e.into()))?;
                 (Arc::from(objects), root)
             }
         };
@@ -325,84 +320,5 @@ impl Store {
             serde_json::to_vec_pretty(value).map_err(|source| LakeError::Damaged { path: below.to_owned(), source })?;
         bytes.push(b'\n');
         self.put(below, bytes, mode).await
-    }
-}
-
-/// A dump on an object store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// The whole location.
-    pub url: Url,
-}
-
-impl Object {
-    /// The dumps that a URI names: one object, or every dump below a prefix that ends in `/`.
-    pub(crate) fn find(location: &str) -> Result<Vec<Self>, LakeError> {
-        let unusable = |e: Box<dyn std::error::Error + Send + Sync>| LakeError::Location(location.to_owned(), e);
-        let url = Url::parse(location).map_err(|e| unusable(e.into()))?;
-        if !location.ends_with('/') {
-            return Ok(vec![Self { url }]);
-        }
-        let (objects, prefix) = object_store::parse_url_opts(&url, options()).map_err(|e| unusable(e.into()))?;
-        let listed =
-            block_on(async move { objects.list(Some(&prefix)).try_collect::<Vec<_>>().await.map(|all| (prefix, all)) });
-        let (prefix, listed) = listed.map_err(|error| unusable(error.into()))?;
-        let mut found = Vec::new();
-        for meta in listed {
-            let below: Vec<_> = meta.location.prefix_match(&prefix).into_iter().flatten().collect();
-            let below: Vec<&str> = below.iter().map(AsRef::as_ref).collect();
-            if below.last().is_some_and(|name| crate::source::is_dump_name(name)) {
-                let mut url = url.clone();
-                // Part by part: a name may hold what means something in a URL.
-                if let Ok(mut parts) = url.path_segments_mut() {
-                    parts.pop_if_empty().extend(below);
-                }
-                found.push(Self { url });
-            }
-        }
-        found.sort_by(|a, b| a.url.cmp(&b.url));
-        if found.is_empty() { Err(LakeError::NoDumps(location.to_owned())) } else { Ok(found) }
-    }
-
-    /// Its bytes, fetched a piece at a time.
-    pub(crate) fn read(&self) -> Result<impl std::io::Read + Send + use<>, LakeError> {
-        let shown = self.url.to_string();
-        let unusable = |e: object_store::Error| LakeError::NoObject(shown.clone(), Box::new(e));
-        let (objects, path) = object_store::parse_url_opts(&self.url, options()).map_err(unusable)?;
-        let found = block_on(async move { objects.get(&path).await });
-        let stream = match found {
-            Ok(found) => found.into_stream(),
-            Err(object_store::Error::NotFound { .. }) => return Err(LakeError::NoSource(shown)),
-            Err(error) => return Err(unusable(error)),
-        };
-        Ok(Fetched { stream, piece: Default::default() })
-    }
-}
-
-/// Waits for something of the object stores where the caller cannot: reading a dump is not asynchronous.
-fn block_on<F: Future + Send>(work: F) -> F::Output
-where
-    F::Output: Send,
-{
-    let handle = tokio::runtime::Handle::current();
-    tokio::task::block_in_place(|| handle.block_on(work))
-}
-
-struct Fetched<S> {
-    stream: S,
-    piece: bytes::Bytes,
-}
-
-impl<S: futures::Stream<Item = object_store::Result<bytes::Bytes>> + Unpin + Send> std::io::Read for Fetched<S> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while self.piece.is_empty() {
-            match block_on(self.stream.try_next()).map_err(std::io::Error::other)? {
-                Some(piece) => self.piece = piece,
-                None => return Ok(0),
-            }
-        }
-        let taken = self.piece.split_to(self.piece.len().min(buffer.len()));
-        buffer[..taken.len()].copy_from_slice(&taken);
-        Ok(taken.len())
     }
 }

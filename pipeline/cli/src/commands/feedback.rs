@@ -3,7 +3,8 @@
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use clap::Args;
-use lake::{IngestSpec, Lake, Source};
+use intake::Source;
+use lake::{IngestSpec, Lake};
 use serde_json::json;
 
 /// What `feedback` takes.

@@ -4,7 +4,8 @@ use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
 use crate::warn;
 use clap::Args;
-use lake::{Broken, FORMATS, Format, IngestSpec, Lake, RejectLimit, Source};
+use intake::{Broken, FORMATS, Format, RejectLimit, Source};
+use lake::{IngestSpec, Lake};
 use std::path::Path;
 
 /// What `ingest` takes.

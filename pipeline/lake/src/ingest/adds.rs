@@ -1,8 +1,8 @@
 //! What Delta is told about a new file.
 
-use super::rows::{REPO, Rows};
 use deltalake_core::kernel::Add;
 use domain::Timestamp;
+use intake::{REPO, Rows};
 use serde_json::json;
 use std::collections::HashMap;
 

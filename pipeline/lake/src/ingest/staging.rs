@@ -6,13 +6,9 @@
 
 mod rewrite;
 
-use super::known::{Known, Verdict};
-use super::rows::Rows;
-use super::{IngestReport, adds, write};
-use crate::columns::{events_schema, rejects_batch, rejects_schema};
+use super::{IngestReport, adds};
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::reject::Reject;
 use crate::store::Store;
 use crate::table::{self, Change, Mode, Outcome, TableName};
 use crate::writers::Writing;
@@ -22,6 +18,7 @@ use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Add;
 use domain::privacy::Privacy;
 use futures::StreamExt;
+use intake::{IntakeError, NO_DAY, Rows, Sink, encode, events_schema, properties, rejects_schema};
 use object_store::PutMode;
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -33,9 +30,6 @@ use tokio::runtime::Handle;
 
 /// Lost races after which an ingest gives up: each one means that another writer succeeded.
 const TRIES: u32 = 100;
-
-/// The day under which rejects are kept: they have none.
-pub(super) const NO_DAY: i32 = i32::MIN;
 
 /// One of the two staging tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,7 +160,7 @@ impl<'a> Staging<'a> {
     }
 
     /// Gives the identities that the lake held of a day when it was read.
-    pub(super) fn load(&self, day: i32, give: &mut dyn FnMut(u128)) -> Result<(), LakeError> {
+    fn held(&self, day: i32, give: &mut dyn FnMut(u128)) -> Result<(), LakeError> {
         let target = if day == NO_DAY { Target::Rejects } else { Target::Events };
         let Some((_, files)) = self.seen.get(&target) else { return Ok(()) };
         let Some(paths) = files.get(&day) else { return Ok(()) };
@@ -191,41 +185,22 @@ impl<'a> Staging<'a> {
     }
 
     /// Writes the rows of a day as one file.
-    pub(super) fn write_day(&self, day: i32, rows: &Rows) -> Result<(), LakeError> {
+    fn put_day(&self, day: i32, rows: &Rows) -> Result<(), LakeError> {
         let folder = format!("event_date={}", adds::date(day));
         let path = format!("{folder}/{}", self.file_name()?);
         let order = rows.order();
-        let bytes = write::encode(rows, &order).map_err(|source| parquet_error("write", &path, source))?;
+        let bytes = encode(rows, &order).map_err(|source| parquet_error("write", &path, source))?;
         let add = adds::add(path, bytes.len(), day, rows, &order);
         self.put(Target::Events, Written { add, day, rows: rows.len() as u64 }, bytes)
     }
 
-    /// Writes the rejects that are not known yet as one file.
-    pub(super) fn write_rejects(&self, mut rejects: Vec<Reject>, known: &Known) -> Result<(), LakeError> {
-        if rejects.is_empty() {
-            return Ok(());
-        }
-        let day = known.day(NO_DAY)?;
-        let mut doubtful = Vec::new();
-        rejects.retain(|reject| match day.meet(reject.id(), known) {
-            Verdict::New => true,
-            Verdict::Known => false,
-            Verdict::Doubtful => {
-                doubtful.push(reject.clone());
-                false
-            }
-        });
-        let mut new = known.decide(&day, &doubtful.iter().map(Reject::id).collect::<Vec<_>>())?;
-        rejects.extend(doubtful.into_iter().filter(|reject| new.remove(&reject.id())));
-        if rejects.is_empty() {
-            return Ok(());
-        }
-        let batch = rejects_batch(&rejects).map_err(LakeError::columns("staging.rejects"))?;
+    /// Writes rejects as one file.
+    fn put_rejects(&self, batch: RecordBatch) -> Result<(), LakeError> {
+        let rows = batch.num_rows() as u64;
         let path = self.file_name()?;
-        let bytes =
-            encode_batches(&batch.schema(), &[batch]).map_err(|source| parquet_error("write", &path, source))?;
-        let add = plain_add(path, bytes.len(), rejects.len() as u64);
-        self.put(Target::Rejects, Written { add, day: NO_DAY, rows: rejects.len() as u64 }, bytes)
+        let bytes = encode_batch(&batch).map_err(|source| parquet_error("write", &path, source))?;
+        let add = plain_add(path, bytes.len(), rows);
+        self.put(Target::Rejects, Written { add, day: NO_DAY, rows }, bytes)
     }
 
     /// A name that no other file has, and that tells whose file it is. Makes the lake when there is none yet.
@@ -252,7 +227,7 @@ impl<'a> Staging<'a> {
     }
 
     /// Removes every file, as if nothing had been.
-    pub(super) async fn abandon(&self) {
+    pub(super) async fn remove_files(&self) {
         for target in [Target::Events, Target::Rejects] {
             let written = std::mem::take(&mut *lock(self.written(target)));
             for file in written {
@@ -263,7 +238,11 @@ impl<'a> Staging<'a> {
     }
 
     /// Commits rejects, then events: a kill between the two and the same dump again adds none and loses none.
-    pub(super) async fn commit(&self, report: &mut IngestReport, list_accepted: bool) -> Result<(), LakeError> {
+    pub(super) async fn commit(
+        &self,
+        mut report: IngestReport,
+        list_accepted: bool,
+    ) -> Result<IngestReport, LakeError> {
         self.commit_target(Target::Rejects).await?;
         let Committed { version, rows, paths } = self.commit_events().await?;
         report.accepted = rows;
@@ -274,7 +253,7 @@ impl<'a> Staging<'a> {
             self.read_ids(Target::Events, &paths, &mut |id| ids.push(domain::identity::hex(id))).await?;
             report.accepted_event_ids = Some(ids);
         }
-        Ok(())
+        Ok(report)
     }
 
     /// Commits what is new in `staging.events`.
@@ -390,6 +369,32 @@ impl<'a> Staging<'a> {
     }
 }
 
+impl Sink for Staging<'_> {
+    fn load(&self, day: i32, give: &mut dyn FnMut(u128)) -> Result<(), IntakeError> {
+        Ok(self.held(day, give)?)
+    }
+
+    fn write_day(&self, day: i32, rows: &Rows) -> Result<(), IntakeError> {
+        Ok(self.put_day(day, rows)?)
+    }
+
+    fn write_rejects(&self, rejects: RecordBatch) -> Result<(), IntakeError> {
+        Ok(self.put_rejects(rejects)?)
+    }
+
+    fn each_reject(
+        &self,
+        columns: &[&str],
+        take: &mut dyn FnMut(RecordBatch) -> Result<(), IntakeError>,
+    ) -> Result<(), IntakeError> {
+        Ok(self.rejects(columns, &mut |batch| Ok(take(batch)?))?)
+    }
+
+    fn abandon(&self) {
+        self.handle.block_on(self.remove_files());
+    }
+}
+
 /// A table and its files as they are now.
 async fn look(store: &Store, target: Target) -> Result<(Option<DeltaTable>, FilesByDay), LakeError> {
     let Some(table) = table::open(store, &target.name()).await? else { return Ok((None, FilesByDay::new())) };
@@ -405,10 +410,10 @@ async fn look(store: &Store, target: Target) -> Result<(Option<DeltaTable>, File
     Ok((Some(table), files))
 }
 
-fn encode_batches(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, parquet::errors::ParquetError> {
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some((*write::properties(rows)).clone()))?;
-    batches.iter().try_for_each(|batch| writer.write(batch))?;
+fn encode_batch(batch: &RecordBatch) -> Result<Vec<u8>, parquet::errors::ParquetError> {
+    let properties = Some((*properties(batch.num_rows())).clone());
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), properties)?;
+    writer.write(batch)?;
     writer.into_inner()
 }
 

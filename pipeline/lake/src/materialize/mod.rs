@@ -8,7 +8,6 @@ mod follows;
 mod pull_requests;
 mod write;
 
-use crate::columns::events_schema;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -21,6 +20,7 @@ use days::Expected;
 use domain::Timestamp;
 use domain::identity::hash128;
 use follows::{Follows, Input, Rule};
+use intake::events_schema;
 use pull_requests::Touched;
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 use crate::{Line, timed};
 use arrow::array::RecordBatch;
+use intake::properties;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -45,7 +46,8 @@ fn read(file: Vec<u8>) -> Vec<RecordBatch> {
 }
 
 fn encode(batches: &[RecordBatch]) -> Vec<u8> {
-    let properties = (*crate::stages::properties()).clone().into_builder();
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let properties = (*properties(rows)).clone().into_builder();
     let properties = properties.set_compression(Compression::UNCOMPRESSED).build();
     let mut writer =
         ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties)).expect("a schema just read");

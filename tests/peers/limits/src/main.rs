@@ -3,17 +3,10 @@
 //!
 //!     cargo run --release --manifest-path tests/peers/limits/Cargo.toml -- events.ndjson [rounds]
 //!
-//! The stages are the program's own source files. What is not in them: reading the file, threads, writing the files and
-//! the commit.
+//! The stages are those of the crate `intake`. What is not in them: reading the file, threads, writing the files and the
+//! commit.
 
-#[allow(dead_code)]
-#[path = "../../../../pipeline/lake/src/columns.rs"]
-mod columns;
-mod error;
 mod limits;
-#[allow(dead_code)]
-#[path = "../../../../pipeline/lake/src/reject.rs"]
-mod reject;
 mod stages;
 
 use std::sync::LazyLock;

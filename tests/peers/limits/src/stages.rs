@@ -1,39 +1,11 @@
 //! The stages of an ingest, each alone.
 
-#[path = "../../../../pipeline/lake/src/ingest/arrays.rs"]
-mod arrays;
-#[allow(dead_code)]
-#[path = "../../../../pipeline/lake/src/ingest/known.rs"]
-mod known;
-#[path = "../../../../pipeline/lake/src/ingest/memo.rs"]
-mod memo;
-#[allow(dead_code)]
-#[path = "../../../../pipeline/lake/src/ingest/native.rs"]
-mod native;
-#[allow(dead_code)]
-#[path = "../../../../pipeline/lake/src/ingest/rows.rs"]
-mod rows;
-#[allow(dead_code)]
-#[path = "../../../../pipeline/lake/src/ingest/slow.rs"]
-mod slow;
-#[path = "../../../../pipeline/lake/src/ingest/write.rs"]
-mod write;
-
 use crate::{Line, timed};
 use domain::json::layout::Layouts;
 use domain::json::{Kind, Tape};
 use domain::privacy::Privacy;
-use known::{Known, Verdict};
-use native::{Key, NativeReader};
-use parquet::file::properties::WriterProperties;
-use rows::Rows;
+use intake::{Columns, Key, Known, NativeReader, Rows, Verdict, encode};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// How the program writes its files.
-pub(super) fn properties() -> Arc<WriterProperties> {
-    write::properties()
-}
 
 /// What an ingest would have written.
 pub(super) struct Written {
@@ -69,15 +41,15 @@ pub(super) fn run(text: &str, lines: &mut Vec<Line>) -> Written {
     timed("ours: records to columns", lines, || {
         for (rows, order) in days.values().zip(&orders) {
             let filled = rows.filled();
-            let mut columns = arrays::Columns::new(rows, &filled);
+            let mut columns = Columns::new(rows, &filled);
             for some in order.chunks(rows.portion()) {
                 std::hint::black_box(columns.arrays(some).expect("rows make columns"));
             }
         }
     });
     let files = timed("ours: records to columns to compressed Parquet", lines, || {
-        let encode = |(rows, order): (&Rows, &Vec<u32>)| write::encode(rows, order).expect("rows make a file");
-        days.values().zip(&orders).map(encode).collect()
+        let file = |(rows, order): (&Rows, &Vec<u32>)| encode(rows, order).expect("rows make a file");
+        days.values().zip(&orders).map(file).collect()
     });
     Written { files, events: keys.len() }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Add, FilesByDay, HashSet, LakeError, Outcome, Staging, TRIES, Target, Written, identities, identity, lock, look,
-    parquet_error, plain_add, table, write,
+    parquet_error, plain_add, properties, table,
 };
 use arrow::array::{BooleanArray, RecordBatch};
 use deltalake_core::DeltaTable;
@@ -27,7 +27,7 @@ struct Rest {
 impl Staging<'_> {
     /// Gives some columns of the rejects that the lake held when it was read, batch by batch. Not to be called by what
     /// is asynchronous.
-    pub(in crate::ingest) fn each_reject(
+    pub(super) fn rejects(
         &self,
         columns: &[&str],
         take: &mut dyn FnMut(RecordBatch) -> Result<(), LakeError>,
@@ -148,7 +148,7 @@ impl Staging<'_> {
     async fn rest(&self, target: Target, path: &str, gone: &HashSet<u128>) -> Result<Rest, LakeError> {
         let failed = |source| parquet_error("write", path, source);
         let mut batches = self.batches(target, path, None).await?;
-        let properties = Some((*write::properties(usize::MAX)).clone());
+        let properties = Some((*properties(usize::MAX)).clone());
         let mut writer = ArrowWriter::try_new(Vec::new(), batches.schema().clone(), properties).map_err(failed)?;
         let mut rows = 0;
         while let Some(batch) = batches.next().await {

@@ -4,7 +4,7 @@
 //! document up to where its brackets close, wherever that is, and the next may begin right behind it. Where no end is
 //! found the line was cut off, and is a line like any other: it does not swallow those after it.
 
-use crate::error::LakeError;
+use crate::error::IntakeError;
 use domain::event::LINE_LIMIT;
 use domain::json::ends::{End, Ends};
 use domain::privacy::REJECT_TEXT_LIMIT;
@@ -102,14 +102,14 @@ impl Blocks {
     }
 
     /// How the dump goes on, without taking it: up to a block, and whether that is all of it.
-    pub(crate) fn look(&mut self) -> Result<(&[u8], bool), LakeError> {
+    pub(crate) fn look(&mut self) -> Result<(&[u8], bool), IntakeError> {
         self.fill(BLOCK)?;
         let rest = self.rest();
         Ok((&rest[..rest.len().min(BLOCK)], self.ended && rest.len() <= BLOCK))
     }
 
     /// The next lines, or the next document.
-    pub(crate) fn next_piece(&mut self) -> Result<Option<Piece>, LakeError> {
+    pub(crate) fn next_piece(&mut self) -> Result<Option<Piece>, IntakeError> {
         let mut wanted = BLOCK;
         loop {
             self.fill(wanted + BEYOND)?;
@@ -165,7 +165,7 @@ impl Blocks {
     }
 
     /// The document that begins what is ahead; none when it is none, and its first line is a line like others.
-    fn document(&mut self) -> Result<Option<Piece>, LakeError> {
+    fn document(&mut self) -> Result<Option<Piece>, IntakeError> {
         let start = blank(self.rest());
         let (mut ends, mut at) = (Ends::default(), start);
         loop {
@@ -189,7 +189,7 @@ impl Blocks {
     }
 
     /// Gives what ends its brackets at `end`, unless the line goes on with what is no text: then none of it is.
-    fn document_within(&mut self, start: usize, end: usize) -> Result<Option<Piece>, LakeError> {
+    fn document_within(&mut self, start: usize, end: usize) -> Result<Option<Piece>, IntakeError> {
         self.fill(end + BEYOND)?;
         let rest = self.rest();
         let behind = &rest[end..];
@@ -227,7 +227,7 @@ impl Blocks {
     }
 
     /// Reads ahead until so much is there, or the dump ends: a block more, so that little is moved.
-    fn fill(&mut self, wanted: usize) -> Result<(), LakeError> {
+    fn fill(&mut self, wanted: usize) -> Result<(), IntakeError> {
         if self.ended || self.rest().len() >= wanted {
             return Ok(());
         }
@@ -239,13 +239,13 @@ impl Blocks {
         Ok(())
     }
 
-    fn failed(&self, source: io::Error) -> LakeError {
-        LakeError::Read { source_name: self.name.clone(), line: self.line, source }
+    fn failed(&self, source: io::Error) -> IntakeError {
+        IntakeError::Read { source_name: self.name.clone(), line: self.line, source }
     }
 
     /// Reads over a document that is too long, hashing it. It begins what is ahead, all of which was fed. Where it
     /// breaks, it ends with its line.
-    fn long_document(&mut self, mut ends: Ends) -> Result<Piece, LakeError> {
+    fn long_document(&mut self, mut ends: Ends) -> Result<Piece, IntakeError> {
         let (mut hasher, mut length) = (blake3::Hasher::new(), 0);
         let line = self.line + 1;
         let head = self.rest()[..REJECT_TEXT_LIMIT].to_vec();
@@ -277,7 +277,7 @@ impl Blocks {
     }
 
     /// Reads over a line that is too long, hashing it. It begins what was read ahead, which holds no line end.
-    fn long_line(&mut self) -> Result<Piece, LakeError> {
+    fn long_line(&mut self) -> Result<Piece, IntakeError> {
         let mut hasher = blake3::Hasher::new();
         let head = self.rest()[..REJECT_TEXT_LIMIT].to_vec();
         let line = self.line + 1;

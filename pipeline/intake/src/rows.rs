@@ -14,7 +14,8 @@ pub(super) const EVENT_ID: usize = 0;
 pub(super) const TS: usize = 1;
 pub(super) const EVENT_DATE: usize = 2;
 pub(super) const TYPE: usize = 3;
-pub(super) const REPO: usize = 4;
+/// See [`events_schema`].
+pub const REPO: usize = 4;
 pub(super) const PR_ID: usize = 6;
 pub(super) const RESOURCE: usize = 9;
 pub(super) const CONTEXT: usize = 11;
@@ -136,7 +137,7 @@ impl<'c> Iterator for CellsOf<'c> {
 
 /// Events of one day: of each its identity and time, then its cells.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub struct Rows {
     /// Where each record begins.
     starts: Vec<u32>,
     /// The cells of the last row are pushed here until the next one begins; those that every event has come first, in
@@ -192,8 +193,14 @@ pub(super) fn places(event_type: &str) -> &'static [Place] {
 }
 
 impl Rows {
-    pub(super) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.starts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
     }
 
     /// About how much memory they take.
@@ -230,12 +237,12 @@ impl Rows {
     }
 
     /// The identities of all rows.
-    pub(super) fn ids(&self) -> Vec<u128> {
+    pub fn ids(&self) -> Vec<u128> {
         self.records().map(|record| record.id()).collect()
     }
 
     /// The times of all rows.
-    pub(super) fn times(&self) -> impl Iterator<Item = i64> {
+    pub fn times(&self) -> impl Iterator<Item = i64> {
         self.records().map(|record| record.ts())
     }
 
@@ -248,7 +255,7 @@ impl Rows {
     }
 
     /// The columns that hold anything, in table order.
-    pub(super) fn filled(&self) -> Vec<usize> {
+    pub fn filled(&self) -> Vec<usize> {
         let everywhere = |column: &usize| matches!(*column, EVENT_ID | TS);
         (0..events_schema().fields().len()).filter(|column| everywhere(column) || self.cells.has(*column)).collect()
     }
@@ -280,7 +287,7 @@ impl Rows {
 
     /// The order of the file: by repository, pull request, resource, time and identity, so that traces read little and
     /// equal values stand together.
-    pub(super) fn order(&self) -> Vec<u32> {
+    pub fn order(&self) -> Vec<u32> {
         let mut texts: [Texts; 3] = Default::default();
         let mut groups = Vec::with_capacity(self.len());
         for record in self.records() {
@@ -322,7 +329,7 @@ impl Rows {
     }
 
     /// The first text of a column in some rows.
-    pub(super) fn first_text(&self, column: usize, mut rows: impl Iterator<Item = u32>) -> Option<&str> {
+    pub fn first_text(&self, column: usize, mut rows: impl Iterator<Item = u32>) -> Option<&str> {
         rows.find_map(|row| match self.record(row).cells.find(|(found, _)| *found == column) {
             Some((_, Cell::Text(text))) => std::str::from_utf8(text).ok(),
             _ => None,
@@ -330,7 +337,7 @@ impl Rows {
     }
 
     /// How many rows to turn into columns at a time so that they stay in the cache.
-    pub(super) fn portion(&self) -> usize {
+    pub fn portion(&self) -> usize {
         const BYTES: usize = 1 << 20;
         (BYTES / (self.bytes() / self.len().max(1)).max(1)).clamp(1, 16 * 1024)
     }
@@ -465,7 +472,7 @@ mod tests {
             wanted.retain(|(id, ..)| keep(*id));
             let kept = all.retain(keep);
             prop_assert_eq!(cells(&kept), wanted);
-            prop_assert_eq!(kept.cells.has(PAYLOAD), kept.len() > 0);
+            prop_assert_eq!(kept.cells.has(PAYLOAD), !kept.is_empty());
         }
     }
 }

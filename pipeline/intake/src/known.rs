@@ -4,7 +4,7 @@
 //! leave a Bloom filter behind: what it has never seen is new, what it may have seen is doubtful and decided later
 //! against the file, many at a time.
 
-use crate::error::LakeError;
+use crate::error::IntakeError;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is known of an event's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Never seen; from now on it is.
     New,
     /// Seen.
@@ -53,7 +53,7 @@ const ID_BYTES: usize = 28;
 const FILTER_BITS: usize = 12;
 
 /// One day.
-pub(super) struct Day {
+pub struct Day {
     shards: [Mutex<Shard>; SHARDS],
     /// When it was last used, in calls of [`Known::day`].
     used: AtomicU64,
@@ -73,12 +73,12 @@ struct Segment {
 }
 
 /// Reads the identities that the lake holds of a day, one by one.
-pub(super) type Load<'l> = dyn Fn(i32, &mut dyn FnMut(u128)) -> Result<(), LakeError> + Sync + 'l;
+pub type Load<'l> = dyn Fn(i32, &mut dyn FnMut(u128)) -> Result<(), IntakeError> + Sync + 'l;
 
 type Slot = Arc<Mutex<Option<Arc<Day>>>>;
 
 /// The identities of all touched days.
-pub(super) struct Known<'l> {
+pub struct Known<'l> {
     load: &'l Load<'l>,
     days: Mutex<HashMap<i32, Slot>>,
     clock: AtomicU64,
@@ -102,7 +102,7 @@ fn shard_of(id: u128) -> usize {
 impl Day {
     /// What is known of an identity.
     #[inline]
-    pub(super) fn meet(&self, id: u128, known: &Known) -> Verdict {
+    pub fn meet(&self, id: u128, known: &Known) -> Verdict {
         let mut shard = lock(&self.shards[shard_of(id)]);
         if !shard.resting.is_empty() && !shard.fresh.contains(&id) && shard.resting.iter().any(|s| s.may_hold(id)) {
             return Verdict::Doubtful;
@@ -118,7 +118,7 @@ impl Day {
 
 impl<'l> Known<'l> {
     /// Keeps at most about `memory_bytes` of identities; `load` brings those of the lake.
-    pub(super) fn new(memory_bytes: usize, load: &'l Load<'l>) -> Self {
+    pub fn new(memory_bytes: usize, load: &'l Load<'l>) -> Self {
         Self {
             load,
             days: Mutex::default(),
@@ -130,7 +130,7 @@ impl<'l> Known<'l> {
     }
 
     /// A day, with what the lake holds of it.
-    pub(super) fn day(&self, day: i32) -> Result<Arc<Day>, LakeError> {
+    pub fn day(&self, day: i32) -> Result<Arc<Day>, IntakeError> {
         let slot = lock(&self.days).entry(day).or_default().clone();
         let mut slot = lock(&slot);
         let found = match &*slot {
@@ -160,7 +160,7 @@ impl<'l> Known<'l> {
     }
 
     /// Sends days to rest until the limit holds, the longest unused first.
-    pub(super) fn shrink(&self) -> Result<(), LakeError> {
+    pub fn shrink(&self) -> Result<(), IntakeError> {
         while self.count.load(Ordering::Relaxed) > self.limit {
             let days: Vec<Slot> = lock(&self.days).values().cloned().collect();
             let oldest = days
@@ -175,13 +175,13 @@ impl<'l> Known<'l> {
         Ok(())
     }
 
-    fn send_to_rest(&self, day: &Day) -> Result<(), LakeError> {
+    fn send_to_rest(&self, day: &Day) -> Result<(), IntakeError> {
         for shard in &day.shards {
             let mut shard = lock(shard);
             let ids = std::mem::take(&mut shard.fresh);
             if !ids.is_empty() {
                 self.count.fetch_sub(ids.len(), Ordering::Relaxed);
-                let segment = self.rest(ids).map_err(LakeError::Scratch)?;
+                let segment = self.rest(ids).map_err(IntakeError::Scratch)?;
                 shard.resting.push(segment);
             }
         }
@@ -207,7 +207,7 @@ impl<'l> Known<'l> {
     }
 
     /// Of doubtful identities those that are new; from now on they are known.
-    pub(super) fn decide(&self, day: &Day, doubtful: &[u128]) -> Result<HashSet<u128>, LakeError> {
+    pub fn decide(&self, day: &Day, doubtful: &[u128]) -> Result<HashSet<u128>, IntakeError> {
         let mut asked: [Ids; SHARDS] = Default::default();
         for id in doubtful {
             asked[shard_of(*id)].insert(*id);
@@ -220,7 +220,7 @@ impl<'l> Known<'l> {
             let mut shard = lock(shard);
             ids.retain(|id| !shard.fresh.contains(id));
             for segment in &shard.resting {
-                self.strike(segment, &mut ids).map_err(LakeError::Scratch)?;
+                self.strike(segment, &mut ids).map_err(IntakeError::Scratch)?;
             }
             self.count.fetch_add(ids.len(), Ordering::Relaxed);
             for id in ids {
@@ -287,7 +287,7 @@ mod tests {
             limit in 0usize..200,
             in_lake in 0u64..100,
         ) {
-            let load = |day: i32, give: &mut dyn FnMut(u128)| -> Result<(), LakeError> {
+            let load = |day: i32, give: &mut dyn FnMut(u128)| -> Result<(), IntakeError> {
                 (0..in_lake).for_each(|n| give(id(n + 1000 * day as u64)));
                 Ok(())
             };

@@ -9,7 +9,7 @@ use domain::fields::{self, Kind};
 use std::sync::{Arc, LazyLock};
 
 /// A UTC time in microseconds.
-pub(crate) fn timestamp_type() -> DataType {
+pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
@@ -25,7 +25,7 @@ fn arrow_type(kind: Kind) -> DataType {
 
 /// The columns of `staging.events`: first what every event has, then every payload field of the contract, then which of
 /// these cannot be.
-pub(crate) fn events_schema() -> SchemaRef {
+pub fn events_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let outer = EVENT_OUTER.iter().map(|name| match *name {
             "ts" => Field::new(*name, timestamp_type(), false),
@@ -41,7 +41,7 @@ pub(crate) fn events_schema() -> SchemaRef {
 }
 
 /// The columns of `staging.rejects`.
-pub(crate) fn rejects_schema() -> SchemaRef {
+pub fn rejects_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("reject_id", DataType::Utf8, false),
         Field::new("source", DataType::Utf8, false),

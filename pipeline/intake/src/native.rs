@@ -6,9 +6,7 @@
 //!
 //! [`slow::push`]: super::slow::push
 
-#[path = "native/row.rs"]
 mod row;
-#[path = "native/shape.rs"]
 mod shape;
 
 use super::rows::{PAYLOAD, Rows, places};
@@ -36,7 +34,7 @@ const TYPES: usize = 1 << 14;
 const PAYLOAD_KEY: &str = "payload";
 
 /// Reads one event after the other; what it learnt from one serves the next.
-pub(super) struct NativeReader {
+pub struct NativeReader {
     identity: Identity,
     layouts: Layouts<Layout>,
     shapes: HashMap<Box<str>, Vec<Arc<Shape>>, RandomState>,
@@ -46,9 +44,11 @@ pub(super) struct NativeReader {
 
 /// What is known of an event before it is decided whether it becomes a row.
 #[derive(Clone, Copy)]
-pub(super) struct Key {
-    pub(super) id: u128,
-    pub(super) ts: Timestamp,
+pub struct Key {
+    /// Of its normal form.
+    pub id: u128,
+    /// When it was.
+    pub ts: Timestamp,
 }
 
 /// What the values of a layout are.
@@ -88,7 +88,8 @@ impl Role {
 }
 
 impl NativeReader {
-    pub(super) fn new(privacy: &Privacy) -> Self {
+    /// Has read nothing yet.
+    pub fn new(privacy: &Privacy) -> Self {
         Self {
             identity: Identity::new(privacy),
             layouts: Layouts::default(),
@@ -101,7 +102,7 @@ impl NativeReader {
     /// Reads a line that is laid out like one that was read before; none when it is not. [`Self::push`] then makes its
     /// row.
     #[inline]
-    pub(super) fn follow(&mut self, tape: &mut Tape, line: &str) -> Option<Key> {
+    pub fn follow(&mut self, tape: &mut Tape, line: &str) -> Option<Key> {
         let (layout, json) = self.layouts.follow(tape, line)?;
         let mut event = Event::default();
         self.entries.clear();
@@ -126,7 +127,7 @@ impl NativeReader {
     }
 
     /// Reads one event and remembers how it is laid out; none when it is not for the fast way.
-    pub(super) fn read(&mut self, json: Json) -> Option<Key> {
+    pub fn read(&mut self, json: Json) -> Option<Key> {
         if json.node(0).kind != Kind::Object {
             return None;
         }
@@ -237,7 +238,7 @@ impl NativeReader {
     }
 
     /// Makes the row of the event that was read last.
-    pub(super) fn push(&self, key: Key, rows: &mut Rows) {
+    pub fn push(&self, key: Key, rows: &mut Rows) {
         let row = &self.row;
         rows.begin(key.id, key.ts.0);
         rows.cells.extend(&row.outer);
@@ -250,5 +251,4 @@ impl NativeReader {
 }
 
 #[cfg(test)]
-#[path = "native/tests.rs"]
 mod tests;

@@ -1,12 +1,14 @@
 //! What becomes of a reject: found in its dump or its kept text, decoded once more, decided.
 
 use super::{Retry, Row, hashes_of, hashes_of_raw, number, texts};
-use crate::error::LakeError;
+use crate::begin::{Begin, begin, of_text};
+use crate::error::IntakeError;
 use crate::formats::{Reader, Taken};
-use crate::ingest::begin::{Begin, begin, of_text};
-use crate::ingest::units::{Items, Unit, bare, units};
+use crate::lines::{Line, each_line};
 use crate::reject::Reject;
-use crate::source::{Blocks, Piece, Source};
+use crate::sink::write_rejects;
+use crate::source::{Blocks, Source};
+use crate::units::{Items, Unit, units};
 use domain::Reason;
 use domain::event::normalise;
 use domain::identity::written;
@@ -27,22 +29,22 @@ fn those<K: Ord>(rows: &[Row], key: impl Fn(&Row) -> K, value: &K) -> std::ops::
 
 impl Retry<'_> {
     /// Reads a dump for the rejects that are from it.
-    pub(super) fn dump(&mut self, source: &Source, rows: &mut [Row]) -> Result<(), LakeError> {
+    pub(super) fn dump(&mut self, source: &Source, rows: &mut [Row]) -> Result<(), IntakeError> {
         let mut blocks = source.open()?;
         let Some(begin) = begin(&mut blocks, self.format)? else { return Ok(()) };
-        let before = std::mem::take(&mut self.staged.gone);
+        let before = std::mem::take(&mut self.retried.gone);
         let in_order = !begin.format.is_independent();
         let done = self.read(&mut blocks, begin, rows);
         if done.is_err() && in_order {
             // What a line says is known only at the end, which was not reached.
-            rows.iter_mut().for_each(|row| row.is_open |= self.staged.gone.contains(&row.id));
-            self.staged.gone.clear();
+            rows.iter_mut().for_each(|row| row.is_open |= self.retried.gone.contains(&row.id));
+            self.retried.gone.clear();
         }
-        self.staged.gone.extend(before);
+        self.retried.gone.extend(before);
         done
     }
 
-    fn read(&mut self, blocks: &mut Blocks, begin: Begin, rows: &mut [Row]) -> Result<(), LakeError> {
+    fn read(&mut self, blocks: &mut Blocks, begin: Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
         let mut reader = begin.format.reader();
         let in_order = !begin.format.is_independent();
         let last = rows.last().map_or(0, |row| row.line);
@@ -51,49 +53,33 @@ impl Retry<'_> {
                 break;
             }
             self.is_utf8 = blocks.is_utf8();
-            match piece {
-                Piece::Lines { first, bytes } => {
-                    for (line, raw) in (first..).zip(bytes.split(|byte| *byte == b'\n')) {
-                        self.line(line, raw, begin, &mut *reader, rows)?;
+            each_line(&piece, |line, found| {
+                let range = those(rows, |row| row.line, &line);
+                match found {
+                    Line::Text(_) if range.is_empty() && !in_order => {}
+                    Line::Text(text) => self.line(text, begin, &mut *reader, &mut rows[range])?,
+                    Line::Other(raw) => self.stay(&mut rows[range], hashes_of(raw, self.privacy), raw.len() as u64),
+                    Line::Long(_, length, hash) => {
+                        self.stay(&mut rows[range], hashes_of_raw(hash, self.privacy), length);
                     }
                 }
-                Piece::Document { line, bytes } => self.line(line, &bytes, begin, &mut *reader, rows)?,
-                Piece::Long { line, length, hash, .. } => {
-                    let range = those(rows, |row| row.line, &line);
-                    self.stay(&mut rows[range], hashes_of_raw(&hash, self.privacy), length);
-                }
-            }
+                Ok(())
+            })?;
         }
-        let mut taken = Vec::new();
-        reader.end(&mut taken);
-        self.end(taken, begin, rows)
+        loop {
+            let mut taken = Vec::new();
+            reader.end(&mut taken);
+            if taken.is_empty() {
+                return Ok(());
+            }
+            self.end(taken, begin, rows)?;
+        }
     }
 
     /// A line or document. The rejects, sorted by their hash, are of it as a whole or of its parts, or the dump has
     /// changed and they are of neither.
-    fn line(
-        &mut self,
-        line: u64,
-        raw: &[u8],
-        begin: Begin,
-        reader: &mut dyn Reader,
-        rows: &mut [Row],
-    ) -> Result<(), LakeError> {
-        let range = those(rows, |row| row.line, &line);
-        if range.is_empty() && begin.format.is_independent() {
-            return Ok(());
-        }
-        let Ok(text) = std::str::from_utf8(raw) else {
-            let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-            self.stay(&mut rows[range], hashes_of(raw, self.privacy), raw.len() as u64);
-            return Ok(());
-        };
-        let text = bare(text);
-        if text.is_empty() {
-            return Ok(());
-        }
+    fn line(&mut self, text: &str, begin: Begin, reader: &mut dyn Reader, rows: &mut [Row]) -> Result<(), IntakeError> {
         let all = self.decode(text, reader)?;
-        let rows = &mut rows[range];
         if let [(_, taken)] = &all[..] {
             return self.unit(text, true, taken, begin, rows);
         }
@@ -113,8 +99,8 @@ impl Retry<'_> {
     }
 
     /// What a format has to say at the end of a dump, which may be of any of its lines.
-    fn end(&mut self, taken: Vec<Taken>, begin: Begin, rows: &mut [Row]) -> Result<(), LakeError> {
-        if taken.is_empty() || rows.iter().all(|row| row.is_open) {
+    fn end(&mut self, taken: Vec<Taken>, begin: Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
+        if rows.iter().all(|row| row.is_open) {
             return Ok(()); // nothing of it is what it was
         }
         let open = rows.iter().enumerate().filter(|(_, row)| row.is_open).map(|(place, row)| (row.hash, place));
@@ -135,7 +121,7 @@ impl Retry<'_> {
     }
 
     /// What a reader makes of a text, unit by unit, with the text of each; of an item of an array, its JSON.
-    fn decode<'t>(&mut self, text: &'t str, reader: &mut dyn Reader) -> Result<Vec<Read<'t>>, LakeError> {
+    fn decode<'t>(&mut self, text: &'t str, reader: &mut dyn Reader) -> Result<Vec<Read<'t>>, IntakeError> {
         let mut all = Vec::new();
         units(&mut self.tape, text, Items::Written, reader, &mut |Unit { text, taken }| {
             all.push((text, taken));
@@ -153,7 +139,7 @@ impl Retry<'_> {
         taken: &[Taken],
         begin: Begin,
         rows: &mut [Row],
-    ) -> Result<(), LakeError> {
+    ) -> Result<(), IntakeError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -179,7 +165,7 @@ impl Retry<'_> {
 
     /// Decides what becomes of a reject by what is made of it now. `line` is the text it was made of, where that is a
     /// line or was kept.
-    fn settle(&mut self, row: &mut Row, parts: &[Taken], begin: Begin, line: Option<&str>) -> Result<(), LakeError> {
+    fn settle(&mut self, row: &mut Row, parts: &[Taken], begin: Begin, line: Option<&str>) -> Result<(), IntakeError> {
         if !std::mem::take(&mut row.is_open) {
             return Ok(());
         }
@@ -196,7 +182,7 @@ impl Retry<'_> {
                 }
             }
         }
-        self.staged.rejected += refused.len() as u64;
+        self.retried.rejected += refused.len() as u64;
         let is_there = refused.iter().any(|reject| reject.id() == row.id);
         let is_erased = refused.iter().any(|reject| reject.reason == Reason::Erased);
         // As another format than its own, everything is refused: that says nothing new about it.
@@ -205,13 +191,13 @@ impl Retry<'_> {
             return self.collector.relieve();
         }
         if !is_there {
-            self.staged.gone.insert(row.id);
+            self.retried.gone.insert(row.id);
         }
         refused.retain(|reject| reject.id() != row.id);
         self.refused_bytes += refused.iter().map(|reject| reject.text.len() + 256).sum::<usize>();
         self.refused.append(&mut refused);
         if self.refused_bytes > REJECT_BYTES {
-            self.staging.write_rejects(std::mem::take(&mut self.refused), self.known)?;
+            write_rejects(self.sink, std::mem::take(&mut self.refused), self.known)?;
             self.refused_bytes = 0;
         }
         self.collector.relieve()
@@ -221,12 +207,12 @@ impl Retry<'_> {
     fn stay(&mut self, rows: &mut [Row], hashes: [u128; 2], length: u64) {
         for row in rows.iter_mut().filter(|row| row.is_open && hashes.contains(&row.hash) && row.length == length) {
             row.is_open = false;
-            self.staged.rejected += 1;
+            self.retried.rejected += 1;
         }
     }
 
     /// What could not be read from its dump is read from its kept text.
-    pub(super) fn texts(&mut self, mut rows: Vec<Row>, progress: &mut dyn FnMut(&str)) -> Result<(), LakeError> {
+    pub(super) fn texts(&mut self, mut rows: Vec<Row>, progress: &mut dyn FnMut(&str)) -> Result<(), IntakeError> {
         self.is_utf8 = true;
         rows.retain(|row| row.is_open);
         if rows.is_empty() {
@@ -234,8 +220,8 @@ impl Retry<'_> {
         }
         progress("kept texts");
         rows.sort_unstable_by_key(|row| row.id);
-        let staging = self.staging;
-        staging.each_reject(&["reject_id", "text"], &mut |batch| {
+        let sink = self.sink;
+        sink.each_reject(&["reject_id", "text"], &mut |batch| {
             let (ids, kept) = (texts(&batch, "reject_id")?, texts(&batch, "text")?);
             for (id, text) in ids.iter().flatten().zip(kept.iter().flatten()) {
                 let range = those(&rows, |row| row.id, &number(id));
@@ -247,12 +233,12 @@ impl Retry<'_> {
         })
     }
 
-    fn text(&mut self, row: &mut Row, text: &str) -> Result<(), LakeError> {
+    fn text(&mut self, row: &mut Row, text: &str) -> Result<(), IntakeError> {
         let is_whole = row.length == text.len() as u64 && hashes_of(text.as_bytes(), self.privacy).contains(&row.hash);
         let begin = self.format.map_or_else(|| of_text(text), Begin::of);
         // Where a line says something only together with those before it, alone it would say something else.
         if !is_whole || !begin.format.is_independent() {
-            self.staged.unreadable += u64::from(std::mem::take(&mut row.is_open));
+            self.retried.unreadable += u64::from(std::mem::take(&mut row.is_open));
             return Ok(());
         }
         let all = self.decode(text, &mut *begin.format.reader())?;

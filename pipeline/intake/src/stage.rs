@@ -1,38 +1,27 @@
-//! From dumps to the staging tables: every event exactly once, in one commit, in bounded memory.
+//! From dumps to a [`Sink`]: every event exactly once, in bounded memory.
 //!
 //! One thread reads blocks of lines; workers decode them straight into records by day ([`native`], [`memo`], [`slow`],
-//! [`rows`]), asking of each event whether it is known ([`known`]). Rows leave memory as columns of Parquet files
-//! ([`arrays`], [`write`]) that nothing refers to until one commit does ([`staging`], [`adds`]).
+//! [`rows`]), asking of each event whether it is known ([`known`]). Rows leave memory by day, to become columns
+//! ([`arrays`]) of Parquet files ([`write`]).
+//!
+//! [`native`]: super::native
+//! [`memo`]: super::memo
+//! [`slow`]: super::slow
+//! [`rows`]: super::rows
+//! [`known`]: super::known
+//! [`arrays`]: super::arrays
+//! [`write`]: super::write
 
-mod adds;
-mod arrays;
-mod begin;
-mod collect;
-mod known;
-mod memo;
-mod native;
-mod retry;
-mod rows;
-mod slow;
-mod staging;
-mod units;
-mod whole;
-mod write;
-
-pub use retry::RetryReport;
-pub use whole::Broken;
-
-use crate::error::LakeError;
+use super::begin::begin;
+use super::collect::{Collector, Dump, Left, Portion, Shared};
+use super::known::Known;
+use super::rows::Rows;
+use super::sink::{Sink, write_rejects};
+use super::whole::{Broken, stage_whole};
+use crate::error::IntakeError;
 use crate::formats::Format;
-use crate::lake::Lake;
 use crate::source::Source;
-use begin::begin;
-use collect::{Collector, Dump, Left, Portion, Shared};
 use domain::privacy::Privacy;
-use known::Known;
-use rows::Rows;
-use serde::Serialize;
-use staging::Staging;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -40,23 +29,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Memory for rows that are not written yet, all workers together, in bytes. With the rest of the program it keeps an
 /// ingest below 512 MiB whatever the size of the dump.
-const ROW_BYTES: usize = 112 << 20;
+pub(super) const ROW_BYTES: usize = 112 << 20;
 
 /// Memory for identities, in bytes.
-const KNOWN_BYTES: usize = 88 << 20;
+pub(super) const KNOWN_BYTES: usize = 88 << 20;
 
 /// More workers than this would each have too little of the memory.
 const WORKERS: usize = 8;
 
-/// What `ingest` is asked to do.
-#[derive(Clone, Debug, Default)]
-pub struct IngestSpec {
+/// How dumps are read, and when they are refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IntakeSpec {
     /// None: told apart per dump.
     pub format: Option<&'static Format>,
-    /// Refuse the whole ingest when more than this is rejected.
+    /// Refuse everything when more than this is rejected.
     pub reject_limit: Option<RejectLimit>,
-    /// Keep the ids of accepted events for the report.
-    pub list_accepted: bool,
     /// Leave out dumps that cannot be read to their end, and name them, instead of refusing everything.
     pub keep_going: bool,
 }
@@ -70,82 +57,54 @@ pub enum RejectLimit {
     Share(f64),
 }
 
-/// What an ingest met. `read = accepted + duplicates + rejected`.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct IngestReport {
+/// What dumps held.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
     /// Events read, not lines.
     pub read: u64,
-    /// New in the lake.
-    pub accepted: u64,
-    /// In the lake already, or twice in the dumps.
-    pub duplicates: u64,
     /// Not events.
     pub rejected: u64,
-    /// With `list_accepted`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accepted_event_ids: Option<Vec<String>>,
     /// Rejects by reason.
     pub reasons: BTreeMap<String, u64>,
     /// Dumps of which no format knows anything, and what they look like.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unknown: BTreeMap<String, &'static str>,
     /// With `keep_going`: dumps that could not be read. Nothing of them was taken.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Broken>,
-    /// Version of `staging.events` after it; none when nothing was committed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<i64>,
 }
 
-impl Lake {
-    /// Takes dumps into the lake at `location`, which is made when new. Either everything is committed or nothing;
-    /// `progress` is told the events read so far and the dump. Must be called on a runtime of several threads.
-    pub async fn ingest(
-        location: &str,
-        privacy: &Privacy,
-        sources: &[Source],
-        spec: &IngestSpec,
-        progress: &mut (dyn FnMut(u64, &str) + Send),
-    ) -> Result<(Self, IngestReport), LakeError> {
-        let staging = Staging::open(location, privacy).await?;
-        // Read under the writer's presence: whoever erases a person waits for it.
-        let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
-        // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
-        let staged = if spec.keep_going {
-            whole::stage_whole(sources, privacy, spec, &staging, progress).await
-        } else {
-            tokio::task::block_in_place(|| stage(sources, privacy, spec, &staging, progress))
-        };
-        let done = match staged {
-            Ok(mut report) => staging.commit(&mut report, spec.list_accepted).await.map(|()| report),
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(report) => Ok((Self::open_or_create(location, privacy).await?, report)),
-            Err(error) => {
-                staging.abandon().await;
-                Err(error)
-            }
-        }
+/// Reads every dump to its end and leaves what is new in it in the sink; `progress` is told the events read so far and
+/// the dump. Keeps every core busy for as long as the dumps last. Must be called on a runtime of several threads, by what
+/// may block.
+pub fn stage(
+    sources: &[Source],
+    privacy: &Privacy,
+    spec: &IntakeSpec,
+    sink: &dyn Sink,
+    progress: &mut dyn FnMut(u64, &str),
+) -> Result<Tally, IntakeError> {
+    if spec.keep_going {
+        stage_whole(sources, privacy, spec, sink, progress)
+    } else {
+        stage_all(sources, privacy, spec, sink, progress)
     }
 }
 
 /// Some of a dump, and which it is.
 type Job = (Arc<Dump>, Portion);
 
-/// Reads every dump to its end and writes files for what is new in it; commits nothing.
-fn stage(
+/// [`stage`] of dumps all of which must be read to their end.
+pub(super) fn stage_all(
     sources: &[Source],
     privacy: &Privacy,
-    spec: &IngestSpec,
-    staging: &Staging,
+    spec: &IntakeSpec,
+    sink: &dyn Sink,
     progress: &mut dyn FnMut(u64, &str),
-) -> Result<IngestReport, LakeError> {
+) -> Result<Tally, IntakeError> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
-    let load = |day: i32, give: &mut dyn FnMut(u128)| staging.load(day, give);
+    let load = |day: i32, give: &mut dyn FnMut(u128)| sink.load(day, give);
     let known = Known::new(KNOWN_BYTES, &load);
     let row_bytes = ROW_BYTES / workers;
-    let shared = Shared { privacy, known: &known, staging, row_bytes, read: AtomicU64::new(0) };
+    let shared = Shared { privacy, known: &known, sink, row_bytes, read: AtomicU64::new(0) };
     let failed = AtomicBool::new(false);
     let (jobs, queue) = sync_channel::<Job>(1);
     let queue = Mutex::new(queue);
@@ -159,26 +118,26 @@ fn stage(
             left.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         left.push(read?);
-        Ok::<_, LakeError>(left)
+        Ok::<_, IntakeError>(left)
     })?;
-    let mut report = IngestReport { unknown, ..IngestReport::default() };
+    let mut tally = Tally { unknown, ..Tally::default() };
     let mut days: HashMap<i32, Vec<Rows>> = HashMap::new();
     let mut rejects = Vec::new();
     for part in left {
-        report.read += part.read;
-        report.rejected += part.rejected;
+        tally.read += part.read;
+        tally.rejected += part.rejected;
         rejects.extend(part.rejects);
-        part.reasons.into_iter().for_each(|(reason, n)| *report.reasons.entry(reason).or_default() += n);
+        part.reasons.into_iter().for_each(|(reason, n)| *tally.reasons.entry(reason).or_default() += n);
         part.days.into_iter().for_each(|(day, rows)| days.entry(day).or_default().push(rows));
     }
-    within_limit(&report, spec.reject_limit)?;
-    write_days(days, staging, workers)?;
+    within_limit(&tally, spec.reject_limit)?;
+    write_days(days, sink, workers)?;
     rejects.sort_by(|a, b| (&a.source, a.line, &a.reject_id).cmp(&(&b.source, b.line, &b.reject_id)));
-    staging.write_rejects(rejects, &known)?;
-    Ok(report)
+    write_rejects(sink, rejects, &known)?;
+    Ok(tally)
 }
 
-fn work<'a>(shared: &'a Shared<'a>, queue: &Mutex<Receiver<Job>>, failed: &AtomicBool) -> Result<Left, LakeError> {
+fn work<'a>(shared: &'a Shared<'a>, queue: &Mutex<Receiver<Job>>, failed: &AtomicBool) -> Result<Left, IntakeError> {
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
     let read = || {
         let mut collector = Collector::new(shared);
@@ -203,12 +162,12 @@ fn work<'a>(shared: &'a Shared<'a>, queue: &Mutex<Receiver<Job>>, failed: &Atomi
 /// Reads all dumps, hands their lines to the workers, and reads itself what must be read in order.
 fn read_all<'a>(
     sources: &[Source],
-    spec: &IngestSpec,
+    spec: &IntakeSpec,
     shared: &'a Shared<'a>,
     (jobs, failed): (SyncSender<Job>, &AtomicBool),
     unknown: &mut BTreeMap<String, &'static str>,
     progress: &mut dyn FnMut(u64, &str),
-) -> Result<Left, LakeError> {
+) -> Result<Left, IntakeError> {
     let mut collector = Collector::new(shared);
     for source in sources {
         let mut blocks = source.open()?;
@@ -239,28 +198,28 @@ fn read_all<'a>(
     collector.finish()
 }
 
-fn within_limit(report: &IngestReport, limit: Option<RejectLimit>) -> Result<(), LakeError> {
-    let IngestReport { read, rejected, .. } = *report;
+fn within_limit(tally: &Tally, limit: Option<RejectLimit>) -> Result<(), IntakeError> {
+    let Tally { read, rejected, .. } = *tally;
     let (over, limit) = match limit {
         None => return Ok(()),
         Some(RejectLimit::Count(count)) => (rejected > count, count.to_string()),
         Some(RejectLimit::Share(share)) => (rejected as f64 > share * read as f64, format!("{} %", share * 100.0)),
     };
-    if over { Err(LakeError::RejectLimit { rejected, read, limit }) } else { Ok(()) }
+    if over { Err(IntakeError::RejectLimit { rejected, read, limit }) } else { Ok(()) }
 }
 
 /// Writes what is left of every day, the largest first, side by side.
-fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) -> Result<(), LakeError> {
+pub(super) fn write_days(days: HashMap<i32, Vec<Rows>>, sink: &dyn Sink, workers: usize) -> Result<(), IntakeError> {
     let mut days: Vec<(i32, Vec<Rows>)> = days.into_iter().collect();
     days.sort_by_key(|(day, parts)| (std::cmp::Reverse(parts.iter().map(|rows| rows.bytes()).sum::<usize>()), *day));
     let count = workers.min(days.len());
     let queue = Mutex::new(days.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || -> Result<(), LakeError> {
+    let work = || -> Result<(), IntakeError> {
         while let Some((day, parts)) = next() {
             let mut rows = Rows::default();
             parts.into_iter().for_each(|part| rows.append(part));
-            staging.write_day(day, &rows)?;
+            sink.write_day(day, &rows)?;
         }
         Ok(())
     };
@@ -271,3 +230,6 @@ fn write_days(days: HashMap<i32, Vec<Rows>>, staging: &Staging, workers: usize) 
             .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! From a text to what a format makes of it: one JSON text, several one behind the other, the items of an array, or no
 //! JSON at all.
 
-use crate::error::LakeError;
+use crate::error::IntakeError;
 use crate::formats::{Reader, Taken};
 use crate::source::blank;
 use domain::Reason;
@@ -42,8 +42,8 @@ pub(super) fn units<'t>(
     text: &'t str,
     items: Items,
     reader: &mut dyn Reader,
-    give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
-) -> Result<(), LakeError> {
+    give: &mut dyn FnMut(Unit<'t>) -> Result<(), IntakeError>,
+) -> Result<(), IntakeError> {
     if let Ok(json) = tape.scan(text) {
         return value(json, 0, text, items, reader, give);
     }
@@ -73,8 +73,8 @@ fn value<'t>(
     text: &'t str,
     items: Items,
     reader: &mut dyn Reader,
-    give: &mut dyn FnMut(Unit<'t>) -> Result<(), LakeError>,
-) -> Result<(), LakeError> {
+    give: &mut dyn FnMut(Unit<'t>) -> Result<(), IntakeError>,
+) -> Result<(), IntakeError> {
     let node = json.node(index);
     if node.kind == Kind::Array {
         return json.items(index).try_for_each(|item| value(json, item, text, items, reader, give));

@@ -3,7 +3,6 @@
 use super::arrays::Columns;
 use super::rows::{EVENT_DATE, Rows};
 use crate::columns::events_schema;
-use crate::data_files::{BATCH_ROWS, HARDLY_REPEATED};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -13,6 +12,13 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use std::sync::{Arc, LazyLock};
+
+/// Columns whose values hardly repeat: a dictionary would only cost.
+pub const HARDLY_REPEATED: &[&str] = &["event_id", "payload", "context", "sha", "ts"];
+
+/// Rows of a day that are encoded together. A day with fewer is packed by Snappy: a context of zstd for each column of each of
+/// some thousand small files takes longer than all the rest of them.
+pub const BATCH_ROWS: usize = 8192;
 
 /// Rows of one row group: enough to compress well, few enough to skip.
 const ROW_GROUP: usize = 128 * 1024;
@@ -24,7 +30,7 @@ const WRITE_BATCH: usize = 4096;
 const STATISTICS: &[&str] = &["repo", "pr_id", "resource"];
 
 /// How the files of `staging.events` are written, those of so many rows.
-pub(super) fn properties(rows: usize) -> Arc<WriterProperties> {
+pub fn properties(rows: usize) -> Arc<WriterProperties> {
     static LARGE: LazyLock<Arc<WriterProperties>> =
         LazyLock::new(|| with(Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"))));
     static SMALL: LazyLock<Arc<WriterProperties>> = LazyLock::new(|| with(Compression::SNAPPY));
@@ -55,7 +61,7 @@ fn with(compression: Compression) -> Arc<WriterProperties> {
 }
 
 /// Encodes the rows as one Parquet file in the given order, with the columns that hold anything.
-pub(super) fn encode(rows: &Rows, order: &[u32]) -> Result<Vec<u8>, ParquetError> {
+pub fn encode(rows: &Rows, order: &[u32]) -> Result<Vec<u8>, ParquetError> {
     let table = events_schema();
     let filled: Vec<usize> = rows.filled().into_iter().filter(|column| *column != EVENT_DATE).collect();
     let fields: Vec<Field> = filled.iter().map(|column| table.field(*column).clone()).collect();

@@ -25,7 +25,7 @@ enum Values {
 }
 
 /// Makes columns of rows.
-pub(super) struct Columns<'r> {
+pub struct Columns<'r> {
     rows: &'r Rows,
     columns: &'r [usize],
     /// Of each column in [`events_schema`] its place among those that are made.
@@ -38,7 +38,8 @@ pub(super) struct Columns<'r> {
 const FETCHED: usize = 32;
 
 impl<'r> Columns<'r> {
-    pub(super) fn new(rows: &'r Rows, columns: &'r [usize]) -> Self {
+    /// Of some rows, those columns of [`events_schema`] whose places are given.
+    pub fn new(rows: &'r Rows, columns: &'r [usize]) -> Self {
         let mut place = vec![usize::MAX; events_schema().fields().len()];
         for (number, column) in columns.iter().enumerate() {
             place[*column] = number;
@@ -47,7 +48,7 @@ impl<'r> Columns<'r> {
     }
 
     /// The columns of some rows, in the given order.
-    pub(super) fn arrays(&mut self, order: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub fn arrays(&mut self, order: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
         let schema = events_schema();
         let kind = |column: usize| schema.field(column).data_type();
         let column = |(column, bytes): (&usize, &usize)| Column::new(kind(*column), order.len(), bytes + bytes / 8);

@@ -1,6 +1,6 @@
 //! How a dump begins: which format it is, or what it looks like that no format reads.
 
-use crate::error::LakeError;
+use crate::error::IntakeError;
 use crate::formats::{Format, Guess, Head};
 use crate::source::{Blocks, blank};
 use domain::Reason;
@@ -38,7 +38,7 @@ impl Begin {
 
 /// Looks at the beginning of a dump: the first text or line that a format is sure of decides, after whatever log lines
 /// and empty objects. None when the dump is empty.
-pub(super) fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Result<Option<Begin>, LakeError> {
+pub(super) fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Result<Option<Begin>, IntakeError> {
     let (bytes, is_all) = blocks.look()?;
     if bytes.is_empty() {
         return Ok(None);

@@ -4,15 +4,14 @@
 //! its end beforehand, which is cheap beside decoding it; and where a dump breaks nevertheless, all is staged anew
 //! without it.
 
-use super::staging::Staging;
-use super::{IngestReport, IngestSpec, stage};
-use crate::error::LakeError;
+use super::sink::Sink;
+use super::stage::{IntakeSpec, Tally, stage_all};
+use crate::error::IntakeError;
 use crate::source::Source;
 use domain::location::without_secrets;
 use domain::privacy::Privacy;
 use serde::Serialize;
 use std::error::Error;
-use tokio::task::block_in_place;
 
 /// A dump that could not be read to its end.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub struct Broken {
 
 impl Broken {
     /// Of a dump, by the error that it gave.
-    pub fn new(source: String, error: &LakeError) -> Self {
+    pub fn new(source: String, error: &dyn Error) -> Self {
         let mut said = error.to_string();
         let mut next = error.source();
         while let Some(cause) = next {
@@ -37,17 +36,17 @@ impl Broken {
     }
 }
 
-/// Reads every dump that is whole and writes files for what is new in them; commits nothing.
-pub(super) async fn stage_whole(
+/// Reads every dump that is whole and leaves what is new in them.
+pub(super) fn stage_whole(
     sources: &[Source],
     privacy: &Privacy,
-    spec: &IngestSpec,
-    staging: &Staging<'_>,
-    progress: &mut (dyn FnMut(u64, &str) + Send),
-) -> Result<IngestReport, LakeError> {
+    spec: &IntakeSpec,
+    sink: &dyn Sink,
+    progress: &mut dyn FnMut(u64, &str),
+) -> Result<Tally, IntakeError> {
     let (mut whole, mut broken) = (Vec::new(), Vec::new());
     for source in sources {
-        match block_in_place(|| source.check()) {
+        match source.check() {
             Ok(()) => whole.push(source.clone()),
             Err(error) => broken.push((source.name(), error)),
         }
@@ -56,15 +55,15 @@ pub(super) async fn stage_whole(
         if whole.is_empty() && !broken.is_empty() {
             return Err(broken.remove(0).1);
         }
-        let error = match block_in_place(|| stage(&whole, privacy, spec, staging, &mut *progress)) {
-            Ok(mut report) => {
-                report.broken = broken.into_iter().map(|(source, error)| Broken::new(source, &error)).collect();
-                return Ok(report);
+        let error = match stage_all(&whole, privacy, spec, sink, &mut *progress) {
+            Ok(mut tally) => {
+                tally.broken = broken.into_iter().map(|(source, error)| Broken::new(source, &error)).collect();
+                return Ok(tally);
             }
             Err(error) => error,
         };
         let at = match &error {
-            LakeError::Read { source_name, .. } => whole.iter().position(|source| source.name() == *source_name),
+            IntakeError::Read { source_name, .. } => whole.iter().position(|source| source.name() == *source_name),
             _ => None,
         };
         let Some(at) = at else { return Err(error) };
@@ -72,7 +71,7 @@ pub(super) async fn stage_whole(
         if whole[..at].contains(&Source::Stdin) {
             return Err(error);
         }
-        staging.abandon().await;
+        sink.abandon();
         broken.push((whole.remove(at).name(), error));
     }
 }

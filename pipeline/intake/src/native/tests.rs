@@ -1,7 +1,7 @@
 use super::*;
+use crate::arrays::Columns;
 use crate::columns::events_schema;
-use crate::ingest::arrays::Columns;
-use crate::ingest::rows::EVENT_DATE;
+use crate::rows::EVENT_DATE;
 use arrow::array::ArrayRef;
 use domain::event::read_native;
 use domain::fields::Kind as Type;

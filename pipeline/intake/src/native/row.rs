@@ -1,9 +1,9 @@
 //! One event becomes a row: its normal form, which is hashed, and the cells of its columns, value by value in one pass.
 
 use super::shape::{Shape, sort_last_wins, usual_key};
-use crate::ingest::memo::Memo;
-use crate::ingest::rows::{Cells, PR_ID, Place, REPO, TYPE};
-use crate::ingest::slow;
+use crate::memo::Memo;
+use crate::rows::{Cells, PR_ID, Place, REPO, TYPE};
+use crate::slow;
 use domain::Timestamp;
 use domain::fields::Kind as Type;
 use domain::identity::push_time;

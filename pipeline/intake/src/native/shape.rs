@@ -1,7 +1,7 @@
 //! The shape of a payload: its keys in the order they are written, and what follows from them. The same program writes the
 //! same keys in the same order, so it is worked out once.
 
-use crate::ingest::rows::{Place, places};
+use crate::rows::{Place, places};
 use domain::json::{Json, Kind, Node};
 use domain::privacy::{Field, Privacy, field, is_pair};
 use std::borrow::Cow;

@@ -2,12 +2,13 @@
 
 use super::begin::Begin;
 use super::known::{Day, Known, Verdict};
+use super::lines::{Line, each_line};
 use super::native::{Key, NativeReader};
 use super::rows::Rows;
+use super::sink::{Sink, write_rejects};
 use super::slow;
-use super::staging::Staging;
-use super::units::{Items, Unit, bare, units};
-use crate::error::LakeError;
+use super::units::{Items, Unit, units};
+use crate::error::IntakeError;
 use crate::formats::{Reader, Taken};
 use crate::reject::Reject;
 use crate::source::Piece;
@@ -40,7 +41,7 @@ pub(super) struct Portion {
 pub(super) struct Shared<'a> {
     pub(super) privacy: &'a Privacy,
     pub(super) known: &'a Known<'a>,
-    pub(super) staging: &'a Staging<'a>,
+    pub(super) sink: &'a dyn Sink,
     /// Rows a worker may hold before it writes some out, in bytes.
     pub(super) row_bytes: usize,
     /// Events and rejects met, for progress.
@@ -120,77 +121,36 @@ impl<'a> Collector<'a> {
         dump: &Dump,
         portion: Portion,
         reader: Option<&mut dyn Reader>,
-    ) -> Result<(), LakeError> {
+    ) -> Result<(), IntakeError> {
         let before = self.read;
         let format = dump.begin.format;
         let at = At { dump, line: portion.piece.first_line(), is_utf8: portion.is_utf8 };
         let piece = portion.piece;
         match reader {
-            Some(reader) => self.piece(at, piece, Some(reader))?,
-            None if format.is_native() => self.piece(at, piece, None)?,
-            None => self.piece(at, piece, Some(&mut *format.reader()))?,
+            Some(reader) => self.piece(at, &piece, Some(reader))?,
+            None if format.is_native() => self.piece(at, &piece, None)?,
+            None => self.piece(at, &piece, Some(&mut *format.reader()))?,
         }
         self.shared.read.fetch_add(self.read - before, Ordering::Relaxed);
         self.relieve()
     }
 
-    fn piece(&mut self, at: At, piece: Piece, mut reader: Option<&mut (dyn Reader + '_)>) -> Result<(), LakeError> {
-        match piece {
-            Piece::Lines { bytes, .. } => self.lines(at, &bytes, &mut reader),
-            Piece::Document { bytes, .. } => self.raw(at, &bytes, &mut reader),
-            Piece::Long { head, length, hash, .. } => {
-                // It may have been cut off inside a letter.
-                let text = match std::str::from_utf8(&head) {
-                    Ok(text) => Some(text),
-                    Err(error) if error.valid_up_to() + 4 > head.len() => {
-                        std::str::from_utf8(&head[..error.valid_up_to()]).ok()
-                    }
-                    Err(_) => None,
-                };
-                let text = text.filter(|text| at.is_utf8 && !text.contains('\0')).unwrap_or_default();
-                self.reject(at, Reason::TooLong, text, Some(hash), length);
-                Ok(())
+    fn piece(&mut self, at: At, piece: &Piece, mut reader: Option<&mut (dyn Reader + '_)>) -> Result<(), IntakeError> {
+        each_line(piece, |line, found| {
+            let at = At { line, ..at };
+            match found {
+                Line::Text(text) => return self.line(at, text, &mut reader),
+                Line::Other(raw) => self.reject(at, Reason::Encoding, "", Some(hash128(raw)), raw.len() as u64),
+                Line::Long(head, length, hash) => {
+                    let text = beginning(head).filter(|text| at.is_utf8 && !text.contains('\0')).unwrap_or_default();
+                    self.reject(at, Reason::TooLong, text, Some(hash.to_owned()), length);
+                }
             }
-        }
+            Ok(())
+        })
     }
 
-    fn lines(
-        &mut self,
-        mut at: At,
-        bytes: &[u8],
-        reader: &mut Option<&mut (dyn Reader + '_)>,
-    ) -> Result<(), LakeError> {
-        // Checked once for the whole block; line by line only when something is wrong with it.
-        let whole = std::str::from_utf8(bytes).ok();
-        let mut start = 0;
-        while start < bytes.len() {
-            let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
-            match whole.and_then(|whole| whole.get(start..end)) {
-                Some(text) => self.line(at, bare(text), reader)?,
-                None => self.raw(at, &bytes[start..end], reader)?,
-            }
-            start = end + 1;
-            at.line += 1;
-        }
-        Ok(())
-    }
-
-    /// A line or document that may be no text.
-    fn raw(&mut self, at: At, raw: &[u8], reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), LakeError> {
-        match std::str::from_utf8(raw) {
-            Ok(text) => self.line(at, bare(text), reader),
-            Err(_) => {
-                let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-                self.reject(at, Reason::Encoding, "", Some(hash128(raw)), raw.len() as u64);
-                Ok(())
-            }
-        }
-    }
-
-    fn line(&mut self, at: At, text: &str, reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), LakeError> {
-        if text.is_empty() {
-            return Ok(());
-        }
+    fn line(&mut self, at: At, text: &str, reader: &mut Option<&mut (dyn Reader + '_)>) -> Result<(), IntakeError> {
         if reader.is_none() {
             let Self { tape, native, .. } = self;
             let key = match native.follow(tape, text) {
@@ -216,7 +176,7 @@ impl<'a> Collector<'a> {
     }
 
     /// The end of a dump that was read in order.
-    pub(super) fn end(&mut self, dump: &Dump, line: u64, reader: &mut dyn Reader) -> Result<(), LakeError> {
+    pub(super) fn end(&mut self, dump: &Dump, line: u64, reader: &mut dyn Reader) -> Result<(), IntakeError> {
         loop {
             let mut taken = Vec::new();
             reader.end(&mut taken);
@@ -230,7 +190,7 @@ impl<'a> Collector<'a> {
 
     /// What a format made of something: events, and what it could not read. `line` is the text it was made of, where
     /// that is a line.
-    fn taken(&mut self, at: At, taken: Vec<Taken>, line: &str) -> Result<(), LakeError> {
+    fn taken(&mut self, at: At, taken: Vec<Taken>, line: &str) -> Result<(), IntakeError> {
         let is_whole = taken.len() == 1 && !line.is_empty();
         for result in taken {
             match result.and_then(|object| normalise(object, self.shared.privacy)) {
@@ -254,14 +214,14 @@ impl<'a> Collector<'a> {
     }
 
     /// Takes one event.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), LakeError> {
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), IntakeError> {
         let normal = self.identity.normal_form(event);
         let key = Key { id: normal.id, ts: event.ts };
         self.row(key, Some((event, &normal)))
     }
 
     /// Makes the row of an event unless it is known: of the given one, or of what the fast way read last.
-    fn row(&mut self, key: Key, event: Option<(&Event, &NormalForm)>) -> Result<(), LakeError> {
+    fn row(&mut self, key: Key, event: Option<(&Event, &NormalForm)>) -> Result<(), IntakeError> {
         self.read += 1;
         let day = key.ts.day();
         if self.open.get(self.last).is_none_or(|open| open.day != day) {
@@ -287,7 +247,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn open_day(&mut self, day: i32) -> Result<usize, LakeError> {
+    fn open_day(&mut self, day: i32) -> Result<usize, IntakeError> {
         if let Some(place) = self.places.get(&day) {
             return Ok(*place);
         }
@@ -308,12 +268,12 @@ impl<'a> Collector<'a> {
     }
 
     /// Writes out and forgets until memory holds.
-    pub(super) fn relieve(&mut self) -> Result<(), LakeError> {
+    pub(super) fn relieve(&mut self) -> Result<(), IntakeError> {
         self.shared.known.shrink()?;
         self.native.shrink();
         self.tape.shrink();
         if self.reject_bytes > REJECT_BYTES {
-            self.shared.staging.write_rejects(std::mem::take(&mut self.rejects), self.shared.known)?;
+            write_rejects(self.shared.sink, std::mem::take(&mut self.rejects), self.shared.known)?;
             self.reject_bytes = 0;
         }
         if self.doubtful_bytes > self.shared.row_bytes / 4 {
@@ -334,22 +294,22 @@ impl<'a> Collector<'a> {
         {
             let open = &mut self.open[place];
             let rows = std::mem::take(&mut open.rows);
-            if rows.len() > 0 {
-                self.shared.staging.write_day(open.day, &rows)?;
+            if !rows.is_empty() {
+                self.shared.sink.write_day(open.day, &rows)?;
             }
             self.bytes -= size;
         }
         // Days at rest are looked up anew, so that what is known of them can leave memory.
-        self.open.retain(|open| open.rows.len() > 0);
+        self.open.retain(|open| !open.rows.is_empty());
         self.places = self.open.iter().enumerate().map(|(place, open)| (open.day, place)).collect();
         self.last = 0;
         Ok(())
     }
 
     /// Decides which doubtful rows are new.
-    fn decide(&mut self) -> Result<(), LakeError> {
+    fn decide(&mut self) -> Result<(), IntakeError> {
         for open in &mut self.open {
-            if open.doubtful.len() > 0 {
+            if !open.doubtful.is_empty() {
                 let doubtful = std::mem::take(&mut open.doubtful);
                 self.bytes -= doubtful.bytes();
                 let mut new = self.shared.known.decide(&open.known, &doubtful.ids())?;
@@ -363,14 +323,28 @@ impl<'a> Collector<'a> {
     }
 
     /// What is left when there is no more to read.
-    pub(super) fn finish(mut self) -> Result<Left, LakeError> {
+    pub(super) fn finish(mut self) -> Result<Left, IntakeError> {
         self.decide()?;
         Ok(Left {
-            days: self.open.into_iter().filter(|open| open.rows.len() > 0).map(|open| (open.day, open.rows)).collect(),
+            days: self
+                .open
+                .into_iter()
+                .filter(|open| !open.rows.is_empty())
+                .map(|open| (open.day, open.rows))
+                .collect(),
             rejects: self.rejects,
             read: self.read,
             rejected: self.rejected,
             reasons: self.reasons,
         })
+    }
+}
+
+/// The text that a line begins with. It may have been cut off inside a letter.
+fn beginning(head: &[u8]) -> Option<&str> {
+    match std::str::from_utf8(head) {
+        Ok(text) => Some(text),
+        Err(error) if error.valid_up_to() + 4 > head.len() => std::str::from_utf8(&head[..error.valid_up_to()]).ok(),
+        Err(_) => None,
     }
 }

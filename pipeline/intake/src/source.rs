@@ -3,13 +3,13 @@
 
 mod blocks;
 mod encoding;
+mod object;
 mod unpack;
 
 pub(crate) use blocks::{Blocks, Piece, blank};
+pub use object::{Object, cloud_options};
 
-use crate::error::LakeError;
-use crate::root;
-use crate::store::Object;
+use crate::error::IntakeError;
 use domain::location::without_secrets;
 use encoding::Decoded;
 use std::fs::File;
@@ -41,7 +41,7 @@ impl Source {
     /// Finds the dumps that an argument of `ingest` names: `-`, a file, a folder (searched), or a pattern. What a link leads
     /// to is taken when the argument names the link itself, or when it lies in the same folder; others are told to
     /// `left_out`.
-    pub fn find(argument: &str, left_out: &mut dyn FnMut(&Path)) -> Result<Vec<Self>, LakeError> {
+    pub fn find(argument: &str, left_out: &mut dyn FnMut(&Path)) -> Result<Vec<Self>, IntakeError> {
         if argument == "-" {
             return Ok(vec![Self::Stdin]);
         }
@@ -52,14 +52,14 @@ impl Source {
         let path = Path::new(path);
         if path.is_dir() {
             let mut found = Vec::new();
-            walk(path, path, &mut found, left_out).map_err(|source| LakeError::Read {
+            walk(path, path, &mut found, left_out).map_err(|source| IntakeError::Read {
                 source_name: argument.to_owned(),
                 line: 0,
                 source,
             })?;
             found.sort();
             return if found.is_empty() {
-                Err(LakeError::NoDumps(argument.to_owned()))
+                Err(IntakeError::NoDumps(argument.to_owned()))
             } else {
                 Ok(found.into_iter().map(Self::File).collect())
             };
@@ -68,18 +68,18 @@ impl Source {
             return Ok(vec![Self::File(path.to_owned())]);
         }
         if !argument.contains(['*', '?', '[']) {
-            return Err(LakeError::NoSource(argument.to_owned()));
+            return Err(IntakeError::NoSource(argument.to_owned()));
         }
         let fixed = &argument[..argument.find(['*', '?', '[']).unwrap_or(argument.len())];
         let folder = Path::new(&fixed[..fixed.rfind('/').map_or(0, |slash| slash + 1)]);
         let mut found: Vec<PathBuf> = glob::glob(argument)
-            .map_err(|_| LakeError::NoSource(argument.to_owned()))?
+            .map_err(|_| IntakeError::NoSource(argument.to_owned()))?
             .filter_map(Result::ok)
             .filter(|path| path.is_file() && stays(folder, path, left_out))
             .collect();
         found.sort();
         if found.is_empty() {
-            Err(LakeError::NoDumps(argument.to_owned()))
+            Err(IntakeError::NoDumps(argument.to_owned()))
         } else {
             Ok(found.into_iter().map(Self::File).collect())
         }
@@ -106,8 +106,8 @@ impl Source {
     }
 
     /// Opens it, unpacking by what the first bytes say, whatever the name says.
-    pub(crate) fn open(&self) -> Result<Blocks, LakeError> {
-        let failed = |source| LakeError::Read { source_name: self.name(), line: 0, source };
+    pub(crate) fn open(&self) -> Result<Blocks, IntakeError> {
+        let failed = |source| IntakeError::Read { source_name: self.name(), line: 0, source };
         let raw = unpack::unpacked(self.raw()?, self.packed()).map_err(failed)?.0;
         let other = Arc::default();
         let reader = Box::new(Decoded::new(raw, Arc::clone(&other)));
@@ -115,11 +115,11 @@ impl Source {
     }
 
     /// Reads an archive to its end, to know whether it is whole. What can be read only once is not.
-    pub(crate) fn check(&self) -> Result<(), LakeError> {
+    pub(crate) fn check(&self) -> Result<(), IntakeError> {
         if *self == Self::Stdin {
             return Ok(());
         }
-        let failed = |source| LakeError::Read { source_name: self.name(), line: 0, source };
+        let failed = |source| IntakeError::Read { source_name: self.name(), line: 0, source };
         let (mut reader, is_packed) = unpack::unpacked(self.raw()?, self.packed()).map_err(failed)?;
         if is_packed {
             io::copy(&mut reader, &mut io::sink()).map_err(failed)?;
@@ -127,10 +127,10 @@ impl Source {
         Ok(())
     }
 
-    fn raw(&self) -> Result<Box<dyn Read + Send>, LakeError> {
+    fn raw(&self) -> Result<Box<dyn Read + Send>, IntakeError> {
         Ok(match self {
             Self::Stdin => Box::new(io::stdin()),
-            Self::File(path) => Box::new(File::open(path).map_err(|source| LakeError::Read {
+            Self::File(path) => Box::new(File::open(path).map_err(|source| IntakeError::Read {
                 source_name: self.name(),
                 line: 0,
                 source,
@@ -166,11 +166,20 @@ fn walk(top: &Path, folder: &Path, found: &mut Vec<PathBuf>, left_out: &mut dyn 
 
 /// Whether a file that was found, not named, is one of the folder: who fills a folder of dumps names no other file.
 fn stays(folder: &Path, path: &Path, left_out: &mut dyn FnMut(&Path)) -> bool {
-    let stays = root::leads_below(folder, path);
+    let stays = leads_below(folder, path);
     if !stays {
         left_out(path);
     }
     stays
+}
+
+/// Whether what a link leads to lies below a folder that was named by a person.
+fn leads_below(folder: &Path, link: &Path) -> bool {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match (std::fs::canonicalize(folder), std::fs::canonicalize(link)) {
+        (Ok(folder), Ok(target)) => target.starts_with(folder),
+        _ => false,
+    }
 }
 
 fn is_dump(path: &Path) -> bool {
@@ -178,7 +187,7 @@ fn is_dump(path: &Path) -> bool {
 }
 
 /// Whether a name promises NDJSON, packed or not.
-pub(crate) fn is_dump_name(name: &str) -> bool {
+fn is_dump_name(name: &str) -> bool {
     let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
     ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')))
 }
@@ -206,7 +215,7 @@ mod tests {
                     }
                 }
             });
-            assert!(matches!(end, Err(LakeError::Read { .. })), "{name}");
+            assert!(matches!(end, Err(IntakeError::Read { .. })), "{name}");
         }
     }
 
@@ -216,7 +225,7 @@ mod tests {
         for (name, bytes) in [("a.ndjson.zst", &b""[..]), ("b.ndjson.zst", &[0x28, 0xb5]), ("c.ndjson.gz", b"{}\n")] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            assert!(matches!(Source::File(path).open(), Err(LakeError::Read { .. })), "{name}");
+            assert!(matches!(Source::File(path).open(), Err(IntakeError::Read { .. })), "{name}");
         }
     }
 
@@ -229,7 +238,7 @@ mod tests {
         let found = Source::find(folder.path().to_str().unwrap(), &mut |_| {}).unwrap();
         let names: Vec<_> = found.iter().map(|s| s.name().rsplit('/').next().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.jsonl", "b.ndjson.gz"]);
-        assert!(matches!(Source::find("/nowhere/x.ndjson", &mut |_| {}), Err(LakeError::NoSource(_))));
+        assert!(matches!(Source::find("/nowhere/x.ndjson", &mut |_| {}), Err(IntakeError::NoSource(_))));
     }
 
     #[test]
@@ -250,6 +259,10 @@ mod tests {
             assert_eq!(names, ["a.ndjson", "latest.ndjson"], "{argument}");
             assert_eq!(left_out, [dumps.join("planted.json")]);
         }
+        symlink("nothing", dumps.join("dangling.json")).unwrap();
+        assert!(leads_below(&dumps, &dumps.join("latest.ndjson")));
+        assert!(!leads_below(&dumps, &dumps.join("up")));
+        assert!(!leads_below(&dumps, &dumps.join("dangling.json")), "a link to nothing leads nowhere");
         let link = dumps.join("planted.json").display().to_string();
         assert_eq!(Source::find(&link, &mut |_| {}).unwrap().len(), 1, "a person who names the link means it");
     }
