@@ -2,7 +2,7 @@
 //! JSON at all.
 
 use crate::error::IntakeError;
-use crate::formats::{Reader, Taken};
+use crate::formats::{Out, Reader, Taken};
 use crate::source::blank;
 use domain::Reason;
 use domain::identity::written;
@@ -19,7 +19,8 @@ const LIGHT: usize = 4 << 20;
 
 /// What was read together.
 pub(super) struct Unit<'t> {
-    /// The text it was made of; none for an item of an array, which is told by its own JSON.
+    /// The text it was made of; none for an item of an array, which is told by its own JSON, and for a part of what a text
+    /// made.
     pub(super) text: Option<Cow<'t, str>>,
     pub(super) taken: Vec<Taken>,
 }
@@ -29,7 +30,8 @@ pub(super) fn bare(text: &str) -> &str {
     text.get(blank(text.as_bytes())..).unwrap_or_default().trim_end_matches(['\r', '\n'])
 }
 
-/// Whether an item of an array comes with its JSON as a text, as its reject has it.
+/// Whether an item of an array comes with its JSON as a text, as its reject has it, and all that is made of a value comes
+/// together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Items {
     Bare,
@@ -48,21 +50,26 @@ pub(super) fn units<'t>(
         return value(json, 0, text, items, reader, give);
     }
     let Some(texts) = texts(text) else {
-        let mut taken = Vec::new();
-        reader.text(text, &mut taken);
-        return give(Unit { text: Some(text.into()), taken });
+        return of_text(text, reader, give);
     };
     for text in texts {
         match tape.scan(text) {
             Ok(json) => value(json, 0, text, items, reader, give)?,
-            Err(_) => {
-                let mut taken = Vec::new();
-                reader.text(text, &mut taken);
-                give(Unit { text: Some(text.into()), taken })?;
-            }
+            Err(_) => of_text(text, reader, give)?,
         }
     }
     Ok(())
+}
+
+/// What a reader makes of a text that is no JSON.
+fn of_text<'t>(
+    text: &'t str,
+    reader: &mut dyn Reader,
+    give: &mut dyn FnMut(Unit<'t>) -> Result<(), IntakeError>,
+) -> Result<(), IntakeError> {
+    let mut out = Out::default();
+    reader.text(text, &mut out);
+    give(Unit { text: Some(text.into()), taken: out.rest().0 })
 }
 
 /// An array is its items, one by one, however deep: the whole of it may be many times its size in memory. `text` is
@@ -83,14 +90,28 @@ fn value<'t>(
         let text = text.get(node.start as usize..node.end as usize);
         return give(Unit { text: text.map(Cow::Borrowed), taken: vec![Err((Value::Null, Reason::TooLong))] });
     }
-    let (mut taken, object) = (Vec::new(), json.value(index));
+    let object = json.value(index);
     let text = match (index, items) {
         (0, _) => Some(Cow::Borrowed(text)),
         (_, Items::Written) => Some(Cow::Owned(written(&object))),
         (_, Items::Bare) => None,
     };
-    reader.object(object, &mut taken);
-    give(Unit { text, taken })
+    if items == Items::Written {
+        let mut out = Out::default();
+        reader.object(object, &mut out);
+        return give(Unit { text, taken: out.rest().0 });
+    }
+    let mut done = Ok(());
+    let mut part = |taken| {
+        if done.is_ok() {
+            done = give(Unit { text: None, taken });
+        }
+    };
+    let mut out = Out::parts(&mut part);
+    reader.object(object, &mut out);
+    let (taken, is_part) = out.rest();
+    done?;
+    give(Unit { text: text.filter(|_| !is_part), taken })
 }
 
 /// About what a value takes in memory, in bytes: an object a node of a B-tree for every eleven members.

@@ -8,7 +8,7 @@
 //! A rerun overwrites a run in this API: it keeps its `id` and `created_at` and starts anew at `run_started_at`.
 
 use super::parts::Part;
-use super::{Format, Head, Object, Reader, Taken};
+use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
 use domain::time::{SECOND, Timestamp};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn hook(value: &Value) -> Option<&'static str> {
 struct Actions;
 
 impl Reader for Actions {
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+    fn object(&mut self, value: Value, out: &mut Out) {
         if let Value::Array(items) = value {
             // `gh api --paginate --slurp` gives an array of pages.
             return items.into_iter().for_each(|item| self.object(item, out));

@@ -8,7 +8,7 @@
 //! Left out are links and `node_id` (they repeat identifiers), and what names the owner of a fork, who is nearly
 //! always the person whose login has just been hashed: repository objects at both ends, `full_name` of other ones.
 
-use super::{Format, Head, Object, Reader, Taken};
+use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
 use domain::fields::TYPES;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn recognises(head: &Head) -> bool {
 struct GhArchive;
 
 impl Reader for GhArchive {
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+    fn object(&mut self, value: Value, out: &mut Out) {
         if let Value::Array(page) = value {
             return page.into_iter().for_each(|event| self.object(event, out));
         }

@@ -5,7 +5,7 @@
 //! was taken, so that nothing of it can be used as known when the pull request was opened, and so that the next
 //! night's newer snapshot does not make a second opening.
 
-use super::{Format, Head, Object, Reader, Taken};
+use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn recognises(head: &Head) -> bool {
 struct GitHub;
 
 impl Reader for GitHub {
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+    fn object(&mut self, value: Value, out: &mut Out) {
         match translate(&value) {
             Ok(events) => out.extend(events.into_iter().map(Ok)),
             Err(reason) => out.push(Err((value, reason))),

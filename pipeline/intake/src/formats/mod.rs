@@ -10,11 +10,14 @@ mod native;
 #[cfg(test)]
 mod nothing_lost;
 mod otlp;
+mod out;
 mod parts;
 mod prometheus;
 mod samples;
 mod unknown;
 mod workload;
+
+pub(crate) use out::Out;
 
 use domain::Reason;
 use serde_json::{Map, Value};
@@ -62,15 +65,15 @@ pub(crate) enum Guess {
 /// Reads one dump. What it must remember between objects, such as the last value of a counter, is its own.
 pub(crate) trait Reader: Send {
     /// The events of one JSON value of the dump: a line of it, or all of it.
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>);
+    fn object(&mut self, value: Value, out: &mut Out);
 
     /// The events of a line that is no JSON.
-    fn text(&mut self, line: &str, out: &mut Vec<Taken>) {
+    fn text(&mut self, line: &str, out: &mut Out) {
         out.push(Err((Value::String(line.to_owned()), Reason::NotJson)));
     }
 
     /// What is left to say when the dump has ended: asked again until it says nothing.
-    fn end(&mut self, _out: &mut Vec<Taken>) {}
+    fn end(&mut self, _out: &mut Out) {}
 }
 
 /// Every format, native first.
@@ -143,7 +146,7 @@ pub(crate) fn events_of(
     values: impl IntoIterator<Item = Value>,
 ) -> Vec<Result<domain::Event, Reason>> {
     let privacy = domain::privacy::Privacy::new(b"test key of the formats");
-    let (mut reader, mut out) = (format.reader(), Vec::new());
+    let (mut reader, mut out) = (format.reader(), Out::default());
     for value in values {
         match value {
             Value::String(line) => reader.text(&line, &mut out),
@@ -161,7 +164,7 @@ pub(crate) fn events_of(
         let object = taken.map_err(|(_, reason)| reason)?;
         domain::event::normalise(object, &privacy).map_err(|(_, reason)| reason)
     };
-    out.into_iter().map(event).collect()
+    out.rest().0.into_iter().map(event).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Events of the contract, one an object, or many in a batch object `{repo, branch, …, "events": […]}`.
 
 use super::parts::UNREAD;
-use super::{Format, Head, Reader, Taken};
+use super::{Format, Head, Out, Reader};
 use domain::event::singles;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub(super) fn may_be(value: &Value) -> bool {
 struct Native;
 
 impl Reader for Native {
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+    fn object(&mut self, value: Value, out: &mut Out) {
         // A batch without events may still hold something under another name.
         let empty =
             value.get("events").and_then(Value::as_array).is_some_and(Vec::is_empty) && value.get("type").is_none();

@@ -1,6 +1,6 @@
 //! No record inside a recognised document is without an event or a reject: for every format, whatever a list is called.
 
-use super::{FORMATS, Format, Guess, Head, Taken};
+use super::{FORMATS, Format, Guess, Head, Out, Taken};
 use serde_json::{Value, json};
 
 /// A record is what holds a text that begins like this.
@@ -132,7 +132,7 @@ fn marks(value: &Value, found: &mut Vec<String>) {
 
 /// The marks of a document, and those of what became of it.
 fn before_and_after(format: &Format, document: &Value) -> [Vec<String>; 2] {
-    let (mut reader, mut out) = (format.reader(), Vec::new());
+    let (mut reader, mut out) = (format.reader(), Out::default());
     reader.object(document.clone(), &mut out);
     loop {
         let before = out.len();
@@ -147,7 +147,7 @@ fn before_and_after(format: &Format, document: &Value) -> [Vec<String>; 2] {
     };
     let (mut before, mut after) = (Vec::new(), Vec::new());
     marks(document, &mut before);
-    out.iter().for_each(|taken| marks(&told(taken), &mut after));
+    out.rest().0.iter().for_each(|taken| marks(&told(taken), &mut after));
     for marks in [&mut before, &mut after] {
         marks.sort();
         marks.dedup();

@@ -5,7 +5,7 @@
 //! the reader's business, so it cannot be forgotten: no record inside a recognised document is without an event or a
 //! reject.
 
-use super::{Object, Taken};
+use super::{Object, Out};
 use domain::Reason;
 use serde_json::{Value, json};
 
@@ -24,8 +24,8 @@ impl Part {
     pub(crate) fn read(
         value: Value,
         about: &'static [&'static str],
-        out: &mut Vec<Taken>,
-        read: impl FnOnce(&mut Self, &mut Vec<Taken>),
+        out: &mut Out,
+        read: impl FnOnce(&mut Self, &mut Out),
     ) {
         match value {
             Value::Object(left) => {
@@ -56,7 +56,7 @@ impl Part {
         self.left.remove(key).unwrap_or_default()
     }
 
-    fn close(self, out: &mut Vec<Taken>) {
+    fn close(self, out: &mut Out) {
         for (key, value) in self.left {
             let holds = match &value {
                 Value::Array(items) => !items.is_empty(),

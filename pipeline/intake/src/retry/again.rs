@@ -3,7 +3,7 @@
 use super::{Retry, Row, hashes_of, hashes_of_raw, number, texts};
 use crate::begin::{Begin, begin, of_text};
 use crate::error::IntakeError;
-use crate::formats::{Reader, Taken};
+use crate::formats::{Out, Reader, Taken};
 use crate::lines::{Line, each_line};
 use crate::reject::Reject;
 use crate::sink::write_rejects;
@@ -67,8 +67,9 @@ impl Retry<'_> {
             })?;
         }
         loop {
-            let mut taken = Vec::new();
-            reader.end(&mut taken);
+            let mut out = Out::default();
+            reader.end(&mut out);
+            let taken = out.rest().0;
             if taken.is_empty() {
                 return Ok(());
             }

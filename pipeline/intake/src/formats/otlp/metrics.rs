@@ -1,7 +1,7 @@
 //! Metrics: `usage` of containers and pods, `kpi` for all others.
 
 use super::names::measure;
-use super::{Resource, Samples, Taken, attributes, list, micros, text, unsigned};
+use super::{Out, Resource, Samples, attributes, list, micros, text, unsigned};
 use crate::formats::Object;
 use crate::formats::samples::{Measure, Point};
 use domain::Reason;
@@ -30,12 +30,7 @@ pub(super) struct Metric<'v> {
 }
 
 /// Reads a metric; the kind of its points, when it has any that are read.
-pub(super) fn read(
-    samples: &mut Samples,
-    resource: &Resource,
-    value: &Value,
-    out: &mut Vec<Taken>,
-) -> Option<&'static str> {
+pub(super) fn read(samples: &mut Samples, resource: &Resource, value: &Value, out: &mut Out) -> Option<&'static str> {
     match metric(value) {
         Ok((kind, metric)) => {
             metric.points.iter().for_each(|point| take(samples, resource, &metric, point, out));
@@ -76,7 +71,7 @@ fn is_delta(data: &Value) -> bool {
     }
 }
 
-fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: &Value, out: &mut Vec<Taken>) {
+fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: &Value, out: &mut Out) {
     // Bit 0 of the flags: the series has ended, there is no value.
     if unsigned(point.get("flags")).is_some_and(|flags| flags & 1 == 1) {
         return;
@@ -160,7 +155,7 @@ fn kpi(
 }
 
 /// Two values: how many, with the buckets or quantiles as they are written; and their sum.
-fn distribution(resource: &Resource, metric: &Metric<'_>, point: &Value, at: i64, out: &mut Vec<Taken>) {
+fn distribution(resource: &Resource, metric: &Metric<'_>, point: &Value, at: i64, out: &mut Out) {
     let Some(count) = unsigned(point.get("count")) else {
         let what = json!({"metric": metric.name, "point": point});
         return out.push(resource.reject(&what, Reason::Format("a histogram or summary has no count")));

@@ -12,9 +12,9 @@ mod names;
 mod older;
 mod spans;
 
-use super::parts::{Part, UNREAD};
+use super::parts::Part;
 use super::samples::{Labels, Samples, Who, event};
-use super::{Format, Head, Object, Reader, Taken, workload};
+use super::{Format, Head, Object, Out, Reader, Taken, workload};
 use domain::Reason;
 use domain::json::Tape;
 use domain::time::Timestamp;
@@ -62,7 +62,7 @@ struct Otlp {
 }
 
 impl Reader for Otlp {
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+    fn object(&mut self, value: Value, out: &mut Out) {
         if !value.is_object() {
             return out.push(Err((value, Reason::NotAnObject)));
         }
@@ -70,42 +70,38 @@ impl Reader for Otlp {
             let reason = Reason::Format("no array resourceMetrics, resourceSpans or resourceLogs");
             return out.push(Err((value, reason)));
         }
-        let before = out.len();
         let value = older::renamed(value);
         let alone = SIGNALS.iter().all(|(request, _, _)| value.get(request).is_none())
             && value.get("resourceProfiles").is_none();
-        if alone {
-            self.entry(value, out);
-        } else {
+        // What names a person is found by its name, which is a value in OTLP.
+        let amend = |refused: &mut Value| *refused = plain(refused);
+        out.amended(amend, |out| {
+            if alone {
+                return self.entry(value, out);
+            }
             Part::read(value, &[], out, |request, out| {
                 for (key, _, _) in SIGNALS {
                     request.records(key).into_iter().for_each(|entry| self.entry(entry, out));
                 }
             });
-        }
-        // What names a person is found by its name, which is a value in OTLP.
-        for refused in out[before..].iter_mut().filter_map(|taken| taken.as_mut().err()) {
-            if refused.1 == UNREAD {
-                refused.0 = plain(&refused.0);
-            }
-        }
+        });
     }
 
-    fn text(&mut self, line: &str, out: &mut Vec<Taken>) {
+    fn text(&mut self, line: &str, out: &mut Out) {
         match inside(line) {
             Some(value) => self.object(value, out),
             None => out.push(Err((Value::String(line.to_owned()), Reason::NotJson))),
         }
     }
 
-    fn end(&mut self, out: &mut Vec<Taken>) {
+    fn end(&mut self, out: &mut Out) {
         self.samples.end(out);
     }
 }
 
 impl Otlp {
     /// What one resource sent.
-    fn entry(&mut self, entry: Value, out: &mut Vec<Taken>) {
+    fn entry(&mut self, entry: Value, out: &mut Out) {
         Part::read(entry, &["resource"], out, |entry, out| {
             let resource = Resource::of(entry.get("resource"));
             for (_, scopes, key) in SIGNALS {
@@ -123,7 +119,7 @@ impl Otlp {
     }
 
     /// A metric and its points; what else it holds is refused.
-    fn metric(&mut self, resource: &Resource, metric: Value, out: &mut Vec<Taken>) {
+    fn metric(&mut self, resource: &Resource, metric: Value, out: &mut Out) {
         let Some(kind) = metrics::read(&mut self.samples, resource, &metric, out) else { return };
         Part::read(metric, &["metadata"], out, |metric, out| {
             Part::read(metric.inner(kind), &[], out, |data, _| drop(data.records("dataPoints")));

@@ -9,9 +9,9 @@ mod query;
 mod series;
 mod text;
 
-use super::parts::{Part, UNREAD};
+use super::parts::Part;
 use super::samples::{Point, Samples, event};
-use super::{Format, Head, Object, Reader, Taken};
+use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
 use domain::time::Timestamp;
 use query::Query;
@@ -61,7 +61,7 @@ struct Prometheus {
 }
 
 impl Reader for Prometheus {
-    fn object(&mut self, value: Value, out: &mut Vec<Taken>) {
+    fn object(&mut self, value: Value, out: &mut Out) {
         if is_series(&value) {
             return self.series(value, None, out);
         }
@@ -71,7 +71,7 @@ impl Reader for Prometheus {
         }
     }
 
-    fn text(&mut self, line: &str, out: &mut Vec<Taken>) {
+    fn text(&mut self, line: &str, out: &mut Out) {
         let refused = match text::read(line) {
             Ok(text::Line::Comment) => return,
             Ok(text::Line::Unit(metric, unit)) => {
@@ -90,14 +90,14 @@ impl Reader for Prometheus {
         }
     }
 
-    fn end(&mut self, out: &mut Vec<Taken>) {
+    fn end(&mut self, out: &mut Out) {
         self.samples.end(out);
     }
 }
 
 impl Prometheus {
     /// One answer of the query API. A series or sample that cannot be taken is refused by itself.
-    fn answer(&mut self, answer: Value, out: &mut Vec<Taken>) {
+    fn answer(&mut self, answer: Value, out: &mut Out) {
         let query =
             answer.get("query").or_else(|| answer["data"].get("query")).and_then(Value::as_str).map(Query::read);
         Part::read(answer, &["warnings", "infos", "stats", "trace"], out, |answer, out| {
@@ -108,7 +108,7 @@ impl Prometheus {
     }
 
     /// A series and its samples, in any of the ways that they are written.
-    fn series(&mut self, entry: Value, query: Option<&Query>, out: &mut Vec<Taken>) {
+    fn series(&mut self, entry: Value, query: Option<&Query>, out: &mut Out) {
         if !has_samples(&entry) {
             return out.push(Err((entry, Reason::Format("a series has no values"))));
         }
@@ -123,33 +123,30 @@ impl Prometheus {
             Err(reason) => return out.push(Err((entry, Reason::Format(reason)))),
         };
         let metric = entry.get("metric").cloned();
-        let before = out.len();
-        Part::read(entry, &["metric"], out, |entry, out| {
-            let mut samples = match entry.get("timestamps") {
-                Value::Array(_) => pairs(entry.records("values"), entry.records("timestamps")),
-                _ => entry.records("values"),
-            };
-            if entry.get("value").is_array() {
-                samples.push(entry.inner("value"));
-            }
-            let histograms = entry.records("histograms").into_iter().chain([entry.inner("histogram")]);
-            let refused = histograms.filter(|histogram| !histogram.is_null());
-            out.extend(refused.map(|value| Err((json!({"metric": metric, "histogram": value}), HISTOGRAM))));
-            for pair in samples {
-                if let Err(reason) = self.pair(&series, &pair, out) {
-                    out.push(Err((json!({"metric": metric, "value": pair}), reason)));
-                }
-            }
-        });
         // A sample says nothing without its series.
-        for refused in out[before..].iter_mut().filter_map(|taken| taken.as_mut().err()) {
-            if refused.1 == UNREAD {
-                refused.0["metric"] = json!(metric);
-            }
-        }
+        let amend = |refused: &mut Value| refused["metric"] = json!(metric);
+        out.amended(amend, |out| {
+            Part::read(entry, &["metric"], out, |entry, out| {
+                let mut samples = match entry.get("timestamps") {
+                    Value::Array(_) => pairs(entry.records("values"), entry.records("timestamps")),
+                    _ => entry.records("values"),
+                };
+                if entry.get("value").is_array() {
+                    samples.push(entry.inner("value"));
+                }
+                let histograms = entry.records("histograms").into_iter().chain([entry.inner("histogram")]);
+                let refused = histograms.filter(|histogram| !histogram.is_null());
+                out.extend(refused.map(|value| Err((json!({"metric": metric, "histogram": value}), HISTOGRAM))));
+                for pair in samples {
+                    if let Err(reason) = self.pair(&series, &pair, out) {
+                        out.push(Err((json!({"metric": metric, "value": pair}), reason)));
+                    }
+                }
+            });
+        });
     }
 
-    fn pair(&mut self, series: &Series, pair: &Value, out: &mut Vec<Taken>) -> Result<(), Reason> {
+    fn pair(&mut self, series: &Series, pair: &Value, out: &mut Out) -> Result<(), Reason> {
         match (pair.get(0).and_then(Value::as_f64), pair.get(1)) {
             (Some(seconds), Some(Value::String(value))) => self.sample(series, seconds, value, out),
             (Some(seconds), Some(Value::Number(value))) => self.sample(series, seconds, &value.to_string(), out),
@@ -160,7 +157,7 @@ impl Prometheus {
         }
     }
 
-    fn sample(&mut self, series: &Series, seconds: f64, value: &str, out: &mut Vec<Taken>) -> Result<(), Reason> {
+    fn sample(&mut self, series: &Series, seconds: f64, value: &str, out: &mut Out) -> Result<(), Reason> {
         // Rust saturates: what is out of range, or no number at all, is not usable afterwards or 1970.
         let at = (seconds * 1e6).round() as i64;
         if !seconds.is_finite() || !Timestamp(at).is_usable() {

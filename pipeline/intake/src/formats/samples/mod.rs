@@ -11,7 +11,7 @@
 mod instances;
 mod measure;
 
-use super::{Object, Taken};
+use super::{Object, Out};
 use domain::time::{SECOND, Timestamp};
 use measure::{CPU_TIME, Kind, LAST_EXIT_OOM, MEMORY_USED, PERIODS, RESTARTS, THROTTLED, WORKING_SET, is_state};
 use serde_json::{Value, json};
@@ -158,7 +158,7 @@ struct Moment {
 
 impl Samples {
     /// Takes a point; events of moments that can wait no longer come out.
-    pub(super) fn add(&mut self, point: &Point<'_>, out: &mut Vec<Taken>) {
+    pub(super) fn add(&mut self, point: &Point<'_>, out: &mut Out) {
         let Some((value, span)) = self.value(point) else { return };
         let Point { who, measure, at, .. } = point;
         if measure.kind == Kind::State {
@@ -206,7 +206,7 @@ impl Samples {
     }
 
     /// Completes some of what waits, the oldest first: all of it at once could take more memory than waiting does.
-    pub(super) fn end(&mut self, out: &mut Vec<Taken>) {
+    pub(super) fn end(&mut self, out: &mut Out) {
         // A moment may have nothing new to say; silence would be taken for the end.
         let before = out.len();
         while out.len() == before && !self.pending.is_empty() {
@@ -291,7 +291,7 @@ impl Samples {
     }
 
     /// Completes the oldest moments until no more than `rest` wait.
-    fn complete(&mut self, rest: usize, out: &mut Vec<Taken>) {
+    fn complete(&mut self, rest: usize, out: &mut Out) {
         while self.pending.len() > rest {
             let Some(((at, id), moment)) = self.pending.pop_first() else { return };
             let container = self.containers.entry(id).or_default();
@@ -410,14 +410,14 @@ mod tests {
 
     fn feed(samples: &mut Samples, points: &[(Measure, i64, f64)]) -> Vec<Object> {
         let who = Who::new(Some("e"), "e/s".to_owned(), "", Labels::new(), Object::new());
-        let mut out = Vec::new();
+        let mut out = Out::default();
         for &(measure, seconds, value) in points {
             let series = who.series(measure.field, "");
             let at = (1_000_000 + seconds) * SECOND;
             samples.add(&Point { who: &who, series, measure, at, value, since: None, delta: false }, &mut out);
         }
         samples.end(&mut out);
-        out.into_iter().map(Result::unwrap).collect()
+        out.rest().0.into_iter().map(Result::unwrap).collect()
     }
 
     #[test]
@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn no_more_moments_wait_than_there_is_room_for() {
         let who = Who::new(None, "s".to_owned(), "", Labels::new(), Object::new());
-        let (mut samples, mut out) = (Samples::default(), Vec::new());
+        let (mut samples, mut out) = (Samples::default(), Out::default());
         for at in 1..=PENDING as i64 + 1 {
             let measure = Measure::CPU;
             let at = at * SECOND;
