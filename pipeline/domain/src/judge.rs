@@ -249,14 +249,13 @@ pub fn judge(control: &[Observation], candidate: &[Observation], rules: &Rules) 
     }
     let paired = Paired::new(control, candidate, rules.seed)?;
     let is_refused = !paired.is_concurrent && !rules.accepts_other_time;
+    let mut walk = Walk::new(&paired, rules);
     let outcome = match rules.horizon {
         _ if is_refused => Outcome::default(),
-        Some(horizon) => sequence::judge(&paired, rules, horizon),
-        None => wager::judge(&paired, rules),
+        Some(horizon) => sequence::judge(&paired, rules, horizon, &mut walk),
+        None => wager::judge(&paired, rules, &mut walk),
     };
     let snapshot = Snapshot::new(&paired, rules, outcome.pairs);
-    let mut walk = Walk::new(&paired, rules);
-    walk.go_on(outcome.pairs);
     let (effect, needed) = effect::estimate(&snapshot, rules, &outcome, walk.shown()).unzip();
     let shares = |(slow, rows): (usize, usize)| slow as f64 / rows.max(1) as f64;
     let tail = (outcome.watches_tail && walk.has_tail() && outcome.pairs > 0)

@@ -69,7 +69,7 @@ pub fn estimate(
 }
 
 /// Halvings of the range in which a shift is looked for.
-const HALVINGS: usize = 28;
+const HALVINGS: usize = 22;
 
 /// The largest shift at which a falling function is above zero; none: it is nowhere, or everywhere.
 fn last_above(reach: f64, falling: impl Fn(f64) -> f64) -> Option<f64> {

@@ -68,10 +68,9 @@ fn standardized_sums(ranks: &[i64], rules: &Rules) -> Vec<f64> {
 }
 
 /// Repeats every look that the schedule has had so far, and ends at the first that decides.
-pub fn judge(paired: &Paired, rules: &Rules, horizon: usize) -> Outcome {
+pub fn judge(paired: &Paired, rules: &Rules, horizon: usize, walk: &mut Walk<'_>) -> Outcome {
     let schedule = rules.schedule(horizon, paired.pairs.len());
     let watches_tail = horizon >= TAIL_NEEDS;
-    let mut walk = Walk::new(paired, rules);
     let (mut harm, mut safety) = (Spending::new(rules.alpha), Spending::new(rules.alpha));
     let mut is_shift_excluded = false;
     let mut outcome = Outcome::default();
@@ -79,8 +78,8 @@ pub fn judge(paired: &Paired, rules: &Rules, horizon: usize) -> Outcome {
         let share = size as f64 / horizon as f64;
         walk.go_on(size);
         let snapshot = Snapshot::new(paired, rules, size);
-        let harm = look_for_harm(&walk, &snapshot, rules, watches_tail, &mut harm, share);
-        let safe = look_for_safety(&walk, &snapshot, rules, is_shift_excluded, &mut safety, share);
+        let harm = look_for_harm(walk, &snapshot, rules, watches_tail, &mut harm, share);
+        let safe = look_for_safety(walk, &snapshot, rules, is_shift_excluded, &mut safety, share);
         // What has no time has no earlier looks: only the last one counts, with the error of those before it spent.
         let is_counted = paired.is_ordered || n + 1 == schedule.len();
         is_shift_excluded |= safe.is_beyond && is_counted;

@@ -8,11 +8,10 @@ use super::{Outcome, Verdict};
 /// Bets pair by pair, and ends at the first at which the wealth of either side suffices.
 ///
 /// The tail needs a hundred pairs: until so many are there a pass speaks of the typical value alone, and says so.
-pub fn judge(paired: &Paired, rules: &Rules) -> Outcome {
+pub fn judge(paired: &Paired, rules: &Rules, walk: &mut Walk<'_>) -> Outcome {
     let line = (1.0 / rules.alpha).ln();
     let all = paired.pairs.len();
     let watches_tail = all >= TAIL_NEEDS;
-    let mut walk = Walk::new(paired, rules);
     let mut is_shift_excluded = false;
     let mut outcome = Outcome { watches_tail, ..Outcome::default() };
     for size in 1..=all {

@@ -11,8 +11,11 @@
 
 use super::quantile::RunningQuantile;
 
-/// How boldly each part of the capital bets on signs.
-const BOLDNESS: [f64; 5] = [0.125, 0.25, 0.5, 1.0, 2.0];
+/// How boldly the most cautious part of the capital bets on signs; each other one twice as boldly as the one before, up to 2.
+const CAUTIOUS: f64 = 0.125;
+
+/// Differences in units of the scale beyond which a bet is lost in any case.
+const FAR: f64 = 100.0;
 
 /// Parts of the most that may be bet against a mean.
 const STAKES: [f64; 5] = [0.1, 0.25, 0.5, 0.75, 0.95];
@@ -53,10 +56,11 @@ impl SignBets {
             self.amounts.add(difference.abs());
             self.amounts.value().unwrap_or(1.0)
         });
-        for (log, boldness) in self.logs.iter_mut().zip(BOLDNESS) {
-            // 1 + tanh z = 2 / (1 + exp(-2z))
-            let z = (boldness * difference / scale).clamp(-300.0, 300.0);
-            *log += std::f64::consts::LN_2 - (-2.0 * z).exp().ln_1p();
+        // 1 + tanh(c x) = 2 / (1 + exp(-2 c x)), and twice the boldness is the square of the exponential.
+        let mut power = (-2.0 * CAUTIOUS * (difference / scale).clamp(-FAR, FAR)).exp();
+        for log in &mut self.logs {
+            *log += std::f64::consts::LN_2 - power.ln_1p();
+            power *= power;
         }
     }
 
