@@ -26,6 +26,7 @@ mod query;
 mod reject;
 mod root;
 mod rooted;
+mod sample;
 mod session;
 mod shelf;
 mod source;
@@ -52,6 +53,7 @@ pub use query::{
     Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, hidden, is_blank, is_complete,
     statements, visible, words,
 };
+pub use sample::Samples;
 pub use session::{Session, View};
 pub use source::Source;
 pub use store::local_folder;
