@@ -22,6 +22,7 @@ mod hostile;
 mod impossible;
 mod incremental;
 mod job;
+mod judge;
 mod key;
 mod notebooks;
 mod other_engines;

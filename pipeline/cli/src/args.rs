@@ -103,6 +103,8 @@ pub enum Command {
     Apply(commands::apply::ApplyArgs),
     /// Restore exactly what was there before a plan
     Rollback(commands::rollback::RollbackArgs),
+    /// Say whether a candidate is worse than its control: pass, fail, or too early
+    Judge(commands::judge::JudgeArgs),
     /// Read the ledger of all plans, or verify that nobody changed it
     Log(commands::log::LogArgs),
     /// Say how an item of a plan went: a label for the next training

@@ -98,7 +98,7 @@ impl From<LakeError> for Failure {
             | LakeError::Contended(..)
             | LakeError::Exists(_)
             | LakeError::Busy(_) => Exit::Refused,
-            LakeError::NotAQuery(_) | LakeError::Parameter { .. } => Exit::Usage,
+            LakeError::NotAQuery(_) | LakeError::Parameter { .. } | LakeError::Sample { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
         let hint = match &error {
@@ -137,7 +137,7 @@ impl From<LakeError> for Failure {
             LakeError::Sql { source, .. } if source.file_missing => {
                 "`pipeline check` says which files of the lake are missing"
             }
-            LakeError::Parameter { hint, .. } => hint,
+            LakeError::Parameter { hint, .. } | LakeError::Sample { hint, .. } => hint,
             LakeError::NoVersion { .. } | LakeError::TooEarly(_) => {
                 "`pipeline sql --help` says what --at takes; without it, the lake is read as it is now"
             }

@@ -12,6 +12,7 @@ pub mod fields;
 pub mod gather;
 pub mod identity;
 pub mod json;
+pub mod judge;
 pub mod ledger;
 pub mod location;
 pub mod model;

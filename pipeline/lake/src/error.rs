@@ -67,6 +67,14 @@ pub enum LakeError {
         /// What to write.
         hint: String,
     },
+    /// A column of a sample that is not there, or not what it must be.
+    #[error("{problem}")]
+    Sample {
+        /// Which, and what about it.
+        problem: String,
+        /// What to write.
+        hint: String,
+    },
     /// A version that the log of a table does not have.
     #[error("{table} has no version {version}: it has {first} to {last}")]
     NoVersion {

@@ -24,6 +24,7 @@ mod privacy;
 mod query;
 mod root;
 mod rooted;
+mod sample;
 mod session;
 mod shelf;
 mod some_files;
@@ -49,6 +50,7 @@ pub use query::{
     Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, hidden, is_blank, is_complete,
     statements, visible, words,
 };
+pub use sample::Samples;
 pub use session::{Session, View};
 pub use store::local_folder;
 pub use table::TableName;

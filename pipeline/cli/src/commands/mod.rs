@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod feedback;
 pub mod ingest;
+pub mod judge;
 pub mod labels;
 pub mod lake;
 pub mod log;
@@ -56,6 +57,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Apply(args) => apply::run(context, args).await,
             Command::Rollback(args) => rollback::run(context, args).await,
             Command::Log(args) => log::run(context, args).await,
+            Command::Judge(args) => judge::run(context, args).await,
             Command::Feedback(args) => feedback::run(context, args).await,
             Command::Labels(args) => labels::run(context, args).await,
             Command::Run(args) => run::run(context, args).await,

@@ -7,7 +7,7 @@ pub mod output;
 mod pager;
 mod reports;
 mod shell;
-mod watch;
+pub mod watch;
 
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
@@ -119,7 +119,7 @@ fn parse_memory(text: &str) -> Result<usize, String> {
 }
 
 /// Half of what the machine or the control group gives; 1 GiB where that is less or not told.
-fn half_of_memory() -> usize {
+pub fn half_of_memory() -> usize {
     let half = agent::memory_bytes().and_then(|bytes| usize::try_from(bytes / 2).ok());
     half.unwrap_or_default().max(1 << 30)
 }
