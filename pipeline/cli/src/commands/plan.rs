@@ -1,6 +1,7 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
 mod live;
+mod markdown;
 mod past;
 
 use crate::artifacts::champion;
@@ -9,8 +10,8 @@ use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
-use crate::plan_file::{may_replace, write_plan};
-use clap::Args;
+use crate::plan_file::{may_replace, read_plan, write_plan};
+use clap::{Args, Subcommand, ValueEnum};
 use domain::overrides::Overrides;
 use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, plan};
 use domain::time::{DAY, SECOND, format_span, parse_span};
@@ -30,7 +31,10 @@ use std::path::{Path, PathBuf};
 
 /// What `plan` takes.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct PlanArgs {
+    #[command(subcommand)]
+    shown: Option<Shown>,
     /// Where the plan is written
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
@@ -61,6 +65,30 @@ pub struct PlanArgs {
     detailed_exitcode: bool,
 }
 
+/// What is done with a plan that was made.
+#[derive(Debug, Subcommand)]
+enum Shown {
+    /// Show a plan file for those who are to say yes to it
+    Show {
+        /// The plan file
+        plan: PathBuf,
+        /// As what
+        #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+        format: Format,
+    },
+}
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As `plan` itself shows it
+    Text,
+    /// For the description of a pull request
+    Markdown,
+    /// As it is in the file
+    Json,
+}
+
 fn parse_valid(text: &str) -> Result<i64, String> {
     let days = |span: &i64| (1..=92 * DAY).contains(span);
     parse_span(text).filter(days).ok_or_else(|| "write it as 7d, of at most 92 days".to_owned())
@@ -77,6 +105,9 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 /// Makes, writes and shows a plan.
 pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
+    if let Some(Shown::Show { plan, format }) = &args.shown {
+        return show_file(context, plan, *format);
+    }
     let since = context.since(Some(&args.since))?;
     let overrides = read_overrides(args.override_.as_deref())?;
     let nodes = past::read_nodes(args.nodes.as_deref())?;
@@ -184,6 +215,21 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer { exit, json })
+}
+
+/// A plan as it is in its file; an edited one is refused.
+fn show_file(context: &Context, path: &Path, format: Format) -> Result<Answer, Failure> {
+    let plan = read_plan(path)?;
+    let json = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    match format {
+        Format::Text => show(context, &plan, path),
+        Format::Markdown => markdown::lines(&plan, path).iter().for_each(|line| context.say(line)),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&json).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+            text.lines().for_each(|line| context.say(line));
+        }
+    }
+    Ok(Answer::done(json))
 }
 
 /// A plan promises nothing that its target would refuse. One figure does not stand for the other.
