@@ -256,3 +256,31 @@ fn a_plan_is_applied_and_undone_from_any_folder_and_only_as_approved() {
     assert_eq!(place.run(&["--now", NOW, "plan", "-o", "compose.yaml", "--target", "compose.yaml"]).code, 2);
     assert_eq!(place.read("compose.yaml"), before);
 }
+
+#[test]
+fn a_plan_is_shown_for_a_reviewer_and_an_edited_one_is_not() {
+    let place = place();
+    place.write("rules.toml", "[[override]]\nresource = \"acme-dev/wbe\"\nfreeze = true\n");
+    let plan = place.json(&["--now", NOW, "plan", "--target", "compose.yaml", "--override", "rules.toml"]);
+    let shown = |format: &str| {
+        let ended = place.run(&["plan", "show", "plan.json", "--format", format]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        ended.out
+    };
+    let text = shown("text");
+    assert!(text.contains("acme-dev/web") && text.contains("Undo: pipeline rollback plan.json"), "{text}");
+    assert_eq!(serde_json::from_str::<Value>(&shown("json")).unwrap(), plan);
+    assert_eq!(place.json(&["plan", "show", "plan.json"]), plan);
+    let markdown = shown("markdown");
+    for part in [
+        "# Resize 3 of 5 services",
+        "| acme-dev/web | compose |",
+        "→ **",
+        "## Please look at\n\n- overrides_match: the override for acme-dev/wbe",
+        "pipeline approve plan.json",
+    ] {
+        assert!(markdown.contains(part), "no {part:?} in {markdown}");
+    }
+    place.write("plan.json", place.read("plan.json").replacen("\"cpu_cores\": ", "\"cpu_cores\": 1", 1));
+    assert_eq!(place.run(&["plan", "show", "plan.json"]).code, 4);
+}

@@ -25,7 +25,7 @@ pub struct Ledger {
 pub struct Act<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// `plan`, `approve`, `expire`, `apply`, `rollback`.
+    /// `plan`, `approve`, `expire`, `apply`, `revert` (an apply that failed and took back what it had done), `rollback`.
     pub action: &'a str,
     /// The items it touches.
     pub items: &'a [String],
@@ -170,7 +170,7 @@ fn done<'a>(entries: &'a [Entry], plan: &Plan) -> Option<&'a Entry> {
 fn is_told(entries: &[Entry], act: &Act<'_>) -> bool {
     match act.action {
         "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
-        "plan" | "expire" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
+        "plan" | "expire" | "revert" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
         _ => false,
     }
 }

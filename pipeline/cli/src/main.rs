@@ -10,6 +10,7 @@ mod ledger;
 mod plan_file;
 mod progress;
 mod scratch;
+mod targets;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -26,8 +26,8 @@ pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
         let failure = tampered(format!("is no plan: {error}"));
         if looks { failure } else { Failure { exit: Exit::Failed, ..failure } }
     })?;
-    if plan.format_version != FORMAT_VERSION {
-        let known = format!("has format version {}, this program knows {FORMAT_VERSION}", plan.format_version);
+    if !(1..=FORMAT_VERSION).contains(&plan.format_version) {
+        let known = format!("has format version {}, this program knows 1 to {FORMAT_VERSION}", plan.format_version);
         return Err(tampered(known));
     }
     if !is_plan_id(&plan.plan_id) {

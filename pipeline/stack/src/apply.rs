@@ -1,217 +1,434 @@
 //! Apply and rollback: the order of steps that makes a kill at any moment harmless.
 //!
-//! The journal is saved before every write with both texts in it, and after it with the outcome. Whoever comes next
-//! finds the target with the text before, the text after, or neither; the first two are resumed, the last is refused.
+//! The journal is saved before and after every step, with what was there and what is to be there. Whoever comes next asks the
+//! target where it stands: before the step, after it, or between; each is resumed. Where a step fails, those before it are
+//! undone, last first: all of them, or back to where it was.
 
 use crate::StackError;
-use crate::journal::{Journal, Phase};
-use crate::target::{Change, Session, Target, digest, in_words, same};
+use crate::health::Health;
+use crate::journal::{Journal, Phase, Progress, Step};
+use crate::target::{Change, Session, Stand, Target};
 use domain::Timestamp;
-use domain::plan::State;
-use std::collections::{BTreeMap, BTreeSet};
+use domain::plan::{PlannedTarget, TargetRef};
 use std::error::Error;
 
-/// Whether anything had to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// The target was written.
+    /// Something was written.
     Written,
     /// It was already as wanted.
     Already,
+    /// Undone but for what somebody else changed since, in words.
+    Except(Vec<String>),
 }
 
 /// Keeps a journal where a later run finds it.
 pub type Save<'a> = &'a mut dyn FnMut(&Journal) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+/// A target of a plan, held for this run.
+pub struct Held {
+    id: String,
+    reference: TargetRef,
+    session: Box<dyn Session>,
+}
+
+impl Held {
+    /// Holds a target under the id that the plan gives it; [`StackError::Locked`] where another run does.
+    pub fn new(planned: &PlannedTarget, target: &dyn Target) -> Result<Self, StackError> {
+        Ok(Self { id: planned.id.clone(), reference: target.reference(), session: target.hold()? })
+    }
+}
+
+/// How steps are done.
+#[derive(Clone, Debug)]
+pub struct How {
+    /// The present.
+    pub now: Timestamp,
+    /// How many services are changed before they are all seen to be well.
+    pub at_once: usize,
+    /// What is looked at after them.
+    pub health: Health,
+}
 
 /// Carries out the changes, or resumes where a killed run stopped. Applying twice is applying once.
 ///
 /// A journal in [`Phase::Planned`] takes `changes`; a later one knows what it was doing and ignores them.
 ///
 /// # Errors
-/// [`StackError::Drifted`] where the target is neither what the plan was made from nor what it leads to;
-/// [`StackError::Locked`], [`StackError::Refused`], [`StackError::RolledBack`]; nothing is written in any of them.
+/// [`StackError::Drifted`] where a target is neither what the plan was made from nor what it leads to;
+/// [`StackError::Refused`], [`StackError::RolledBack`]: nothing is written in any of them. [`StackError::WentBack`] where a
+/// step failed and everything is as before; [`StackError::Unreachable`] where it could neither go on nor back.
 pub fn apply(
-    target: &Target,
+    held: &mut [Held],
     changes: &[Change],
     journal: &mut Journal,
-    now: Timestamp,
+    how: &How,
     save: Save<'_>,
 ) -> Result<Done, StackError> {
-    apply_held(target, target.hold()?.as_mut(), changes, journal, now, save)
-}
-
-/// [`apply`] on a target that is held already: who also reads the journal and writes the ledger while holding it does
-/// so once, however many runs there are at a time.
-///
-/// # Errors
-/// As [`apply`], without [`StackError::Locked`].
-pub fn apply_held(
-    target: &Target,
-    session: &mut dyn Session,
-    changes: &[Change],
-    journal: &mut Journal,
-    now: Timestamp,
-    save: Save<'_>,
-) -> Result<Done, StackError> {
-    journal.verify(&target.reference())?;
-    if journal.state == Phase::RolledBack {
-        return Err(StackError::RolledBack { plan_id: journal.plan_id.clone() });
-    }
-    let live = session.snapshot()?;
-    if journal.state == Phase::Planned {
-        prepare(session, target, &live, changes, journal, now)?;
-    }
-    let found = digest(&live);
-    if found == journal.after_digest {
-        journal.written |= journal.after_digest != journal.before_digest;
-        if journal.state != Phase::Applied {
-            journal.state = Phase::Applied;
-            journal.note(now, "found it applied");
-            keep(journal, save)?;
+    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
+    let plan_id = journal.plan_id.clone();
+    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    match run.journal.state {
+        Phase::RolledBack | Phase::RollingBack => return Err(StackError::RolledBack { plan_id }),
+        Phase::WentBack => {
+            let why = run.journal.why.clone().unwrap_or_default();
+            return Err(StackError::Failed { plan_id, why });
         }
-        return Ok(Done::Already);
+        Phase::GoingBack => return Err(run.go_back(None)),
+        Phase::Applied => return run.still_applied(),
+        Phase::Planned => {
+            run.prepare(changes)?;
+            run.resumed = false;
+        }
+        Phase::Prepared => {}
     }
-    if found != journal.before_digest || journal.state == Phase::Applied {
-        let since = if journal.state == Phase::Applied { "the plan was applied" } else { "apply was interrupted" };
-        let wanted = if journal.state == Phase::Applied { &journal.after_text } else { &journal.before_text };
-        return Err(drifted(session, target, since, wanted, &live));
+    match run.forward() {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_interruption() => Err(error),
+        // What was never touched need not go back: the next call may find things in order.
+        Err(error) if !run.is_touched()? => Err(error),
+        Err(error) => Err(run.go_back(Some(error))),
     }
-    journal.note(now, format!("writing {} changes", journal.changes.len()));
-    keep(journal, save)?;
-    session.replace(&journal.before_text, &journal.after_text)?;
-    journal.state = Phase::Applied;
-    journal.written = true;
-    journal.note(now, "written");
-    keep(journal, save)?;
-    Ok(Done::Written)
 }
 
-/// Restores the target to the byte as it was before the plan.
+/// Restores what was there before the plan.
 ///
 /// # Errors
 /// [`StackError::Drifted`] where somebody changed it since; [`StackError::NotApplied`] where nothing was ever done.
-pub fn rollback(target: &Target, journal: &mut Journal, now: Timestamp, save: Save<'_>) -> Result<Done, StackError> {
-    rollback_held(target, target.hold()?.as_mut(), journal, now, save)
+pub fn rollback(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_>) -> Result<Done, StackError> {
+    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
+    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    match run.journal.state {
+        Phase::Planned => Err(StackError::NotApplied { plan_id: run.journal.plan_id.clone() }),
+        Phase::WentBack => Ok(Done::Already),
+        Phase::GoingBack => {
+            let left = run.undo_all()?;
+            run.end(Phase::WentBack, "taken back")?;
+            Ok(if left.is_empty() { Done::Written } else { Done::Except(left) })
+        }
+        Phase::Prepared | Phase::Applied | Phase::RollingBack | Phase::RolledBack => run.roll_back(),
+    }
 }
 
-/// [`rollback`] of a target that is held already.
+/// The steps that [`apply`] would do, with nothing written.
 ///
 /// # Errors
-/// As [`rollback`], without [`StackError::Locked`].
-pub fn rollback_held(
-    target: &Target,
-    session: &mut dyn Session,
-    journal: &mut Journal,
-    now: Timestamp,
-    save: Save<'_>,
-) -> Result<Done, StackError> {
-    journal.verify(&target.reference())?;
-    if journal.state == Phase::Planned {
-        return Err(StackError::NotApplied { plan_id: journal.plan_id.clone() });
+/// As [`apply`].
+pub fn rehearse(held: &mut [Held], changes: &[Change], journal: &Journal, how: &How) -> Result<Vec<Step>, StackError> {
+    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
+    let mut journal = journal.clone();
+    let mut run = Run { held, journal: &mut journal, how, save: &mut |_| Ok(()), written: false, resumed: true };
+    if run.journal.state == Phase::Planned {
+        run.prepare(changes)?;
     }
-    let live = session.snapshot()?;
-    let found = digest(&live);
-    if found == journal.before_digest {
-        if journal.state != Phase::RolledBack {
-            journal.state = Phase::RolledBack;
-            journal.note(now, "found it as it was before");
-            keep(journal, save)?;
+    let waiting = journal.steps.into_iter().filter(|step| matches!(step.progress, Progress::Waiting | Progress::Doing));
+    Ok(waiting.collect())
+}
+
+struct Run<'a> {
+    held: &'a mut [Held],
+    journal: &'a mut Journal,
+    how: &'a How,
+    save: Save<'a>,
+    /// Whether this run wrote anything.
+    written: bool,
+    /// Whether an earlier run began.
+    resumed: bool,
+}
+
+impl Run<'_> {
+    fn keep(&mut self) -> Result<(), StackError> {
+        let plan_id = self.journal.plan_id.clone();
+        (self.save)(self.journal).map_err(|source| StackError::Save { plan_id, source })
+    }
+
+    fn end(&mut self, state: Phase, what: &str) -> Result<(), StackError> {
+        self.journal.state = state;
+        self.journal.note(self.how.now, what);
+        self.keep()
+    }
+
+    fn mark(&mut self, i: usize, progress: Progress, what: &str) -> Result<(), StackError> {
+        let step = &mut self.journal.steps[i];
+        step.progress = progress;
+        let what = format!("{}: {what}", step.resource);
+        self.journal.written |= progress.is_done();
+        self.journal.note(self.how.now, what);
+        self.keep()
+    }
+
+    /// The step, and the target that it is on.
+    fn at(&mut self, i: usize) -> (&Step, &mut dyn Session) {
+        let step = &self.journal.steps[i];
+        let held = self.held.iter_mut().find(|held| held.id == step.on);
+        (step, held.expect("the journal was verified to have no other targets").session.as_mut())
+    }
+
+    fn stands(&mut self, i: usize) -> Result<Stand, StackError> {
+        let (step, session) = self.at(i);
+        session.stands(step)
+    }
+
+    fn drifted(&self, i: usize, since: &'static str, differs: Vec<String>) -> StackError {
+        let on = &self.journal.steps[i].on;
+        let held = self.held.iter().find(|held| held.id == *on);
+        let target = held.map(|held| held.reference.location.clone()).unwrap_or_default();
+        StackError::Drifted { target, since, differs }
+    }
+
+    /// Works out what will be done; the targets are still untouched.
+    fn prepare(&mut self, changes: &[Change]) -> Result<(), StackError> {
+        let mut steps = Vec::new();
+        for held in self.held.iter_mut() {
+            let of_target: Vec<Change> = changes.iter().filter(|change| change.on == held.id).cloned().collect();
+            let planned = self.journal.targets.iter().find(|target| target.id == held.id);
+            let prior = planned.map(|target| target.prior_state_digest.clone()).unwrap_or_default();
+            let found = held.session.prepare(&prior, &of_target)?;
+            steps.extend(found.into_iter().map(|step| Step { on: held.id.clone(), ..step }));
         }
-        return Ok(Done::Already);
+        self.journal.steps = steps;
+        self.journal.changes = changes.to_vec();
+        self.journal.state = Phase::Prepared;
+        self.journal.note(self.how.now, "prepared");
+        Ok(())
     }
-    if found != journal.after_digest || journal.state == Phase::RolledBack {
-        let rolled_back = journal.state == Phase::RolledBack;
-        let since = if rolled_back { "the plan was rolled back" } else { "the plan was applied" };
-        let wanted = if rolled_back { &journal.before_text } else { &journal.after_text };
-        return Err(drifted(session, target, since, wanted, &live));
+
+    fn forward(&mut self) -> Result<Done, StackError> {
+        for batch in batches(&self.journal.steps, self.how.at_once) {
+            for i in batch.clone() {
+                self.step_forward(i)?;
+            }
+            self.well(batch)?;
+        }
+        let what = if self.written || self.journal.steps.is_empty() { "applied" } else { "found it applied" };
+        self.end(Phase::Applied, what)?;
+        Ok(if self.written { Done::Written } else { Done::Already })
     }
-    journal.written = true;
-    journal.note(now, "restoring what was there before");
-    keep(journal, save)?;
-    session.replace(&journal.after_text, &journal.before_text)?;
-    journal.state = Phase::RolledBack;
-    journal.note(now, "restored");
-    keep(journal, save)?;
-    Ok(Done::Written)
-}
 
-/// Works out what will be written; the target is still untouched.
-fn prepare(
-    session: &dyn Session,
-    target: &Target,
-    live: &str,
-    changes: &[Change],
-    journal: &mut Journal,
-    now: Timestamp,
-) -> Result<(), StackError> {
-    let limits = session.limits(live)?;
-    let differs: Vec<String> = changes
-        .iter()
-        .filter(|change| !limits.get(&change.resource).is_some_and(|live| same(*live, change.before)))
-        .map(|change| differs(&change.resource, Some(&change.before), limits.get(&change.resource)))
-        .collect();
-    if digest(live) != journal.before_digest || !differs.is_empty() {
-        let differs = if differs.is_empty() { vec!["the limits to change are the same".to_owned()] } else { differs };
-        return Err(StackError::Drifted { target: named(target), since: "the plan was made", differs });
+    fn step_forward(&mut self, i: usize) -> Result<(), StackError> {
+        match self.stands(i)? {
+            Stand::After => {
+                if !self.journal.steps[i].progress.is_done() {
+                    self.mark(i, Progress::Done, "found it done")?;
+                }
+                return Ok(());
+            }
+            Stand::Before | Stand::Partly(_) => {}
+            Stand::Other(differs) => return Err(self.drifted(i, self.since(), differs)),
+            Stand::Gone(what) => return Err(self.drifted(i, self.since(), vec![what])),
+        }
+        let what = self.journal.steps[i].what.clone();
+        self.mark(i, Progress::Doing, &what)?;
+        let (step, session) = self.at(i);
+        session.carry_out(step)?;
+        self.written = true;
+        let stand = self.stands(i)?;
+        if stand != Stand::After {
+            return Err(self.not_taken(i, &stand));
+        }
+        self.mark(i, Progress::Done, "done")
     }
-    let after = session.edited(live, changes)?;
-    journal.after_digest = digest(&after);
-    journal.after_text = after;
-    journal.before_text = live.to_owned();
-    journal.changes = changes.to_vec();
-    journal.state = Phase::Prepared;
-    journal.note(now, "prepared");
-    Ok(())
-}
 
-fn keep(journal: &Journal, save: Save<'_>) -> Result<(), StackError> {
-    save(journal).map_err(|source| StackError::Save { plan_id: journal.plan_id.clone(), source })
-}
-
-fn drifted(session: &dyn Session, target: &Target, since: &'static str, wanted: &str, live: &str) -> StackError {
-    let limits = |text: &str| session.limits(text).unwrap_or_default();
-    let mut differs = changed_limits(&limits(wanted), &limits(live));
-    if let Some(line) = first_changed_line(wanted, live) {
-        differs.push(format!("line {line} is the first that differs"));
+    fn since(&self) -> &'static str {
+        if self.resumed { "apply was interrupted" } else { "apply began" }
     }
-    StackError::Drifted { target: named(target), since, differs }
-}
 
-fn changed_limits(wanted: &BTreeMap<String, State>, live: &BTreeMap<String, State>) -> Vec<String> {
-    let names: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
-    names
-        .into_iter()
-        .filter(|name| wanted.get(*name) != live.get(*name))
-        .map(|name| differs(name, wanted.get(name), live.get(name)))
-        .collect()
-}
+    fn not_taken(&self, i: usize, stand: &Stand) -> StackError {
+        let what = match stand {
+            Stand::Before => "it is as it was".to_owned(),
+            Stand::After => "it is as it should not be".to_owned(),
+            Stand::Partly(what) | Stand::Gone(what) => what.clone(),
+            Stand::Other(differs) => differs.join("; "),
+        };
+        StackError::NotTaken { resource: self.journal.steps[i].resource.clone(), what }
+    }
 
-fn differs(resource: &str, wanted: Option<&State>, live: Option<&State>) -> String {
-    match (wanted, live) {
-        (_, None) => format!("{resource} is gone"),
-        (None, Some(_)) => format!("{resource} is new"),
-        (Some(wanted), Some(live)) => {
-            format!("{resource} has {}, not {}", in_words(*live), in_words(*wanted))
+    /// Sees that what a batch of steps touched is well.
+    fn well(&mut self, batch: std::ops::Range<usize>) -> Result<(), StackError> {
+        let new: Vec<usize> = batch.filter(|i| !self.journal.steps[*i].healthy).collect();
+        for i in &new {
+            let most = self.how.health.timeout;
+            let (step, session) = self.at(*i);
+            session.healthy(step, most)?;
+        }
+        let steps: Vec<&Step> = new.iter().map(|i| &self.journal.steps[*i]).collect();
+        self.how.health.look(&self.journal.plan_id, &steps)?;
+        for i in new {
+            self.journal.steps[i].healthy = true;
+        }
+        Ok(())
+    }
+
+    /// Whether anything was done that can be undone; what somebody else changed since cannot.
+    fn is_touched(&mut self) -> Result<bool, StackError> {
+        for i in 0..self.journal.steps.len() {
+            let progress = self.journal.steps[i].progress;
+            if progress == Progress::Waiting {
+                continue;
+            }
+            match self.stands(i)? {
+                Stand::After | Stand::Partly(_) => return Ok(true),
+                Stand::Before | Stand::Gone(_) if progress.is_done() => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// After a step that failed: undoes what was done. The error says what came of it.
+    fn go_back(&mut self, failed: Option<StackError>) -> StackError {
+        let plan_id = self.journal.plan_id.clone();
+        let undone = (|| {
+            if let Some(error) = &failed {
+                self.journal.why = Some(with_causes(error));
+                self.end(Phase::GoingBack, &format!("going back: {}", with_causes(error)))?;
+            }
+            let left = self.undo_all()?;
+            self.end(Phase::WentBack, "went back")?;
+            Ok(left)
+        })();
+        let why = self.journal.why.clone().unwrap_or_default();
+        match undone {
+            Ok(left) => StackError::WentBack { plan_id, why, steps: self.in_words(), left },
+            Err(error) => StackError::Between { plan_id, why, steps: self.in_words(), source: Box::new(error) },
         }
     }
-}
 
-fn first_changed_line(wanted: &str, live: &str) -> Option<usize> {
-    let (mut wanted, mut live) = (wanted.split_inclusive('\n'), live.split_inclusive('\n'));
-    let mut line = 1;
-    loop {
-        match (wanted.next(), live.next()) {
-            (None, None) => return None,
-            (a, b) if a != b => return Some(line),
-            _ => line += 1,
+    /// Undoes every step that was begun, last first. What somebody else changed since is left, and returned.
+    fn undo_all(&mut self) -> Result<Vec<String>, StackError> {
+        let mut left = Vec::new();
+        for i in (0..self.journal.steps.len()).rev() {
+            if matches!(self.journal.steps[i].progress, Progress::Waiting | Progress::Undone) {
+                continue;
+            }
+            match self.stands(i)? {
+                Stand::Before => self.mark(i, Progress::Undone, "is as it was")?,
+                Stand::Gone(what) => self.mark(i, Progress::Undone, &format!("nothing to restore: {what}"))?,
+                Stand::Other(differs) => {
+                    let what = format!("left as it is: {}", differs.join("; "));
+                    self.mark(i, Progress::Left, &what)?;
+                    left.push(format!("{} is {what}", self.journal.steps[i].resource));
+                }
+                Stand::After | Stand::Partly(_) => {
+                    self.mark(i, Progress::Undoing, "restoring what was there before")?;
+                    let (step, session) = self.at(i);
+                    session.undo(step)?;
+                    self.written = true;
+                    let stand = self.stands(i)?;
+                    if stand != Stand::Before {
+                        return Err(self.not_taken(i, &stand));
+                    }
+                    self.mark(i, Progress::Undone, "restored")?;
+                }
+            }
         }
+        left.reverse();
+        Ok(left)
+    }
+
+    /// An apply that is repeated: nothing is to be done, unless somebody changed what it did.
+    fn still_applied(&mut self) -> Result<Done, StackError> {
+        for i in 0..self.journal.steps.len() {
+            let differs = match self.stands(i)? {
+                Stand::After => continue,
+                Stand::Before => vec![format!("{} is as it was before", self.journal.steps[i].resource)],
+                Stand::Partly(what) | Stand::Gone(what) => vec![what],
+                Stand::Other(differs) => differs,
+            };
+            return Err(self.drifted(i, "the plan was applied", differs));
+        }
+        Ok(Done::Already)
+    }
+
+    fn roll_back(&mut self) -> Result<Done, StackError> {
+        let was = self.journal.state;
+        let since = if was == Phase::RolledBack { "the plan was rolled back" } else { "the plan was applied" };
+        let (mut undoable, mut strange) = (false, None);
+        for i in 0..self.journal.steps.len() {
+            if self.journal.steps[i].progress == Progress::Waiting {
+                continue;
+            }
+            match self.stands(i)? {
+                Stand::After | Stand::Partly(_) => {
+                    if was == Phase::RolledBack && self.journal.steps[i].progress == Progress::Undone {
+                        let differs = vec![format!("{} is as the plan made it", self.journal.steps[i].resource)];
+                        return Err(self.drifted(i, since, differs));
+                    }
+                    undoable = true;
+                }
+                Stand::Other(differs) => {
+                    let whole = self.at(i).1.is_whole();
+                    let error = self.drifted(i, since, differs);
+                    // Nothing of theirs is lost, and nothing else is torn from it.
+                    if whole {
+                        return Err(error);
+                    }
+                    if self.journal.steps[i].progress != Progress::Left {
+                        strange.get_or_insert(error);
+                    }
+                }
+                Stand::Before | Stand::Gone(_) => {}
+            }
+        }
+        if was == Phase::RolledBack {
+            return strange.map_or(Ok(Done::Already), Err);
+        }
+        if let (Some(error), false) = (strange, undoable) {
+            return Err(error);
+        }
+        self.journal.state = Phase::RollingBack;
+        self.journal.written |= undoable;
+        let left = self.undo_all()?;
+        self.end(Phase::RolledBack, if self.written { "restored" } else { "found it as it was before" })?;
+        Ok(match (left.is_empty(), self.written) {
+            (false, _) => Done::Except(left),
+            (true, true) => Done::Written,
+            (true, false) => Done::Already,
+        })
+    }
+
+    /// How far each step got.
+    fn in_words(&self) -> Vec<String> {
+        self.journal.in_words()
     }
 }
 
-fn named(target: &Target) -> String {
-    target.reference().location
+/// Steps by what is changed together: all of one service, and so many services.
+fn batches(steps: &[Step], at_once: usize) -> Vec<std::ops::Range<usize>> {
+    let mut batches = Vec::new();
+    let (mut begin, mut services) = (0, 0);
+    for (i, step) in steps.iter().enumerate() {
+        let is_new = i == 0 || (&steps[i - 1].on, &steps[i - 1].resource) != (&step.on, &step.resource);
+        if is_new {
+            if services == at_once.max(1) {
+                batches.push(begin..i);
+                (begin, services) = (i, 0);
+            }
+            services += 1;
+        }
+    }
+    if begin < steps.len() {
+        batches.push(begin..steps.len());
+    }
+    batches
+}
+
+/// An error and its causes, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]
 #[path = "apply_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod steps_tests;

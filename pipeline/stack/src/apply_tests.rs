@@ -1,6 +1,6 @@
 use super::*;
-use crate::target::{Figure, Live};
-use domain::plan::{Candidate, Coverage, ModelRef, PlanInputs, Recommendation, TargetRef, plan};
+use crate::target::{Figure, Live, parse_target, planned_target};
+use domain::plan::{Candidate, Coverage, ModelRef, PlanInputs, Recommendation, State, plan};
 use domain::units::{GIB, MIB};
 use proptest::prelude::*;
 use std::fs;
@@ -12,7 +12,27 @@ const BEFORE: &str =
 
 struct Place {
     folder: TempDir,
-    target: Target,
+    target: Box<dyn Target>,
+}
+
+fn how(now: i64) -> How {
+    How { now: Timestamp(now), at_once: 1, health: Health::default() }
+}
+
+/// On one target, held for this call.
+fn apply_to(
+    target: &dyn Target,
+    changes: &[Change],
+    journal: &mut Journal,
+    save: Save<'_>,
+) -> Result<Done, StackError> {
+    let mut held = [Held::new(&journal.targets[0], target)?];
+    apply(&mut held, changes, journal, &how(1), save)
+}
+
+fn roll_back(target: &dyn Target, journal: &mut Journal, save: Save<'_>) -> Result<Done, StackError> {
+    let mut held = [Held::new(&journal.targets[0], target)?];
+    rollback(&mut held, journal, &how(2), save)
 }
 
 impl Place {
@@ -20,7 +40,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("compose.yaml");
         fs::write(&path, BEFORE).unwrap();
-        let target = Target::parse(path.to_str().unwrap()).unwrap();
+        let target = parse_target(path.to_str().unwrap()).unwrap();
         Self { folder, target }
     }
 
@@ -38,15 +58,15 @@ impl Place {
 
     /// As the cli makes it of a plan.
     fn journal(&self) -> Journal {
-        planned(&self.target, &self.live().digest)
+        planned(self.target.as_ref(), &self.live().digest)
     }
 
     fn apply(&self, journal: &mut Journal) -> Result<Done, StackError> {
-        apply(&self.target, &changes(), journal, Timestamp(1), &mut |_| Ok(()))
+        apply_to(self.target.as_ref(), &changes(), journal, &mut |_| Ok(()))
     }
 
     fn rollback(&self, journal: &mut Journal) -> Result<Done, StackError> {
-        rollback(&self.target, journal, Timestamp(2), &mut |_| Ok(()))
+        roll_back(self.target.as_ref(), journal, &mut |_| Ok(()))
     }
 
     /// Nothing but the file itself is left in the folder.
@@ -55,18 +75,18 @@ impl Place {
     }
 }
 
-fn planned(target: &Target, prior: &str) -> Journal {
+fn planned(target: &dyn Target, prior: &str) -> Journal {
+    let TargetRef { kind, location } = target.reference();
     Journal {
+        format_version: crate::journal::FORMAT_VERSION,
         plan_id: "p1".into(),
-        target: target.reference(),
+        targets: vec![PlannedTarget { id: "file".into(), kind, location, prior_state_digest: prior.into() }],
         state: Phase::Planned,
-        before_digest: prior.into(),
-        before_text: String::new(),
-        after_digest: String::new(),
-        after_text: String::new(),
         changes: Vec::new(),
-        written: false,
         steps: Vec::new(),
+        written: false,
+        why: None,
+        log: Vec::new(),
     }
 }
 
@@ -78,6 +98,7 @@ fn changes() -> Vec<Change> {
     let change = |id: &str, resource: &str, before, after| Change {
         item_id: id.into(),
         resource: resource.into(),
+        on: "file".into(),
         before,
         after,
     };
@@ -110,7 +131,7 @@ fn a_plan_is_applied_once_and_rolled_back_to_the_byte() {
     assert_eq!(place.rollback(&mut journal).unwrap(), Done::Already);
     assert!(matches!(place.apply(&mut journal), Err(StackError::RolledBack { .. })));
     assert!(place.is_tidy());
-    assert_eq!(journal.steps.iter().map(|step| step.at.0).collect::<Vec<_>>(), [1, 1, 1, 2, 2]);
+    assert_eq!(journal.log.iter().map(|entry| entry.at.0).collect::<Vec<_>>(), [1, 1, 1, 1, 2, 2, 2]);
 }
 
 #[test]
@@ -120,6 +141,7 @@ fn a_plan_made_of_the_live_target_is_carried_out() {
     let wanted = state(0.5, GIB);
     let candidates = live.resources.iter().map(|(resource, limits)| Candidate {
         resource: resource.clone(),
+        on: "file".into(),
         live: *limits,
         recommendation: (resource == "dev/web").then(|| Recommendation {
             resource: resource.clone(),
@@ -139,8 +161,7 @@ fn a_plan_made_of_the_live_target_is_carried_out() {
         candidates: candidates.collect(),
         policy: "ours".into(),
         model: ModelRef { name: "shadow".into(), version: "1".into() },
-        target: place.target.reference(),
-        prior_state_digest: live.digest.clone(),
+        targets: place.journal().targets,
         valid_for: 1,
         ..PlanInputs::default()
     };
@@ -149,12 +170,13 @@ fn a_plan_made_of_the_live_target_is_carried_out() {
     let changes = Change::of(&plan, &all);
     assert_eq!(changes.len(), 1, "only what changes");
     assert!(Change::of(&plan, &[]).is_empty(), "an approval of nothing carries out nothing");
-    assert!(!live.is_stale(&plan));
-    let target = Target::from_reference(&plan.target).unwrap();
+    let target = planned_target(&plan.targets[0].reference()).unwrap();
     let mut journal = Journal::new(&plan);
-    assert_eq!(apply(&target, &changes, &mut journal, Timestamp(1), &mut |_| Ok(())).unwrap(), Done::Written);
+    assert_eq!(apply_to(target.as_ref(), &changes, &mut journal, &mut |_| Ok(())).unwrap(), Done::Written);
     assert_eq!(place.live().resources["dev/web"], wanted);
-    assert!(place.live().is_stale(&plan));
+    let mut again = Journal::new(&plan);
+    let stale = apply_to(target.as_ref(), &changes, &mut again, &mut |_| Ok(())).unwrap_err();
+    assert!(matches!(stale, StackError::Drifted { since: "the plan was made", .. }), "{stale}");
 }
 
 #[test]
@@ -199,7 +221,7 @@ fn a_refused_change_writes_nothing_and_can_be_foreseen() {
     let mut wanted = changes();
     wanted[1].after.memory_bytes = Some(MIB);
     let mut journal = place.journal();
-    let error = apply(&place.target, &wanted, &mut journal, Timestamp(1), &mut |_| Ok(())).unwrap_err();
+    let error = apply_to(place.target.as_ref(), &wanted, &mut journal, &mut |_| Ok(())).unwrap_err();
     assert!(error.is_refusal() && error.hint().is_some(), "{error:?}");
     assert_eq!((place.text().as_str(), journal.state), (BEFORE, Phase::Planned));
     wanted[0].resource = "other/web".into();
@@ -217,10 +239,10 @@ fn a_journal_of_something_else_or_with_other_texts_is_not_trusted() {
     assert!(matches!(place.rollback(&mut journal), Err(StackError::NotApplied { .. })));
     place.apply(&mut journal).unwrap();
     let mut forged = journal.clone();
-    forged.before_text.push_str("\n    privileged: true");
+    forged.steps[0].before = format!("{BEFORE}\n    privileged: true").into();
     assert!(matches!(place.rollback(&mut forged), Err(StackError::JournalDamaged { .. })));
     let mut elsewhere = journal.clone();
-    elsewhere.target = TargetRef { kind: "compose".into(), location: "other.yml".into() };
+    elsewhere.targets[0].location = "other.yml".into();
     assert!(matches!(place.rollback(&mut elsewhere), Err(StackError::JournalDamaged { .. })));
     assert_eq!(place.text(), after());
 }
@@ -229,7 +251,7 @@ fn a_journal_of_something_else_or_with_other_texts_is_not_trusted() {
 fn no_changes_leave_the_file_alone() {
     let place = Place::new();
     let mut journal = place.journal();
-    assert_eq!(apply(&place.target, &[], &mut journal, Timestamp(1), &mut |_| Ok(())).unwrap(), Done::Already);
+    assert_eq!(apply_to(place.target.as_ref(), &[], &mut journal, &mut |_| Ok(())).unwrap(), Done::Already);
     assert_eq!(journal.state, Phase::Applied);
     assert_eq!(place.rollback(&mut journal).unwrap(), Done::Already);
     assert_eq!(place.text(), BEFORE);
@@ -241,14 +263,15 @@ fn a_second_run_meanwhile_is_refused_and_does_no_harm() {
     let prior = place.live().digest;
     let mut journal = place.journal();
     let mut inner = None;
-    let done = apply(&place.target, &changes(), &mut journal, Timestamp(1), &mut |_| {
-        let mut second = planned(&place.target, &prior);
-        inner = Some(apply(&place.target, &changes(), &mut second, Timestamp(1), &mut |_| Ok(())));
+    let done = apply_to(place.target.as_ref(), &changes(), &mut journal, &mut |_| {
+        let mut second = planned(place.target.as_ref(), &prior);
+        inner = Some(apply_to(place.target.as_ref(), &changes(), &mut second, &mut |_| Ok(())));
         Ok(())
     });
     assert_eq!(done.unwrap(), Done::Written);
     let error = inner.unwrap().unwrap_err();
     assert!(matches!(error, StackError::Locked { .. }) && error.is_refusal());
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     assert_eq!(place.text(), after());
 }
 
@@ -261,7 +284,7 @@ fn two_runs_at_once_never_leave_a_torn_file() {
             let runs: Vec<_> = (0..2)
                 .map(|_| {
                     scope.spawn(|| {
-                        let mut journal = planned(&place.target, &prior);
+                        let mut journal = planned(place.target.as_ref(), &prior);
                         let seen = place.text();
                         assert!(seen == BEFORE || seen == after(), "{seen}");
                         place.apply(&mut journal)
@@ -310,20 +333,20 @@ proptest! {
         let mut stored = place.journal();
         for (stop, kept) in &stops {
             let result = stopped_at(*stop, *kept, &mut stored, |journal, save| {
-                apply(&place.target, &changes(), journal, Timestamp(1), save)
+                apply_to(place.target.as_ref(), &changes(), journal, save)
             });
             prop_assert!(place.text() == BEFORE || place.text() == after());
             if result.is_ok() || (stored.state == Phase::Planned && place.text() == BEFORE) {
                 continue;
             }
-            prop_assert_eq!(stored.before_text.as_str(), BEFORE, "what is on disk can be undone");
+            prop_assert_eq!(stored.steps[0].before.as_str(), Some(BEFORE), "what is on disk can be undone");
         }
         place.apply(&mut stored).unwrap();
         prop_assert_eq!((place.text(), stored.state), (after(), Phase::Applied));
 
         for (stop, kept) in &stops {
             let _ = stopped_at(*stop, *kept, &mut stored, |journal, save| {
-                rollback(&place.target, journal, Timestamp(2), save)
+                roll_back(place.target.as_ref(), journal, save)
             });
         }
         place.rollback(&mut stored).unwrap();

@@ -91,10 +91,12 @@ pub enum StackError {
         resource: String,
     },
     /// Somebody else is applying or rolling back.
-    #[error("{path} is being changed by another run")]
+    #[error("{what} is being changed by another run{}", by.as_ref().map_or(String::new(), |by| format!(", {by}")))]
     Locked {
-        /// Which file.
-        path: PathBuf,
+        /// Which file or Engine.
+        what: String,
+        /// Who holds it, where that is known.
+        by: Option<String>,
     },
     /// The target is not what it was when the plan was made or applied.
     #[error("{target} changed since {since}: {}", differs.join("; "))]
@@ -105,6 +107,70 @@ pub enum StackError {
         since: &'static str,
         /// Which resources differ and how.
         differs: Vec<String>,
+    },
+    /// A target answers nothing: what was begun is neither finished nor undone.
+    #[error("cannot {doing}")]
+    Unreachable {
+        /// What was being done.
+        doing: String,
+        /// Why not.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A target would not do what it was asked.
+    #[error("cannot {doing}")]
+    Asked {
+        /// What was being done.
+        doing: String,
+        /// What it answered.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A step was done, and what was read back is not what it set.
+    #[error("{resource} did not take the change: {what}")]
+    NotTaken {
+        /// Which.
+        resource: String,
+        /// What was read back.
+        what: String,
+    },
+    /// A step was done, and what it touched is not well.
+    #[error("{resource} is not well after the change: {what}")]
+    Unhealthy {
+        /// Which.
+        resource: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A step failed, and everything that was done was undone.
+    #[error("plan {plan_id} was taken back: {why} ({})", steps.iter().chain(left).cloned().collect::<Vec<_>>().join("; "))]
+    WentBack {
+        /// Which.
+        plan_id: String,
+        /// Which step failed and why.
+        why: String,
+        /// How far each step got.
+        steps: Vec<String>,
+        /// What could not be restored, because somebody else changed it.
+        left: Vec<String>,
+    },
+    /// A step failed, and what was done could not be undone yet.
+    #[error("plan {plan_id} stands between: {why} ({})", steps.join("; "))]
+    Between {
+        /// Which.
+        plan_id: String,
+        /// Which step failed and why.
+        why: String,
+        /// How far each step got.
+        steps: Vec<String>,
+        /// Why it could not be undone.
+        source: Box<StackError>,
+    },
+    /// The plan failed once and was taken back.
+    #[error("plan {plan_id} failed and was taken back: {why}")]
+    Failed {
+        /// Which.
+        plan_id: String,
+        /// Which step failed and why.
+        why: String,
     },
     /// The plan was rolled back; applying it again would undo a person's decision.
     #[error("plan {plan_id} was rolled back")]
@@ -146,10 +212,16 @@ impl StackError {
             | Self::Locked { .. }
             | Self::Drifted { .. }
             | Self::RolledBack { .. }
+            | Self::Failed { .. }
             | Self::NotApplied { .. }
             | Self::JournalDamaged { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether nothing more can be done now, forward or back: the next call goes on.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Save { .. })
     }
 
     /// What a person can do.
@@ -161,13 +233,20 @@ impl StackError {
             }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => MOUNTED,
             Self::UnknownTarget { .. } => {
-                "known kinds are: compose. Write `compose:PATH`, or the path of a .yml or .yaml file"
+                "known kinds are: compose, docker. Write `compose:PATH`, the path of a .yml or .yaml file, `docker`, or `docker:HOST`"
             }
             Self::NoResource { .. } => "resources are named PROJECT/SERVICE; make a new plan against this target",
             Self::Locked { .. } => "wait for the other run to end, then try again",
             Self::Drifted { since: "the plan was made", .. } => "make a new plan",
             Self::Drifted { .. } => "compare it with the journal, undo the later edits by hand, then try again",
-            Self::RolledBack { .. } => "make a new plan",
+            Self::RolledBack { .. } | Self::Failed { .. } => "make a new plan",
+            Self::WentBack { .. } => "see to the cause, then make a new plan; the journal of the lake has every step",
+            Self::Between { .. } => {
+                "see to the cause, then call `pipeline apply` or `pipeline rollback` again: it goes on"
+            }
+            Self::Unreachable { .. } => {
+                "see that it runs and may be reached; a plan that was begun goes on when `pipeline apply` is called again"
+            }
             Self::JournalDamaged { .. } => "restore the file from version control",
             _ => return None,
         };
@@ -178,6 +257,7 @@ impl StackError {
 fn unknown_target(spec: &str) -> String {
     match spec.split_once(':') {
         Some(("compose", _)) => "`compose:` names no file".to_owned(),
+        Some(("docker", host)) => format!("{host:?} is no address of a Docker Engine: unix:///path or tcp://host:port"),
         Some((kind, _)) if !kind.contains(['/', '.']) => format!("{kind:?} is no known kind of target"),
         _ => format!("cannot tell what kind of target {spec:?} is"),
     }

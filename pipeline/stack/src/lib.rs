@@ -4,16 +4,22 @@
 //! proof that nothing else was touched. Refuses to guess: what it cannot read for certain it reports as unknown, and
 //! what it cannot change for certain it leaves alone. Decides nothing; the plan comes from `domain`.
 //!
-//! One kind of target, one file: [`Target`] names it, [`Session`] says what it must be able to do.
+//! One kind of target, one file: [`Target`] and [`Session`] say what it must be able to do. Texts that are written as a
+//! whole (files) and targets that are changed step by step (an Engine) stand side by side.
 
 pub mod apply;
 pub mod compose;
+pub mod docker;
 pub mod error;
+pub mod health;
+mod holder;
 pub mod journal;
 pub mod target;
+mod text;
 mod write;
 
-pub use apply::{Done, apply, apply_held, rollback, rollback_held};
+pub use apply::{Done, Held, How, apply, rehearse, rollback};
 pub use error::StackError;
-pub use journal::{Journal, Phase, Step};
-pub use target::{Change, Figure, Live, Refusal, Session, Target};
+pub use health::Health;
+pub use journal::{Journal, Phase, Progress, Step};
+pub use target::{Change, Figure, Live, Refusal, Session, Stand, Target, parse_target, planned_target};

@@ -2,19 +2,16 @@
 
 use crate::StackError;
 use crate::compose::ComposeFile;
+use crate::docker::DockerEngine;
+use crate::journal::Step;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Action, Note, Plan, State, TargetRef};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Something whose limits can be read and set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The services of a Docker Compose file.
-    Compose(ComposeFile),
-}
+use std::fmt::Debug;
+use std::time::Duration;
 
 /// What is set on a target now.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,94 +53,103 @@ pub struct Change {
     pub item_id: String,
     /// `env/service`.
     pub resource: String,
+    /// The target: its id in the plan.
+    pub on: String,
     /// Its limits when the plan was made.
     pub before: State,
     /// Its limits afterwards.
     pub after: State,
 }
 
-/// A target held for one run: nobody else may change it until it is dropped.
-pub trait Session {
-    /// Everything there is, as text from which it can be restored to the byte.
-    fn snapshot(&self) -> Result<String, StackError>;
-    /// The limits such a text sets.
-    fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError>;
-    /// The text with the changes made and nothing else touched.
-    fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError>;
-    /// Puts `to` in the place of `from`, wholly or not at all; drifted where `from` is no longer there.
-    fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError>;
-}
-
-impl Target {
-    /// Reads `compose:PATH`, or the path of a `.yml` or `.yaml` file.
-    pub fn parse(spec: &str) -> Result<Self, StackError> {
-        let path = match spec.strip_prefix("compose:") {
-            None if spec.ends_with(".yml") || spec.ends_with(".yaml") => spec,
-            Some(path) if !path.is_empty() => path,
-            _ => return Err(StackError::UnknownTarget { spec: spec.to_owned() }),
-        };
-        // A plan is applied and undone from any folder: it names the file itself, not the way to it from here.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        Ok(Self::Compose(ComposeFile::new(path)))
-    }
-
-    /// The target a plan names.
-    pub fn from_reference(reference: &TargetRef) -> Result<Self, StackError> {
-        match reference.kind.as_str() {
-            "compose" => Ok(Self::Compose(ComposeFile::new(&reference.location))),
-            kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
-        }
-    }
-
+/// Something whose limits can be read and set. One kind, one file.
+pub trait Target: Debug + Send + Sync {
     /// How a plan names it.
-    pub fn reference(&self) -> TargetRef {
-        match self {
-            Self::Compose(file) => {
-                TargetRef { kind: "compose".to_owned(), location: file.path().to_string_lossy().into_owned() }
-            }
-        }
-    }
+    fn reference(&self) -> TargetRef;
 
     /// What is set now.
-    pub fn read(&self) -> Result<Live, StackError> {
-        match self {
-            Self::Compose(file) => file.read(),
-        }
+    fn read(&self) -> Result<Live, StackError>;
+
+    /// How each resource is started, as far as the target tells it.
+    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError>;
+
+    /// Of these changes, the figures that would be refused and why: so that a plan need not promise them.
+    fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError>;
+
+    /// What a reader should know of changes that would be taken: what cannot be undone exactly.
+    fn cautions(&self, _: &[Change]) -> Result<Vec<Note>, StackError> {
+        Ok(Vec::new())
     }
 
     /// Who may read it, as the permissions of a file: what is kept of it is kept as closely.
-    pub fn mode(&self) -> u32 {
-        match self {
-            Self::Compose(file) => file.mode(),
-        }
-    }
-
-    /// How each resource is started, as far as the target tells it.
-    pub fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        match self {
-            Self::Compose(file) => file.setups(),
-        }
-    }
+    fn mode(&self) -> u32;
 
     /// Holds it for changing; [`StackError::Locked`] where another run does.
-    pub fn hold(&self) -> Result<Box<dyn Session>, StackError> {
-        match self {
-            Self::Compose(file) => Ok(Box::new(file.hold()?)),
-        }
-    }
-
-    /// Of these changes, the figures that would be refused and why: so that a plan need not promise them.
-    pub fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
-        match self {
-            Self::Compose(file) => file.refusals(changes),
-        }
-    }
+    fn hold(&self) -> Result<Box<dyn Session>, StackError>;
 }
 
-impl Live {
-    /// Whether the target is no longer what the plan was made from.
-    pub fn is_stale(&self, plan: &Plan) -> bool {
-        self.digest != plan.prior_state_digest
+/// A target held for one run: nobody else may change it until it is dropped.
+pub trait Session {
+    /// The steps that carry out the changes; the target is still untouched. [`StackError::Drifted`] where it is not what
+    /// the plan was made from, by its digest then or by what the changes say of it.
+    fn prepare(&mut self, prior_state_digest: &str, changes: &[Change]) -> Result<Vec<Step>, StackError>;
+
+    /// Where the target stands, by what is read of it now.
+    fn stands(&mut self, step: &Step) -> Result<Stand, StackError>;
+
+    /// Does a step that was not done, or only in part.
+    fn carry_out(&mut self, step: &Step) -> Result<(), StackError>;
+
+    /// Undoes a step that was done, or in part.
+    fn undo(&mut self, step: &Step) -> Result<(), StackError>;
+
+    /// Waits, at most so long, until what a step touched is seen to be well; [`StackError::Unhealthy`] where it is not.
+    fn healthy(&mut self, step: &Step, most: Duration) -> Result<(), StackError>;
+
+    /// Whether it is written as a whole: then a change by somebody else keeps all of it from being undone.
+    fn is_whole(&self) -> bool;
+}
+
+/// Where a target stands with a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stand {
+    /// As before it.
+    Before,
+    /// As after it.
+    After,
+    /// Some of it is done.
+    Partly(String),
+    /// Somebody else changed it; what differs.
+    Other(Vec<String>),
+    /// What it is about is no longer there.
+    Gone(String),
+}
+
+/// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`.
+pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
+    let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
+    if let Some(host) = host {
+        let engine = DockerEngine::named(host).ok_or_else(|| StackError::UnknownTarget { spec: spec.to_owned() })?;
+        return Ok(Box::new(engine));
+    }
+    let path = match spec.strip_prefix("compose:") {
+        None if spec.ends_with(".yml") || spec.ends_with(".yaml") => spec,
+        Some(path) if !path.is_empty() => path,
+        _ => return Err(StackError::UnknownTarget { spec: spec.to_owned() }),
+    };
+    // A plan is applied and undone from any folder: it names the file itself, not the way to it from here.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    Ok(Box::new(ComposeFile::new(path)))
+}
+
+/// The target a plan names.
+pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackError> {
+    match reference.kind.as_str() {
+        "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
+        "docker" if !reference.location.is_empty() => {
+            let unknown = || StackError::UnknownTarget { spec: format!("docker:{}", reference.location) };
+            Ok(Box::new(DockerEngine::named(&reference.location).ok_or_else(unknown)?))
+        }
+        kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
     }
 }
 
@@ -162,6 +168,7 @@ impl Change {
             .map(|item| Self {
                 item_id: item.id.clone(),
                 resource: item.resource.clone(),
+                on: item.on.clone(),
                 before: item.before,
                 after: item.after,
             })
@@ -181,6 +188,17 @@ pub(crate) fn same(a: State, b: State) -> bool {
     nano(a) == nano(b) && a.memory_bytes == b.memory_bytes
 }
 
+/// How a resource differs from what was expected of it.
+pub(crate) fn differs(resource: &str, wanted: Option<&State>, live: Option<&State>) -> String {
+    match (wanted, live) {
+        (_, None) => format!("{resource} is gone"),
+        (None, Some(_)) => format!("{resource} is new"),
+        (Some(wanted), Some(live)) => {
+            format!("{resource} has {}, not {}", in_words(*live), in_words(*wanted))
+        }
+    }
+}
+
 /// `0.5 cores, 512 MiB`.
 pub(crate) fn in_words(state: State) -> String {
     let cpu = state.cpu_cores.map(|cores| format!("{cores} cores"));
@@ -198,15 +216,22 @@ mod tests {
 
     #[test]
     fn a_target_is_named_by_kind_or_by_its_suffix_and_survives_the_plan() {
-        for spec in ["compose:dev/compose", "compose.yaml", "a/b.yml", "compose:x.yml"] {
-            let target = Target::parse(spec).unwrap();
-            assert_eq!(Target::from_reference(&target.reference()).unwrap(), target, "{spec}");
+        for spec in [
+            "compose:dev/compose",
+            "compose.yaml",
+            "a/b.yml",
+            "compose:x.yml",
+            "docker:/run/d.sock",
+            "docker:tcp://h:1",
+        ] {
+            let reference = parse_target(spec).unwrap().reference();
+            assert_eq!(planned_target(&reference).unwrap().reference(), reference, "{spec}");
         }
-        for spec in ["", "compose:", "docker", "k8s:prod", "compose.json"] {
-            let error = Target::parse(spec).unwrap_err();
+        for spec in ["", "compose:", "k8s:prod", "compose.json", "docker:", "docker:prod", "docker:ssh://h"] {
+            let error = parse_target(spec).unwrap_err();
             assert!(error.hint().is_some() && !error.is_refusal(), "{spec}");
         }
         let observed = TargetRef { kind: "observed".into(), location: String::new() };
-        assert!(Target::from_reference(&observed).is_err());
+        assert!(planned_target(&observed).is_err());
     }
 }

@@ -5,15 +5,19 @@
 //! over to the successor; what could not (other hard links, a mount on the file itself) is refused.
 
 use crate::StackError;
+use crate::holder;
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, XattrFlags};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A run that locks the old file just as its successor takes the name tries again; more often than this is a fight.
 const TRIES: usize = 5;
+/// A command that is just being started holds what its parent holds, until it is what it is to be.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A file nobody else changes while this lives.
 #[derive(Debug)]
@@ -27,13 +31,17 @@ impl LockedFile {
     pub(crate) fn lock(path: &Path) -> Result<Self, StackError> {
         let path = fs::canonicalize(path).map_err(|source| StackError::Read { path: path.to_owned(), source })?;
         let failed = |source| StackError::Write { doing: "lock", path: path.clone(), source };
-        for _ in 0..TRIES {
+        for i in 0..TRIES {
             // Opened for writing: network file systems grant an exclusive lock on nothing less, and a file that is
             // write-protected is not ours to replace.
             let held = File::options().read(true).write(true).open(&path).map_err(failed)?;
             match held.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(StackError::Locked { path }),
+                Err(TryLockError::WouldBlock) if i + 1 < TRIES => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Err(TryLockError::WouldBlock) => return Err(locked(&path, Some(&held))),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
             if is_named(&held, &path).map_err(failed)? {
@@ -42,7 +50,7 @@ impl LockedFile {
                 return Ok(file);
             }
         }
-        Err(StackError::Locked { path })
+        Err(locked(&path, None))
     }
 
     /// Where it really is.
@@ -118,6 +126,11 @@ impl LockedFile {
     fn failed(&self, doing: &'static str, source: io::Error) -> StackError {
         StackError::Write { doing, path: self.path.clone(), source }
     }
+}
+
+fn locked(path: &Path, file: Option<&File>) -> StackError {
+    let by = file.and_then(|file| file.metadata().ok()).and_then(|found| holder::of_file(found.dev(), found.ino()));
+    StackError::Locked { what: path.display().to_string(), by }
 }
 
 /// Refuses a file that cannot be replaced without harm: one with other names, which would keep the old text, and one

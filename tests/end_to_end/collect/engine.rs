@@ -39,7 +39,7 @@ impl Engine {
     pub fn start() -> Option<Self> {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(why) = missing() {
-            say(&format!("NOT TESTED: `collect docker` on a real Docker Engine: {why}."));
+            say(&format!("NOT TESTED: what needs a real Docker Engine: {why}."));
             assert!(std::env::var_os("CI").is_none(), "CI has a Docker Engine");
             return None;
         }

@@ -2,7 +2,7 @@
 
 mod docker;
 mod editor;
-mod engine;
+pub mod engine;
 mod files;
 mod git;
 mod spool;

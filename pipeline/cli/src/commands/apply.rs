@@ -5,16 +5,17 @@ use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
+use crate::targets::Targets;
 use clap::Args;
 use domain::plan::Plan;
 use domain::privacy::Privacy;
+use domain::time::{DAY, parse_span};
 use intake::Source;
 use lake::{IngestSpec, Lake};
-use nix::sys::stat::{Mode, umask};
-use serde_json::json;
-use stack::{Change, Done, Journal, Phase, Target};
-use std::error::Error;
+use serde_json::{Value, json};
+use stack::{Change, Done, Health, Held, How, Journal, Phase, StackError, Step};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `apply` takes.
 #[derive(Debug, Args)]
@@ -24,33 +25,55 @@ pub struct ApplyArgs {
     /// Check everything and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// How many services of an Engine are changed before all of them are seen to be well
+    #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
+    at_once: usize,
+    /// A shell command that ends with 0 where all is well, run after each step beside what an Engine checks itself; it finds
+    /// the services in PIPELINE_RESOURCES. What is not well takes everything back
+    #[arg(long, value_name = "COMMAND")]
+    health: Option<String>,
+    /// How long a step has until it must be well
+    #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
+    health_timeout: Duration,
 }
 
-/// Applies, or resumes. The target is held until the ledger says so: of several at once one does it, and what happened
+/// Applies, or resumes. The targets are held until the ledger says so: of several at once one does it, and what happened
 /// once is told once.
 pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> {
     let plan = read_plan(&args.plan)?;
-    // The key and the ledger are proven first: once the target is written, nothing may stand in the way of saying so.
+    // The key and the ledger are proven first: once a target is written, nothing may stand in the way of saying so.
     let (lake, privacy) = context.lake_with_key().await?;
     let items = approved(context, &lake, &privacy, &plan).await?;
-    let target = Target::from_reference(&plan.target)?;
+    let targets = Targets::of(&plan, &items)?;
     let changes = Change::of(&plan, &items);
-    if args.dry_run {
-        let journal = journal(&lake, &target, &plan).await?;
-        as_approved(&plan, &journal, &items)?;
-        if let Some(refusal) = target.refusals(&changes)?.into_iter().next() {
-            let failure = Failure::from(refusal.error);
-            return Err(Failure { what: format!("{}: {}", refusal.item_id, failure.what), ..failure });
-        }
-        context.say(format!("would apply {} changes to {}", changes.len(), plan.target.location));
-        return Ok(Answer::done(json!({"plan_id": plan.plan_id, "would_apply": changes.len()})));
-    }
-    let mut held = target.hold()?;
-    let mut journal = journal(&lake, &target, &plan).await?;
+    let mut held = targets.hold()?;
+    let mut journal = match lake.document::<Journal>(&journal_path(&plan)).await? {
+        Some(journal) => journal,
+        None => Journal::new(&plan),
+    };
     as_approved(&plan, &journal, &items)?;
-    let done = {
-        let mut save = |journal: &Journal| keep(&lake, &target, &plan, journal);
-        stack::apply_held(&target, held.as_mut(), &changes, &mut journal, context.now, &mut save)?
+    let how = How { now: context.now, at_once: args.at_once, health: args.health() };
+    if args.dry_run {
+        let steps = rehearse(&targets, &mut held, &changes, &journal, &how)?;
+        context.say(format!("would apply {} changes to {}", changes.len(), targets.in_words()));
+        for step in &steps {
+            context.say_wrapped(format!("  {:<24} ", step.resource), &step.what, 27);
+        }
+        let steps: Vec<_> = steps.iter().map(shown).collect();
+        return Ok(Answer::done(json!({"plan_id": plan.plan_id, "would_apply": changes.len(), "steps": steps})));
+    }
+    let ended = {
+        let mut save = |journal: &Journal| targets.keep(&lake, &plan, journal);
+        tokio::task::block_in_place(|| stack::apply(&mut held, &changes, &mut journal, &how, &mut save))
+    };
+    let done = match ended {
+        Err(error @ (StackError::WentBack { .. } | StackError::Failed { .. })) => {
+            // What a killed run had no time to write down is written now.
+            let act = Act { plan: &plan, action: "revert", items: &items, result: "failed, and taken back" };
+            enter(context, &lake, &privacy, act).await?;
+            return Err(error.into());
+        }
+        ended => ended?,
     };
     // A resumed run comes here too: what a killed one had no time to write down is written now.
     if !Ledger::proven(&lake, &privacy).await?.tells(&plan, "apply") {
@@ -60,23 +83,54 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     }
     drop(held);
     let word = if done == Done::Written { "applied" } else { "already applied" };
-    context.say(format!("{word}: {} changes to {}", changes.len(), plan.target.location));
+    context.say(format!("{word}: {} changes to {}", changes.len(), targets.in_words()));
     for item in plan.changes().filter(|item| items.contains(&item.id)) {
-        context.say_wrapped(format!("  {:<24} ", item.resource), &item.reason, 27);
+        let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
+        context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
-    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})))
+    let steps: Vec<_> = journal.steps.iter().map(shown).collect();
+    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})))
 }
 
-/// What was done of a plan so far; of one of which nothing was, only on the target that it was made from.
-async fn journal(lake: &Lake, target: &Target, plan: &Plan) -> Result<Journal, Failure> {
-    if let Some(journal) = lake.document::<Journal>(&journal_path(plan)).await? {
-        return Ok(journal);
+impl ApplyArgs {
+    fn health(&self) -> Health {
+        Health { command: self.health.clone(), timeout: self.health_timeout }
     }
-    if target.read()?.is_stale(plan) {
-        let what = format!("{} is not what the plan was made from", plan.target.location);
-        return Err(Failure::new(Exit::Refused, what).hint("somebody changed it since: make a new plan"));
-    }
-    Ok(Journal::new(plan))
+}
+
+/// A span of the command line, of at least a millisecond and at most a day.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let span = parse_span(text).filter(|span| (1000..=DAY).contains(span)).and_then(|span| u64::try_from(span).ok());
+    span.map(Duration::from_micros).ok_or_else(|| "write it as 90s or 5m, of at most a day".to_owned())
+}
+
+fn parse_at_once(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1".to_owned())
+}
+
+/// What a step is, without what was there before and after: that may hold secrets.
+pub fn shown(step: &Step) -> Value {
+    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress})
+}
+
+/// Everything that `apply` would check, and the steps that it would do.
+fn rehearse(
+    targets: &Targets,
+    held: &mut [Held],
+    changes: &[Change],
+    journal: &Journal,
+    how: &How,
+) -> Result<Vec<Step>, Failure> {
+    tokio::task::block_in_place(|| {
+        for (planned, target) in targets.iter() {
+            let of_target: Vec<Change> = changes.iter().filter(|change| change.on == planned.id).cloned().collect();
+            if let Some(refusal) = target.refusals(&of_target)?.into_iter().next() {
+                let failure = Failure::from(refusal.error);
+                return Err(Failure { what: format!("{}: {}", refusal.item_id, failure.what), ..failure });
+            }
+        }
+        Ok(stack::rehearse(held, changes, journal, how)?)
+    })
 }
 
 /// Refuses to say that more was done than was.
@@ -111,19 +165,6 @@ async fn approved(context: &Context, lake: &Lake, privacy: &Privacy, plan: &Plan
     Ok(items)
 }
 
-/// Keeps the journal in the lake, for those who may read the target: its text is in it. The stack calls back in the
-/// middle of its steps, on a thread that may wait.
-pub fn keep(lake: &Lake, target: &Target, plan: &Plan, journal: &Journal) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let (path, lake) = (journal_path(plan), lake.clone());
-    // Files are made with what the mask leaves; nothing else is written while this waits.
-    let before = umask(Mode::from_bits_truncate(!target.mode() & 0o777));
-    let kept = tokio::task::block_in_place(|| {
-        tokio::runtime::Handle::current().block_on(async { lake.write_document(&path, journal).await })
-    });
-    umask(before);
-    Ok(kept?)
-}
-
 /// One `adjustment` event per item, through the same door as every event, at the time that the journal says: told again
 /// after a kill, it is the same event.
 pub async fn tell(
@@ -134,14 +175,14 @@ pub async fn tell(
     action: &str,
     items: &[String],
 ) -> Result<(), Failure> {
-    let at = journal.steps.last().map_or(context.now, |step| step.at);
+    let at = journal.log.last().map_or(context.now, |entry| entry.at);
     let lines: Vec<String> = plan
         .changes()
         .filter(|item| items.contains(&item.id))
         .map(|item| {
             let (before, after) =
                 if action == "rollback" { (item.after, item.before) } else { (item.before, item.after) };
-            json!({
+            let mut event = json!({
                 "ts": at,
                 "type": "adjustment",
                 "env": item.resource.split('/').next(),
@@ -151,8 +192,12 @@ pub async fn tell(
                     "plan_id": plan.plan_id, "item_id": item.id, "action": action,
                     "before": before, "after": after, "result": "applied",
                 },
-            })
-            .to_string()
+            });
+            // Of a plan of format 1 it is told as it always was: told again, it is the same event.
+            if plan.format_version > 1 {
+                event["payload"]["on"] = item.on.as_str().into();
+            }
+            event.to_string()
         })
         .collect();
     let source = Source::Lines { name: plan.plan_id.clone(), text: lines.join("\n") };

@@ -59,11 +59,11 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
     lake.write_document(&approval_path(&plan), &approval).await?;
     context.say(format!("approved: {} changes of {}", items.len(), plan.plan_id));
     let changes: Vec<_> = approved(&plan, &items)
-        .map(|item| json!({"id": item.id, "resource": item.resource, "before": item.before, "after": item.after}))
+        .map(|item| json!({"id": item.id, "resource": item.resource, "on": item.on, "before": item.before, "after": item.after}))
         .collect();
     Ok(Answer::done(json!({
         "plan_id": approval.plan_id, "digest": approval.digest, "items": approval.items, "who": approval.who,
-        "at": approval.at, "target": plan.target, "changes": changes, "made_by": made.who, "made_at": made.at,
+        "at": approval.at, "targets": plan.targets, "changes": changes, "made_by": made.who, "made_at": made.at,
         "expires_at": plan.expires_at,
     })))
 }
@@ -73,13 +73,14 @@ fn approved<'a>(plan: &'a Plan, items: &'a [String]) -> impl Iterator<Item = &'a
 }
 
 fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy: &Privacy) {
-    context.say(format!("Plan {} for {} {}", plan.plan_id, plan.target.kind, plan.target.location));
+    context.say(format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()));
     context.say(format!("made {}; data up to {}", by_whom(made, privacy), plan.data_watermark.minute()));
     context.say(format!("may be applied until {}", plan.expires_at.minute()));
     context.say("");
     for item in approved(plan, items) {
         let (before, after) = (in_words(item.before), in_words(item.after));
-        context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{before} -> {after}"), 27);
+        let on = if plan.targets.len() > 1 { format!(", on {}", item.on) } else { String::new() };
+        context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{before} -> {after}{on}"), 27);
     }
     context.say("");
 }

@@ -1,5 +1,7 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
+mod live;
+mod markdown;
 mod past;
 
 use crate::artifacts::champion;
@@ -8,12 +10,10 @@ use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
-use crate::plan_file::{may_replace, write_plan};
-use clap::Args;
+use crate::plan_file::{may_replace, read_plan, write_plan};
+use clap::{Args, Subcommand, ValueEnum};
 use domain::overrides::Overrides;
-use domain::plan::{
-    Action, Candidate, Expected, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, TargetRef, plan,
-};
+use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, plan};
 use domain::time::{DAY, SECOND, format_span, parse_span};
 use domain::units::format_bytes;
 use lake::Session;
@@ -22,21 +22,26 @@ use learn::backtest::Backtest;
 use learn::contention;
 use learn::sizing::Policy;
 use learn::usage::Usage;
+use live::LiveTarget;
 use serde_json::Value;
-use stack::{Change, Figure, Live, Target};
+use stack::{Change, Figure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What `plan` takes.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct PlanArgs {
+    #[command(subcommand)]
+    shown: Option<Shown>,
     /// Where the plan is written
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
-    /// What is to be changed: compose:FILE, or a .yaml file. Without it, the limits last observed are taken as live
+    /// What is to be changed: compose:FILE, a .yaml file, docker (the Engine here), or docker:HOST; may be repeated, and is
+    /// changed in this order. Without it, the limits last observed are taken as live
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML
     #[arg(long = "override", value_name = "FILE")]
     override_: Option<PathBuf>,
@@ -60,6 +65,30 @@ pub struct PlanArgs {
     detailed_exitcode: bool,
 }
 
+/// What is done with a plan that was made.
+#[derive(Debug, Subcommand)]
+enum Shown {
+    /// Show a plan file for those who are to say yes to it
+    Show {
+        /// The plan file
+        plan: PathBuf,
+        /// As what
+        #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+        format: Format,
+    },
+}
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As `plan` itself shows it
+    Text,
+    /// For the description of a pull request
+    Markdown,
+    /// As it is in the file
+    Json,
+}
+
 fn parse_valid(text: &str) -> Result<i64, String> {
     let days = |span: &i64| (1..=92 * DAY).contains(span);
     parse_span(text).filter(days).ok_or_else(|| "write it as 7d, of at most 92 days".to_owned())
@@ -76,10 +105,13 @@ fn parse_share(text: &str) -> Result<f64, String> {
 
 /// Makes, writes and shows a plan.
 pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
+    if let Some(Shown::Show { plan, format }) = &args.shown {
+        return show_file(context, plan, *format);
+    }
     let since = context.since(Some(&args.since))?;
     let overrides = read_overrides(args.override_.as_deref())?;
     let nodes = past::read_nodes(args.nodes.as_deref())?;
-    let target = args.target.as_deref().map(Target::parse).transpose()?;
+    args.target.iter().try_for_each(|spec| stack::parse_target(spec).map(drop))?;
     may_replace(&args.output)?;
     let (lake, privacy) = context.lake_with_key().await?;
     let before = Ledger::proven(&lake, &privacy).await?;
@@ -93,13 +125,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     let usage = Usage::load(&path, context.now)?;
-    let (target_ref, live) = live(target.as_ref(), &usage)?;
-    let names: BTreeSet<String> = live
-        .resources
-        .keys()
-        .cloned()
-        .chain(target.is_none().then(|| usage.resources().map(str::to_owned)).into_iter().flatten())
-        .collect();
+    let targets = live::read(&args.target, &usage)?;
+    let names: BTreeSet<String> = targets.iter().flat_map(|target| target.live.resources.keys()).cloned().collect();
     if names.is_empty() {
         return Err(Failure::new(Exit::Inconclusive, "the target has no services to plan for"));
     }
@@ -113,33 +140,34 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         Err(error) => return Err(error.into()),
     };
     task.at("recommendations");
-    let recommendations = usage.recommend(args.policy);
-    let mut recommendations: BTreeMap<_, _> = recommendations.into_iter().map(|r| (r.resource.clone(), r)).collect();
+    let recommendations: BTreeMap<_, _> =
+        usage.recommend(args.policy).into_iter().map(|r| (r.resource.clone(), r)).collect();
     let expected = expected(&session).await?;
     let contention = contention_now(context, &lake, &session, folder.path()).await?;
     let watermark = usage.newest().unwrap_or(context.now);
     let resized = past::resized(&session).await?;
-    let mut own = past::own(target.as_ref())?;
     let machines = past::machines(&session, &names, &nodes, &usage).await?;
-    let candidates = names.iter().map(|name| {
-        let limits = live.resources.get(name).copied().unwrap_or_default();
-        Candidate {
+    let mut candidates = Vec::new();
+    for on in &targets {
+        let mut own = past::own(on.target.as_deref())?;
+        candidates.extend(on.live.resources.iter().map(|(name, limits)| Candidate {
             resource: name.clone(),
-            live: limits,
-            replicas: live.replicas.get(name).copied(),
-            recommendation: recommendations.remove(name),
+            on: on.planned.id.clone(),
+            live: *limits,
+            replicas: on.live.replicas.get(name).copied(),
+            recommendation: recommendations.get(name).cloned(),
             expected: expected.get(name).cloned(),
             contention: contention.get(name).copied(),
-            replay_before: usage.replay(name, limits),
+            replay_before: usage.replay(name, *limits),
             backtest: backtest.by_resource.get(name).cloned().unwrap_or_default(),
             own: own.remove(name).unwrap_or_default(),
             machine: machines.get(name).copied().unwrap_or_default(),
             resized: resized.get(name).copied(),
             refused: Refused::default(),
-        }
-    });
+        }));
+    }
     let mut inputs = PlanInputs {
-        candidates: candidates.collect(),
+        candidates,
         overrides,
         backtest: backtest.policies,
         unclaimed: past::unclaimed(&names, &usage),
@@ -153,17 +181,20 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
                 _ => "no forecast of the last day".into(),
             },
         },
-        target: target_ref,
-        prior_state_digest: live.digest.clone(),
+        targets: targets.iter().map(|target| target.planned.clone()).collect(),
         rates: Rates::default(),
         valid_for: args.valid_for,
-        notes: live.notes.clone(),
+        notes: targets.iter().flat_map(|target| target.live.notes.clone()).collect(),
         salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
     let mut made = plan(&inputs, &replay, context.now);
-    if let Some(target) = &target {
-        refuse(target, &made, &mut inputs)?;
+    if !args.target.is_empty() {
+        targets.iter().try_for_each(|target| refuse(target, &made, &mut inputs))?;
+        made = plan(&inputs, &replay, context.now);
+        for on in &targets {
+            inputs.notes.extend(cautions(on, &made)?);
+        }
         made = plan(&inputs, &replay, context.now);
     }
     drop(task);
@@ -186,18 +217,36 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     Ok(Answer { exit, json })
 }
 
+/// A plan as it is in its file; an edited one is refused.
+fn show_file(context: &Context, path: &Path, format: Format) -> Result<Answer, Failure> {
+    let plan = read_plan(path)?;
+    let json = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    match format {
+        Format::Text => show(context, &plan, path),
+        Format::Markdown => markdown::lines(&plan, path).iter().for_each(|line| context.say(line)),
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&json).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+            text.lines().for_each(|line| context.say(line));
+        }
+    }
+    Ok(Answer::done(json))
+}
+
 /// A plan promises nothing that its target would refuse. One figure does not stand for the other.
-fn refuse(target: &Target, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), Failure> {
+fn refuse(on: &LiveTarget, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), Failure> {
+    let Some(target) = &on.target else { return Ok(()) };
     let changed = |change: Change| {
         let (before, after) = (change.before, change.after);
         let cpu_cores = after.cpu_cores.filter(|_| after.cpu_cores != before.cpu_cores);
         let memory_bytes = after.memory_bytes.filter(|_| after.memory_bytes != before.memory_bytes);
         Change { after: State { cpu_cores, memory_bytes }, ..change }
     };
-    let changes: Vec<Change> = Change::of(plan, &ids(plan)).into_iter().map(changed).collect();
-    for refusal in target.refusals(&changes)? {
-        let resource = changes.iter().find(|change| change.item_id == refusal.item_id).map(|change| &change.resource);
-        if let Some(candidate) = inputs.candidates.iter_mut().find(|c| Some(&c.resource) == resource) {
+    let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
+    let changes: Vec<Change> = changes.map(changed).collect();
+    for refusal in tokio::task::block_in_place(|| target.refusals(&changes))? {
+        let Some(change) = changes.iter().find(|change| change.item_id == refusal.item_id) else { continue };
+        let of_change = |c: &&mut Candidate| c.resource == change.resource && c.on == change.on;
+        if let Some(candidate) = inputs.candidates.iter_mut().find(of_change) {
             let why = Some(innermost(&refusal.error));
             match refusal.figure {
                 Figure::Cpu => candidate.refused.cpu = why,
@@ -206,6 +255,14 @@ fn refuse(target: &Target, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// What the targets say of the changes that they would take.
+fn cautions(on: &LiveTarget, plan: &Plan) -> Result<Vec<Note>, Failure> {
+    let Some(target) = &on.target else { return Ok(Vec::new()) };
+    let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
+    let changes: Vec<Change> = changes.collect();
+    Ok(tokio::task::block_in_place(|| target.cautions(&changes))?)
 }
 
 fn ids(plan: &Plan) -> Vec<String> {
@@ -231,20 +288,6 @@ fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(in_toml(&text, &error)))?;
     overrides.validate().map_err(wrong)?;
     Ok(overrides)
-}
-
-type Limits = BTreeMap<String, State>;
-
-/// What is live: of the target, or, without one, what was last observed; and how a plan names where it was read.
-fn live(target: Option<&Target>, usage: &Usage) -> Result<(TargetRef, Live), Failure> {
-    if let Some(target) = target {
-        return Ok((target.reference(), target.read()?));
-    }
-    let resources: Limits = usage.resources().map(|name| (name.to_owned(), usage.live_limits(name))).collect();
-    let text = serde_json::to_string(&resources).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
-    let reference = TargetRef { kind: "observed".into(), location: "marts.usage".into() };
-    Ok((reference, Live { digest, resources, replicas: BTreeMap::new(), notes: Vec::new() }))
 }
 
 /// What the shadow inventory expects of each resource from now on.
@@ -299,11 +342,13 @@ async fn contention_now(
 
 fn show(context: &Context, plan: &Plan, path: &Path) {
     let changes = plan.changes().count();
-    context.say(format!("Plan {} for {} {}", plan.plan_id, plan.target.kind, plan.target.location));
+    context.say(format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()));
     let watermark = plan.data_watermark.minute();
     context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.items.len()));
     context.say("");
     for item in plan.changes() {
+        let on = if plan.targets.len() > 1 { format!(" on {}", item.on) } else { String::new() };
+        context.say(format!("  ~ {}{on}  [{}]", item.resource, item.id));
         show_item(context, item);
     }
     for item in plan.for_people() {
@@ -338,7 +383,11 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
         let whose = note.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
         context.say_wrapped("note: ", &format!("{whose}{}", note.what), 9);
     }
-    let month = |of: fn(&Item) -> Option<f64>| plan.items.iter().filter_map(of).sum::<f64>();
+    // A resource that several targets have is paid for once.
+    let mut seen = BTreeSet::new();
+    let paid: Vec<&Item> =
+        plan.items.iter().filter(|i| i.projected.cost.is_none() || seen.insert(&i.resource)).collect();
+    let month = |of: fn(&Item) -> Option<f64>| paid.iter().copied().filter_map(of).sum::<f64>();
     let (before, after) = (month(|i| i.projected.cost_before), month(|i| i.projected.cost));
     context.say(format!("Limits at list price: {before:.2} a month now, {after:.2} after ({:+.2}).", after - before));
     if plan.applyable {
@@ -352,7 +401,6 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
 }
 
 fn show_item(context: &Context, item: &Item) {
-    context.say(format!("  ~ {}  [{}]", item.resource, item.id));
     let cores = |c: Option<f64>| c.map_or_else(|| "unlimited".to_owned(), |c| format!("{c:.2} cores"));
     let bytes = |b: Option<u64>| b.map_or_else(|| "unlimited".to_owned(), |b| format_bytes(b as f64));
     if item.before.cpu_cores != item.after.cpu_cores {

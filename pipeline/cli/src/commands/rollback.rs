@@ -1,14 +1,15 @@
 //! `rollback`: exactly what was there before, to the byte.
 
 use crate::artifacts::journal_path;
-use crate::commands::apply::{keep, tell};
+use crate::commands::apply::{shown, tell};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
+use crate::targets::Targets;
 use clap::Args;
 use serde_json::json;
-use stack::{Done, Journal, Phase, Target};
+use stack::{Done, Health, How, Journal, Phase};
 use std::path::PathBuf;
 
 /// What `rollback` takes.
@@ -26,40 +27,58 @@ pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failur
     let ledger = Ledger::proven(&lake, &privacy).await?;
     ledger.made(&plan)?;
     ledger.at_its_time(context, &plan)?;
-    let target = Target::from_reference(&plan.target)?;
     let never = || {
         Failure::new(Exit::Refused, format!("{} was never applied", plan.plan_id))
             .hint("there is nothing to undo; `pipeline log` shows what was done")
     };
-    if lake.document::<Journal>(&journal_path(&plan)).await?.is_none() {
-        return Err(never());
-    }
-    let mut held = target.hold()?;
+    let Some(journal) = lake.document::<Journal>(&journal_path(&plan)).await? else { return Err(never()) };
+    let ids = |journal: &Journal| -> Vec<String> { journal.changes.iter().map(|it| it.item_id.clone()).collect() };
+    let targets = Targets::of(&plan, &ids(&journal))?;
+    let mut held = targets.hold()?;
+    // Again, now that nobody else writes it.
     let Some(mut journal) = lake.document::<Journal>(&journal_path(&plan)).await? else { return Err(never()) };
-    let items: Vec<String> = journal.changes.iter().map(|change| change.item_id.clone()).collect();
+    let items = ids(&journal);
     let was_applied = journal.state == Phase::Applied;
+    let how = How { now: context.now, at_once: 1, health: Health::default() };
     let done = {
-        let mut save = |journal: &Journal| keep(&lake, &target, &plan, journal);
-        stack::rollback_held(&target, held.as_mut(), &mut journal, context.now, &mut save)?
+        let mut save = |journal: &Journal| targets.keep(&lake, &plan, journal);
+        tokio::task::block_in_place(|| stack::rollback(&mut held, &mut journal, &how, &mut save))?
     };
     let act = |action, result| Act { plan: &plan, action, items: &items, result };
-    let ledger = Ledger::proven(&lake, &privacy).await?;
-    let told = ledger.tells(&plan, "apply") || ledger.tells(&plan, "rollback");
-    let written = journal.written || was_applied || told;
-    if written && !told {
-        // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
-        enter(context, &lake, &privacy, act("apply", "applied, interrupted")).await?;
-    }
-    if written && !ledger.tells(&plan, "rollback") {
-        tell(context, &privacy, &plan, &journal, "rollback", &items).await?;
-        enter(context, &lake, &privacy, act("rollback", "restored")).await?;
+    if journal.state == Phase::WentBack {
+        // An apply that failed and could not go back by itself.
+        enter(context, &lake, &privacy, act("revert", "failed, and taken back")).await?;
+    } else {
+        let ledger = Ledger::proven(&lake, &privacy).await?;
+        let told = ledger.tells(&plan, "apply") || ledger.tells(&plan, "rollback");
+        journal.written |= was_applied || told;
+        if journal.written && !told {
+            // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
+            enter(context, &lake, &privacy, act("apply", "applied, interrupted")).await?;
+        }
+        if journal.written && !ledger.tells(&plan, "rollback") {
+            tell(context, &privacy, &plan, &journal, "rollback", &items).await?;
+            let result =
+                if matches!(done, Done::Except(_)) { "restored, except what others changed" } else { "restored" };
+            enter(context, &lake, &privacy, act("rollback", result)).await?;
+        }
     }
     drop(held);
     let word = match done {
-        _ if !written => "nothing was written, so nothing is restored",
+        _ if !journal.written => "nothing was written, so nothing is restored",
         Done::Written => "restored",
         Done::Already => "already as it was",
+        Done::Except(_) => "restored in part",
     };
-    context.say(format!("{word}: {}", plan.target.location));
-    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})))
+    context.say(format!("{word}: {}", targets.in_words()));
+    let left = if let Done::Except(left) = done { left } else { Vec::new() };
+    for what in &left {
+        context.say_wrapped("  not undone: ", what, 14);
+    }
+    let exit = if left.is_empty() { Exit::Done } else { Exit::Findings };
+    let steps: Vec<_> = journal.steps.iter().map(shown).collect();
+    let json = json!({
+        "plan_id": plan.plan_id, "result": word, "items": items, "not_undone": left, "steps": steps,
+    });
+    Ok(Answer { exit, json })
 }

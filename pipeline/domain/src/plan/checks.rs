@@ -50,7 +50,7 @@ pub(super) fn checks(inputs: &PlanInputs, items: &[Item], now: Timestamp) -> Vec
         // Only a person's rule changes anything then.
         check("backtest_memory_safe", false, false, "no days to replay".into());
     }
-    if inputs.target.kind == "observed" {
+    if !inputs.is_live() {
         check("live_target", false, true, "limits are the last ones observed; give --target to apply".into());
     }
     checks
@@ -58,7 +58,7 @@ pub(super) fn checks(inputs: &PlanInputs, items: &[Item], now: Timestamp) -> Vec
 
 /// Whether an item is on the wrong side of a person's rule; a figure that the target refuses to change is not.
 fn crosses(inputs: &PlanInputs, item: &Item, now: Timestamp) -> bool {
-    let refused = inputs.candidates.iter().find(|c| c.resource == item.resource).map(|c| &c.refused);
+    let refused = inputs.candidates.iter().find(|c| c.resource == item.resource && c.on == item.on).map(|c| &c.refused);
     inputs.overrides.find(&item.resource, now).is_some_and(|rule| {
         let allowed = rule.constrain(item.before, item.after).0;
         let cpu = allowed.cpu_cores != item.after.cpu_cores && refused.is_none_or(|r| r.cpu.is_none());

@@ -4,7 +4,8 @@ use super::checks::checks;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, Projected, Recommendation, Replay, TargetRef,
+    Action, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected, Recommendation,
+    Replay,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -67,6 +68,8 @@ pub struct Refused {
 pub struct Candidate {
     /// `env/service`.
     pub resource: String,
+    /// The target that has it.
+    pub on: String,
     /// Its limits now.
     pub live: State,
     /// How many containers it stands for, each with these limits; none: one.
@@ -94,7 +97,7 @@ pub struct Candidate {
 /// What a plan is made from.
 #[derive(Clone, Debug, Default)]
 pub struct PlanInputs {
-    /// One per resource.
+    /// One per resource of each target.
     pub candidates: Vec<Candidate>,
     /// A person's rules.
     pub overrides: Overrides,
@@ -110,10 +113,8 @@ pub struct PlanInputs {
     pub data_watermark: Timestamp,
     /// The model.
     pub model: ModelRef,
-    /// The target.
-    pub target: TargetRef,
-    /// Its digest as read.
-    pub prior_state_digest: String,
+    /// The targets, in the order in which they are changed.
+    pub targets: Vec<PlannedTarget>,
     /// Prices.
     pub rates: Rates,
     /// How long it may be applied, in microseconds.
@@ -124,23 +125,31 @@ pub struct PlanInputs {
     pub salt: String,
 }
 
+impl PlanInputs {
+    /// Whether there is something to change: limits that were only observed belong to no target.
+    pub(super) fn is_live(&self) -> bool {
+        self.targets.iter().all(|target| target.kind != "observed")
+    }
+}
+
 /// Replays fixed limits over a resource's past: resource, limits → what would have happened.
 pub type ReplayLimits<'a> = &'a dyn Fn(&str, State) -> Option<Replay>;
 
 /// Makes the plan: an item per candidate, and one more where its memory leaks while its CPU changes. What is to be done
 /// comes first, then by resource.
 pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Plan {
-    let seed = format!("{now}{}{}{:?}", inputs.salt, inputs.prior_state_digest, inputs.candidates);
+    let seed = format!("{now}{}{:?}{:?}", inputs.salt, inputs.targets, inputs.candidates);
     let short = &sha256_hex(seed.as_bytes())[..8];
     let mut items: Vec<Item> = inputs.candidates.iter().flat_map(|c| items_of(c, inputs, replay, now)).collect();
-    items.sort_by(|a, b| (a.action == Action::None, &a.resource).cmp(&(b.action == Action::None, &b.resource)));
+    let key = |item: &Item| (item.action == Action::None, item.resource.clone());
+    // Stable: of one resource on several targets, in the order of the targets.
+    items.sort_by_key(key);
     for (i, item) in items.iter_mut().enumerate() {
         item.id = format!("{short}-{}", i + 1);
     }
     let checks = checks(inputs, &items, now);
     let changes = items.iter().any(|item| item.action == Action::Resize);
-    let applyable =
-        changes && inputs.target.kind != "observed" && checks.iter().all(|check| check.passed || !check.blocking);
+    let applyable = changes && inputs.is_live() && checks.iter().all(|check| check.passed || !check.blocking);
     let mut plan = Plan {
         format_version: FORMAT_VERSION,
         plan_id: format!("p{}-{short}", now.compact()),
@@ -149,8 +158,7 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
         expires_at: now.plus(inputs.valid_for),
         data_watermark: inputs.data_watermark,
         model: inputs.model.clone(),
-        target: inputs.target.clone(),
-        prior_state_digest: inputs.prior_state_digest.clone(),
+        targets: inputs.targets.clone(),
         items,
         backtest: inputs.backtest.clone(),
         checks,
@@ -249,6 +257,7 @@ fn describe(
     Item {
         id: String::new(),
         resource: candidate.resource.clone(),
+        on: candidate.on.clone(),
         action,
         before,
         after,

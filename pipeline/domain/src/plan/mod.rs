@@ -1,10 +1,11 @@
 //! The plan: what would be changed, why, how sure we are, and how to undo it.
 //!
 //! Owns the form of a plan and the digest that binds approval to content; the rules that make one are in `make`, what
-//! speaks against a figure in `hold`, the sentences in `words`, the gates in `checks`. Knows no target and reads no file; the caller says what is live, what
-//! is predicted and what time it is.
+//! speaks against a figure in `hold`, the sentences in `words`, the gates in `checks`, plans of earlier formats in `form`. Knows
+//! no target and reads no file; the caller says what is live, what is predicted and what time it is.
 
 mod checks;
+mod form;
 mod hold;
 mod make;
 mod seen;
@@ -13,6 +14,7 @@ mod tests;
 mod words;
 
 pub use crate::state::State;
+pub use form::ONLY_TARGET;
 pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, plan};
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
@@ -22,8 +24,8 @@ use crate::overrides::Applied;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The `format_version` this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The `format_version` this program writes; it reads every one from 1.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What to do with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,8 @@ pub struct Item {
     pub id: String,
     /// `env/service`.
     pub resource: String,
+    /// The target that has it: its `id` in the plan.
+    pub on: String,
     /// What is done.
     pub action: Action,
     /// The limits now.
@@ -169,19 +173,41 @@ pub fn is_plan_id(text: &str) -> bool {
     time && short.len() == 8 && short.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// What the plan is about.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What kind of target, and where it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetRef {
-    /// `compose`, or `observed` when no live target was given.
+    /// `compose`, `docker`, or `observed` when no live target was given.
     pub kind: String,
     /// Where it is.
     pub location: String,
 }
 
-/// A set of adjustments, ready to be read, approved, applied and undone.
+/// A target of a plan, as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTarget {
+    /// How the items of the plan name it.
+    pub id: String,
+    /// `compose`, `docker`, or `observed` when no live target was given.
+    pub kind: String,
+    /// Where it is.
+    pub location: String,
+    /// Digest of what was read of it.
+    pub prior_state_digest: String,
+}
+
+impl PlannedTarget {
+    /// What kind it is, and where.
+    pub fn reference(&self) -> TargetRef {
+        TargetRef { kind: self.kind.clone(), location: self.location.clone() }
+    }
+}
+
+/// A set of adjustments, ready to be read, approved, applied and undone. One of an earlier format keeps its own form where it
+/// is written again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Plan {
-    /// [`FORMAT_VERSION`].
+    /// The format it was made in: [`FORMAT_VERSION`], or an earlier one.
     pub format_version: u32,
     /// Its name.
     pub plan_id: String,
@@ -195,11 +221,9 @@ pub struct Plan {
     pub data_watermark: Timestamp,
     /// The model it rests on.
     pub model: ModelRef,
-    /// What it changes.
-    pub target: TargetRef,
-    /// Digest of the target as it was read.
-    pub prior_state_digest: String,
-    /// One per resource, changes first.
+    /// What it changes, in the order in which it is changed.
+    pub targets: Vec<PlannedTarget>,
+    /// One per resource of each target, changes first.
     pub items: Vec<Item>,
     /// Policy → what it would have done on the same rows.
     pub backtest: BTreeMap<String, Replay>,
@@ -234,6 +258,13 @@ impl Plan {
     /// The items that `apply` carries out.
     pub fn changes(&self) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(|item| item.action == Action::Resize)
+    }
+
+    /// The targets in words: `compose /srv/compose.yaml, docker unix:///var/run/docker.sock`.
+    pub fn targets_in_words(&self) -> String {
+        let all: Vec<String> =
+            self.targets.iter().map(|target| format!("{} {}", target.kind, target.location)).collect();
+        all.join(", ")
     }
 
     /// The items that a person has to act on.

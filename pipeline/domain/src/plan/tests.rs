@@ -34,8 +34,12 @@ fn inputs(live: State, target: State, samples: usize, overrides: Overrides) -> P
         backtest: BTreeMap::from([("ours".into(), Replay::default()), ("vpa".into(), Replay::default())]),
         policy: "ours".into(),
         model: ModelRef { name: "shadow".into(), version: "1".into() },
-        target: TargetRef { kind: "compose".into(), location: "compose.yaml".into() },
-        prior_state_digest: "x".into(),
+        targets: vec![PlannedTarget {
+            id: "compose".into(),
+            kind: "compose".into(),
+            location: "compose.yaml".into(),
+            prior_state_digest: "x".into(),
+        }],
         valid_for: DAY,
         ..PlanInputs::default()
     }

@@ -17,10 +17,12 @@ mod variables;
 pub use edit::edit;
 
 use crate::StackError;
-use crate::target::{Change, Figure as Limit, Live, Refusal, Session, digest};
+use crate::target::{Change, Figure as Limit, Live, Refusal, Session, Target, digest};
+use crate::text::WholeText;
 use crate::write::{LockedFile, check_replaceable, read_text};
 use around::Surroundings;
-use domain::plan::{Note, State};
+use domain::own_memory::Setup;
+use domain::plan::{Note, State, TargetRef};
 use edit::edit_around;
 use figure::Figure;
 use read::{Parsed, Project, normalised};
@@ -42,52 +44,6 @@ impl ComposeFile {
     /// As it was given.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// What it sets now.
-    pub(crate) fn read(&self) -> Result<Live, StackError> {
-        let text = read_text(&self.path)?;
-        let (parsed, around) = self.looked_around(&text)?;
-        let project = Project { parsed: &parsed, around: &around };
-        let env = self.environment(project)?;
-        let limits = project.limits();
-        let whole = around.notes.iter().map(|what| Note { resource: None, what: what.clone() });
-        let each = limits.notes.into_iter();
-        let each = each.map(|(service, what)| Note { resource: Some(format!("{env}/{service}")), what });
-        Ok(Live {
-            digest: digest(&text),
-            resources: named(&env, limits.states),
-            replicas: named(&env, limits.replicas),
-            notes: each.chain(whole).collect(),
-        })
-    }
-
-    /// The file's permissions; its owner's alone where they cannot be told.
-    pub(crate) fn mode(&self) -> u32 {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(&self.path).map_or(0o600, |found| found.permissions().mode() & 0o777)
-    }
-
-    /// Locks it.
-    pub(crate) fn hold(&self) -> Result<HeldCompose, StackError> {
-        Ok(HeldCompose { compose: self.clone(), file: LockedFile::lock(&self.path)? })
-    }
-
-    /// Which figures of these changes could not be set.
-    pub(crate) fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
-        let text = read_text(&self.path)?;
-        if let Err(error) = check_replaceable(&self.path) {
-            let what = error.to_string();
-            let hint = error.hint().unwrap_or_default();
-            let all = changes.iter().flat_map(|change| change.figures().map(move |figure| (change, figure)));
-            let refused = all.map(|(change, figure)| Refusal {
-                item_id: change.item_id.clone(),
-                figure,
-                error: StackError::Refused { service: change.resource.clone(), what: what.clone(), hint: hint.clone() },
-            });
-            return Ok(refused.collect());
-        }
-        Ok(self.tried(&text, changes)?.1)
     }
 
     fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError> {
@@ -175,6 +131,59 @@ impl ComposeFile {
     }
 }
 
+impl Target for ComposeFile {
+    fn reference(&self) -> TargetRef {
+        TargetRef { kind: "compose".to_owned(), location: self.path.to_string_lossy().into_owned() }
+    }
+
+    fn read(&self) -> Result<Live, StackError> {
+        let text = read_text(&self.path)?;
+        let (parsed, around) = self.looked_around(&text)?;
+        let project = Project { parsed: &parsed, around: &around };
+        let env = self.environment(project)?;
+        let limits = project.limits();
+        let whole = around.notes.iter().map(|what| Note { resource: None, what: what.clone() });
+        let each = limits.notes.into_iter();
+        let each = each.map(|(service, what)| Note { resource: Some(format!("{env}/{service}")), what });
+        Ok(Live {
+            digest: digest(&text),
+            resources: named(&env, limits.states),
+            replicas: named(&env, limits.replicas),
+            notes: each.chain(whole).collect(),
+        })
+    }
+
+    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
+        self.all_setups()
+    }
+
+    fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
+        let text = read_text(&self.path)?;
+        if let Err(error) = check_replaceable(&self.path) {
+            let what = error.to_string();
+            let hint = error.hint().unwrap_or_default();
+            let all = changes.iter().flat_map(|change| change.figures().map(move |figure| (change, figure)));
+            let refused = all.map(|(change, figure)| Refusal {
+                item_id: change.item_id.clone(),
+                figure,
+                error: StackError::Refused { service: change.resource.clone(), what: what.clone(), hint: hint.clone() },
+            });
+            return Ok(refused.collect());
+        }
+        Ok(self.tried(&text, changes)?.1)
+    }
+
+    /// The file's permissions; its owner's alone where they cannot be told.
+    fn mode(&self) -> u32 {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(&self.path).map_or(0o600, |found| found.permissions().mode() & 0o777)
+    }
+
+    fn hold(&self) -> Result<Box<dyn Session>, StackError> {
+        Ok(Box::new(HeldCompose { compose: self.clone(), file: LockedFile::lock(&self.path)? }))
+    }
+}
+
 /// A locked Compose file.
 #[derive(Debug)]
 pub(crate) struct HeldCompose {
@@ -182,7 +191,11 @@ pub(crate) struct HeldCompose {
     file: LockedFile,
 }
 
-impl Session for HeldCompose {
+impl WholeText for HeldCompose {
+    fn name(&self) -> String {
+        self.compose.path.display().to_string()
+    }
+
     fn snapshot(&self) -> Result<String, StackError> {
         self.file.text()
     }

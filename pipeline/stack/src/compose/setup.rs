@@ -14,7 +14,7 @@ use std::path::Path;
 
 impl ComposeFile {
     /// The services by `env/service`.
-    pub(crate) fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
+    pub(crate) fn all_setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
         let text = read_text(self.path())?;
         let (parsed, around) = self.looked_around(&text)?;
         let project = Project { parsed: &parsed, around: &around };
@@ -122,7 +122,7 @@ services:
         let path = folder.path().join("compose.yaml");
         std::fs::write(&path, TEXT).unwrap();
         std::fs::write(folder.path().join("a.env"), "# c\nexport GOMEMLIMIT=\"1GiB\"\nNODE_OPTIONS=none\n").unwrap();
-        let setups = ComposeFile::new(&path).setups().unwrap();
+        let setups = ComposeFile::new(&path).all_setups().unwrap();
         let (web, cache, like) = (&setups["shop/web"], &setups["shop/cache"], &setups["shop/like-web"]);
         assert_eq!(web.words, ["java", "-Xmx4g", "-jar", "app.jar"]);
         assert_eq!((web.image.as_str(), web.variables["JAVA_OPTS"].as_str()), ("eclipse-temurin:21", "-Xmx4g"));

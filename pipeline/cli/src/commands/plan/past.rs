@@ -33,8 +33,8 @@ pub(super) async fn resized(session: &Session) -> Result<BTreeMap<String, (Times
 }
 
 /// What each service is configured to take, as far as its target tells.
-pub(super) fn own(target: Option<&Target>) -> Result<BTreeMap<String, Vec<OwnMemory>>, Failure> {
-    let setups = target.map(Target::setups).transpose()?.unwrap_or_default();
+pub(super) fn own(target: Option<&dyn Target>) -> Result<BTreeMap<String, Vec<OwnMemory>>, Failure> {
+    let setups = tokio::task::block_in_place(|| target.map(|target| target.setups()).transpose())?.unwrap_or_default();
     Ok(setups.into_iter().map(|(resource, setup)| (resource, settings(&setup))).collect())
 }
 

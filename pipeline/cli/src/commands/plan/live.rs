@@ -1,0 +1,52 @@
+//! What is live: of each target, or, without one, what was last observed.
+
+use crate::failure::{Exit, Failure};
+use domain::plan::{PlannedTarget, State, TargetRef};
+use learn::usage::Usage;
+use stack::{Live, Target, parse_target};
+use std::collections::BTreeMap;
+
+/// A target of the plan to be, as it was read.
+pub(super) struct LiveTarget {
+    /// How the plan names it.
+    pub(super) planned: PlannedTarget,
+    /// It; none where limits were only observed.
+    pub(super) target: Option<Box<dyn Target>>,
+    /// What is set on it.
+    pub(super) live: Live,
+}
+
+/// Reads the targets, in the order in which they were named.
+pub(super) fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, Failure> {
+    if specs.is_empty() {
+        return Ok(vec![observed(usage)?]);
+    }
+    let mut all: Vec<LiveTarget> = Vec::new();
+    for spec in specs {
+        let target = parse_target(spec)?;
+        let reference = target.reference();
+        if all.iter().any(|other| other.planned.reference() == reference) {
+            return Err(Failure::new(Exit::Usage, format!("--target {spec} was given twice")));
+        }
+        // The Engine is asked over the network or a socket: this thread may wait.
+        let live = tokio::task::block_in_place(|| target.read())?;
+        let nth = all.iter().filter(|other| other.planned.kind == reference.kind).count() + 1;
+        let id = if nth == 1 { reference.kind.clone() } else { format!("{}-{nth}", reference.kind) };
+        all.push(LiveTarget { planned: planned(id, reference, &live), target: Some(target), live });
+    }
+    Ok(all)
+}
+
+fn planned(id: String, reference: TargetRef, live: &Live) -> PlannedTarget {
+    PlannedTarget { id, kind: reference.kind, location: reference.location, prior_state_digest: live.digest.clone() }
+}
+
+fn observed(usage: &Usage) -> Result<LiveTarget, Failure> {
+    let resources: BTreeMap<String, State> =
+        usage.resources().map(|name| (name.to_owned(), usage.live_limits(name))).collect();
+    let text = serde_json::to_string(&resources).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
+    let reference = TargetRef { kind: "observed".into(), location: "marts.usage".into() };
+    let live = Live { digest, resources, replicas: BTreeMap::new(), notes: Vec::new() };
+    Ok(LiveTarget { planned: planned("observed".into(), reference, &live), target: None, live })
+}

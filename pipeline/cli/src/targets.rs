@@ -1,0 +1,55 @@
+//! The targets that a plan names, for those who act on them.
+
+use crate::failure::Failure;
+use domain::plan::{Plan, PlannedTarget};
+use nix::sys::stat::{Mode, umask};
+use stack::{Held, Journal, Target, planned_target};
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use crate::artifacts::journal_path;
+use lake::Lake;
+
+/// Some targets of a plan.
+pub struct Targets(Vec<(PlannedTarget, Box<dyn Target>)>);
+
+impl Targets {
+    /// Those that have one of these items.
+    pub fn of(plan: &Plan, items: &[String]) -> Result<Self, Failure> {
+        let ids: BTreeSet<&str> =
+            plan.items.iter().filter(|item| items.contains(&item.id)).map(|item| item.on.as_str()).collect();
+        let named = plan.targets.iter().filter(|target| ids.contains(target.id.as_str()));
+        let opened = named.map(|planned| Ok((planned.clone(), planned_target(&planned.reference())?)));
+        Ok(Self(opened.collect::<Result<_, Failure>>()?))
+    }
+
+    /// Them all, held; refused where another run holds one.
+    pub fn hold(&self) -> Result<Vec<Held>, Failure> {
+        let held = self.0.iter().map(|(planned, target)| Ok(Held::new(planned, target.as_ref())?));
+        tokio::task::block_in_place(|| held.collect())
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&PlannedTarget, &dyn Target)> {
+        self.0.iter().map(|(planned, target)| (planned, target.as_ref()))
+    }
+
+    /// Where they are, in words.
+    pub fn in_words(&self) -> String {
+        self.0.iter().map(|(planned, _)| planned.location.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Keeps the journal in the lake, for those who may read every target: their texts are in it. The stack calls back in the
+    /// middle of its steps, on a thread that may wait.
+    pub fn keep(&self, lake: &Lake, plan: &Plan, journal: &Journal) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let (path, lake) = (journal_path(plan), lake.clone());
+        let mode = self.0.iter().fold(0o666, |mode, (_, target)| mode & target.mode());
+        // Files are made with what the mask leaves; nothing else is written while this waits.
+        let before = umask(Mode::from_bits_truncate(!mode & 0o777));
+        let kept = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async { lake.write_document(&path, journal).await })
+        });
+        umask(before);
+        Ok(kept?)
+    }
+}

@@ -1,0 +1,376 @@
+//! A running Docker Engine: the containers of one service are one resource, and their limits change in place.
+//!
+//! Owns what the containers are called, what their limits are, and what the Engine and its kernel would refuse. Creates and
+//! removes no container.
+
+mod engine;
+mod group;
+mod limits;
+mod lock;
+mod session;
+
+use crate::StackError;
+use crate::target::{Change, Figure, Live, Refusal, Session, Target, digest};
+use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, SystemInfo};
+use domain::own_memory::Setup;
+use domain::plan::{Note, State, TargetRef};
+use domain::units::format_bytes;
+use engine::Engine;
+use group::Group;
+use limits::Limits;
+use lock::Lock;
+use session::HeldEngine;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Where the names of containers that have no labels begin, as `collect docker` has it.
+const ENV: &str = "docker";
+/// The least memory that the Engine gives a container.
+const MEMORY_LEAST: u64 = 6 << 20;
+/// The least CPU quota that the kernel takes, microseconds.
+const QUOTA_LEAST: f64 = 1000.0;
+
+/// A Docker Engine by its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerEngine {
+    address: String,
+}
+
+/// What a container is, as far as it matters here.
+#[derive(Clone, Debug)]
+struct Container {
+    id: String,
+    /// Without the `/` that the Engine puts before it.
+    name: String,
+    resource: String,
+    limits: Limits,
+    reservation: i64,
+    /// Who runs it, where a change would be undone by them.
+    owner: Option<&'static str>,
+    group: Option<Group>,
+    setup: Setup,
+}
+
+impl DockerEngine {
+    /// `unix:///path`, `/path`, `tcp://host:port`, or empty for the one of `DOCKER_HOST`, else the usual one; none where it is
+    /// no address.
+    pub fn named(host: &str) -> Option<Self> {
+        engine::address(host).map(|address| Self { address })
+    }
+
+    fn engine(&self) -> Result<Engine, StackError> {
+        Engine::at(&self.address)
+    }
+}
+
+impl Target for DockerEngine {
+    fn reference(&self) -> TargetRef {
+        TargetRef { kind: "docker".to_owned(), location: self.address.clone() }
+    }
+
+    fn read(&self) -> Result<Live, StackError> {
+        let engine = self.engine()?;
+        let info = engine.info()?;
+        let mut notes = Vec::new();
+        let mut note = |resource: Option<&String>, what: String| notes.push(Note { resource: resource.cloned(), what });
+        if info.swap_limit == Some(false) {
+            note(
+                None,
+                "the Engine's kernel does not account for swap: what is above a memory limit may be swapped out".into(),
+            );
+        }
+        let all = containers(&engine)?;
+        if all.values().flatten().next().is_some() && all.values().flatten().all(|it| it.group.is_none()) {
+            note(
+                None,
+                "the containers are not on this machine: limits are read back from the Engine, not from the kernel"
+                    .into(),
+            );
+        }
+        let (mut resources, mut replicas, mut lines) = (BTreeMap::new(), BTreeMap::new(), String::new());
+        for (resource, all) in &all {
+            let Some(first) = all.first() else { continue };
+            let state = first.limits.state();
+            if let Some(why) = differ(all) {
+                note(Some(resource), why);
+            }
+            if all.len() > 1 {
+                replicas.insert(resource.clone(), u32::try_from(all.len()).unwrap_or(u32::MAX));
+            }
+            lines.push_str(&format!("{resource} {} {:?}\n", all.len(), first.limits));
+            resources.insert(resource.clone(), state);
+        }
+        Ok(Live { digest: digest(&lines), resources, replicas, notes })
+    }
+
+    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
+        let all = containers(&self.engine()?)?;
+        Ok(all.into_iter().filter_map(|(name, mut all)| Some((name, all.pop()?.setup))).collect())
+    }
+
+    fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let engine = self.engine()?;
+        refusals(&engine, &engine.info()?, &containers(&engine)?, &self.address, changes)
+    }
+
+    fn cautions(&self, changes: &[Change]) -> Result<Vec<Note>, StackError> {
+        let unset = |change: &Change| {
+            let cpu = change.before.cpu_cores.is_none() && change.after.cpu_cores.is_some();
+            let memory = change.before.memory_bytes.is_none() && change.after.memory_bytes.is_some();
+            let what = match (cpu, memory) {
+                (true, true) => "CPU and memory limits",
+                (true, false) => "a CPU limit",
+                (false, true) => "a memory limit",
+                (false, false) => return None,
+            };
+            let what = format!(
+                "has never had {what}; a rollback holds it to nothing again, but the Engine will show the largest figures \
+                 there are instead of none, until it is recreated"
+            );
+            Some(Note { resource: Some(change.resource.clone()), what })
+        };
+        Ok(changes.iter().filter_map(unset).collect())
+    }
+
+    /// A journal of it holds limits and names.
+    fn mode(&self) -> u32 {
+        0o666
+    }
+
+    fn hold(&self) -> Result<Box<dyn Session>, StackError> {
+        let lock = Lock::take(&self.address)?;
+        Ok(Box::new(HeldEngine::new(self.engine()?, self.address.clone(), lock)))
+    }
+}
+
+/// The running containers by resource, in the order of their names. One-off containers of `docker compose run` are nobody's
+/// replicas.
+fn containers(engine: &Engine) -> Result<BTreeMap<String, Vec<Container>>, StackError> {
+    let mut all: BTreeMap<String, Vec<Container>> = BTreeMap::new();
+    for id in engine.running()? {
+        let Some(found) = engine.inspect(&id)? else { continue };
+        if let Some(container) = Container::of(&found) {
+            all.entry(container.resource.clone()).or_default().push(container);
+        }
+    }
+    for containers in all.values_mut() {
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Ok(all)
+}
+
+impl Container {
+    fn of(found: &ContainerInspectResponse) -> Option<Self> {
+        let config = found.config.as_ref();
+        let none = HashMap::new();
+        let labels = config.and_then(|config| config.labels.as_ref()).unwrap_or(&none);
+        if labels.get("com.docker.compose.oneoff").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
+            return None;
+        }
+        let id = found.id.clone()?;
+        let name = found.name.as_deref().unwrap_or(&id).trim_start_matches('/').to_owned();
+        let label = |names: &[&str]| {
+            let mut found = names.iter().filter_map(|name| labels.get(*name)).map(|value| value.trim());
+            found.find(|value| !value.is_empty()).map(str::to_owned)
+        };
+        let env = label(&["pipeline.env", "com.docker.compose.project"]).unwrap_or_else(|| ENV.to_owned());
+        let service = label(&["pipeline.service", "com.docker.compose.service"]).unwrap_or_else(|| name.clone());
+        let owner = [
+            ("com.docker.swarm.service.id", "a Swarm service"),
+            ("io.kubernetes.pod.uid", "Kubernetes"),
+            ("com.amazonaws.ecs.task-arn", "Amazon ECS"),
+        ];
+        let pid = found.state.as_ref().and_then(|state| state.pid).filter(|pid| *pid > 0);
+        let host = found.host_config.as_ref();
+        let words = config.map(|config| config.entrypoint.iter().chain(&config.cmd).flatten().cloned().collect());
+        let variables = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
+        Some(Self {
+            resource: format!("{env}/{service}"),
+            limits: Limits::of(host),
+            reservation: host.and_then(|host| host.memory_reservation).unwrap_or(0),
+            owner: owner.into_iter().find(|(name, _)| labels.contains_key(*name)).map(|(_, owner)| owner),
+            group: pid.and_then(|pid| Group::find(Path::new("/"), pid, &id)),
+            setup: Setup {
+                image: config.and_then(|config| config.image.clone()).unwrap_or_default(),
+                words: words.unwrap_or_default(),
+                variables: variables
+                    .filter_map(|pair| pair.split_once('='))
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+            },
+            id,
+            name,
+        })
+    }
+}
+
+/// Why the containers of a service cannot be changed as one.
+fn differ(all: &[Container]) -> Option<String> {
+    let first = all.first()?;
+    let other = all.iter().find(|other| other.limits.held() != first.limits.held())?;
+    let words = |it: &Container| format!("{} has {}", it.name, it.limits.held().in_words());
+    Some(format!("its {} containers have different limits: {}, {}", all.len(), words(first), words(other)))
+}
+
+/// The figures that the Engine or its kernel would not take, or that would kill what runs.
+fn refusals(
+    engine: &Engine,
+    info: &SystemInfo,
+    containers: &BTreeMap<String, Vec<Container>>,
+    address: &str,
+    changes: &[Change],
+) -> Result<Vec<Refusal>, StackError> {
+    let mut refusals = Vec::new();
+    for change in changes {
+        let mut refuse = |figure: Figure, error: StackError| {
+            refusals.push(Refusal { item_id: change.item_id.clone(), figure, error });
+        };
+        let Some(all) = containers.get(&change.resource) else {
+            for figure in change.figures() {
+                let (target, resource) = (address.to_owned(), change.resource.clone());
+                refuse(figure, StackError::NoResource { target, resource });
+            }
+            continue;
+        };
+        let refused = |what: String, hint: &str| StackError::Refused {
+            service: change.resource.clone(),
+            what,
+            hint: hint.to_owned(),
+        };
+        let whole = all.iter().find_map(|it| it.owner).map(|owner| {
+            (format!("it is run by {owner}, which would undo the change"), "change the limits where they are written")
+        });
+        let whole = whole.or_else(|| {
+            differ(all)
+                .map(|why| (why, "recreate the containers with equal limits: `docker compose up -d --force-recreate`"))
+        });
+        if let Some((what, hint)) = whole {
+            for figure in change.figures() {
+                refuse(figure, refused(what.clone(), hint));
+            }
+            continue;
+        }
+        if let Some(cores) = change.after.cpu_cores.filter(|_| change.after.cpu_cores != change.before.cpu_cores)
+            && let Some((what, hint)) = cpu_refused(info, all, cores)
+        {
+            refuse(Figure::Cpu, refused(what, hint));
+        }
+        if let Some(bytes) =
+            change.after.memory_bytes.filter(|_| change.after.memory_bytes != change.before.memory_bytes)
+            && let Some((what, hint)) = memory_refused(engine, info, all, change.before, bytes)?
+        {
+            refuse(Figure::Memory, refused(what, hint));
+        }
+    }
+    Ok(refusals)
+}
+
+type Why = (String, &'static str);
+
+fn cpu_refused(info: &SystemInfo, all: &[Container], cores: f64) -> Option<Why> {
+    if info.cpu_cfs_quota == Some(false) {
+        return Some(("the Engine's kernel has no CPU quota".to_owned(), "use a kernel with CONFIG_CFS_BANDWIDTH"));
+    }
+    if let Some(there) = info.ncpu.filter(|there| *there > 0 && cores > *there as f64) {
+        let what = format!("{cores} cores are more than the {there} of the Engine's machine");
+        return Some((what, "plan with --nodes, or set a ceiling in the overrides"));
+    }
+    let period = all.iter().map(|it| if it.limits.cpu_period > 0 { it.limits.cpu_period } else { 100_000 }).min();
+    let quota = cores * period.unwrap_or(100_000) as f64;
+    (quota < QUOTA_LEAST).then(|| {
+        (format!("{cores} cores are a quota below the 1 ms that the kernel takes"), "set a floor in the overrides")
+    })
+}
+
+fn memory_refused(
+    engine: &Engine,
+    info: &SystemInfo,
+    all: &[Container],
+    before: State,
+    bytes: u64,
+) -> Result<Option<Why>, StackError> {
+    let words = |bytes: u64| format_bytes(bytes as f64);
+    if info.memory_limit == Some(false) {
+        let what = "the Engine's kernel has no memory limits, or the Engine may not set them";
+        return Ok(Some((
+            what.to_owned(),
+            "boot with cgroup_enable=memory, or delegate the controller to a rootless Engine",
+        )));
+    }
+    if bytes < MEMORY_LEAST {
+        return Ok(Some(("the Engine gives no container less than 6 MiB".to_owned(), "set a floor in the overrides")));
+    }
+    let there = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).filter(|there| *there > 0);
+    if let Some(there) = there.filter(|there| bytes > *there) {
+        let what = format!("{} are more than the {} of the Engine's machine", words(bytes), words(there));
+        return Ok(Some((what, "plan with --nodes, or set a ceiling in the overrides")));
+    }
+    for container in all {
+        if u64::try_from(container.reservation).is_ok_and(|reserved| reserved > bytes) {
+            let reserved = words(container.reservation.unsigned_abs());
+            let what = format!("{} reserves {reserved}, more than {}", container.name, words(bytes));
+            return Ok(Some((what, "lower the reservation first: `docker update --memory-reservation`")));
+        }
+        if info.swap_limit == Some(false) && container.limits.held().swap.is_some() {
+            let what =
+                format!("{} has a limit of swap, and the Engine's kernel does not account for swap", container.name);
+            return Ok(Some((what, "boot with swapaccount=1, or recreate the container without the limit")));
+        }
+        if before.memory_bytes.is_some_and(|before| bytes >= before) {
+            continue;
+        }
+        // A lower limit than what is in use has the kernel kill processes (version 2), or is refused by it (version 1).
+        let used = engine.stats(&container.id)?.as_ref().and_then(working_set);
+        if let Some(used) = used.filter(|used| *used > bytes) {
+            let what = format!("{} uses {} now, more than {}", container.name, words(used), words(bytes));
+            return Ok(Some((what, "restart the service, or plan again when it uses less")));
+        }
+    }
+    Ok(None)
+}
+
+/// What is charged less the file pages that the kernel takes back first, as `docker stats` has it.
+fn working_set(stats: &ContainerStatsResponse) -> Option<u64> {
+    let memory = stats.memory_stats.as_ref()?;
+    let inactive =
+        memory.stats.as_ref().and_then(|all| all.get("total_inactive_file").or_else(|| all.get("inactive_file")));
+    Some(memory.usage?.saturating_sub(inactive.copied().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn container(labels: serde_json::Value) -> Option<Container> {
+        let found = json!({
+            "Id": "0123456789abcdef", "Name": "/shop-web-1", "State": {"Running": true},
+            "HostConfig": {"NanoCpus": 500_000_000, "Memory": 67_108_864, "MemorySwap": 134_217_728},
+            "Config": {
+                "Image": "shop", "Labels": labels, "Env": ["A=b=c"], "Entrypoint": ["java"], "Cmd": ["-Xmx32m", "x"],
+            },
+        });
+        Container::of(&serde_json::from_value(found).unwrap())
+    }
+
+    #[test]
+    fn a_container_is_called_by_our_labels_then_composes_then_its_name() {
+        let compose = json!({"com.docker.compose.project": "shop", "com.docker.compose.service": "web"});
+        assert_eq!(container(compose.clone()).unwrap().resource, "shop/web");
+        assert_eq!(container(json!({"pipeline.env": "dev"})).unwrap().resource, "dev/shop-web-1");
+        assert_eq!(container(json!({})).unwrap().resource, "docker/shop-web-1");
+        let mut ours = compose.clone();
+        ours["pipeline.env"] = "dev".into();
+        let it = container(ours).unwrap();
+        assert_eq!((it.resource.as_str(), it.limits.state().cpu_cores), ("dev/web", Some(0.5)));
+        assert_eq!((it.setup.words.len(), it.setup.variables["A"].as_str()), (3, "b=c"));
+        let mut oneoff = compose;
+        oneoff["com.docker.compose.oneoff"] = "True".into();
+        assert!(container(oneoff).is_none());
+        let swarm = container(json!({"com.docker.swarm.service.id": "x"})).unwrap();
+        assert_eq!(swarm.owner, Some("a Swarm service"));
+    }
+}

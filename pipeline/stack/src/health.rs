@@ -1,0 +1,70 @@
+//! Whether what a step touched is well: what a target knows of it itself, and a command of the user's.
+
+use crate::StackError;
+use crate::journal::Step;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Between looks at whether a command has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What is looked at after steps.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// A shell command that ends with 0 where all is well. It is told `PIPELINE_PLAN` and, with spaces between them,
+    /// `PIPELINE_RESOURCES`; what it says on standard error is passed on.
+    pub command: Option<String>,
+    /// How long a step has until it must be well.
+    pub timeout: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { command: None, timeout: Duration::from_secs(60) }
+    }
+}
+
+impl Health {
+    /// Runs the command, if there is one, after these steps.
+    pub(crate) fn look(&self, plan_id: &str, steps: &[&Step]) -> Result<(), StackError> {
+        let Some(command) = self.command.as_deref().filter(|_| !steps.is_empty()) else { return Ok(()) };
+        let names: BTreeSet<&str> = steps.iter().flat_map(|step| step.resource.split(", ")).collect();
+        let resource = names.iter().copied().collect::<Vec<_>>().join(" ");
+        let unhealthy = |what: String| StackError::Unhealthy { resource: resource.clone(), what };
+        let mut child = Command::new("sh")
+            .args(["-c", command])
+            .env("PIPELINE_PLAN", plan_id)
+            .env("PIPELINE_RESOURCES", &resource)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| unhealthy(format!("the health command cannot be run: {error}")))?;
+        let began = Instant::now();
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if began.elapsed() < self.timeout => std::thread::sleep(LOOK),
+                Ok(None) => {
+                    end(&mut child);
+                    return Err(unhealthy(format!("the health command took longer than {:?}", self.timeout)));
+                }
+                Err(error) => return Err(unhealthy(format!("the health command was lost: {error}"))),
+            }
+        };
+        if status.success() { Ok(()) } else { Err(unhealthy(format!("the health command ended with {status}"))) }
+    }
+}
+
+/// Ends a command and what it started.
+fn end(child: &mut Child) {
+    if let Ok(group) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,111 @@
+//! Targets that are one text, written wholly or not at all: one step, whose inverse is the text before.
+
+use crate::StackError;
+use crate::journal::Step;
+use crate::target::{Change, Session, Stand, differs, digest, same};
+use domain::plan::State;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A held text.
+pub(crate) trait WholeText {
+    /// What people know it by.
+    fn name(&self) -> String;
+    /// Everything there is, from which it can be restored to the byte.
+    fn snapshot(&self) -> Result<String, StackError>;
+    /// The limits such a text sets.
+    fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError>;
+    /// The text with the changes made and nothing else touched.
+    fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError>;
+    /// Puts `to` in the place of `from`, wholly or not at all; drifted where `from` is no longer there.
+    fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError>;
+}
+
+impl<T: WholeText> Session for T {
+    fn prepare(&mut self, prior_state_digest: &str, changes: &[Change]) -> Result<Vec<Step>, StackError> {
+        let live = self.snapshot()?;
+        let limits = self.limits(&live)?;
+        let is_same = |change: &&Change| limits.get(&change.resource).is_some_and(|live| same(*live, change.before));
+        let mut drift: Vec<String> = changes
+            .iter()
+            .filter(|change| !is_same(change))
+            .map(|change| differs(&change.resource, Some(&change.before), limits.get(&change.resource)))
+            .collect();
+        if digest(&live) != prior_state_digest || !drift.is_empty() {
+            if drift.is_empty() {
+                drift.push("the limits to change are the same".to_owned());
+            }
+            return Err(StackError::Drifted { target: self.name(), since: "the plan was made", differs: drift });
+        }
+        let after = self.edited(&live, changes)?;
+        if after == live {
+            return Ok(Vec::new());
+        }
+        let all = |of: fn(&Change) -> &String| changes.iter().map(of).cloned().collect::<Vec<_>>();
+        let what = format!("write {} changes", changes.len());
+        let names = all(|change| &change.resource).join(", ");
+        Ok(vec![Step::new(names, all(|change| &change.item_id), what, live.into(), after.into())])
+    }
+
+    fn stands(&mut self, step: &Step) -> Result<Stand, StackError> {
+        let live = self.snapshot()?;
+        let found = digest(&live);
+        if found == step.after_digest {
+            return Ok(Stand::After);
+        }
+        if found == step.before_digest {
+            return Ok(Stand::Before);
+        }
+        // What it should be is what it last was.
+        let wanted = text(if step.progress.is_done() { &step.after } else { &step.before });
+        let limits = |text: &str| self.limits(text).unwrap_or_default();
+        let mut differs = changed_limits(&limits(wanted), &limits(&live));
+        if let Some(line) = first_changed_line(wanted, &live) {
+            differs.push(format!("line {line} is the first that differs"));
+        }
+        Ok(Stand::Other(differs))
+    }
+
+    fn carry_out(&mut self, step: &Step) -> Result<(), StackError> {
+        self.replace(text(&step.before), text(&step.after))
+    }
+
+    fn undo(&mut self, step: &Step) -> Result<(), StackError> {
+        self.replace(text(&step.after), text(&step.before))
+    }
+
+    /// A text disturbs nobody: what it describes takes it up later.
+    fn healthy(&mut self, _: &Step, _: Duration) -> Result<(), StackError> {
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn changed_limits(wanted: &BTreeMap<String, State>, live: &BTreeMap<String, State>) -> Vec<String> {
+    let names: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| wanted.get(*name) != live.get(*name))
+        .map(|name| differs(name, wanted.get(name), live.get(name)))
+        .collect()
+}
+
+fn first_changed_line(wanted: &str, live: &str) -> Option<usize> {
+    let (mut wanted, mut live) = (wanted.split_inclusive('\n'), live.split_inclusive('\n'));
+    let mut line = 1;
+    loop {
+        match (wanted.next(), live.next()) {
+            (None, None) => return None,
+            (a, b) if a != b => return Some(line),
+            _ => line += 1,
+        }
+    }
+}
