@@ -50,3 +50,4 @@ mod sql_shell;
 mod tables;
 mod terminal;
 mod valid_files;
+mod verify;

@@ -101,6 +101,8 @@ pub enum Command {
     Approve(commands::approve::ApproveArgs),
     /// Carry out an approved plan
     Apply(commands::apply::ApplyArgs),
+    /// Say whether an applied plan helped: better, worse, the same, or too early
+    Verify(commands::verify::VerifyArgs),
     /// Restore exactly what was there before a plan
     Rollback(commands::rollback::RollbackArgs),
     /// Say whether a candidate is worse than its control: pass, fail, or too early

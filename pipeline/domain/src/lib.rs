@@ -26,6 +26,7 @@ pub mod probability;
 mod state;
 pub mod time;
 pub mod units;
+pub mod verify;
 
 pub use event::{Event, Reason};
 pub use time::Timestamp;

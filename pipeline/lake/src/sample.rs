@@ -3,7 +3,8 @@
 
 use crate::error::LakeError;
 use crate::mistake::Statement;
-use crate::query::Parameters;
+use crate::model;
+use crate::query::{Declared, Parameters};
 use crate::session::Session;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -28,7 +29,27 @@ impl Session {
     /// The observations of a query: a column `metric`, and where they are there `ts`, `unit` and `censored`. `arm` is how the
     /// query is called in errors.
     pub async fn samples(&self, arm: &str, sql: &str, metric: &str) -> Result<Samples, LakeError> {
-        let mut query = self.start(&Statement::new(sql), &Parameters::texts(&[])).await?;
+        self.observations(arm, &Statement::new(sql), &Parameters::texts(&[]), metric).await
+    }
+
+    /// The observations of a question of `sql/session`, with the parameters that its head declares.
+    pub async fn answer(&self, question: &str, given: &[(&str, &str)], metric: &str) -> Result<Samples, LakeError> {
+        let file = model::files("session").into_iter().find(|file| file.name.table == question);
+        let file = file.ok_or_else(|| LakeError::NoTable(format!("session.{question}")))?;
+        let declared = Declared::read(&file.text)
+            .map_err(|why| LakeError::sql(file.path())(datafusion::error::DataFusionError::Plan(why)))?;
+        let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        self.observations(question, &Statement::new(&file.text), &Parameters::new(given, declared), metric).await
+    }
+
+    async fn observations(
+        &self,
+        arm: &str,
+        statement: &Statement,
+        parameters: &Parameters,
+        metric: &str,
+    ) -> Result<Samples, LakeError> {
+        let mut query = self.start(statement, parameters).await?;
         if query.schema().index_of(metric).is_err() {
             let names: Vec<_> = query.schema().fields().iter().map(|field| field.name().as_str()).collect();
             let problem = format!("the {arm} has no column {metric}");

@@ -26,6 +26,7 @@ pub mod shadow;
 pub mod sql;
 pub mod trace;
 pub mod train;
+pub mod verify;
 
 use crate::args::Command;
 use crate::context::{Answer, Context};
@@ -55,6 +56,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Plan(args) => plan::run(context, args).await,
             Command::Approve(args) => approve::run(context, args).await,
             Command::Apply(args) => apply::run(context, args).await,
+            Command::Verify(args) => verify::run(context, args).await,
             Command::Rollback(args) => rollback::run(context, args).await,
             Command::Log(args) => log::run(context, args).await,
             Command::Judge(args) => judge::run(context, args).await,

@@ -8,6 +8,7 @@ use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
 use crate::targets::Targets;
 use clap::Args;
+use domain::plan::Plan;
 use serde_json::json;
 use stack::{Done, Health, How, Journal, Phase};
 use std::path::PathBuf;
@@ -22,42 +23,46 @@ pub struct RollbackArgs {
 /// Restores. Refuses when somebody changed the target after the plan was applied: nothing of theirs is lost. What was
 /// never written is not said to be restored.
 pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failure> {
-    let plan = read_plan(&args.plan)?;
+    restore(context, &read_plan(&args.plan)?).await
+}
+
+/// Restores what was there before a plan.
+pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> {
     let (lake, privacy) = context.lake_with_key().await?;
     let ledger = Ledger::proven(&lake, &privacy).await?;
-    ledger.made(&plan)?;
-    ledger.at_its_time(context, &plan)?;
+    ledger.made(plan)?;
+    ledger.at_its_time(context, plan)?;
     let never = || {
         Failure::new(Exit::Refused, format!("{} was never applied", plan.plan_id))
             .hint("there is nothing to undo; `pipeline log` shows what was done")
     };
-    let Some(journal) = lake.document::<Journal>(&journal_path(&plan)).await? else { return Err(never()) };
+    let Some(journal) = lake.document::<Journal>(&journal_path(plan)).await? else { return Err(never()) };
     let ids = |journal: &Journal| -> Vec<String> { journal.changes.iter().map(|it| it.item_id.clone()).collect() };
-    let targets = Targets::of(&plan, &ids(&journal))?;
+    let targets = Targets::of(plan, &ids(&journal))?;
     let mut held = targets.hold()?;
     // Again, now that nobody else writes it.
-    let Some(mut journal) = lake.document::<Journal>(&journal_path(&plan)).await? else { return Err(never()) };
+    let Some(mut journal) = lake.document::<Journal>(&journal_path(plan)).await? else { return Err(never()) };
     let items = ids(&journal);
     let was_applied = journal.state == Phase::Applied;
     let how = How { now: context.now, at_once: 1, health: Health::default() };
     let done = {
-        let mut save = |journal: &Journal| targets.keep(&lake, &plan, journal);
+        let mut save = |journal: &Journal| targets.keep(&lake, plan, journal);
         tokio::task::block_in_place(|| stack::rollback(&mut held, &mut journal, &how, &mut save))?
     };
-    let act = |action, result| Act { plan: &plan, action, items: &items, result };
+    let act = |action, result| Act { plan, action, items: &items, result };
     if journal.state == Phase::WentBack {
         // An apply that failed and could not go back by itself.
         enter(context, &lake, &privacy, act("revert", "failed, and taken back")).await?;
     } else {
         let ledger = Ledger::proven(&lake, &privacy).await?;
-        let told = ledger.tells(&plan, "apply") || ledger.tells(&plan, "rollback");
+        let told = ledger.tells(plan, "apply") || ledger.tells(plan, "rollback");
         journal.written |= was_applied || told;
         if journal.written && !told {
             // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
             enter(context, &lake, &privacy, act("apply", "applied, interrupted")).await?;
         }
-        if journal.written && !ledger.tells(&plan, "rollback") {
-            tell(context, &privacy, &plan, &journal, "rollback", &items).await?;
+        if journal.written && !ledger.tells(plan, "rollback") {
+            tell(context, &privacy, plan, &journal, "rollback", &items).await?;
             let result =
                 if matches!(done, Done::Except(_)) { "restored, except what others changed" } else { "restored" };
             enter(context, &lake, &privacy, act("rollback", result)).await?;

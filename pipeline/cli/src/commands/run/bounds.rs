@@ -28,6 +28,7 @@ pub fn permit(step: &Step, command: &Command, allow_changes: bool) -> Result<(),
         Command::Approve(_) => Some("approves"),
         Command::Apply(_) => Some("applies"),
         Command::Rollback(_) => Some("rolls back"),
+        Command::Verify(args) if args.changes() => Some("rolls back"),
         Command::Privacy(args) if args.erases() => Some("erases people"),
         _ => None,
     };

@@ -1,0 +1,44 @@
+-- One row per run of one side of a comparison, for `verify`: how long it took, as a multiple of what its job took in its
+-- environment before the change, and whether it was killed for memory.
+-- Reads marts.runs, plans.outcomes. Sides: `candidate`, runs in the environment since the change; `twins`, runs of the same
+-- jobs in other environments at that time, none of whose limits changed; `before`, the environment's in the two weeks before.
+-- Parameter env: text
+-- Parameter side: text
+-- Parameter applied: timestamp
+-- Parameter until: timestamp
+with runs as (
+    select env, job_key, started_at, duration_ms, failed, result, label, started_at >= $applied as is_after
+    from marts.runs
+    where not has_jobs and env is not null and duration_ms > 0
+        and started_at >= $applied - interval '14 days' and started_at <= $until
+),
+
+usual as (
+    select env, job_key, median(cast(duration_ms as double)) as duration_ms
+    from runs
+    where not is_after and not failed
+    group by env, job_key
+),
+
+jobs as (
+    select distinct job_key from runs where env = cast($env as varchar) and is_after
+),
+
+changed as (
+    select split_part(resource, '/', 1) as env from plans.outcomes
+    where type = 'adjustment' and ts >= $applied - interval '14 days' and ts <= $until and resource is not null
+)
+
+select
+    r.started_at as ts, -- When it began, UTC.
+    case when not r.failed or r.result = 'timeout' then r.duration_ms / u.duration_ms end as duration, -- Of its usual duration; null where it failed. [> 0]
+    case when r.label is not distinct from 'oom_kill' then 1.0 else 0.0 end as killed, -- Whether it was killed for memory. [0 to 1]
+    r.result is not distinct from 'timeout' as censored -- It would have taken longer.
+from runs r
+join usual u on r.env = u.env and r.job_key = u.job_key
+where r.job_key in (select job_key from jobs) and (
+    (cast($side as varchar) = 'candidate' and r.env = cast($env as varchar) and r.is_after)
+    or (cast($side as varchar) = 'twins' and r.is_after and r.env <> cast($env as varchar) and r.env not in (select env from changed))
+    or (cast($side as varchar) = 'before' and r.env = cast($env as varchar) and not r.is_after)
+)
+order by r.started_at

@@ -1,0 +1,130 @@
+//! From an applied plan to what came of it: each item against a control, told as an event, and undone when it did harm.
+
+use crate::plan::{NOW, place, plan};
+use crate::program::Place;
+use serde_json::{Value, json};
+
+const LATER: &str = "2026-11-29T00:00:00Z";
+
+/// Plans, approves and applies at [`NOW`].
+fn applied(place: &Place) -> Value {
+    let plan = plan(place);
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    plan
+}
+
+/// A week of samples, one every ten minutes, of resources that are throttled or not.
+fn days_after(place: &Place, resources: &[(&str, bool)]) {
+    let from = domain::Timestamp::parse(NOW).unwrap().0;
+    let mut lines = Vec::new();
+    for (resource, throttled) in resources {
+        for n in 1..=7 * 24 * 6 {
+            let ts = domain::Timestamp(from + n * 600_000_000).to_string();
+            let ratio = if *throttled { 0.6 } else { 0.0 };
+            let payload = json!({"interval_s": 600, "cpu_cores": 0.2, "cpu_limit_cores": 1.0, "throttled_ratio": ratio,
+                "memory_bytes": 100 << 20, "memory_limit_bytes": 400 << 20});
+            let env = resource.split('/').next();
+            lines.push(
+                json!({"ts": ts, "type": "usage", "env": env, "resource": resource, "payload": payload}).to_string(),
+            );
+        }
+    }
+    let dump = place.write("after.ndjson", lines.join("\n"));
+    place.ingest(&[&dump]);
+    place.json(&["--now", LATER, "materialize"]);
+}
+
+/// The resources of a plan's changes, and what of their hours before was contended.
+fn changed(place: &Place, plan: &Value) -> Vec<(String, f64)> {
+    let items = plan["items"].as_array().unwrap().iter().filter(|item| item["action"] == "resize");
+    items
+        .map(|item| {
+            let resource = item["resource"].as_str().unwrap().to_owned();
+            let query = format!(
+                "select avg(case when contended then 1.0 else 0.0 end) as share from features.resource_hours \
+                 where resource = '{resource}' and hour >= timestamp '2026-11-08T00:00:00Z'"
+            );
+            let share = place.sql(&query)[0]["share"].as_f64().unwrap();
+            (resource, share)
+        })
+        .collect()
+}
+
+fn result<'a>(verified: &'a Value, resource: &str) -> &'a Value {
+    let items = verified["plans"][0]["items"].as_array().unwrap();
+    items.iter().find(|item| item["resource"] == resource).unwrap()
+}
+
+#[test]
+fn what_helped_is_better_what_harmed_is_worse_and_both_are_labels() {
+    let place = place();
+    let before = place.read("compose.yaml");
+    let plan = applied(&place);
+    let changed = changed(&place, &plan);
+    let starved = &changed.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    let idle = &changed.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    assert!(changed.iter().any(|(_, share)| *share > 0.1), "{changed:?}");
+    days_after(&place, &[(starved, false), (idle, true)]);
+
+    let ended = place.run(&["--now", LATER, "--json", "verify", "plan.json"]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    let verified: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(result(&verified, starved)["result"], "better", "{verified:#}");
+    assert_eq!(result(&verified, idle)["result"], "worse", "{verified:#}");
+    assert_eq!(result(&verified, idle)["metrics"][0]["control"], "before");
+    assert_eq!(result(&verified, starved)["measured"]["throttled_rate"], 0.0);
+
+    // Looked at again, the same is said, and told once.
+    assert_eq!(place.run(&["--now", LATER, "--json", "verify", "plan.json"]).out, ended.out);
+    let told = "select result, count(*) as n from staging.events where type = 'outcome' and result <> 'inconclusive' \
+                group by result order by result";
+    assert_eq!(place.sql(told), [json!({"result": "better", "n": 1}), json!({"result": "worse", "n": 1})]);
+    place.json(&["--now", LATER, "materialize"]);
+    let labels = place.sql(&format!(
+        "select distinct label_source from features.contention where key in ('{starved}', '{idle}') \
+         and starts_at >= timestamp '{NOW}'"
+    ));
+    assert!(labels.iter().any(|row| row["label_source"] == "outcome"), "{labels:?}");
+
+    // The night undoes what harms.
+    let due = place.run(&["--now", LATER, "--json", "verify", "--due", "--auto-rollback"]);
+    assert_eq!(due.code, 3, "{}", due.err);
+    assert_eq!(place.read("compose.yaml"), before);
+    let ledger = place.json(&["log"]);
+    assert_eq!(ledger["entries"].as_array().unwrap().last().unwrap()["action"], "rollback");
+    let none = place.json(&["--now", LATER, "verify", "--due"]);
+    assert_eq!(none["plans"], json!([]), "nothing is in force any more");
+}
+
+#[test]
+fn services_of_that_name_elsewhere_are_the_control_where_there_are_any() {
+    let place = place();
+    let plan = applied(&place);
+    let changed = changed(&place, &plan);
+    let idle = &changed.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    let service = idle.split('/').nth(1).unwrap();
+    // All of them were throttled in those days: it was not the change.
+    let twin = format!("other-dev/{service}");
+    days_after(&place, &[(idle, true), (&twin, true)]);
+    let ended = place.run(&["--now", LATER, "--json", "verify", "plan.json"]);
+    let verified: Value = serde_json::from_str(&ended.out).unwrap();
+    let found = result(&verified, idle);
+    assert_eq!(found["metrics"][0]["control"], "concurrent");
+    assert_ne!(found["result"], "worse", "{found:#}");
+}
+
+#[test]
+fn without_evidence_it_is_too_early_and_without_an_apply_there_is_nothing_to_verify() {
+    let place = place();
+    plan(&place);
+    let never = place.run(&["--now", NOW, "verify", "plan.json"]);
+    assert_eq!(never.code, 4, "{}", never.err);
+    assert!(never.err.contains("never applied") && never.err.contains("hint:"), "{}", never.err);
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    let early = place.run(&["--now", NOW, "verify", "plan.json"]);
+    assert_eq!(early.code, 5, "{}", early.err);
+    assert_eq!(place.run(&["--now", NOW, "verify", "--due"]).code, 0, "a night is not stopped by it");
+    assert_eq!(place.run(&["verify"]).code, 2);
+}
