@@ -4,7 +4,6 @@
 //! same jobs); else it is the days before, at the same hours, which is weaker and said to be. What comes of it is an `outcome`
 //! event: a label of the next training, and a row of the track record.
 
-use crate::artifacts::journal_path;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::Ledger;
@@ -19,7 +18,6 @@ use domain::verify::{Compared, Outcome, compare, outcome};
 use intake::Source;
 use lake::{IngestSpec, Lake, Session};
 use serde_json::{Value, json};
-use stack::{Journal, Phase};
 use std::path::PathBuf;
 
 /// A regression of so much of the hours or runs is excluded by `same`.
@@ -89,7 +87,7 @@ pub async fn run(context: &Context, args: VerifyArgs) -> Result<Answer, Failure>
     let session = lake.session(context.now).await?;
     let (mut told, mut outcomes) = (Vec::new(), Vec::new());
     for plan in &plans {
-        let (items, span) = in_force(context, &lake, &ledger, plan).await?;
+        let (items, span) = in_force(context, &ledger, plan)?;
         let mut seen = Vec::new();
         for item in plan.changes().filter(|item| items.contains(&item.id)) {
             seen.push(look(&session, item, &span).await?);
@@ -139,27 +137,17 @@ async fn due(context: &Context, lake: &Lake, ledger: &Ledger) -> Result<Vec<Plan
 }
 
 /// The items that were applied, and since when; until they were rolled back, or now.
-async fn in_force(
-    context: &Context,
-    lake: &Lake,
-    ledger: &Ledger,
-    plan: &Plan,
-) -> Result<(Vec<String>, Span), Failure> {
+fn in_force(context: &Context, ledger: &Ledger, plan: &Plan) -> Result<(Vec<String>, Span), Failure> {
     ledger.made(plan)?;
-    let of_plan = |action: &str| {
+    let last = |action: &str| {
         ledger.entries.iter().rev().find(|entry| entry.plan_id == plan.plan_id && entry.action == action)
     };
-    let Some(applied) = of_plan("apply") else {
+    let Some(applied) = last("apply") else {
         return Err(Failure::new(Exit::Refused, format!("{} was never applied", plan.plan_id))
             .hint("there is nothing to verify; `pipeline log` shows what was done"));
     };
-    let journal = lake.document::<Journal>(&journal_path(plan)).await?;
-    let is_applied = journal.is_some_and(|journal| journal.state == Phase::Applied);
-    let until = match of_plan("rollback") {
-        Some(entry) if entry.seq > applied.seq || !is_applied => entry.at.min(context.now),
-        _ => context.now,
-    };
-    Ok((applied.items.clone(), Span { applied: applied.at, until }))
+    let undone = last("rollback").filter(|entry| entry.seq > applied.seq).map(|entry| entry.at.min(context.now));
+    Ok((applied.items.clone(), Span { applied: applied.at, until: undone.unwrap_or(context.now) }))
 }
 
 /// Judges one item by every metric that has two sides.
@@ -247,7 +235,7 @@ fn show(context: &Context, plan: &Plan, span: &Span, seen: &[Seen<'_>]) {
             ("killed", projected.oom_rate, "oom_rate"),
         ] {
             let came = seen.measured[key].as_f64();
-            if promised.is_some() || came.is_some() {
+            if came.is_some() {
                 context.say(format!(
                     "    {what:<13} projected {:>7}, measured {:>7}",
                     percent(promised),
@@ -270,7 +258,8 @@ fn show(context: &Context, plan: &Plan, span: &Span, seen: &[Seen<'_>]) {
             context.say_wrapped(&format!("    {}: ", found.metric), &text, 6);
         }
         if seen.compared.is_empty() {
-            context.say("    nothing to compare yet: no full hour and no run since, or none to hold them against");
+            let text = "no full hour and no run since, or none to hold them against";
+            context.say_wrapped("    nothing to compare yet: ", text, 6);
         }
     }
 }
@@ -306,8 +295,10 @@ async fn tell(
     span: &Span,
     seen: &[Seen<'_>],
 ) -> Result<(), Failure> {
+    let has_evidence = |seen: &&Seen<'_>| !seen.compared.is_empty() || !seen.measured["newest"].is_null();
     let lines: Vec<String> = seen
         .iter()
+        .filter(has_evidence)
         .map(|seen| {
             let newest = seen.measured["newest"].as_str().and_then(Timestamp::parse);
             json!({
