@@ -21,7 +21,7 @@ use std::path::PathBuf;
 pub struct ApplyArgs {
     /// The plan file
     plan: PathBuf,
-    /// Check everything and write nothing
+    /// Run all checks and write nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -64,7 +64,8 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     for item in plan.changes().filter(|item| items.contains(&item.id)) {
         context.say_wrapped(format!("  {:<24} ", item.resource), &item.reason, 27);
     }
-    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})))
+    let brief = format!("{word}: {} changes to {}", changes.len(), plan.target.location);
+    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})).brief(brief))
 }
 
 /// What was done of a plan so far; of one of which nothing was, only on the target that it was made from.

@@ -73,7 +73,11 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<Answer, Failure
     lake.write_predictions("runs", &out, context.now).await?;
     drop(task);
     show(context, &summary, &lake.session(context.now).await?).await?;
-    Ok(Answer::done(json!(summary)))
+    let brief = format!(
+        "{} runs expected, {} likely contended, {} longer than the threshold",
+        summary.rows, summary.contended, summary.exceed_threshold
+    );
+    Ok(Answer::done(json!(summary)).brief(brief))
 }
 
 fn serving(kept: &Option<Kept>) -> Option<Serving<'_>> {

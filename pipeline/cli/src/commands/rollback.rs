@@ -61,5 +61,6 @@ pub async fn run(context: &Context, args: RollbackArgs) -> Result<Answer, Failur
         Done::Already => "already as it was",
     };
     context.say(format!("{word}: {}", plan.target.location));
-    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})))
+    let brief = format!("{word}: {}", plan.target.location);
+    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items})).brief(brief))
 }
