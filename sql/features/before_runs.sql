@@ -1,7 +1,7 @@
 -- One row per run that had ended by session.clock, and one per job for a run that would begin at session.clock: what runs
 -- of its job had needed, and what its neighbours were doing, when it began.
 -- Reads marts.runs, marts.usage, session.clock. Key: unit_id.
--- A job's need is the most that its runs of 30 days had used that had ended by then: a run that was held up shows less than
+-- A job's need is the most that its runs of 30 days had used that had ended by then: a contended run shows less than
 -- it needs. Neighbours are the other resources of the same environment that were being sampled when it began.
 with runs as (
     select

@@ -1,4 +1,4 @@
--- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was held up.
+-- One row per piece of work: an hour of a resource, or a run with measured causes; label: whether it was contended.
 -- Reads features.resource_hours, features.before_runs, marts.runs, plans.verdicts, plans.outcomes, session.clock. Key: unit_id.
 -- Every feature is known at starts_at: of the resource only the hours before it. How the same key fared before is added
 -- when a model is trained, from labels known by then. A run counts once its own label is known: a cause may be told by a
@@ -112,14 +112,14 @@ units as (
 said as (
     -- People come before what `verify` found: they were there.
     select
-        'feedback' as source, event_id, resource, verdict = 'slowed-down' as held_up, applied_at, rolled_back_at, given_at
+        'feedback' as source, event_id, resource, verdict = 'slowed-down' as contended, applied_at, rolled_back_at, given_at
     from plans.verdicts
     where verdict in ('helpful', 'slowed-down') and given_at <= (select now from session.clock)
 
     union all
 
     select
-        'outcome' as source, event_id, resource, result = 'worse' as held_up, applied_at, rolled_back_at, ts as given_at
+        'outcome' as source, event_id, resource, result = 'worse' as contended, applied_at, rolled_back_at, ts as given_at
     from plans.outcomes
     where type = 'outcome' and result in ('better', 'worse') and ts <= (select now from session.clock)
 ),
@@ -127,7 +127,7 @@ said as (
 judged as (
     select
         u.unit_id,
-        first_value(s.held_up order by s.source, s.given_at desc, s.event_id) as held_up,
+        first_value(s.contended order by s.source, s.given_at desc, s.event_id) as contended,
         min(s.source) as source,
         -- Of the source that counts: an outcome found later does not make a verdict later.
         first_value(s.given_at order by s.source, s.given_at desc, s.event_id) as given_at
@@ -146,7 +146,7 @@ select
     u.key, -- Resource, or the job key of a run.
     u.starts_at, -- When it begins, UTC: every feature is known by then. [not null]
     coalesce(j.given_at, u.known_at) as known_at, -- From when on the label is known.
-    coalesce(j.held_up, u.label) as label, -- Whether its limits killed it or held it up; null: not known yet, to be predicted.
+    coalesce(j.contended, u.label) as label, -- Whether it was contended: killed or throttled by its limits, or stalled by neighbours; null: not known yet, to be predicted.
     coalesce(j.source, 'measured') as label_source, -- Who says so: a measurement, a person's verdict, or what `verify` found. [one of: measured, feedback, outcome]
     u.label as measured, -- What was measured, whatever was said later.
     u.contributor, -- Keyed hash of who started the run; null for an hour.
@@ -168,12 +168,12 @@ select
     u.cpu_peak_share_1h, -- Largest processor use over its limit, in the hour before.
     u.memory_share_1h, -- Largest memory use over its limit, in the hour before.
     u.throttled_1h, -- Throttled share of CFS periods, in the hour before.
-    u.contended_1h, -- Whether the hour before was held up.
-    u.contended_24h_ago, -- Whether the same hour of the day before was held up.
-    u.contended_rate_24h, -- Share of the day before's hours that were held up.
+    u.contended_1h, -- Whether the hour before was contended.
+    u.contended_24h_ago, -- Whether the same hour of the day before was contended.
+    u.contended_rate_24h, -- Share of the day before's hours that were contended.
     u.cpu_peak_share_24h, -- Largest processor use over its limit, in the day before.
     u.memory_share_24h, -- Largest memory use over its limit, in the day before.
-    u.contended_rate_168h -- Share of the week before's hours that were held up.
+    u.contended_rate_168h -- Share of the week before's hours that were contended.
 from units u
 left join judged j on u.unit_id = j.unit_id
 left join features.before_runs b on u.unit_id = b.unit_id

@@ -1,5 +1,5 @@
 -- One row per run that is expected next, in the columns of features.contention: its limits, and how its resource fared
--- before the current hour. Whether it will be held up is what `predict` asks.
+-- before the current hour. Whether it will be contended is what `predict` asks.
 -- Reads features.contention, features.expected_runs, features.before_runs. Key: unit_id.
 -- Each hour of a resource with samples has a row in features.contention, and the hour after the newest one; where the
 -- current hour is neither, the resource has been silent, and nothing is known of it.

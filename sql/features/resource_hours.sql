@@ -1,4 +1,4 @@
--- One row per resource and hour with samples up to session.clock: what it used, what it was allowed, whether it was held up.
+-- One row per resource and hour with samples up to session.clock: what it used, what it was allowed, whether it was contended.
 -- Reads marts.usage, session.clock. Key: resource, hour. A sample belongs to the hour in which its interval ended.
 select
     resource,
@@ -18,7 +18,7 @@ select
         or coalesce(psi_memory_some, 0) >= 0.1
         or coalesce(cpu_share, 0) >= 0.95
         or coalesce(memory_share, 0) >= 0.98
-    ), false) as contended -- Whether its limits killed or held up what ran in it. [not null]
+    ), false) as contended -- Whether its limits killed or throttled what ran in it. [not null]
 from marts.usage
 where ts <= (select now from session.clock)
 group by resource, date_trunc('hour', ts - interval '1 microsecond')

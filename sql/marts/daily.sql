@@ -1,4 +1,4 @@
--- One row per repository and UTC day with runs: how many, how long, how often held up.
+-- One row per repository and UTC day with runs: how many, how long, how often contended.
 -- Reads marts.runs. Key: repo, day. A row depends on the runs of its repository and day.
 -- Partition: day
 -- Follows: marts.runs
@@ -7,7 +7,7 @@ select
     cast(started_at as date) as day, -- Day on which the runs began, UTC. [not null]
     count(*) as runs, -- Runs that began on the day. [> 0]
     count(case when failed then 1 end) as failed_runs, -- Runs that did not succeed. [>= 0]
-    count(case when contended then 1 end) as contended_runs, -- Runs that their limits held up, of those with measured causes. [>= 0]
+    count(case when contended then 1 end) as contended_runs, -- Contended runs, of those with measured causes. [>= 0]
     median(duration_ms) as p50_duration_ms, -- Median duration, ms. [>= 0]
     round(percentile_cont(0.9) within group (order by duration_ms)) as p90_duration_ms, -- 90th percentile of the duration, ms. [>= 0]
     sum(queued_ms) as queued_ms, -- Waiting for machines, all runs together, ms. [>= 0]

@@ -226,7 +226,7 @@ select
     coalesce(r.failed_runs, 0) as failed_runs, -- Runs that did not succeed. [>= 0]
     coalesce(r.flaky_runs, 0) as flaky_runs, -- Runs that failed by themselves and passed on the same commit. [>= 0]
     coalesce(r.infrastructure_runs, 0) as infrastructure_runs, -- Runs that the infrastructure failed, or that were preempted. [>= 0]
-    coalesce(r.contended_runs, 0) as contended_runs, -- Runs that their limits held up. [>= 0]
+    coalesce(r.contended_runs, 0) as contended_runs, -- Contended runs. [>= 0]
     coalesce(r.measured_runs, 0) as measured_runs, -- Runs that say how much processor time they used: what the cost knows of. [>= 0]
     r.ci_queued_ms, -- CI jobs waiting for machines, all together, ms. [>= 0]
     r.ci_run_ms, -- CI jobs running, all together, ms. [>= 0]

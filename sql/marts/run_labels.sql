@@ -6,14 +6,14 @@
 -- Follows: marts.run_reports, marts.reruns, marts.usage +3 days, staging.events +3 days
 --
 -- These are the rules; change them here. A run may have several causes: `rank` says which one counts, and marts.runs shows
--- that one. What is measured comes first, because a run that was held up was held up however it ended; then what came from
--- outside, because no change of code or limits helps there; then how it ended. Nothing may use a label before its known_at.
+-- that one. Measured causes come first, because they hold however the run ended; then external causes,
+-- which no change of code or limits can remove; then the result. Nothing may use a label before its known_at.
 with causes as (
     select label, rank
     from (values
         ('oom_kill', 1), ('memory_pressure', 2), ('cpu_throttled', 3), ('io_stall', 4), ('noisy_neighbour', 5), ('preempted', 6),
         ('infrastructure', 7), ('timeout', 8), ('flaky', 9), ('none', 10)
-    ) as ranks (label, rank)
+    ) ranks (label, rank)
 ),
 
 -- What the machine showed meanwhile: no run says all of it itself. Joined by resource and hour, so that
@@ -133,7 +133,7 @@ judged as (
         coalesce(throttled_ratio >= 0.25, false) as cpu_throttled,
         -- Builds wait for the disk now and then; a third of the time is more than that.
         coalesce(psi_io_some >= 0.3, false) as io_stall,
-        -- All its tasks waited for a processor for a fifth of the time, more than its own limit explains: a limit holds a run up
+        -- All its tasks waited for a processor for a fifth of the time, more than its own limit explains: a limit throttles a run
         -- in no more than the throttled share of its periods. Others had the processor.
         coalesce(psi_cpu_full - coalesce(throttled_ratio, 0) >= 0.2, false) as noisy_neighbour,
         -- Said so, or SIGKILL while the kernel is known to have killed nothing.
@@ -174,7 +174,7 @@ explained as (
             when 'timeout' then j.timeout
             -- It failed by itself and passed on the same commit. What came from outside is no flaky test.
             when 'flaky' then j.failed and j.passed_at is not null and not j.preempted and not j.infrastructure
-            -- Its resources were measured, and none of them held it up.
+            -- Its resources were measured, and none of them was contended.
             when 'none' then j.measured and not (j.oom_kill or j.memory_pressure or j.cpu_throttled or j.io_stall or j.noisy_neighbour)
         end as holds,
         case c.label
@@ -216,7 +216,7 @@ explained as (
             end
             when 'timeout' then 'it ran out of its time'
             when 'flaky' then concat('passed on the same commit at ', cast(j.passed_at as varchar))
-            else 'measured, and nothing held it up'
+            else 'measured, not contended'
         end as evidence
     from judged j
     cross join causes c

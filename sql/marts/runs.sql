@@ -1,4 +1,4 @@
--- One row per run: a command, a test or a CI run, what it used beside what it was allowed, and what held it up.
+-- One row per run: a command, a test or a CI run, what it used beside what it was allowed, and what it contended for.
 -- Reads staging.events, traces.links, marts.run_reports, marts.workflow_runs, marts.run_labels. Key: repo, run_id, started_at.
 -- marts.run_reports says what makes a run. A row depends on the report of its run, its links and its labels.
 -- Partition: event_date
@@ -15,7 +15,7 @@ labels as (
     select
         event_id,
         first_value(label order by rank) as label,
-        bool_or(label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall', 'noisy_neighbour')) as held_up,
+        bool_or(label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall', 'noisy_neighbour')) as was_contended,
         bool_or(label = 'none') as measured_free,
         bool_or(label = 'flaky') as flaky,
         -- `none` says that its resources were measured: where that was later, contended is known only then.
@@ -86,7 +86,7 @@ select
     e.psi_io_some, -- Share of the run in which some task waited for a disk (PSI). [0 to 1]
     r.failed, -- It did not succeed: failure, error or timeout. [not null]
     b.label, -- What explains how it went, the strongest cause of marts.run_labels; null where nothing is known.
-    case when b.held_up then true when b.measured_free then false end as contended, -- Its limits killed it or held it up; null where its resources were not measured.
+    case when b.was_contended then true when b.measured_free then false end as contended, -- Its limits killed or throttled it, or neighbours stalled it; null where its resources were not measured.
     coalesce(b.flaky, false) as flaky, -- It failed by itself and passed on the same commit. [not null]
     coalesce(b.known_at, r.ended_at) as known_at, -- From when on label and contended are known: nothing may use them earlier. [not null]
     e.event_date

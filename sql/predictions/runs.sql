@@ -38,8 +38,8 @@ select
     p99_memory_peak_bytes, -- Ninety-nine in a hundred need at most this at their peak, bytes. [>= 0]
     cpu_limit_cores, -- Processor limit of the job's last run, cores.
     memory_limit_bytes, -- Memory limit of the job's last run, bytes.
-    held_up_probability, -- Chance that its limits or neighbours kill or hold it up; null without a contention model. [0 to 1]
-    likely_cause, -- What would hold it up. [one of: memory, cpu, io, neighbours, unclear]
+    coalesce(contended_probability, held_up_probability) as contended_probability, -- Probability that it will be contended: killed or throttled by its limits, or stalled by neighbours; null without a contention model. [0 to 1]
+    likely_cause, -- Likely cause of contention. [one of: memory, cpu, io, neighbours, unclear]
     likely_needs, -- Services and packages that it will likely need, the most probable first, as a JSON array of text; null without a services model.
     threshold_ms, -- `--threshold` of the prediction, ms. [>= 0]
     exceeds_threshold, -- p90_duration_ms lies above threshold_ms.
@@ -51,6 +51,7 @@ select
     model_watermark, -- Newest event that the oldest of these models has seen.
     model_age_days, -- How long before predicted_at that was, days. [>= 0]
     stale, -- Whether a model is more than a week older than the newest run. [not null]
-    data_watermark -- End of the newest run that was known, UTC.
+    data_watermark, -- End of the newest run that was known, UTC.
+    coalesce(contended_probability, held_up_probability) as held_up_probability -- Deprecated: the former name of contended_probability, kept for one version. [0 to 1]
 from kept
 order by predicted_at, prediction_id

@@ -32,7 +32,7 @@ hours as (
         r.item_id,
         h.hour >= r.applied_at as is_after,
         count(*) as hours,
-        100.0 * avg(case when h.contended then 1.0 else 0.0 end) as held_up_pct,
+        100.0 * avg(case when h.contended then 1.0 else 0.0 end) as contended_pct,
         sum(h.oom_kills) as oom_kills
     from recent r
     join features.resource_hours h on r.resource = h.resource
@@ -59,8 +59,8 @@ select
     r.rolled_back_at,
     r.before,
     r.after,
-    round(b.held_up_pct, 1) as held_up_before_pct,
-    round(a.held_up_pct, 1) as held_up_after_pct,
+    round(b.contended_pct, 1) as contended_before_pct,
+    round(a.contended_pct, 1) as contended_after_pct,
     b.oom_kills as oom_kills_before,
     a.oom_kills as oom_kills_after,
     coalesce(s.helpful, 0) as helpful,

@@ -2,14 +2,14 @@
 -- Reads predictions.runs, marts.runs, session.clock.
 -- A prediction is judged by the first run of its job, for its pull request or on its branch, that began within a day after
 -- it and had ended by now; one that no such run followed is counted, and not judged. `usual_mae_s` is the error of the
--- median of the job's last five runs: what is to be beaten. Nine runs in ten should lie below p90, and as many runs be held
--- up as was said.
+-- median of the job's last five runs: what is to be beaten. Nine runs in ten should lie below p90, and as many runs be
+-- contended as was predicted.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
 with said as (
     select
         prediction_id, predicted_at, repo, job_key, pr_id, branch, reason, usual_duration_ms, p50_duration_ms, p90_duration_ms,
-        p99_duration_ms, p90_memory_peak_bytes, held_up_probability
+        p99_duration_ms, p90_memory_peak_bytes, contended_probability
     from predictions.runs
     where (cast($repo as varchar) is null or repo = cast($repo as varchar))
         and to_unixtime((select now from session.clock)) - to_unixtime(predicted_at) between 0 and cast($days as bigint) * 86400
@@ -43,8 +43,8 @@ select
     round(100.0 * avg(case when c.duration_ms <= s.p90_duration_ms then 1.0 when c.duration_ms > s.p90_duration_ms then 0.0 end), 1) as below_p90_pct,
     round(100.0 * avg(case when c.duration_ms <= s.p99_duration_ms then 1.0 when c.duration_ms > s.p99_duration_ms then 0.0 end), 1) as below_p99_pct,
     round(100.0 * avg(case when c.memory_peak_bytes <= s.p90_memory_peak_bytes then 1.0 when c.memory_peak_bytes > s.p90_memory_peak_bytes then 0.0 end), 1) as memory_below_p90_pct,
-    round(100.0 * avg(case when c.contended is not null then s.held_up_probability end), 1) as held_up_said_pct,
-    round(100.0 * avg(case when s.held_up_probability is null then null when c.contended then 1.0 when not c.contended then 0.0 end), 1) as held_up_came_pct
+    round(100.0 * avg(case when c.contended is not null then s.contended_probability end), 1) as contended_predicted_pct,
+    round(100.0 * avg(case when s.contended_probability is null then null when c.contended then 1.0 when not c.contended then 0.0 end), 1) as contended_observed_pct
 from said s
 left join came c on s.prediction_id = c.prediction_id and c.place = 1
 group by s.repo, s.reason

@@ -1,6 +1,6 @@
 -- Slowest builds, and why: one row per job with at least five runs, slowest first.
 -- Reads marts.runs, session.clock. Shares are of the runs with measured causes, null where there are none; `cause` is the
--- one that held up most of its runs, and `slower_pct` how much longer the held-up ones took in the middle than the others.
+-- most frequent cause of contention, and `slower_pct` how much longer the median contended run took than the median free one.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
 with recent as (
@@ -30,7 +30,7 @@ select
     round(median(r.queued_ms) / 1000.0, 1) as p50_queue_s,
     round(sum(r.duration_ms) / 3600000.0, 1) as total_hours,
     round(100.0 * avg(case when r.failed then 1.0 else 0.0 end), 1) as failed_pct,
-    round(100.0 * avg(case when r.contended then 1.0 when not r.contended then 0.0 end), 1) as held_up_pct,
+    round(100.0 * avg(case when r.contended then 1.0 when not r.contended then 0.0 end), 1) as contended_pct,
     max(c.label) as cause,
     round(100.0 * median(case when r.contended then r.duration_ms end)
         / nullif(median(case when not r.contended then r.duration_ms end), 0) - 100.0, 1) as slower_pct

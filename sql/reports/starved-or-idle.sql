@@ -1,7 +1,7 @@
 -- Which environments are starved or idle: one row per resource, with what it used of its limits and the share of hours in
--- which it was held up. Starved ones first, then idle ones.
+-- which it was contended. Starved ones first, then idle ones.
 -- Reads features.resource_hours, session.clock.
--- Starved: killed for memory, or held up in one hour of twenty. Idle: never above a third of either limit.
+-- Starved: killed for memory, or contended in one hour of twenty. Idle: never above a third of either limit.
 -- Parameter env: text, default null (all)
 -- Parameter days: integer, default 30
 with figures as (
@@ -12,7 +12,7 @@ with figures as (
         round(max(cpu_cores_max), 2) as cpu_peak,
         round(max(memory_limit_bytes) / 1073741824.0, 2) as gib_limit,
         round(max(memory_bytes) / 1073741824.0, 2) as gib_peak,
-        round(100.0 * avg(case when contended then 1.0 else 0.0 end), 1) as held_up_pct,
+        round(100.0 * avg(case when contended then 1.0 else 0.0 end), 1) as contended_pct,
         sum(oom_kills) as oom_kills,
         max(cpu_cores_max / nullif(cpu_limit_cores, 0)) as cpu_share,
         max(memory_bytes / nullif(memory_limit_bytes, 0)) as memory_share
@@ -26,7 +26,7 @@ with figures as (
 select
     resource,
     case
-        when oom_kills > 0 or held_up_pct >= 5 then 'starved'
+        when oom_kills > 0 or contended_pct >= 5 then 'starved'
         when greatest(cpu_share, memory_share) < 1.0 / 3 then 'idle'
         when coalesce(cpu_share, memory_share) is null then 'no limits'
         else 'fits'
@@ -36,7 +36,7 @@ select
     cpu_peak,
     gib_limit,
     gib_peak,
-    held_up_pct,
+    contended_pct,
     oom_kills
 from figures
-order by case state when 'starved' then 1 when 'idle' then 2 else 3 end, held_up_pct desc, resource
+order by case state when 'starved' then 1 when 'idle' then 2 else 3 end, contended_pct desc, resource

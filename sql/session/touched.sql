@@ -42,7 +42,7 @@ found as (
     from traces.branches
     where pr_id in (select number from named) or repo || ' ' || branch in (select head from siblings)
     union all
-    select number, cast(null as date) from named
+    select number, cast(null as date) as trace_date from named
 )
 
 select

@@ -35,14 +35,14 @@ fn a_run_is_explained_from_what_was_known_when_it_was_created() {
         assert!(alike >= 3, "{similar:?}");
         assert!(similar.iter().all(|s| s["started_at"].as_str() < one["run"]["started_at"].as_str()));
     }
-    assert!(one["held_up"]["explained"]["probability"].is_f64(), "{}", one["held_up"]);
+    assert!(one["contention"]["explained"]["probability"].is_f64(), "{}", one["contention"]);
     assert!(one["said"]["p50_duration_ms"].is_u64(), "what was predicted the day before: {}", one["said"]);
     assert_eq!(explain(&place, "5")["models"][0]["explained"]["learnt_from_it"], true);
 
     let text = place.run(&["--now", NOW, "explain", "acme/api#288"]);
     assert_eq!(text.code, 0, "{}", text.err);
     assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
-    for wanted in ["predicted 2026-10-25 00:00", "what moved it most", "the most similar runs before it", "held up"] {
+    for wanted in ["predicted 2026-10-25 00:00", "what moved it most", "the most similar runs before it", "contended"] {
         assert!(text.out.contains(wanted), "{wanted}: {}", text.out);
     }
 

@@ -42,6 +42,7 @@ mod retry;
 mod s3;
 mod s3_server;
 mod services;
+mod snapshots;
 mod sparse_days;
 mod sql_questions;
 mod sql_read_only;

@@ -82,14 +82,14 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
         );
         assert!((50_000.0..400_000.0).contains(&level("p50_duration_ms")), "{row}");
         assert!(level("p90_memory_peak_bytes") > 2e8 && level("p50_cpu_ms") > 2e4, "{row}");
-        assert!((0.0..=1.0).contains(&level("held_up_probability")) && level("confidence_score") > 0.4, "{row}");
+        assert!((0.0..=1.0).contains(&level("contended_probability")) && level("confidence_score") > 0.4, "{row}");
         assert!(row["model"].as_str().unwrap().starts_with("build-time 2026"), "{row}");
     }
     // Which of the two the last change made heavy is known, and so that it needs more memory than it has.
     for (row, i) in [(main, 289), (pull_request, 288)] {
         let heavy = i * 7919 % 1000 > 500;
         assert_eq!(row["needs_more_memory"], heavy, "{row}");
-        assert_eq!(row["held_up_probability"].as_f64().unwrap() > 0.5, heavy, "{row}");
+        assert_eq!(row["contended_probability"].as_f64().unwrap() > 0.5, heavy, "{row}");
     }
 
     // The planted future: it fails, takes ten times as long, closes the pull request, opens another, and ends what ran.

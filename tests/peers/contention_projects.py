@@ -29,7 +29,7 @@ NO_FEATURES = {"session", "repo", "unit", "unit_id", "key", "starts_at", "known_
 
 
 def features(pipeline: str, recordings: pathlib.Path, folder: pathlib.Path):
-    """One row per run, with what was imposed on it and whether that held it up."""
+    """One row per run, with what was imposed on it and whether that made it contended."""
     import pandas
     lake, file = str(folder / "lake"), folder / "rows.parquet"
     base = [pipeline, "-q", "--progress", "never", "--lake", lake]
@@ -61,8 +61,8 @@ def compare(pipeline: str, recordings: pathlib.Path, folder: pathlib.Path, folds
         peer = lightgbm.LGBMClassifier(verbose=-1, random_state=0, n_jobs=2).fit(rows[~test], label[~test])
         said["lightgbm"][test] = peer.predict_proba(rows[test])[:, 1]
         split = numpy.where(test, "test", "train")
-        rows.assign(project=repo, held_up=label, split=split).to_parquet(table)
-        measure.run([pipeline, "--json", "train", "contention", "--features", str(table), "--label", "held_up", "--group",
+        rows.assign(project=repo, contended=label, split=split).to_parquet(table)
+        measure.run([pipeline, "--json", "train", "contention", "--features", str(table), "--label", "contended", "--group",
                      "project", "--split", "split", "--predictions", str(predictions)])
         ours = pandas.read_parquet(predictions)
         said["ours"][ours["row"]] = ours["probability"]

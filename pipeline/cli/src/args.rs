@@ -34,17 +34,17 @@ pub struct Global {
     /// Print exactly one JSON object on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say nothing but results and errors
+    /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say on stderr how long each part took
+    /// Print on stderr how long each part took; a job prints what its steps print
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// auto: bars on a terminal, lines in a log; or never
     #[arg(long, global = true, value_enum, hide_possible_values = true)]
     #[arg(value_name = "MODE", default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
-    /// Take this as the present [RFC 3339]: fixes the clock, bounds the data
+    /// Set the clock [RFC 3339]; later events are not read
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<Timestamp>,
 }
@@ -69,49 +69,49 @@ pub enum Command {
     Record(commands::record::RecordArgs),
     /// Sample containers, read commits, watch files, listen to editors
     Collect(commands::collect::CollectArgs),
-    /// Take event dumps into the lake
+    /// Ingest event dumps into the lake
     Ingest(commands::ingest::IngestArgs),
-    /// Bring the SQL tables up to date
+    /// Update the SQL tables incrementally
     Materialize(commands::materialize::MaterializeArgs),
-    /// Check the data and the lake's integrity
+    /// Run the data checks and verify the lake's integrity
     Check,
-    /// Care for the lake: merge small files, delete what nobody needs
+    /// Maintain the lake: compact small files, vacuum unreferenced ones
     Lake(commands::lake::LakeArgs),
-    /// Count what the lake holds of people, or take a person out of it
+    /// Audit the lake for personal data, or erase a person from it
     Privacy(commands::privacy::PrivacyArgs),
-    /// Ask the lake in SQL
+    /// Query the lake in SQL
     Sql(commands::sql::SqlArgs),
-    /// Print a pull request's trace as JSON, or write all of them
+    /// Print the trace of a pull request as JSON, or export all traces
     Trace(commands::trace::TraceArgs),
-    /// Train models, and compare them with naive ones on later data
+    /// Train models and compare them with naive baselines on held-out time
     Train(commands::train::TrainArgs),
-    /// Measure the kept models on later data, beside the baselines
+    /// Evaluate the kept models and their baselines on later data
     Evaluate(commands::evaluate::EvaluateArgs),
-    /// Predict what the open pull requests and the next runs will take
+    /// Predict duration and demand of open pull requests and expected runs
     Predict(commands::predict::PredictArgs),
-    /// Say what moved the prediction of a run, and which runs were like it
+    /// Explain a prediction: feature contributions and similar runs
     Explain(commands::explain::ExplainArgs),
-    /// Replay sizing policies over the past
+    /// Replay sizing policies over past usage
     Backtest(commands::backtest::BacktestArgs),
     /// Write the shadow inventory: the predicted state of every resource
     Shadow(commands::shadow::ShadowArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
-    /// Say yes to a plan, or to some of its items
+    /// Approve a plan, or some of its items
     Approve(commands::approve::ApproveArgs),
-    /// Carry out an approved plan
+    /// Apply an approved plan
     Apply(commands::apply::ApplyArgs),
-    /// Say whether an applied plan helped: better, worse, the same, or too early
+    /// Verify that an applied plan helped: better, worse, the same, or too early
     Verify(commands::verify::VerifyArgs),
-    /// Restore exactly what was there before a plan
+    /// Restore the state from before a plan, byte for byte
     Rollback(commands::rollback::RollbackArgs),
-    /// Say whether a candidate is worse than its control: pass, fail, or too early
+    /// Judge a candidate against its control: pass, fail, or inconclusive
     Judge(commands::judge::JudgeArgs),
-    /// Read the ledger of all plans, or verify that nobody changed it
+    /// Print the ledger of all plans, or verify its integrity
     Log(commands::log::LogArgs),
-    /// Say how an item of a plan went: a label for the next training
+    /// Rate the outcome of a plan item: a label for the next training
     Feedback(commands::feedback::FeedbackArgs),
-    /// Compare the labels that people gave with what was measured
+    /// Compare labels from feedback with measured labels
     Labels(commands::labels::LabelsArgs),
     /// Run a job: the commands above in order, with a run record
     Run(commands::run::RunArgs),

@@ -19,12 +19,25 @@ pub struct Answer {
     pub exit: Exit,
     /// For programs.
     pub json: Value,
+    /// The result in one short line, which a job prints instead of everything.
+    pub brief: Option<String>,
 }
 
 impl Answer {
+    /// An answer with its exit code.
+    pub fn new(exit: Exit, json: Value) -> Self {
+        Self { exit, json, brief: None }
+    }
+
     /// Done.
     pub fn done(json: Value) -> Self {
-        Self { exit: Exit::Done, json }
+        Self::new(Exit::Done, json)
+    }
+
+    /// The same with its line for a job.
+    #[must_use]
+    pub fn brief(self, line: impl Into<String>) -> Self {
+        Self { brief: Some(line.into()), ..self }
     }
 }
 

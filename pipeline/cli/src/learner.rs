@@ -14,7 +14,7 @@ pub enum Learner {
     BuildTime,
     /// What CPU and memory a run will need.
     Demand,
-    /// Whether a piece of work will be held up.
+    /// Whether a piece of work will be contended.
     Contention,
     /// Which services and packages a run will need.
     Services,

@@ -67,7 +67,7 @@ fn work(cli: Cli) -> ExitCode {
     };
     let context = Context::new(cli.global);
     let code = match runtime.block_on(commands::dispatch(&context, cli.command)) {
-        Ok(Answer { exit, json: value }) => {
+        Ok(Answer { exit, json: value, .. }) => {
             if json {
                 emit_json(&value, false);
             }

@@ -278,7 +278,7 @@ pub mod predicted {
         ("p99_memory_peak_bytes", Kind::Count),
         ("cpu_limit_cores", Kind::Number),
         ("memory_limit_bytes", Kind::Count),
-        ("held_up_probability", Kind::Number),
+        ("contended_probability", Kind::Number),
         ("likely_cause", Kind::Text),
         ("likely_needs", Kind::Text),
         ("threshold_ms", Kind::Count),
@@ -292,5 +292,7 @@ pub mod predicted {
         ("model_age_days", Kind::Number),
         ("stale", Kind::Flag),
         ("data_watermark", Kind::Time),
+        // Deprecated: the former name of contended_probability, kept for one version.
+        ("held_up_probability", Kind::Number),
     ];
 }

@@ -375,9 +375,9 @@ pub struct Prediction {
     pub key: String,
     /// The piece of work.
     pub unit_id: String,
-    /// That it will be held up.
+    /// Probability that it will be contended.
     pub probability: f64,
-    /// What will hold it up, if anything.
+    /// Likely cause of contention, if any.
     pub cause: Cause,
 }
 
@@ -413,9 +413,9 @@ fn open(model: &Model, data: &Data) -> Vec<Prediction> {
 /// What is said of one piece of work, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explained {
-    /// That it is held up.
+    /// Probability that it is contended.
     pub probability: f64,
-    /// What holds it up, if anything.
+    /// Likely cause of contention, if any.
     pub likely_cause: &'static str,
     /// The columns that moved it most first: name, value (none: missing), and by how much of a probability, about.
     pub moves: Vec<(String, Option<f32>, f64)>,

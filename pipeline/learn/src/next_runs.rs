@@ -1,4 +1,4 @@
-//! What the runs that are expected next will take and need, and whether they will be held up: all models on the same rows.
+//! What the runs that are expected next will take and need, and whether they will be contended: all models on the same rows.
 //!
 //! Owns what is derived from the models ("needs more than it has", how sure, how old); the models say the rest.
 
@@ -36,7 +36,7 @@ pub struct Models<'a> {
     pub build_time: Option<Serving<'a>>,
     /// How much CPU and memory.
     pub demand: Option<Serving<'a>>,
-    /// Whether it will be held up.
+    /// Whether it will be contended.
     pub contention: Option<Serving<'a>>,
     /// Which services and packages.
     pub services: Option<Serving<'a>>,
@@ -76,8 +76,8 @@ pub struct NextRunsSummary {
     pub need_more_cpu: usize,
     /// Rows that need more memory than they may use.
     pub need_more_memory: usize,
-    /// Rows that are more likely than not to be held up.
-    pub held_up: usize,
+    /// Rows that are more likely than not to be contended.
+    pub contended: usize,
     /// Rows of which some service or package is likely needed.
     pub with_needs: usize,
     /// Models and versions.
@@ -133,13 +133,13 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         Some(one) => demand::expected(one.model, spec.runs, spec.expected, spec.now)?.map(of),
         None => [nothing(), nothing()],
     };
-    let mut held_up: HashMap<String, contention::Prediction> = HashMap::new();
+    let mut contended: HashMap<String, contention::Prediction> = HashMap::new();
     if let Some(one) = models.contention {
         let said = contention::expected(one.model, spec.contention[0], spec.contention[1], spec.now)?;
-        held_up.extend(said.into_iter().map(|p| (p.unit_id.clone(), p)));
+        contended.extend(said.into_iter().map(|p| (p.unit_id.clone(), p)));
     }
-    let held_up: Vec<Option<contention::Prediction>> =
-        ids.iter().map(|id| held_up.get(id.as_deref()?).cloned()).collect();
+    let contended: Vec<Option<contention::Prediction>> =
+        ids.iter().map(|id| contended.get(id.as_deref()?).cloned()).collect();
 
     let needs = match models.services {
         Some(one) => services::expected(one.model, spec.services, spec.expected, spec.now, NEEDS)?,
@@ -185,7 +185,7 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         exceed_threshold: count(&exceeds),
         need_more_cpu: count(&more_cpu),
         need_more_memory: count(&more_memory),
-        held_up: held_up.iter().flatten().filter(|p| p.probability >= 0.5).count(),
+        contended: contended.iter().flatten().filter(|p| p.probability >= 0.5).count(),
         with_needs: needs.iter().flatten().filter(|needs| !needs.is_empty()).count(),
         model: model.clone(),
         stale,
@@ -196,6 +196,7 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
     let [p50, p90, p99] = times;
     let [cpu50, cpu90, cpu99] = cpus;
     let [peak50, peak90, peak99] = peaks;
+    let probability: Vec<Option<f64>> = contended.iter().map(|p| p.as_ref().map(|p| p.probability)).collect();
     let columns = vec![
         Values::Text(ids.iter().map(|id| Some(format!("{day} {id}"))).collect()),
         Values::Time(vec![Some(spec.now); ids.len()]),
@@ -219,8 +220,8 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         Values::Number(peak99),
         Values::Number(cpu_limit),
         Values::Number(memory_limit),
-        Values::Number(held_up.iter().map(|p| p.as_ref().map(|p| p.probability)).collect()),
-        Values::Text(held_up.iter().map(|p| p.as_ref().map(|p| p.cause.name().to_owned())).collect()),
+        Values::Number(probability.clone()),
+        Values::Text(contended.iter().map(|p| p.as_ref().map(|p| p.cause.name().to_owned())).collect()),
         Values::Text(needs.iter().map(|needs| needs.as_ref().map(|needs| json!(needs).to_string())).collect()),
         Values::Number(repeat(Some(spec.threshold_ms as f64))),
         Values::Flag(exceeds),
@@ -233,6 +234,7 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
         Values::Number(repeat(Some(age_days))),
         Values::Flag(vec![Some(stale); ids.len()]),
         Values::Time(vec![Some(newest); ids.len()]),
+        Values::Number(probability),
     ];
     debug_assert_eq!(columns.len(), COLUMNS.len());
     parquet::write(

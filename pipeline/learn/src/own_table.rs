@@ -122,7 +122,7 @@ pub fn train(spec: &TableSpec) -> Result<Judged, LearnError> {
     })
 }
 
-/// How often each cause is named among the rows that are more likely held up than not.
+/// How often each cause is named among the rows that are more likely contended than not.
 pub(crate) fn count(causes: &[Cause], said: &[f64]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for (cause, _) in causes.iter().zip(said).filter(|(_, p)| **p >= 0.5) {

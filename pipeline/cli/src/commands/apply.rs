@@ -22,7 +22,7 @@ use std::time::Duration;
 pub struct ApplyArgs {
     /// The plan file
     plan: PathBuf,
-    /// Check everything and write nothing
+    /// Run all checks and write nothing
     #[arg(long)]
     dry_run: bool,
     /// How many services of an Engine are changed before all of them are seen to be well
@@ -88,8 +88,9 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
+    let brief = format!("{word}: {} changes to {}", changes.len(), targets.in_words());
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
-    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})))
+    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
 }
 
 impl ApplyArgs {

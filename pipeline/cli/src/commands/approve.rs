@@ -65,7 +65,8 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         "plan_id": approval.plan_id, "digest": approval.digest, "items": approval.items, "who": approval.who,
         "at": approval.at, "targets": plan.targets, "changes": changes, "made_by": made.who, "made_at": made.at,
         "expires_at": plan.expires_at,
-    })))
+    }))
+    .brief(format!("{} changes of {}", items.len(), plan.plan_id)))
 }
 
 fn approved<'a>(plan: &'a Plan, items: &'a [String]) -> impl Iterator<Item = &'a Item> {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// What `backtest` takes.
 #[derive(Debug, Args)]
 pub struct BacktestArgs {
-    /// Score the days since: 30d, 8w, a date [default: all history]; earlier days are still learned from
+    /// Score the days since: 30d, 8w, a date [default: all history]; policies still learn from earlier days
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
     /// Policies, separated by commas: ours, vpa, krr, cast, ci-sizer, static
@@ -45,12 +45,27 @@ pub async fn run(context: &Context, args: BacktestArgs) -> Result<Answer, Failur
         result.resources, result.resource_days, result.newest
     ));
     show(context, &result.policies);
+    let brief = format!(
+        "{} resource-days; CPU slack and throttled samples: {}",
+        result.resource_days,
+        in_brief(&result.policies)
+    );
     Ok(Answer::done(json!({
         "resources": result.resources,
         "resource_days": result.resource_days,
         "newest": result.newest,
         "policies": result.policies,
-    })))
+    }))
+    .brief(brief))
+}
+
+/// Our policy beside the limits as they were, in a line.
+fn in_brief(policies: &BTreeMap<String, Replay>) -> String {
+    let figures = ["ours", "static"].iter().filter_map(|name| {
+        let replay = policies.get(*name)?;
+        Some(format!("{name} {:.0} %, {:.2} %", replay.cpu_slack * 100.0, replay.throttled_rate * 100.0))
+    });
+    figures.collect::<Vec<_>>().join("; ")
 }
 
 /// Policies beside each other, `ours` first.

@@ -21,5 +21,12 @@ pub async fn run(context: &Context) -> Result<Answer, Failure> {
         }
     }
     let exit = if findings.is_empty() { Exit::Done } else { Exit::Findings };
-    Ok(Answer { exit, json: json!({"checks": checks, "findings": findings}) })
+    let brief = match findings.len() {
+        0 => format!("{} checks passed", checks.len()),
+        n => {
+            let first = findings.iter().take(3).map(|f| format!("{}: {}", f.subject, f.finding));
+            format!("{n} findings of {} checks: {}", checks.len(), first.collect::<Vec<_>>().join("; "))
+        }
+    };
+    Ok(Answer::new(exit, json!({"checks": checks, "findings": findings})).brief(brief))
 }

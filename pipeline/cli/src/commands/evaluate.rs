@@ -21,16 +21,16 @@ pub struct EvaluateArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = Learner::parse)]
     models: Vec<Learner>,
-    /// Take what began since
+    /// Use runs that began since: 30d, 8w, a date
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
-    /// Train anew on all but the last part of the runs, and score that part: 20%
+    /// Hold out the last share of the runs, train on the rest, score it: 20%
     #[arg(long, value_name = "SHARE", requires = "per", value_parser = parse_share)]
     holdout: Option<f64>,
-    /// Hold out the tail of each repository, or (services) whole ones that had no part in training
+    /// Hold out the tail of each repository, or (services) whole projects
     #[arg(long, value_enum, requires = "holdout")]
     per: Option<Per>,
-    /// Exit with 3 when coverage is more than three points off, beyond chance
+    /// Exit with 3 when coverage is significantly more than three points off
     #[arg(long)]
     gate: bool,
 }
@@ -97,7 +97,11 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
             Failure::new(Exit::Inconclusive, format!("no model was trained yet{why}")).hint("`pipeline train` first")
         );
     }
-    Ok(Answer { exit: exit(args.gate && missed), json: Value::Object(found) })
+    let retrain: Vec<&str> =
+        found.iter().filter(|(_, model)| model["drift"]["retrain"] == true).map(|(name, _)| name.as_str()).collect();
+    let retrain = if retrain.is_empty() { "none".to_owned() } else { retrain.join(", ") };
+    let brief = format!("{} models measured; to retrain: {retrain}", found.len());
+    Ok(Answer::new(exit(args.gate && missed), Value::Object(found)).brief(brief))
 }
 
 /// Trains anew on the first part of each repository's runs and scores the rest; nothing is kept.
@@ -138,7 +142,7 @@ async fn holdout(
     object.insert("baselines".into(), json!(evaluation.baselines));
     object.insert("coverage".into(), json!(evaluation.coverage));
     object.insert("gate".into(), json!(evaluation.gate));
-    Ok(Answer { exit: exit(args.gate && !evaluation.gate.passed()), json: Value::Object(object) })
+    Ok(Answer::new(exit(args.gate && !evaluation.gate.passed()), Value::Object(object)))
 }
 
 fn exit(missed: bool) -> Exit {

@@ -99,7 +99,7 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
             parts.extend(one.map(|one| (name, kept.card.model.clone(), kept.card.version.clone(), one)));
         }
     }
-    let held_up = match then(context, &lake, Learner::Contention, &asked).await? {
+    let contended = match then(context, &lake, Learner::Contention, &asked).await? {
         Some(kept) => {
             let one = contention::explain(&kept.model, rows, next_rows, until, &asked.unit_id)?;
             one.map(|one| (kept.card.version.clone(), kept.card.data_watermark >= asked.key.started_at, one))
@@ -107,7 +107,7 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
         None => None,
     };
     drop(task);
-    if parts.is_empty() && held_up.is_none() {
+    if parts.is_empty() && contended.is_none() {
         return Err(Failure::new(Exit::Inconclusive, format!("no model has anything to say of {}", args.run)).hint(
             "`pipeline train` makes models; of runs that were cancelled, skipped, or longer than a day they say nothing",
         ));
@@ -116,18 +116,18 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
     for (name, model, version, one) in &parts {
         show_part(context, name, &format!("{model} {version}"), one);
     }
-    if let Some((version, learnt, one)) = &held_up {
-        show_held_up(context, version, *learnt, one);
+    if let Some((version, learnt, one)) = &contended {
+        show_contention(context, version, *learnt, one);
     }
     let explained: Vec<Value> = parts
         .iter()
         .map(|(name, model, version, one)| json!({"of": name, "model": model, "version": version, "explained": one}))
         .collect();
-    let held_up = held_up.map(|(version, learnt, one)| {
+    let contended = contended.map(|(version, learnt, one)| {
         json!({"model": contention::NAME, "version": version, "learnt_from_it": learnt, "explained": one})
     });
     Ok(Answer::done(json!({
-        "run": asked.row, "expected": asked.is_expected, "said": said, "models": explained, "held_up": held_up,
+        "run": asked.row, "expected": asked.is_expected, "said": said, "models": explained, "contention": contended,
     })))
 }
 
@@ -263,9 +263,9 @@ fn show_part(context: &Context, name: &str, model: &str, one: &Explained) {
     }
 }
 
-fn show_held_up(context: &Context, version: &str, learnt: bool, one: &contention::Explained) {
+fn show_contention(context: &Context, version: &str, learnt: bool, one: &contention::Explained) {
     context.say("");
-    context.say(format!("held up  (contention {version})"));
+    context.say(format!("contended  (contention {version})"));
     context.say(format!("  says     {:.0} %, likely cause: {}", one.probability * 100.0, one.likely_cause));
     if learnt {
         context.say("  The model has learnt from this run: what it says is no prediction.");

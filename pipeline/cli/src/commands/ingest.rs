@@ -14,30 +14,28 @@ use std::path::Path;
 A dump is JSON in lines or documents, plain or packed with gzip or zstd, in any
 Unicode encoding: a file, a folder, a quoted pattern, an s3://, gs:// or az://
 URI, or `-` for standard input. Folders, and URIs that end in /, are searched;
-links in them that lead elsewhere are not followed. All events are committed, or
-none; with --keep-going those of the dumps that can be read, and the exit code
-is 3 if one cannot. The same events again are duplicates, whatever file they
-come in.
-With --retry-rejects what is in staging.rejects is taken again: from the dump it
-came from, when that is named here again and still says the same, else from its
-kept text, when that is whole and nothing in it was masked.")]
+links in them that lead elsewhere are not followed. An ingest commits all
+events or none; with --keep-going, those of the readable dumps, with exit code 3
+if a dump is unreadable. Known events are duplicates, whatever file they are in.
+--retry-rejects retries the rows of staging.rejects: from their dump, if it is
+given and unchanged, else from the kept text, if that is complete and unmasked.")]
 pub struct IngestArgs {
-    /// Dumps; with --retry-rejects those that may be read again
+    /// Dumps; with --retry-rejects, the dumps to read again
     #[arg(required_unless_present = "retry_rejects", value_name = "SRC")]
     sources: Vec<String>,
-    /// What the dumps look like; auto tells them apart file by file
+    /// Format of the dumps; auto detects it file by file
     #[arg(long, default_value = "auto", value_parser = formats())]
     format: String,
-    /// Refuse everything when more is rejected: `5%` of the events, or a count
+    /// Abort the ingest when more events are rejected: `5%`, or a count
     #[arg(long, value_name = "LIMIT", value_parser = parse_limit)]
     reject_limit: Option<RejectLimit>,
-    /// Name the accepted events in the JSON answer
+    /// List the IDs of the accepted events in the JSON answer
     #[arg(long)]
     list_accepted: bool,
-    /// Leave out dumps that cannot be read to their end, and name them
+    /// Skip dumps that cannot be read to their end, and list them
     #[arg(long)]
     keep_going: bool,
-    /// Take again what was rejected, as --format or as what it looks like
+    /// Retry the rejects, as --format or with the detected format
     #[arg(long, conflicts_with_all = ["reject_limit", "list_accepted", "keep_going"])]
     retry_rejects: bool,
 }
@@ -104,7 +102,11 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure>
     }
     let exit = if report.broken.is_empty() { Exit::Done } else { Exit::Findings };
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-    Ok(Answer { exit, json })
+    let brief = format!(
+        "{} events: {} accepted, {} duplicates, {} rejected",
+        report.read, report.accepted, report.duplicates, report.rejected
+    );
+    Ok(Answer::new(exit, json).brief(brief))
 }
 
 /// Says that a link in a folder of dumps was not followed.

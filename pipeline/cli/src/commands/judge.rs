@@ -115,7 +115,8 @@ pub async fn run(context: &Context, args: JudgeArgs) -> Result<Answer, Failure> 
         Verdict::Fail => Exit::Findings,
         Verdict::Inconclusive => Exit::Inconclusive,
     };
-    Ok(Answer { exit, json: answer(&args, &rules, &judged, [&control, &candidate], &cautions) })
+    let json = answer(&args, &rules, &judged, [&control, &candidate], &cautions);
+    Ok(Answer::new(exit, json).brief(judged.verdict.name()))
 }
 
 fn cannot(error: &JudgeError) -> Failure {

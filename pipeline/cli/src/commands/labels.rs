@@ -37,7 +37,7 @@ pub async fn run(context: &Context, args: LabelsArgs) -> Result<Answer, Failure>
         .to_json()?;
     let judged = judged.first().and_then(|row| row["n"].as_u64()).unwrap_or_default();
     let word = |value: &serde_json::Value| match value.as_bool() {
-        Some(true) => "held up",
+        Some(true) => "contended",
         Some(false) => "fine",
         None => "not measured",
     };

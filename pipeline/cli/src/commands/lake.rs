@@ -70,7 +70,9 @@ async fn compact(context: &Context, select: &[String]) -> Result<Answer, Failure
         };
         context.say(format!("{:<28} {what}", table.table));
     }
-    Ok(Answer::done(json!({"tables": tables})))
+    let files = tables.iter().fold((0, 0), |(before, after), t| (before + t.files_before, after + t.files_after));
+    let brief = format!("{} files merged into {}", files.0, files.1);
+    Ok(Answer::done(json!({"tables": tables})).brief(brief))
 }
 
 fn counted(files: usize) -> String {
@@ -100,5 +102,5 @@ async fn vacuum(context: &Context, keep: i64, dry_run: bool) -> Result<Answer, F
     let doing = if dry_run { "would be deleted" } else { "deleted" };
     context.say(format!("{}, {} {doing}", counted(files), format_bytes(bytes as f64)));
     let json = serde_json::to_value(&report).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-    Ok(Answer::done(json))
+    Ok(Answer::done(json).brief(format!("{}, {} {doing}", counted(files), format_bytes(bytes as f64))))
 }

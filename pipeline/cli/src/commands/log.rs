@@ -9,10 +9,10 @@ use serde_json::json;
 /// What `log` takes.
 #[derive(Debug, Args)]
 pub struct LogArgs {
-    /// What to do with the ledger, instead of showing it
+    /// Verify or seal the ledger instead of printing it
     #[arg(value_enum)]
     action: Option<Action>,
-    /// With `verify`: the hash of an entry that must be there, as an earlier `log verify` gave it
+    /// With `verify`: an entry hash from an earlier `log verify` that must exist
     #[arg(long, value_name = "HASH")]
     head: Option<String>,
 }
@@ -20,9 +20,9 @@ pub struct LogArgs {
 /// What can be done with the ledger.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Action {
-    /// Check that no entry was changed, removed, forged, put in between or cut off
+    /// Check that no entry was changed, removed, forged, inserted or truncated
     Verify,
-    /// Accept the entries of earlier versions, which nobody signed, with the lake's key
+    /// Sign the unsigned entries of earlier versions with the lake's key
     Seal,
 }
 
@@ -42,7 +42,8 @@ pub async fn run(context: &Context, args: LogArgs) -> Result<Answer, Failure> {
         let (entries, head) = (ledger.entries.len(), ledger.head());
         let said = if sealed > 0 { format!("; {sealed} sealed now") } else { String::new() };
         context.say(format!("{entries} entries, unbroken{said}; the last one is {head}"));
-        return Ok(Answer::done(json!({"entries": entries, "head": head, "sealed": sealed})));
+        let answer = Answer::done(json!({"entries": entries, "head": head, "sealed": sealed}));
+        return Ok(answer.brief(format!("{entries} entries, unbroken")));
     }
     let lake = context.lake().await?;
     let entries = ledger::entries(&lake).await?;

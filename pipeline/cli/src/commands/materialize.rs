@@ -11,10 +11,10 @@ pub struct MaterializeArgs {
     /// Only these tables and what they read, such as marts.runs
     #[arg(value_name = "TABLE")]
     select: Vec<String>,
-    /// Rebuild everything, also what is up to date
+    /// Rebuild all tables, even if up to date
     #[arg(long)]
     full_refresh: bool,
-    /// Say what would be rebuilt and why, and change nothing
+    /// Dry run: print which tables would be rebuilt, and why
     #[arg(long)]
     explain: bool,
 }
@@ -35,5 +35,7 @@ pub async fn run(context: &Context, args: MaterializeArgs) -> Result<Answer, Fai
         };
         context.say(format!("{:<20} {what}", table.table));
     }
-    Ok(Answer::done(json!({"tables": built})))
+    let rebuilt = built.iter().filter(|table| table.rebuilt).count();
+    let brief = format!("{rebuilt} of {} tables brought up to date", built.len());
+    Ok(Answer::done(json!({"tables": built})).brief(brief))
 }

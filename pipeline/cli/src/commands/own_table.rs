@@ -74,7 +74,7 @@ pub fn show_probability(context: &Context, probability: &Probability) {
     show_reliability(context, reliability);
     if !causes.is_empty() {
         let counts: Vec<String> = causes.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
-        context.say(format!("  likely causes where held up: {}", counts.join(", ")));
+        context.say(format!("  likely causes of contention: {}", counts.join(", ")));
     }
     if trust.stranger_rows > 0 {
         let bound = trust.strangers_move_at_most.map_or_else(

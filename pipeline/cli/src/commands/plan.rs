@@ -35,29 +35,29 @@ use std::path::{Path, PathBuf};
 pub struct PlanArgs {
     #[command(subcommand)]
     shown: Option<Shown>,
-    /// Where the plan is written
+    /// The plan file to write
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
-    /// What is to be changed: compose:FILE, a .yaml file, docker (the Engine here), or docker:HOST; may be repeated, and is
-    /// changed in this order. Without it, the limits last observed are taken as live
+    /// A target: compose:FILE, a .yaml file, docker (the local Engine) or docker:HOST; repeatable, changed in this order
+    /// [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML
     #[arg(long = "override", value_name = "FILE")]
     override_: Option<PathBuf>,
-    /// The machines that the resources run on, in TOML: no limit is raised above what its machine has
+    /// Machine sizes in TOML: no limit is raised above its machine
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// The share of a day's CPU work that may come late, such as 1%. Without it no CPU limit goes below a peak that was seen
+    /// Share of a day's CPU work that may be delayed, such as 1%; at 0, CPU limits stay above observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     risk: f64,
-    /// The policy that sizes
+    /// The sizing policy
     #[arg(long, default_value = "ours", value_parser = parse_policy)]
     policy: Policy,
-    /// Days that the policies are compared on
+    /// Compare the policies on the days since
     #[arg(long, default_value = "30d", value_name = "SPAN")]
     since: String,
-    /// How long the plan may be applied
+    /// How long the plan may be applied after it was made
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
     valid_for: i64,
     /// Exit with 3 when the plan has changes
@@ -214,7 +214,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     show(context, plan, &args.output);
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-    Ok(Answer { exit, json })
+    let brief = format!("{} of {} resources change", changed.len(), plan.items.len());
+    Ok(Answer::new(exit, json).brief(brief))
 }
 
 /// A plan as it is in its file; an edited one is refused.

@@ -73,7 +73,11 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<Answer, Failure
     lake.write_predictions("runs", &out, context.now).await?;
     drop(task);
     show(context, &summary, &lake.session(context.now).await?).await?;
-    Ok(Answer::done(json!(summary)))
+    let brief = format!(
+        "{} runs expected, {} likely contended, {} longer than the threshold",
+        summary.rows, summary.contended, summary.exceed_threshold
+    );
+    Ok(Answer::done(json!(summary)).brief(brief))
 }
 
 fn serving(kept: &Option<Kept>) -> Option<Serving<'_>> {
@@ -82,7 +86,7 @@ fn serving(kept: &Option<Kept>) -> Option<Serving<'_>> {
 
 /// The longest, by what nine in ten stay below.
 const LONGEST: &str = "
-    select coalesce(pr_id, branch) as what, job_key, repo, p50_duration_ms, p90_duration_ms, held_up_probability,
+    select coalesce(pr_id, branch) as what, job_key, repo, p50_duration_ms, p90_duration_ms, contended_probability,
         needs_more_cpu, needs_more_memory, exceeds_threshold
     from predictions.runs
     where predicted_at = (select now from session.clock)
@@ -99,12 +103,12 @@ async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -
     let rows = session.query(LONGEST).await?.to_json()?;
     if !rows.is_empty() {
         context.say("");
-        context.say("     p50      p90   held up  run");
+        context.say("     p50      p90  contended  run");
     }
     for row in rows {
         let time = |name: &str| row[name].as_f64().map_or_else(|| "-".to_owned(), |ms| seconds(ms / 1000.0));
         let chance =
-            row["held_up_probability"].as_f64().map_or_else(|| "-".to_owned(), |p| format!("{:.0} %", p * 100.0));
+            row["contended_probability"].as_f64().map_or_else(|| "-".to_owned(), |p| format!("{:.0} %", p * 100.0));
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         // The pull request names the repository already.
         let job = text("job_key").trim_start_matches(&format!("{} ", text("repo"))).to_owned();
@@ -116,8 +120,8 @@ async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -
         } else {
             format!("{} {}", text("repo"), text("what"))
         };
-        let lead = format!("{:>8} {:>8}  {chance:>8}  ", time("p50_duration_ms"), time("p90_duration_ms"));
-        context.say_wrapped(lead, &format!("{what} {job}{flags}"), 29);
+        let lead = format!("{:>8} {:>8}  {chance:>9}  ", time("p50_duration_ms"), time("p90_duration_ms"));
+        context.say_wrapped(lead, &format!("{what} {job}{flags}"), 30);
     }
     context.say("");
     context.say(format!(
@@ -125,8 +129,8 @@ async fn show(context: &Context, summary: &NextRunsSummary, session: &Session) -
         summary.exceed_threshold, summary.need_more_cpu, summary.need_more_memory
     ));
     context.say(format!(
-        "{} are likely to be held up; {} likely need services or packages",
-        summary.held_up, summary.with_needs
+        "{} are likely to be contended; {} likely need services or packages",
+        summary.contended, summary.with_needs
     ));
     if summary.stale {
         context.say("stale: a model has seen nothing of the last week; `pipeline train`");

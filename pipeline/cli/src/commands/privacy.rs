@@ -90,7 +90,7 @@ async fn audit(context: &Context) -> Result<Answer, Failure> {
     }
     let found = !audit.leaks.is_empty() || !audit.suspicious.is_empty() || audit.erased_but_found > 0;
     let json = serde_json::to_value(&audit).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-    Ok(Answer { exit: if found { Exit::Findings } else { Exit::Done }, json })
+    Ok(Answer::new(if found { Exit::Findings } else { Exit::Done }, json))
 }
 
 async fn erase(context: &Context, developer: &str, yes: bool) -> Result<Answer, Failure> {

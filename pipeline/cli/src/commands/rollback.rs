@@ -85,5 +85,5 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
     let json = json!({
         "plan_id": plan.plan_id, "result": word, "items": items, "not_undone": left, "steps": steps,
     });
-    Ok(Answer { exit, json })
+    Ok(Answer::new(exit, json).brief(format!("{word}: {}", targets.in_words())))
 }

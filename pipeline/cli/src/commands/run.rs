@@ -1,6 +1,7 @@
 //! `run`: a job, the program's own commands in order, with a run record that says what happened and where to go on.
 
 mod bounds;
+mod story;
 
 use crate::args::{Cli, Command};
 use crate::commands::dispatch;
@@ -20,17 +21,18 @@ use std::time::Instant;
 /// What `run` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A job approves, applies, rolls back and erases nothing, and writes its results
-below the current folder or where a variable of yours says, unless a person who
-knows the job runs it with --allow-changes.")]
+Each step prints one line, and the job ends with a summary; -v prints the full
+output of every step. Without --allow-changes, a job cannot approve, apply, roll
+back or erase, and writes only below the current folder or to paths from
+environment variables.")]
 pub struct RunArgs {
     /// The job
     #[arg(value_name = "JOB.toml")]
     job: PathBuf,
-    /// Begin with this step, as after a failure
+    /// Start at this step, such as the one that failed
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
-    /// Let the job approve, apply, roll back and erase
+    /// Allow the job to approve, apply, roll back and erase
     #[arg(long)]
     allow_changes: bool,
 }
@@ -114,7 +116,9 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     }
     let fixed_clock = global.now.or(job.now).is_some();
     global.now = Some(global.now.or(job.now).unwrap_or(context.now));
-    let inner = Context { fixed_clock, ..Context::new(global) };
+    let mut inner = Context { fixed_clock, ..Context::new(global) };
+    // A job says in a line what a step did; what the step itself prints is shown with -v.
+    inner.global.quiet = !context.global.verbose;
     if skip == 0 {
         scratch_copies(&job)?;
     }
@@ -130,7 +134,10 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     let mut findings = false;
     let privacy = privacy()?;
     for (n, (step, (arguments, command))) in job.step.iter().zip(commands).enumerate().skip(skip) {
-        context.progress.note(&format!("[{}/{}] {}", n + 1, job.step.len(), step.name));
+        let place = format!("[{}/{}]", n + 1, job.step.len());
+        if context.global.verbose {
+            context.progress.note(&format!("{place} {}", step.name));
+        }
         reset_peak();
         let began = Instant::now();
         let result = dispatch(&inner, command).await;
@@ -142,11 +149,14 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             peak_memory_bytes: peak(),
             answer: Value::Null,
         };
+        let mut brief = None;
         let failure = match result {
             Ok(answer) => {
+                brief = answer.brief;
                 ran.exit = answer.exit as u8;
                 ran.answer = answer.json;
-                let said = Failure::new(answer.exit, "it found something").hint("its output above says what");
+                let said = Failure::new(answer.exit, brief.clone().unwrap_or_else(|| "it has findings".to_owned()))
+                    .hint("with -v the job prints all that its steps print");
                 (answer.exit != Exit::Done).then_some(said)
             }
             Err(failure) => {
@@ -173,22 +183,28 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             });
         }
         findings |= record.steps.last().is_some_and(|ran| ran.exit == Exit::Findings as u8);
-        if let Some(Value::String(why)) = record.steps.last().map(|ran| ran.answer["error"].clone()) {
-            context.say(format!("{}: {why} (the job goes on)", step.name));
+        if let Some(ran) = record.steps.last() {
+            let why = ran.answer["error"].as_str().map(|why| format!("{why} (the job goes on)"));
+            let line = why.or(brief).unwrap_or_else(|| "done".to_owned());
+            context.say(format!("{place:>7} {:<12} {line}  ({:.1} s)", step.name, ran.seconds));
         }
         write(&inner, &record).await;
-        context.say("");
     }
     let seconds: f64 = record.steps.iter().map(|ran| ran.seconds).sum();
     let peak = record.steps.iter().filter_map(|ran| ran.peak_memory_bytes).max().unwrap_or(0);
-    context.say(format!(
-        "{name}: {} steps in {seconds:.1} s, peak memory {}",
-        record.steps.len(),
-        domain::units::format_bytes(peak as f64)
-    ));
-    context.say(format!("record: {}/{}", inner.global.lake, path(&record)));
+    context.say("");
+    let (steps, peak) = (record.steps.len(), domain::units::format_bytes(peak as f64));
+    context.say(format!("{name}: {steps} steps in {seconds:.1} s, peak memory {peak}"));
+    let told =
+        if context.global.quiet || context.global.json { Vec::new() } else { story::story(&inner, &record).await };
+    for (word, line) in told {
+        context.say_wrapped(format!("  {word:<9} "), &line, 12);
+    }
+    let tables = story::again(&inner, "sql -f starved-or-idle; all output of the steps: -v");
+    context.say(format!("  {:<9} {tables}", "tables"));
+    context.say(format!("  {:<9} {}/{}", "record", inner.global.lake, path(&record)));
     let exit = if findings { Exit::Findings } else { Exit::Done };
-    Ok(Answer { exit, json: json!(record) })
+    Ok(Answer::new(exit, json!(record)))
 }
 
 /// The arguments and the command of a step. A step works on the job's lake and clock, and calls no other job.

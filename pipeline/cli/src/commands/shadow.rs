@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 /// What `shadow` takes.
 #[derive(Debug, Args)]
 pub struct ShadowArgs {
-    /// How far ahead, in whole hours
+    /// Forecast horizon, in whole hours
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
     horizon: usize,
-    /// A dump of `schedule` events to take in first
+    /// A dump of `schedule` events to ingest first
     #[arg(long, value_name = "FILE")]
     schedule: Option<String>,
-    /// Also write how closely `collect` is to look at each resource until then
+    /// Also write a sampling plan for `collect`: the interval of each resource
     #[arg(long, value_name = "FILE")]
     gather_plan: Option<PathBuf>,
 }
@@ -78,7 +78,11 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         context.say(format!("  {:.1} % of later hours inside the 90 % interval", coverage * 100.0));
         context.say(format!("  mean confidence {:.2}", summary.confidence));
     }
-    Ok(Answer::done(json!(summary)))
+    let mut brief = format!("{} resources, {} h ahead", summary.resources, args.horizon);
+    if let (Some(ours), Some(naive)) = (summary.mase, summary.mase_seasonal_naive) {
+        brief += &format!("; MASE {ours:.3} (seasonal-naive {naive:.3})");
+    }
+    Ok(Answer::done(json!(summary)).brief(brief))
 }
 
 /// A collector may read it at any moment: it is there whole, or as it was.

@@ -8,7 +8,7 @@ use crate::learner::Learner;
 pub use crate::scratch::scratch;
 use clap::Args;
 use domain::Timestamp;
-use domain::model::{Card, Champion, Coverage, Metrics};
+use domain::model::{Card, Champion, Coverage, Metrics, Verdict};
 use lake::Session;
 use learn::LearnError;
 use learn::card::{TrainSpec, Trained, better};
@@ -19,21 +19,21 @@ use std::path::Path;
 /// What `train` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What is kept is the best of all candidates on held-out time, baselines included. Exits with 3 when the \
-    coverage of a model is more than three points off, beyond chance, or when a model says nothing finite: that one is \
-    kept aside, or not at all, and the one in use goes on serving."
+    after_help = "The best candidate on held-out time is kept, baselines included. Exits with 3 when the coverage of a model is \
+    significantly more than three points off, or when a prediction is not finite: the challenger is set aside or \
+    discarded, and the champion stays in use."
 )]
 pub struct TrainArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = Learner::parse)]
     models: Vec<Learner>,
-    /// Take what began since: 30d, 8w, a date [default: all history]
+    /// Use runs that began since: 30d, 8w, a date [default: all history]
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
-    /// Read nothing known later than this [default: now]
+    /// Use nothing known later than this [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Same data, same seed: same model
+    /// Seed: the same data and seed give the same model
     #[arg(long, default_value_t = 7)]
     seed: u64,
     #[command(flatten)]
@@ -112,7 +112,13 @@ async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure
     }
     let missed = not_kept || cards.iter().any(|card| !card.judged.gate.passed());
     let exit = if missed { Exit::Findings } else { Exit::Done };
-    Ok(Answer { exit, json: json!({"models": cards, "skipped": skipped}) })
+    let brief = cards.iter().map(|card| {
+        let Verdict { figure, ours, baseline, best_baseline, .. } = &card.verdict;
+        format!("{} {figure} {ours:.4} ({baseline} {best_baseline:.4})", card.model)
+    });
+    let skipped_names = skipped.iter().filter_map(|s| s["model"].as_str()).map(|name| format!("{name} not trained"));
+    let brief: Vec<String> = brief.chain(skipped_names).collect();
+    Ok(Answer::new(exit, json!({"models": cards, "skipped": skipped})).brief(brief.join("; ")))
 }
 
 /// Champion against challenger, on the rows that neither has learnt from. The challenger is the best of its candidates,

@@ -114,7 +114,12 @@ pub async fn run(context: &Context, args: VerifyArgs) -> Result<Answer, Failure>
         () if !args.due && has(Outcome::Inconclusive) => Exit::Inconclusive,
         () => Exit::Done,
     };
-    Ok(Answer { exit, json: json!({"plans": told}) })
+    let count = |outcome: Outcome| outcomes.iter().filter(|it| **it == outcome).count();
+    let all = [Outcome::Better, Outcome::Same, Outcome::Worse, Outcome::Inconclusive];
+    let brief: Vec<String> =
+        all.iter().filter(|it| count(**it) > 0).map(|it| format!("{} {}", count(*it), it.name())).collect();
+    let brief = if brief.is_empty() { "no plan is due".to_owned() } else { format!("items: {}", brief.join(", ")) };
+    Ok(Answer::new(exit, json!({"plans": told})).brief(brief))
 }
 
 /// The plans of the lake that are applied, and of which an item is not decided yet.

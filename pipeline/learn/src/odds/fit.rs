@@ -37,7 +37,7 @@ pub(crate) enum Learner {
 
 const FOREST: usize = 100;
 const BOOSTED: usize = 300;
-/// Rows that went well, whose resources are put in the place of a row's own to see what holds it up.
+/// Rows that went well, whose resources replace a row's own to find its cause of contention.
 const WELL: usize = 8;
 /// Rows a small tree is grown on, at most.
 const SMALL_ROWS: usize = 4000;

@@ -1,6 +1,6 @@
 //! How far the level has moved since a model learnt: a shift of the logit, from outcomes that have come in since.
 //!
-//! What is held up this week may be twice what was held up last month, from causes that no column tells. Where outcomes come
+//! Twice as much may be contended this week as last month, from causes that no column tells. Where outcomes come
 //! in day by day, the last of those that the model has not learnt from say so before it is trained again: the shift that
 //! makes them most probable (Platt scaling with the slope held, online as in Gupta & Ramdas 2023), drawn to none by a
 //! Gaussian prior. A row is shifted by outcomes known when it began, and by no later ones; strangers' outcomes shift nothing.

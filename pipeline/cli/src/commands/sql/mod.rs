@@ -5,7 +5,7 @@ mod backslash;
 mod completion;
 pub mod output;
 mod pager;
-mod reports;
+pub mod reports;
 mod shell;
 pub mod watch;
 
@@ -39,28 +39,28 @@ pub struct SqlArgs {
     /// The value of `$NAME` in the query; repeatable
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     params: Vec<(String, String)>,
-    /// Say what reports there are, and what they take
+    /// List the reports and their parameters
     #[arg(long, conflicts_with_all = ["query", "file", "output", "params"])]
     list_reports: bool,
-    /// How the result is written [default: by the ending of OUT, else table]
+    /// Output format [default: by the extension of OUT, else table]
     #[arg(long, value_enum)]
     format: Option<Form>,
-    /// In CSV, put a `'` before texts that a spreadsheet would take for a formula: = + - @
+    /// In CSV, prefix texts that a spreadsheet reads as formulas with `'`: = + - @
     #[arg(long)]
     spreadsheet_safe: bool,
-    /// Write to a file, whole or not at all; `-` is stdout
+    /// Write to a file atomically; `-` is stdout
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// The lake as it was: a time [RFC 3339], TABLE@VERSION, or a version of staging.events
     #[arg(long, value_name = "WHEN", value_parser = parse_at)]
     at: Option<At>,
-    /// Let queries read local files: select * from 'runs.parquet'
+    /// Allow queries to read local files: select * from 'runs.parquet'
     #[arg(long)]
     allow_files: bool,
     /// Rows of a table shown on a terminal; 0: all
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_rows: usize,
-    /// Memory for what queries sort, group and join, else half of what there is; beyond it, temporary files
+    /// Memory limit of a query before it spills to disk [default: half of the memory]
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<usize>,
 }
