@@ -32,8 +32,8 @@ changed as (
 select
     r.started_at as ts, -- When it began, UTC.
     case when not r.failed or r.result = 'timeout' then r.duration_ms / u.duration_ms end as duration, -- Of its usual duration; null where it failed. [> 0]
-    case when r.label is not distinct from 'oom_kill' then 1.0 else 0.0 end as killed, -- Whether it was killed for memory. [0 to 1]
-    r.result is not distinct from 'timeout' as censored -- It would have taken longer.
+    case when r.label = 'oom_kill' then 1.0 else 0.0 end as killed, -- Whether it was killed for memory. [0 to 1]
+    coalesce(r.result = 'timeout', false) as censored -- It would have taken longer.
 from runs r
 join usual u on r.env = u.env and r.job_key = u.job_key
 where r.job_key in (select job_key from jobs) and (
