@@ -168,6 +168,7 @@ impl StackError {
             Self::Drifted { since: "the plan was made", .. } => "make a new plan",
             Self::Drifted { .. } => "compare it with the journal, undo the later edits by hand, then try again",
             Self::RolledBack { .. } => "make a new plan",
+            Self::Save { .. } => "see that the lake can be written, then run it again: what was done is not done twice",
             Self::JournalDamaged { .. } => "restore the file from version control",
             _ => return None,
         };

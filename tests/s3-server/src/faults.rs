@@ -5,7 +5,7 @@
 //! HEAD, and counts when it comes, also when the client repeats it; a create is one that asks for `If-None-Match`. WHICH
 //! says which of the two K counts: `writes` or `creates`. WAY is `refused` (403, without effect), `down` (the same, and every
 //! write after it), `lost` (it takes effect, the answer is 500), `closed` (it takes effect, there is no answer), `hangs`
-//! (neither an effect nor an answer) or `late=MS` (it takes effect after so long).
+//! (neither an effect nor an answer), `silent` (the same, and every one after it) or `late=MS` (it takes effect after so long).
 
 use s3s::{Body, HttpResponse};
 use std::sync::{Mutex, PoisonError};
@@ -53,11 +53,11 @@ impl Faults {
             None if way == "refused" || way == "down" => Fault::Refused,
             None if way == "lost" => Fault::Lost,
             None if way == "closed" => Fault::Closed,
-            None if way == "hangs" => Fault::Hangs,
+            None if way == "hangs" || way == "silent" => Fault::Hangs,
             Some(("late", by)) => Fault::Late(by.parse().map_err(|_| wrong())?),
             _ => return Err(wrong()),
         };
-        let planned = Planned { at, fault, on: way == "down", only_creates: which == "creates" };
+        let planned = Planned { at, fault, on: way == "down" || way == "silent", only_creates: which == "creates" };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { writes, creates, .. } =
             std::mem::replace(&mut *state, State { planned: (at > 0).then_some(planned), ..State::default() });
