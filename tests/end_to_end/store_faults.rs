@@ -216,8 +216,6 @@ fn what_nobody_can_tell_is_said_and_its_files_stay() {
     assert!(left.0 == before.0 && left.1 > before.1, "the commit may be on its way: {before:?} {left:?}");
     assert_eq!(rig.run("").code, 0);
     assert_eq!(difference(&want, &rig.state()), None);
-    let swept = staged();
-    assert_eq!(swept.0, swept.1, "what the dead one left is gone");
 }
 
 fn all() -> bool {
@@ -262,7 +260,7 @@ fn retry_rejects() {
         place.ingest(&[
             &place.write("events.ndjson", format!("{}\nno event\n", lines.join("\n"))),
             "--format",
-            "events",
+            "native",
         ]);
         place
     };
