@@ -48,6 +48,7 @@ mod sql_questions;
 mod sql_read_only;
 mod sql_results;
 mod sql_shell;
+mod store_faults;
 mod tables;
 mod terminal;
 mod valid_files;

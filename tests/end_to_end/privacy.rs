@@ -12,15 +12,15 @@ use std::time::Duration;
 const NOW: &str = "2026-11-22T00:00:00Z";
 
 /// What ann did, in three forms, and what others say about her.
-const HERS: &str = r#"{"ts":"2026-10-01T00:00:00Z","type":"edit","repo":"o/r","pr":1,"developer":"ann","payload":{"file":"a.rs"}}
+pub const HERS: &str = r#"{"ts":"2026-10-01T00:00:00Z","type":"edit","repo":"o/r","pr":1,"developer":"ann","payload":{"file":"a.rs"}}
 {"ts":"2026-10-01T00:01:00Z","type":"pr","repo":"o/r","pr":1,"payload":{"action":"opened","title":"Hers","user":{"login":"ann"}}}
 {"ts":"2026-10-01T00:02:00Z","type":"test","repo":"o/r","pr":1,"actor":"ann","payload":{"command":"pytest","exit_code":1,"duration_ms":5}}
 "#;
-const OTHERS: &str = r#"{"ts":"2026-10-01T00:03:00Z","type":"pr","repo":"o/r","pr":1,"developer":"bob","payload":{"action":"review_requested","requested_reviewers":["ann","bob"]}}
+pub const OTHERS: &str = r#"{"ts":"2026-10-01T00:03:00Z","type":"pr","repo":"o/r","pr":1,"developer":"bob","payload":{"action":"review_requested","requested_reviewers":["ann","bob"]}}
 {"ts":"2026-10-01T00:04:00Z","type":"annotation","repo":"o/r","pr":1,"developer":"bob","payload":{"note":"thanks @ann"}}
 {"ts":"2026-10-01T00:05:00Z","type":"annotation","repo":"o/r","pr":1,"developer":"bob","payload":{"note":"nothing"}}
 "#;
-const BROKEN: &str = "{'developer': 'ann', broken\n{'developer': 'bob', broken\n";
+pub const BROKEN: &str = "{'developer': 'ann', broken\n{'developer': 'bob', broken\n";
 
 fn place() -> Place {
     filled(Place::new())

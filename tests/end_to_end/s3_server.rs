@@ -1,7 +1,8 @@
 //! A bucket on a real S3 server over HTTP, `tests/s3-server`, which has a proof of its own.
 
 use crate::program::checkout;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -15,6 +16,13 @@ pub struct Bucket {
     folder: TempDir,
     port: u16,
     server: Option<Child>,
+}
+
+/// What a server was asked to write.
+pub struct Faults {
+    pub writes: u64,
+    /// Those that must not replace anything.
+    pub creates: u64,
 }
 
 /// The server's program, built once.
@@ -61,6 +69,20 @@ impl Bucket {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
+    }
+
+    /// Lets the server fail the k-th write from now on, or create, in one of the ways of `tests/s3-server/src/faults.rs`;
+    /// 0 is none. Gives what was written since the last call.
+    pub fn fail(&self, at: u64, way: &str, which: &str) -> Faults {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET /_faults/{at}/{way}/{which} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let counts = answer.rsplit("\r\n").next().and_then(|counts| counts.split_once(' '));
+        let counts = counts.and_then(|(writes, creates)| Some((writes.parse().ok()?, creates.parse().ok()?)));
+        let (writes, creates) = counts.unwrap_or_else(|| panic!("no counts: {answer}"));
+        Faults { writes, creates }
     }
 
     /// Kills the server, in the middle of whatever it does.

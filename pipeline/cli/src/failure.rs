@@ -123,6 +123,9 @@ impl From<LakeError> for Failure {
                 "try again when it is done; a vacuum that keeps an hour or more bears other writers. One that was killed on another machine is forgotten after 15 minutes"
             }
             LakeError::RowsLost { .. } => "`pipeline check` says whether files are missing; please report this",
+            LakeError::Uncertain { .. } => {
+                "the store did not say whether it took the commit: run the same command again; nothing is taken twice"
+            }
             LakeError::Contended(..) => "other processes write to the same table; try again",
             LakeError::Table { .. } | LakeError::Document { .. } => {
                 "check that the lake can be reached, read and written; what was committed before is intact"

@@ -9,7 +9,7 @@ use domain::Timestamp;
 use domain::ledger::{self, Entry, Head, UNSEALED};
 use domain::plan::{Plan, is_plan_id};
 use domain::privacy::Privacy;
-use lake::{Lake, LakeError};
+use lake::{Lake, LakeError, Races, Writing};
 use std::collections::BTreeSet;
 
 const FOLDER: &str = "journal/ledger";
@@ -101,6 +101,24 @@ impl Ledger {
         self.entries.last().map_or("", |entry| entry.hash.as_str())
     }
 
+    /// What the last plan was told apart by, where it was entered at this very moment and its maker ended before the
+    /// lake had all of it: the same plan again finishes it.
+    pub async fn broken_off(
+        &self,
+        context: &Context,
+        lake: &Lake,
+        writing: &Writing,
+    ) -> Result<Option<String>, Failure> {
+        let Some((last, before)) = self.entries.split_last() else { return Ok(None) };
+        // In this order: a maker that is gone after its entry was read has written all that it ever will.
+        if last.action != "plan" || last.at != context.now || writing.is_beside("plan").await? {
+            return Ok(None);
+        }
+        let is_written = lake.document::<Plan>(&format!("plans/{}/plan.json", last.plan_id)).await?.is_some();
+        let is_whole = is_written && lake.has_plan_items(&last.plan_id, context.now).await?;
+        Ok((!is_whole).then(|| before.last().map_or_else(String::new, |entry| entry.hash.clone())))
+    }
+
     /// The entry that says that this lake made exactly this plan.
     pub fn made(&self, plan: &Plan) -> Result<&Entry, Failure> {
         let made = |entry: &&Entry| entry.action == "plan" && entry.plan_id == plan.plan_id;
@@ -166,9 +184,13 @@ fn done<'a>(entries: &'a [Entry], plan: &Plan) -> Option<&'a Entry> {
     entries.iter().rev().find(|e| e.plan_id == plan.plan_id && matches!(e.action.as_str(), "apply" | "rollback"))
 }
 
-/// Whether the ledger says it already: what happened once has one entry.
-fn is_told(entries: &[Entry], act: &Act<'_>) -> bool {
+/// Whether the ledger says it already: what happened once has one entry. A yes of another person is another yes.
+fn is_told(entries: &[Entry], act: &Act<'_>, who: &str) -> bool {
     match act.action {
+        "approve" => entries.iter().any(|entry| {
+            let of_plan = entry.plan_id == act.plan.plan_id && entry.plan_digest == act.plan.digest;
+            of_plan && entry.action == act.action && entry.who == who && entry.items == act.items
+        }),
         "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
         "plan" | "expire" | "revert" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
         _ => false,
@@ -178,10 +200,21 @@ fn is_told(entries: &[Entry], act: &Act<'_>) -> bool {
 /// Adds an entry; false where the ledger says it already. Two writers never get the same number: the loser reads on and
 /// takes the next.
 pub async fn enter(context: &Context, lake: &Lake, privacy: &Privacy, act: Act<'_>) -> Result<bool, Failure> {
-    for _ in 0..100 {
+    let (mut races, who) = (Races::over("the ledger"), privacy.person(&person()));
+    loop {
         let ledger = Ledger::proven(lake, privacy).await?;
-        if is_told(&ledger.entries, &act) {
+        if is_told(&ledger.entries, &act, &who) {
+            // It may have been broken off before the head knew.
+            if let Some(last) = ledger.entries.last() {
+                raise_head(lake, privacy, last).await?;
+            }
             return Ok(false);
+        }
+        if ledger.entries.is_empty() {
+            match lake.create_document(HEAD, &Head::of_none(privacy)).await {
+                Ok(()) | Err(LakeError::Exists(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let entry = Entry {
             seq: 0,
@@ -189,10 +222,11 @@ pub async fn enter(context: &Context, lake: &Lake, privacy: &Privacy, act: Act<'
             action: act.action.to_owned(),
             plan_id: act.plan.plan_id.clone(),
             plan_digest: act.plan.digest.clone(),
-            who: privacy.person(&person()),
+            who: who.clone(),
             items: act.items.to_vec(),
             result: act.result.to_owned(),
             fixed_clock: context.fixed_clock,
+            nonce: lake::unique(),
             prev: String::new(),
             hash: String::new(),
             seal: String::new(),
@@ -200,11 +234,10 @@ pub async fn enter(context: &Context, lake: &Lake, privacy: &Privacy, act: Act<'
         .after(ledger.entries.last(), privacy);
         match lake.create_document(&entry_path(&entry), &entry).await {
             Ok(()) => return raise_head(lake, privacy, &entry).await.map(|()| true),
-            Err(LakeError::Exists(_)) => {}
+            Err(LakeError::Exists(_)) => races.lose()?,
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::new(Exit::Refused, "other processes keep writing to the ledger").hint("try again"))
 }
 
 /// Says how far the ledger goes, unless a later writer did.

@@ -25,6 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    hush_ended_uploads();
     // The recorder must begin before any thread is there: it blocks signals for the whole process.
     if let Command::Record(args) = &cli.command {
         return commands::record::record(args);
@@ -36,6 +37,18 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => code,
         _ => report(&Failure::new(Exit::Failed, "the program broke off; this is a fault in it")),
     }
+}
+
+/// delta-rs aborts an upload that failed, also one that `object_store` has ended by itself, which panics; it catches that,
+/// and gives the failure. Only that is to be told.
+fn hush_ended_uploads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let in_uploads = panic.location().is_some_and(|at| at.file().ends_with("src/buffered.rs"));
+        if !(in_uploads && panic.payload().downcast_ref::<&str>() == Some(&"Already shut down")) {
+            usual(panic);
+        }
+    }));
 }
 
 /// For a statement as deep as one may be, with room to spare (`lake` bounds it).

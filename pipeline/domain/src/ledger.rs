@@ -38,6 +38,9 @@ pub struct Entry {
     /// Whether `at` is a `--now` and not the time of a clock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed_clock: bool,
+    /// No other entry has it: a writer knows its own by it. Empty in entries of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
     /// Hash of the entry before.
     pub prev: String,
     /// Hash of this entry with `hash` and `seal` empty.
@@ -59,6 +62,13 @@ pub struct Head {
 }
 
 impl Head {
+    /// The head of a ledger whose first entry is about to be written: broken off in between, it is not a ledger that lost
+    /// its head.
+    pub fn of_none(privacy: &Privacy) -> Self {
+        let seal = privacy.seal(HEAD, &format!("0 {GENESIS}"));
+        Self { seq: 0, hash: GENESIS.to_owned(), seal }
+    }
+
     /// The head of a ledger that ends with this entry.
     pub fn of(last: &Entry, privacy: &Privacy) -> Self {
         let seal = privacy.seal(HEAD, &format!("{} {}", last.seq, last.hash));
@@ -134,6 +144,7 @@ pub fn verify(entries: &[Entry], head: Option<&Head>, privacy: &Privacy) -> Resu
         Some(head) if !privacy.is_sealed(HEAD, &format!("{} {}", head.seq, head.hash), &head.seal) => {
             Err((head.seq, "the head's seal is not of this lake's key"))
         }
+        Some(head) if head.seq == 0 && head.hash == GENESIS => Ok(()),
         Some(head) => match entries.iter().find(|entry| entry.seq == head.seq) {
             Some(entry) if entry.hash == head.hash => Ok(()),
             Some(entry) => Err((entry.seq, "it is not the entry that the head knows")),
@@ -164,6 +175,7 @@ mod tests {
             items: vec![],
             result: String::new(),
             fixed_clock: false,
+            nonce: String::new(),
             prev: String::new(),
             hash: String::new(),
             seal: String::new(),
@@ -215,6 +227,9 @@ mod tests {
         assert!(verify(&chain(), Some(&Head::of(&chain()[2], &forger)), &key()).is_err());
         assert_eq!(verify(&chain(), Some(&Head::of(&chain()[1], &key())), &key()), Ok(()), "a head that lags behind");
         assert_eq!(verify(&[], None, &key()), Ok(()));
+        let first = &chain()[..1];
+        assert_eq!(verify(first, Some(&Head::of_none(&key())), &key()), Ok(()), "before the head knew of the first");
+        assert!(verify(first, Some(&Head::of_none(&forger)), &key()).is_err() && verify(first, None, &key()).is_err());
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! costs the batch at hand. Delta's own optimize is not used: it keeps files that lack columns, does not sort by plain
 //! columns, and its commits would look to `materialize` like new data.
 
+use crate::commit::{self, Change, Mode, Outcome, Races};
 use crate::data_files::{FILE_BYTES, Files};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::store::Store;
-use crate::table::{self, Change, DATA_VERSION, Mode, Outcome, TableName, conform};
+use crate::table::{self, DATA_VERSION, TableName, conform};
 use crate::writers::Writing;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -24,8 +25,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-
-const TRIES: u32 = 20;
 
 /// Bytes of old files that one commit replaces, at the least one partition.
 const BATCH_BYTES: i64 = 1 << 30;
@@ -100,10 +99,10 @@ impl Lake {
     }
 
     async fn compact_table(&self, name: &TableName) -> Result<Option<Compacted>, LakeError> {
-        let (mut before, mut files_rewritten, mut lost) = (None, 0, 0);
+        let (mut before, mut files_rewritten, mut races) = (None, 0, Races::over(name));
         // A partition is taken once: what others add meanwhile is for the next run.
         let mut taken: HashSet<String> = HashSet::new();
-        while lost < TRIES {
+        loop {
             let Some(table) = table::open(&self.store, name).await? else { return Ok(None) };
             let files = data_files(name, &table)?;
             let total = (files.len(), files.iter().map(|file| file.bytes).sum::<i64>());
@@ -131,10 +130,9 @@ impl Lake {
                 files_rewritten += work.iter().map(Vec::len).sum::<usize>();
                 taken.extend(work.into_iter().flatten().map(|file| file.partition));
             } else {
-                lost += 1;
+                races.lose()?;
             }
         }
-        Err(LakeError::Contended(name.to_string(), TRIES))
     }
 
     /// The rows of some files of one partition in new files, which nothing refers to yet.
@@ -187,7 +185,8 @@ impl Lake {
         removes: Vec<Remove>,
         adds: Vec<Add>,
     ) -> Result<bool, LakeError> {
-        for _ in 0..TRIES {
+        let mut races = Races::over(name);
+        loop {
             let change = Change {
                 schema,
                 partition: None,
@@ -195,22 +194,18 @@ impl Lake {
                 mode: Mode::Compact(removes.clone()),
                 origin: origin(&table).await,
             };
-            if let Outcome::Committed(_) = table::commit(&self.store, name, Some(&table), change).await? {
-                return Ok(true);
+            match commit::commit(&self.store, name, Some(&table), change).await? {
+                Outcome::Committed(_) => return Ok(true),
+                Outcome::Lost => races.lose()?,
             }
             let Some(now) = table::open(&self.store, name).await? else { return Ok(false) };
             let there: HashSet<String> = data_files(name, &now)?.into_iter().map(|file| file.path).collect();
-            // An object store that repeats a request may call our own commit a lost race.
-            if adds.iter().any(|add| there.contains(&add.path)) {
-                return Ok(true);
-            }
             let (_, columns) = session(&self.store, name, &now)?;
             if columns != *schema || !removes.iter().all(|remove| there.contains(&remove.path)) {
                 return Ok(false);
             }
             table = now;
         }
-        Err(LakeError::Contended(name.to_string(), TRIES))
     }
 }
 

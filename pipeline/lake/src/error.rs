@@ -38,6 +38,14 @@ pub enum LakeError {
     /// Other writers kept winning.
     #[error("gave up committing to {0} after {1} lost races with other writers")]
     Contended(String, u32),
+    /// The store left it open whether a commit took effect.
+    #[error("nobody can tell whether the commit to {table} took effect")]
+    Uncertain {
+        /// `schema.table`.
+        table: String,
+        /// What the store said.
+        source: Box<deltalake_core::DeltaTableError>,
+    },
     /// Another process writes, and what was asked bears no other.
     #[error("the lake is being written to by {0}")]
     Busy(String),

@@ -1,23 +1,22 @@
 //! Where the lake meets the other crates: feature files out, predictions and plan items in, always as plain Parquet or rows.
 
+use crate::commit::{Mode, Races};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::materialize::Built;
 use crate::model;
 use crate::session::{Session, plan_items_schema};
-use crate::table::{self, Mode, TableName};
+use crate::table::{self, TableName};
 use crate::writers::Writing;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::datasource::MemTable;
-use datafusion::prelude::ParquetReadOptions;
+use datafusion::prelude::{ParquetReadOptions, col, lit};
 use domain::Timestamp;
 use domain::plan::{Item, Plan};
 use futures::StreamExt;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-
-const TRIES: u32 = 20;
 
 impl Session {
     /// Writes a feature view, ordered as its SQL says, as one Parquet file; gives its rows.
@@ -51,7 +50,8 @@ impl Lake {
         let file = model::files("predictions").into_iter().find(|file| file.name == name);
         let file = file.ok_or_else(|| LakeError::NoTable(name.to_string()))?;
         let _writing = Writing::begin(&self.store, if table == "runs" { "predict" } else { "shadow" }).await?;
-        for _ in 0..TRIES {
+        let mut races = Races::over(&name);
+        loop {
             // Opened anew after a lost race: what the winner wrote is then part of what was said before.
             let current = table::open(&self.store, &name).await?;
             let session = self.session(now).await?;
@@ -66,29 +66,49 @@ impl Lake {
             if let Some(rows) = written {
                 return Ok(Built { table: name.to_string(), rebuilt: true, why: "forecast".into(), rows: Some(rows) });
             }
+            races.lose()?;
         }
-        Err(LakeError::Contended(name.to_string(), TRIES))
     }
 
-    /// Adds the items of a plan to `plans.items`.
+    /// Whether `plans.items` has items of a plan.
+    pub async fn has_plan_items(&self, plan_id: &str, now: Timestamp) -> Result<bool, LakeError> {
+        let name = TableName { schema: "plans".into(), table: "items".into() };
+        let is_there = table::open(&self.store, &name).await?.is_some();
+        Ok(is_there && has_items(&self.session(now).await?, plan_id).await?)
+    }
+
+    /// Adds the items of a plan to `plans.items`, unless they are there.
     pub async fn write_plan_items(&self, plan: &Plan) -> Result<(), LakeError> {
         let name = TableName { schema: "plans".into(), table: "items".into() };
         let failed = || LakeError::sql(name.to_string());
         let _writing = Writing::begin(&self.store, "plan").await?;
-        let session = self.session(plan.created_at).await?;
-        for _ in 0..TRIES {
+        let mut races = Races::over(&name);
+        loop {
+            // The session after the table: what it does not see of the plan, the commit would lose against.
+            let current = table::open(&self.store, &name).await?;
+            let session = self.session(plan.created_at).await?;
+            if current.is_some() && has_items(&session, &plan.plan_id).await? {
+                return Ok(());
+            }
             let batch = plan_items(plan).map_err(LakeError::columns("plans.items"))?;
             let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).map_err(failed())?;
             let frame = session.context.read_table(Arc::new(table)).map_err(failed())?;
             let stream = frame.execute_stream().await.map_err(failed())?;
-            let current = table::open(&self.store, &name).await?;
             let origin = json!({"plan": plan.plan_id});
             if self.write(&name, current.as_ref(), stream, Mode::Append, origin).await?.is_some() {
                 return Ok(());
             }
+            races.lose()?;
         }
-        Err(LakeError::Contended(name.to_string(), TRIES))
     }
+}
+
+/// Whether the items of a plan are in `plans.items`.
+async fn has_items(session: &Session, plan_id: &str) -> Result<bool, LakeError> {
+    let failed = || LakeError::sql("plans.items");
+    let items = session.context.table("plans.items").await.map_err(failed())?;
+    let of_plan = items.filter(col("plan_id").eq(lit(plan_id))).and_then(|items| items.limit(0, Some(1)));
+    Ok(of_plan.map_err(failed())?.count().await.map_err(failed())? > 0)
 }
 
 fn plan_items(plan: &Plan) -> Result<RecordBatch, arrow::error::ArrowError> {

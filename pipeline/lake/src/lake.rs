@@ -1,7 +1,8 @@
 //! The lake itself: what makes a folder one, and the documents beside its tables.
 
+use crate::commit;
 use crate::error::LakeError;
-use crate::store::{MARKER, Store};
+use crate::store::{MARKER, Store, json};
 use crate::writers::Writing;
 use domain::identity::hex;
 use domain::privacy::Privacy;
@@ -107,7 +108,7 @@ impl Lake {
         // A marker in the making is no foreign file, and neither is what its maker wrote since.
         let foreign = self.store.names("").await?.iter().any(|name| !name.starts_with(MARKER));
         if !foreign {
-            match self.store.put_json(MARKER, &marker, PutMode::Create).await {
+            match commit::create(&self.store, MARKER, json(MARKER, &marker)?).await {
                 Err(LakeError::Exists(_)) => {}
                 made => return made.map(|()| marker),
             }
@@ -136,9 +137,10 @@ impl Lake {
         self.store.put_json(path, value, PutMode::Overwrite).await
     }
 
-    /// Writes a JSON document that must not be there yet; [`LakeError::Exists`] when it is. Atomic also on object stores.
+    /// Writes a JSON document that must not be there yet; [`LakeError::Exists`] when another is. Atomic also on object
+    /// stores. What is there already as these very bytes was written by us, so no two writers may make the same.
     pub async fn create_document<T: Serialize>(&self, path: &str, value: &T) -> Result<(), LakeError> {
-        self.store.put_json(path, value, PutMode::Create).await
+        commit::create(&self.store, path, json(path, value)?).await
     }
 
     /// The bytes of a document, such as a model; none when it is not there.

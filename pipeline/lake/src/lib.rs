@@ -6,6 +6,7 @@
 mod at;
 mod catalog;
 mod check;
+mod commit;
 mod compact;
 mod data_files;
 mod documentation;
@@ -37,6 +38,7 @@ mod writers;
 pub use at::At;
 pub use catalog::{ColumnInfo, TableInfo};
 pub use check::Finding;
+pub use commit::{Races, unique};
 pub use compact::Compacted;
 pub use documentation::{ColumnDocumentation, Rule, TableDocumentation, documentation, documented};
 pub use error::LakeError;

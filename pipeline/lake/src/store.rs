@@ -162,6 +162,17 @@ impl Store {
         }
     }
 
+    /// Whether the lake is a folder of this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Whether a write that failed with this can have no effect, now or later. A file system knows; of an object store, an
+    /// answer that refuses says so, and one that did not come, or speaks of trouble of its own, does not.
+    pub(crate) fn is_certain(&self, error: &object_store::Error) -> bool {
+        self.is_local() || !matches!(error, object_store::Error::Generic { .. } | object_store::Error::JoinError { .. })
+    }
+
     /// A table as it was when it was last opened.
     pub(crate) fn opened(&self, name: &TableName) -> Option<DeltaTable> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
@@ -316,9 +327,14 @@ impl Store {
     }
 
     pub(crate) async fn put_json<T: Serialize>(&self, below: &str, value: &T, mode: PutMode) -> Result<(), LakeError> {
-        let mut bytes =
-            serde_json::to_vec_pretty(value).map_err(|source| LakeError::Damaged { path: below.to_owned(), source })?;
-        bytes.push(b'\n');
-        self.put(below, bytes, mode).await
+        self.put(below, json(below, value)?, mode).await
     }
+}
+
+/// The bytes of a JSON document.
+pub(crate) fn json<T: Serialize>(below: &str, value: &T) -> Result<Vec<u8>, LakeError> {
+    let bytes = serde_json::to_vec_pretty(value);
+    let mut bytes = bytes.map_err(|source| LakeError::Damaged { path: below.to_owned(), source })?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }

@@ -1,6 +1,5 @@
-//! Delta tables: open, append, replace. Every change is one atomic commit, and a lost race is told to the caller.
+//! Delta tables: opened, read, and what their columns can hold. They are changed by `commit`.
 
-use crate::data_files::FILE_BYTES;
 use crate::error::LakeError;
 use crate::logged::Logged;
 use crate::root;
@@ -10,15 +9,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructField, StructType};
-use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::kernel::{StructField, StructType};
 use deltalake_core::protocol::checkpoints::create_checkpoint;
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A table of the lake by its two names.
@@ -36,22 +30,14 @@ impl std::fmt::Display for TableName {
     }
 }
 
-/// How a commit ended.
-pub(crate) enum Outcome {
-    /// In the table, at this version.
-    Committed(i64),
-    /// Another writer was first: read what it wrote, then try again.
-    Lost,
-}
-
 /// Where the commit info of this program keeps what a table was made from.
-const ORIGIN: &str = "pipeline";
+pub(crate) const ORIGIN: &str = "pipeline";
 
 /// In the origin of a compaction: the last version that changed the rows.
 pub(crate) const DATA_VERSION: &str = "data_version";
 
 /// Commits after which the log gets a checkpoint.
-const CHECKPOINT_EVERY: i64 = 20;
+pub(crate) const CHECKPOINT_EVERY: i64 = 20;
 
 /// The table as it is now; none when nothing was ever committed.
 pub(crate) async fn open(store: &Store, name: &TableName) -> Result<Option<DeltaTable>, LakeError> {
@@ -196,188 +182,8 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     RecordBatch::try_new(schema.clone(), columns)
 }
 
-/// What a commit does to the rows that were there.
-pub(crate) enum Mode {
-    Append,
-    Replace,
-    /// Other rows in the place of those of some files.
-    Exchange(Vec<Remove>),
-    /// The same rows in other files: these go.
-    Compact(Vec<Remove>),
-}
-
-/// One commit: the new files, and what it does to the old ones.
-pub(crate) struct Change<'a> {
-    pub(crate) schema: &'a SchemaRef,
-    pub(crate) partition: Option<&'a str>,
-    pub(crate) adds: Vec<Add>,
-    pub(crate) mode: Mode,
-    /// What the table is made from, kept in the commit.
-    pub(crate) origin: Value,
-}
-
-/// Commits files to a table in one step, on top of the version the caller has read. Creates the table when it is new.
-pub(crate) async fn commit(
-    store: &Store,
-    name: &TableName,
-    read: Option<&DeltaTable>,
-    change: Change<'_>,
-) -> Result<Outcome, LakeError> {
-    let Change { schema, partition, adds, mode, origin } = change;
-    let failed = |doing| LakeError::table(doing, name.to_string());
-    let partition_by: Vec<String> = partition.map(str::to_owned).into_iter().collect();
-    let metadata = HashMap::from([(ORIGIN.to_owned(), origin)]);
-    let adds = adds.into_iter().map(Action::Add);
-    let Some(table) = read else {
-        let struct_type = struct_type(schema).map_err(failed("create"))?;
-        let created = CreateBuilder::new()
-            .with_location(store.table_url(&name.schema, &name.table)?.as_str())
-            .with_table_name(name.to_string())
-            .with_columns(struct_type.fields().cloned())
-            .with_partition_columns(partition_by)
-            .with_actions(adds)
-            .with_commit_properties(CommitProperties::default().with_metadata(metadata).with_max_retries(0))
-            .with_save_mode(SaveMode::ErrorIfExists)
-            .await;
-        return match created {
-            Ok(table) => Ok(Outcome::Committed(version(&table))),
-            Err(error) if lost(&error) => Ok(Outcome::Lost),
-            Err(error) => Err(failed("create")(error)),
-        };
-    };
-    let snapshot = table.snapshot().map_err(failed("read"))?;
-    let mut actions: Vec<Action> = Vec::new();
-    if matches!(mode, Mode::Replace) {
-        let now = chrono::Utc::now().timestamp_millis();
-        let files = snapshot.log_data();
-        actions.extend(files.iter().map(|file| {
-            let mut remove = file.remove_action(true);
-            remove.deletion_timestamp = Some(now);
-            Action::Remove(remove)
-        }));
-        let wanted = struct_type(schema).map_err(failed("write"))?;
-        if *snapshot.schema() != wanted || *snapshot.metadata().partition_columns() != partition_by {
-            let metadata = reshaped(snapshot.metadata(), &wanted, &partition_by).map_err(failed("write"))?;
-            actions.push(Action::Metadata(metadata));
-        }
-    }
-    if matches!(mode, Mode::Append) {
-        actions.extend(widened(snapshot, schema).map_err(failed("write"))?.map(Action::Metadata));
-    }
-    actions.extend(adds);
-    let write = |mode| {
-        let partition_by = Some(partition_by).filter(|p| !p.is_empty());
-        DeltaOperation::Write { mode, partition_by, predicate: None }
-    };
-    let operation = match mode {
-        Mode::Append => write(SaveMode::Append),
-        Mode::Replace => write(SaveMode::Overwrite),
-        Mode::Exchange(removes) => {
-            let now = chrono::Utc::now().timestamp_millis();
-            actions.extend(removes.into_iter().map(|mut remove| {
-                remove.deletion_timestamp = Some(now);
-                Action::Remove(remove)
-            }));
-            write(SaveMode::Overwrite)
-        }
-        Mode::Compact(removes) => {
-            actions.extend(removes.into_iter().map(Action::Remove));
-            DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES as i64 }
-        }
-    };
-    let commit = CommitBuilder::default()
-        .with_actions(actions)
-        .with_app_metadata(metadata)
-        .with_max_retries(0)
-        .build(Some(snapshot), table.log_store(), operation)
-        .await;
-    match commit {
-        Ok(done) => {
-            let version = done.version() as i64;
-            if version % CHECKPOINT_EVERY == 0 {
-                // The commit stands without it; a checkpoint that failed costs time only, and the next one comes.
-                let _ = checkpoint(store, name).await;
-            }
-            Ok(Outcome::Committed(version))
-        }
-        Err(error) if lost(&error) => Ok(Outcome::Lost),
-        Err(error) => Err(failed("commit to")(error)),
-    }
-}
-
-/// The table with the columns that it lacks, because an older version of this program made it; rows of before have none.
-fn widened(snapshot: &DeltaTableState, schema: &SchemaRef) -> Result<Option<Metadata>, DeltaTableError> {
-    let (is, wanted) = (snapshot.schema(), struct_type(schema)?);
-    if wanted.fields().all(|field| is.field(field.name()).is_some()) {
-        return Ok(None);
-    }
-    let more = wanted.fields().filter(|field| is.field(field.name()).is_none());
-    let columns = StructType::try_new(is.fields().chain(more).cloned())?;
-    reshaped(snapshot.metadata(), &columns, snapshot.metadata().partition_columns()).map(Some)
-}
-
-/// Gives a table the columns that it lacks, in a commit of their own. Where another writer was first, it is left to them.
-pub(crate) async fn widen(store: &Store, name: &TableName, schema: &SchemaRef) -> Result<(), LakeError> {
-    let Some(table) = open(store, name).await? else { return Ok(()) };
-    let failed = |doing| LakeError::table(doing, name.to_string());
-    let snapshot = table.snapshot().map_err(failed("read"))?;
-    if widened(snapshot, schema).map_err(failed("widen"))?.is_none() {
-        return Ok(());
-    }
-    let partition = snapshot.metadata().partition_columns().first().cloned();
-    let mut origin = origin(&table).await.filter(Value::is_object).unwrap_or_else(|| json!({}));
-    origin[DATA_VERSION] = data_version(&table).await.into();
-    let change = Change { schema, partition: partition.as_deref(), adds: Vec::new(), mode: Mode::Append, origin };
-    commit(store, name, Some(&table), change).await.map(|_| ())
-}
-
-/// The same table with other columns and partitions.
-fn reshaped(metadata: &Metadata, schema: &StructType, partition_by: &[String]) -> Result<Metadata, DeltaTableError> {
-    let metadata = metadata.clone().with_schema(schema)?;
-    let mut written = serde_json::to_value(metadata)?;
-    written["partitionColumns"] = partition_by.into();
-    Ok(serde_json::from_value(written)?)
-}
-
-/// Puts files in the place of others in one commit, on top of the version the caller has read. What the table was made
-/// from stays what it was.
-pub(crate) async fn swap(
-    name: &TableName,
-    table: &DeltaTable,
-    old: Vec<Action>,
-    new: Vec<Add>,
-) -> Result<Outcome, LakeError> {
-    let failed = |doing| LakeError::table(doing, name.to_string());
-    let snapshot = table.snapshot().map_err(failed("read"))?;
-    let origin = origin(table).await;
-    let commit = CommitBuilder::default()
-        .with_actions(old.into_iter().chain(new.into_iter().map(Action::Add)).collect())
-        .with_app_metadata(origin.map(|origin| (ORIGIN.to_owned(), origin)).into_iter().collect())
-        .with_max_retries(0)
-        .build(Some(snapshot), table.log_store(), DeltaOperation::Delete { predicate: None })
-        .await;
-    match commit {
-        Ok(done) => Ok(Outcome::Committed(done.version() as i64)),
-        Err(error) if lost(&error) => Ok(Outcome::Lost),
-        Err(error) => Err(failed("commit to")(error)),
-    }
-}
-
-/// Whether a commit failed only because somebody else was first.
-fn lost(error: &DeltaTableError) -> bool {
-    match error {
-        DeltaTableError::VersionAlreadyExists(_) => true,
-        DeltaTableError::Transaction { source } => matches!(
-            source,
-            TransactionError::VersionAlreadyExists(_)
-                | TransactionError::MaxCommitAttempts(_)
-                | TransactionError::CommitConflict(_)
-        ),
-        other => other.to_string().contains("already exists"),
-    }
-}
-
-fn struct_type(schema: &SchemaRef) -> Result<StructType, DeltaTableError> {
+/// A schema as the Delta library has it.
+pub(crate) fn struct_type(schema: &SchemaRef) -> Result<StructType, DeltaTableError> {
     use deltalake_core::kernel::engine::arrow_conversion::TryFromArrow;
     let fields = schema.fields().iter().map(|f| StructField::try_from_arrow(f.as_ref()));
     let fields = fields.collect::<Result<Vec<_>, _>>().map_err(DeltaTableError::from)?;

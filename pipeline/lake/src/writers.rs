@@ -139,6 +139,11 @@ impl Writing {
         self.path.strip_prefix(FOLDER).unwrap_or(&self.path).trim_matches('/').trim_end_matches(".json")
     }
 
+    /// Whether another process does this, too.
+    pub async fn is_beside(&self, what: &str) -> Result<bool, LakeError> {
+        Ok(self.others().await?.iter().any(|other| other.what == what && !other.own))
+    }
+
     async fn others(&self) -> Result<Vec<Other>, LakeError> {
         others(&self.store, Some(self)).await
     }

@@ -247,6 +247,7 @@ impl StackError {
             Self::Unreachable { .. } => {
                 "see that it runs and may be reached; a plan that was begun goes on when `pipeline apply` is called again"
             }
+            Self::Save { .. } => "see that the lake can be written, then run it again: what was done is not done twice",
             Self::JournalDamaged { .. } => "restore the file from version control",
             _ => return None,
         };

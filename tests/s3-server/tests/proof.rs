@@ -145,6 +145,47 @@ fn what_is_not_signed_right_is_refused() {
 }
 
 #[test]
+fn it_fails_when_and_how_it_is_told_to() {
+    let server = Server::start();
+    let tell = |command: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        write!(stream, "GET /_faults/{command}/writes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let (status, answer) = finish(stream, b"");
+        assert_eq!(status, 200, "{answer}");
+        answer.rsplit("\r\n").next().unwrap().to_owned()
+    };
+    let kept = || std::fs::read_to_string(server.folder.path().join(AT)).unwrap_or_default();
+    let put = |body: &str| server.send("PUT", AT, body.as_bytes(), SECRET, "").0;
+    // What comes back of a write to which there may be no answer within 200 ms.
+    let answer = |body: &str| {
+        let mut stream = server.begin("PUT", AT, body.as_bytes(), SECRET, "");
+        stream.write_all(body.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    tell("2/refused");
+    assert_eq!([put("a"), put("b"), put("c")], [200, 403, 200]);
+    assert_eq!(tell("1/lost"), "3 0", "writes, the refused one too");
+    assert_eq!((put("d"), kept()), (500, "d".to_owned()));
+    tell("2/down");
+    assert_eq!(([put("e"), put("f"), put("g")], kept()), ([200, 403, 403], "e".to_owned()));
+    tell("1/closed");
+    assert_eq!((answer("h").unwrap(), kept()), (String::new(), "h".to_owned()));
+    tell("1/hangs");
+    assert!(answer("i").is_err());
+    assert_eq!((put("j"), kept()), (200, "j".to_owned()), "once");
+    tell("1/late=300");
+    assert!(answer("k").is_err());
+    assert_eq!(kept(), "j");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(kept(), "k");
+    assert_eq!(tell("0/lost"), "1 0");
+    assert_eq!(put("l"), 200);
+}
+
+#[test]
 fn it_ends_with_its_standard_input() {
     let mut server = Server::start();
     drop(server.child.stdin.take());

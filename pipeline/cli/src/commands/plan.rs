@@ -198,14 +198,26 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         made = plan(&inputs, &replay, context.now);
     }
     drop(task);
-    // Of two jobs that made the same plan at once, the other's was entered first: this one is another.
-    loop {
-        let act = Act { plan: &made, action: "plan", items: &ids(&made), result: "made" };
-        if enter(context, &lake, &privacy, act).await? {
-            break;
+    let writing = lake.writing("plan").await?;
+    let mut entered = false;
+    if let Some(salt) = before.broken_off(context, &lake, &writing).await? {
+        let head = std::mem::replace(&mut inputs.salt, salt);
+        let again = plan(&inputs, &replay, context.now);
+        entered = before.made(&again).is_ok();
+        if entered {
+            made = again;
+        } else {
+            inputs.salt = head;
         }
-        inputs.salt = Ledger::proven(&lake, &privacy).await?.head().to_owned();
-        made = plan(&inputs, &replay, context.now);
+    }
+    // Of two jobs that made the same plan at once, the other's was entered first: this one is another.
+    while !entered {
+        let act = Act { plan: &made, action: "plan", items: &ids(&made), result: "made" };
+        entered = enter(context, &lake, &privacy, act).await?;
+        if !entered {
+            inputs.salt = Ledger::proven(&lake, &privacy).await?.head().to_owned();
+            made = plan(&inputs, &replay, context.now);
+        }
     }
     let (plan, changed) = (&made, ids(&made));
     lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), plan).await?;

@@ -7,10 +7,11 @@
 mod rewrite;
 
 use super::{IngestReport, adds};
+use crate::commit::{self, Change, Mode, Outcome, Races};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::store::Store;
-use crate::table::{self, Change, Mode, Outcome, TableName};
+use crate::table::{self, TableName};
 use crate::writers::Writing;
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -27,9 +28,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::runtime::Handle;
-
-/// Lost races after which an ingest gives up: each one means that another writer succeeded.
-const TRIES: u32 = 100;
 
 /// One of the two staging tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -276,17 +274,11 @@ impl<'a> Staging<'a> {
         Committed { version: Some(version), rows, paths: written.into_iter().map(|file| file.add.path).collect() }
     }
 
-    /// Whether files of ours are in the table: an object store that repeats a request may call our own commit a lost
-    /// race.
-    fn is_ours(&self, target: Target, files: &FilesByDay) -> bool {
-        let written = lock(self.written(target));
-        let there: HashSet<&String> = files.values().flatten().collect();
-        written.iter().any(|file| there.contains(&file.add.path))
-    }
-
+    /// Commits what was written to one table. After a lost race, what the winner brought is taken out of it first.
     async fn commit_target(&self, target: Target) -> Result<Committed, LakeError> {
         let (mut current, mut seen) = self.at_start(target);
-        for _ in 0..TRIES {
+        let mut races = Races::over(target.name());
+        loop {
             let adds: Vec<Add> = lock(self.written(target)).iter().map(|file| file.add.clone()).collect();
             if adds.is_empty() {
                 return Ok(Committed::default());
@@ -300,31 +292,31 @@ impl<'a> Staging<'a> {
                 mode: Mode::Append,
                 origin: json!({target.name().table: rows}),
             };
-            let done = table::commit(&self.store, &target.name(), current.as_ref(), change).await;
-            if let Ok(Outcome::Committed(version)) = done {
-                return Ok(self.committed(target, version));
+            let done = commit::commit(&self.store, &target.name(), current.as_ref(), change).await;
+            match self.known(target, done)? {
+                Outcome::Committed(version) => return Ok(self.committed(target, version)),
+                Outcome::Lost => races.lose()?,
             }
-            // Also what is told as lost or failed may be done: an answer can be lost on its way back, and the request
-            // repeated. The log knows.
-            let (table, mut files) = match look(&self.store, target).await {
-                Ok(found) => found,
-                Err(error) => {
-                    // Nobody knows: nothing is removed that the log may refer to.
-                    self.committed(target, 0);
-                    return Err(done.err().unwrap_or(error));
-                }
-            };
-            if self.is_ours(target, &files) {
-                return Ok(self.committed(target, table.as_ref().map_or(0, table::version)));
-            }
-            done?;
-            for paths in files.values_mut() {
-                paths.retain(|path| seen.insert(path.clone()));
-            }
-            self.strike_out(target, &files).await?;
-            current = table;
+            current = self.catch_up(target, &mut seen).await?;
         }
-        Err(LakeError::Contended(target.name().to_string(), TRIES))
+    }
+
+    /// Of a commit of which nobody knows whether it took effect, no file may be removed: the log may refer to it.
+    fn known(&self, target: Target, done: Result<Outcome, LakeError>) -> Result<Outcome, LakeError> {
+        if matches!(done, Err(LakeError::Uncertain { .. })) {
+            self.committed(target, 0);
+        }
+        done
+    }
+
+    /// Reads what others committed since, and takes it out of what was written here.
+    async fn catch_up(&self, target: Target, seen: &mut HashSet<String>) -> Result<Option<DeltaTable>, LakeError> {
+        let (table, mut files) = look(&self.store, target).await?;
+        for paths in files.values_mut() {
+            paths.retain(|path| seen.insert(path.clone()));
+        }
+        self.strike_out(target, &files).await?;
+        Ok(table)
     }
 
     /// Refuses to commit when others took this writer for dead, and its files for rubbish.

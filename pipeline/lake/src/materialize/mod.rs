@@ -8,11 +8,12 @@ mod follows;
 mod pull_requests;
 mod write;
 
+use crate::commit::{self, Change, Mode, Outcome, Races};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
 use crate::session::Session;
-use crate::table::{self, Change, Mode, Outcome};
+use crate::table;
 use crate::writers::Writing;
 use changes::{Days, Parts};
 use datafusion::error::DataFusionError;
@@ -25,8 +26,6 @@ use pull_requests::Touched;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-const TRIES: u32 = 20;
 
 /// What the traces are made from.
 const EVENTS: &str = "staging.events";
@@ -134,7 +133,7 @@ impl Lake {
     ) -> Result<Vec<Built>, LakeError> {
         let _writing = if explain { None } else { Some(Writing::begin(&self.store, "materialize").await?) };
         if !explain {
-            table::widen(&self.store, &days::name(EVENTS), &events_schema()).await?;
+            commit::widen(&self.store, &days::name(EVENTS), &events_schema()).await?;
         }
         let mut session = self.session(now).await?;
         let files = selected(model::materialized(&session.context)?, select, &session)?;
@@ -167,7 +166,8 @@ impl Lake {
         step: &Step,
         whole: Option<String>,
     ) -> Result<Vec<Built>, LakeError> {
-        for _ in 0..TRIES {
+        let mut races = Races::over(step.names());
+        loop {
             let work = match &whole {
                 Some(why) => Work::Whole(why.clone()),
                 None => self.work(session, step, &Expected::new(), &[]).await?,
@@ -189,9 +189,9 @@ impl Lake {
             if let Some(rows) = rows {
                 return Ok(step.built(&work, Some(rows)));
             }
+            races.lose()?;
             *session = self.session(now).await?;
         }
-        Err(LakeError::Contended(step.names(), TRIES))
     }
 
     /// What there is to do for one step. `expected` and `before` say what an explanation would have done so far.
@@ -309,7 +309,7 @@ impl Lake {
             };
             let (rows, mode) = (new.rows, Mode::Replace);
             let change = Change { schema: &new.schema, partition, adds: new.adds, mode, origin };
-            match table::commit(&self.store, &file.name, current.as_ref(), change).await? {
+            match commit::commit(&self.store, &file.name, current.as_ref(), change).await? {
                 Outcome::Committed(_) => all.push(rows),
                 Outcome::Lost => return Ok(None),
             }

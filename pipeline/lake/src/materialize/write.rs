@@ -1,11 +1,12 @@
 //! From the streams of a query to the files of a table, one writer a stream.
 
 use super::changes::{Parts, is_day};
+use crate::commit::{self, Change, Mode, Outcome};
 use crate::data_files::Files;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::store::Store;
-use crate::table::{self, Change, Mode, Outcome, TableName, conform, delta_schema};
+use crate::table::{TableName, conform, delta_schema};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
@@ -97,7 +98,7 @@ pub(super) async fn exchange(
         mode: Mode::Exchange(gone),
         origin,
     };
-    Ok(matches!(table::commit(store, name, Some(old.table()), change).await?, Outcome::Committed(_)))
+    Ok(matches!(commit::commit(store, name, Some(old.table()), change).await?, Outcome::Committed(_)))
 }
 
 impl Lake {
@@ -115,7 +116,7 @@ impl Lake {
         let files = Files::new(&self.store, name, schema.clone(), None)?;
         let (adds, rows) = one(stream, files, schema.clone(), name.to_string()).await?;
         let change = Change { schema: &schema, partition: None, adds, mode, origin };
-        match table::commit(&self.store, name, current, change).await? {
+        match commit::commit(&self.store, name, current, change).await? {
             Outcome::Committed(_) => Ok(Some(rows)),
             Outcome::Lost => Ok(None),
         }

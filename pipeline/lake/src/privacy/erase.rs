@@ -6,10 +6,11 @@
 
 use super::ModelMark;
 use super::scan::{self, Live, holds, is_text, texts};
+use crate::commit::{self, Outcome, Races};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, MATERIALIZED};
-use crate::table::{self, Outcome, TableName};
+use crate::table::{self, TableName};
 use crate::writers::Writing;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{cast, filter_record_batch};
@@ -27,9 +28,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
-
-/// Lost races with other writers after which an erasure gives up; what was done stays done.
-const TRIES: u32 = 20;
 
 /// What was, or would be, done to one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -201,7 +199,8 @@ impl Lake {
             ("staging", "rejects") => Rule::Rejects,
             _ => Rule::Other,
         };
-        for _ in 0..TRIES {
+        let mut races = Races::over(name);
+        loop {
             let mut done = ErasedTable { table: name.to_string(), ..ErasedTable::default() };
             let Some(table) = table::open(&self.store, name).await? else { return Ok(done) };
             let (mut old, mut new) = (Vec::new(), Vec::new());
@@ -231,12 +230,12 @@ impl Lake {
             if old.is_empty() {
                 return Ok(done);
             }
-            match table::swap(name, &table, old, new).await? {
+            match commit::swap(&self.store, name, &table, old, new).await? {
                 Outcome::Committed(_) => return Ok(done),
-                Outcome::Lost => {} // what was written is in no version, and holds nothing of the person
+                // What was written is in no version, and holds nothing of the person.
+                Outcome::Lost => races.lose()?,
             }
         }
-        Err(LakeError::Contended(name.to_string(), TRIES))
     }
 
     /// Writes what is left of a file; none when nothing is.

@@ -149,8 +149,8 @@ fn cleaned(commit: &str, hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commit::{self, Change, Mode};
     use crate::data_files::Files;
-    use crate::table::{Change, Mode};
     use arrow::array::{ArrayRef, RecordBatch, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
@@ -187,7 +187,7 @@ mod tests {
                 Some(json!({"numRecords": 1, "minValues": {"who": who}, "maxValues": {"who": who}}).to_string());
             let mode = if who == "nobody" { Mode::Replace } else { Mode::Append };
             let change = Change { schema: &schema, partition: None, adds, mode, origin: json!({}) };
-            table::commit(&lake.store, &name, table.as_ref(), change).await.unwrap();
+            commit::commit(&lake.store, &name, table.as_ref(), change).await.unwrap();
             if who == hash {
                 let table = table::open(&lake.store, &name).await.unwrap().unwrap();
                 create_checkpoint(&table, None).await.unwrap();

@@ -2,8 +2,8 @@
 //! more.
 
 use super::{
-    Add, FilesByDay, HashSet, LakeError, Outcome, Staging, TRIES, Target, Written, identities, identity, lock, look,
-    parquet_error, plain_add, properties, table,
+    Add, HashSet, LakeError, Outcome, Races, Staging, Target, Written, commit, identities, identity, lock,
+    parquet_error, plain_add, properties,
 };
 use arrow::array::{BooleanArray, RecordBatch};
 use deltalake_core::DeltaTable;
@@ -62,7 +62,8 @@ impl Staging<'_> {
     pub(in crate::ingest) async fn replace_rejects(&self, gone: &HashSet<u128>) -> Result<(), LakeError> {
         let target = Target::Rejects;
         let (mut current, mut seen) = self.at_start(target);
-        for _ in 0..TRIES {
+        let mut races = Races::over(target.name());
+        loop {
             let Some(table) = &current else { return Ok(()) };
             self.check_presence().await?;
             let (old, rest) = self.without_gone(table, gone).await?;
@@ -70,29 +71,20 @@ impl Staging<'_> {
             if old.is_empty() && adds.is_empty() {
                 return Ok(());
             }
-            match table::swap(&target.name(), table, old, adds.into_iter().chain(rest.clone()).collect()).await? {
+            let new = adds.into_iter().chain(rest.clone()).collect();
+            let done = commit::swap(&self.store, &target.name(), table, old, new).await;
+            match self.known(target, done)? {
                 Outcome::Committed(version) => {
                     self.committed(target, version);
                     return Ok(());
                 }
-                Outcome::Lost => {
-                    let (table, mut files) = look(&self.store, target).await?;
-                    if self.is_ours(target, &files) || holds(&files, &rest) {
-                        self.committed(target, 0);
-                        return Ok(());
-                    }
-                    for file in &rest {
-                        self.store.delete(&format!("staging/rejects/{}", file.path)).await?;
-                    }
-                    for paths in files.values_mut() {
-                        paths.retain(|path| seen.insert(path.clone()));
-                    }
-                    self.strike_out(target, &files).await?;
-                    current = table;
-                }
+                Outcome::Lost => races.lose()?,
             }
+            for file in &rest {
+                self.store.delete(&format!("staging/rejects/{}", file.path)).await?;
+            }
+            current = self.catch_up(target, &mut seen).await?;
         }
-        Err(LakeError::Contended(target.name().to_string(), TRIES))
     }
 
     /// The files that hold rejects to be taken out, and what is left of them.
@@ -170,9 +162,4 @@ impl Staging<'_> {
         self.store.put(&format!("staging/{}/{name}", target.name().table), bytes, PutMode::Overwrite).await?;
         Ok(Rest { path: name, size, rows })
     }
-}
-
-/// Whether a table has one of these files.
-fn holds(files: &FilesByDay, adds: &[Add]) -> bool {
-    adds.iter().any(|add| files.values().flatten().any(|path| *path == add.path))
 }
