@@ -109,7 +109,7 @@ pub(crate) async fn swap(
     new: Vec<Add>,
 ) -> Result<Outcome, LakeError> {
     let actions = old.into_iter().chain(new.into_iter().map(Action::Add)).collect();
-    let entry = Entry::Next { table, actions, operation: DeltaOperation::Delete { predicate: None } };
+    let entry = Entry::Next { table, actions, operation: Box::new(DeltaOperation::Delete { predicate: None }) };
     settle(store, name, table::origin(table).await, entry).await
 }
 
@@ -154,7 +154,7 @@ pub(crate) async fn create(store: &Store, below: &str, bytes: Vec<u8>) -> Result
 /// A commit that can be sent more than once.
 enum Entry<'a> {
     First(Box<CreateBuilder>),
-    Next { table: &'a DeltaTable, actions: Vec<Action>, operation: DeltaOperation },
+    Next { table: &'a DeltaTable, actions: Vec<Action>, operation: Box<DeltaOperation> },
 }
 
 impl Entry<'_> {
@@ -178,7 +178,7 @@ impl Entry<'_> {
                     .with_actions(actions.clone())
                     .with_app_metadata(metadata)
                     .with_max_retries(0)
-                    .build(Some(table.snapshot()?), table.log_store(), operation.clone());
+                    .build(Some(table.snapshot()?), table.log_store(), operation.as_ref().clone());
                 Ok(commit.await?.version() as i64)
             }
         }
@@ -323,7 +323,7 @@ fn next<'a>(table: &'a DeltaTable, change: Change<'_>) -> Result<Entry<'a>, Delt
             DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES as i64 }
         }
     };
-    Ok(Entry::Next { table, actions, operation })
+    Ok(Entry::Next { table, actions, operation: Box::new(operation) })
 }
 
 /// The table with the columns that it lacks, because an older version of this program made it; rows of before have none.
