@@ -260,7 +260,7 @@ fn show(context: &Context, plan: &Plan, span: &Span, seen: &[Seen<'_>]) {
                 is.observations,
                 was.observations
             );
-            context.say_wrapped(&format!("    {}: ", found.metric), &text, 6);
+            context.say_wrapped(format!("    {}: ", found.metric), &text, 6);
         }
         if seen.compared.is_empty() {
             let text = "no full hour and no run since, or none to hold them against";
