@@ -12,8 +12,19 @@ fn the_nightly_job_makes_a_plan_and_approves_nothing() {
     assert_eq!(ended.code, 0, "{}", ended.err);
     let record: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     let steps: Vec<&str> = record["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
-    let nightly =
-        ["ingest", "materialize", "check", "train", "predict", "shadow", "backtest", "plan", "compact", "vacuum"];
+    let nightly = [
+        "ingest",
+        "materialize",
+        "check",
+        "verify",
+        "train",
+        "predict",
+        "shadow",
+        "backtest",
+        "plan",
+        "compact",
+        "vacuum",
+    ];
     assert_eq!(steps, nightly);
     assert!(place.path("plan.json").exists());
     let actions = place.json(&["log"])["entries"].as_array().unwrap().len();
