@@ -1,11 +1,12 @@
 -- One row per hour of one side of a comparison: the share of its resources that their limits contended, for `verify`.
 -- Reads features.resource_hours, plans.outcomes. Sides: `candidate`, the changed resource since the change; `twins`, services
--- of that name in other environments in the same hours, not changed themselves; `before`, the resource in the two weeks
--- before, in the hours of the day that the candidate has, weekends apart.
+-- of that name in other environments in the same hours, not changed themselves; `before`, the resource from
+-- `from` until the change, in the hours of the day that the candidate has, weekends apart.
 -- Parameter resource: text
 -- Parameter side: text
 -- Parameter applied: timestamp
 -- Parameter until: timestamp
+-- Parameter from: timestamp
 with since as (
     select hour, date_part('hour', hour) as of_day, date_part('dow', hour) in (0, 6) as weekend
     from features.resource_hours
@@ -31,7 +32,7 @@ where (
     and h.hour in (select hour from since)
 ) or (
     cast($side as varchar) = 'before' and h.resource = cast($resource as varchar)
-    and h.hour >= $applied - interval '14 days' and h.hour + interval '1 hour' <= $applied
+    and h.hour >= $from and h.hour + interval '1 hour' <= $applied
     and concat(date_part('hour', h.hour), date_part('dow', h.hour) in (0, 6)) in (select concat(of_day, weekend) from since)
 )
 group by h.hour

@@ -1,16 +1,18 @@
 -- One row per run of one side of a comparison, for `verify`: how long it took, as a multiple of what its job took in its
 -- environment before the change, and whether it was killed for memory.
 -- Reads marts.runs, plans.outcomes. Sides: `candidate`, runs in the environment since the change; `twins`, runs of the same
--- jobs in other environments at that time, none of whose limits changed; `before`, the environment's in the two weeks before.
+-- jobs in other environments at that time, none of whose limits changed; `before`, the environment's from
+-- `from` until the change.
 -- Parameter env: text
 -- Parameter side: text
 -- Parameter applied: timestamp
 -- Parameter until: timestamp
+-- Parameter from: timestamp
 with runs as (
     select env, job_key, started_at, duration_ms, failed, result, label, started_at >= $applied as is_after
     from marts.runs
     where not has_jobs and env is not null and duration_ms > 0
-        and started_at >= $applied - interval '14 days' and started_at <= $until
+        and started_at >= $from and started_at <= $until
 ),
 
 usual as (

@@ -14,9 +14,14 @@ fn applied(place: &Place) -> Value {
     plan
 }
 
-/// A week of samples, one every ten minutes, of resources that are throttled or not.
+/// The week after the change.
 fn days_after(place: &Place, resources: &[(&str, bool)]) {
-    let from = domain::Timestamp::parse(NOW).unwrap().0;
+    week(place, NOW, LATER, resources);
+}
+
+/// A week of samples, one every ten minutes, of resources that are throttled or not.
+fn week(place: &Place, from: &str, until: &str, resources: &[(&str, bool)]) {
+    let from = domain::Timestamp::parse(from).unwrap().0;
     let mut lines = Vec::new();
     for (resource, throttled) in resources {
         for n in 1..=7 * 24 * 6 {
@@ -32,7 +37,7 @@ fn days_after(place: &Place, resources: &[(&str, bool)]) {
     }
     let dump = place.write("after.ndjson", lines.join("\n"));
     place.ingest(&[&dump]);
-    place.json(&["--now", LATER, "materialize"]);
+    place.json(&["--now", until, "materialize"]);
 }
 
 /// The resources of a plan's changes, and what of their hours before was contended.
@@ -127,4 +132,61 @@ fn without_evidence_it_is_too_early_and_without_an_apply_there_is_nothing_to_ver
     assert_eq!(early.code, 5, "{}", early.err);
     assert_eq!(place.run(&["--now", NOW, "verify", "--due"]).code, 0, "a night is not stopped by it");
     assert_eq!(place.run(&["verify"]).code, 2);
+}
+
+#[test]
+fn a_quiet_week_clears_no_later_one() {
+    const LATEST: &str = "2026-12-06T00:00:00Z";
+    let place = place();
+    let plan = applied(&place);
+    let changed = changed(&place, &plan);
+    let idle = &changed.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    days_after(&place, &[(idle, false)]);
+    let first = place.run(&["--now", LATER, "--json", "verify", "plan.json"]);
+    assert_eq!(result(&serde_json::from_str(&first.out).unwrap(), idle)["result"], "same", "{}", first.out);
+    week(&place, LATER, LATEST, &[(idle, true)]);
+    let second = place.run(&["--now", LATEST, "--json", "verify", "plan.json"]);
+    assert_eq!(second.code, 3, "{}", second.err);
+    assert_eq!(result(&serde_json::from_str(&second.out).unwrap(), idle)["result"], "worse");
+}
+
+#[test]
+fn a_limit_that_is_not_in_force_proves_nothing() {
+    let place = place();
+    let plan = applied(&place);
+    let changed = changed(&place, &plan);
+    let idle = &changed.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+    let item = plan["items"].as_array().unwrap().iter().find(|item| item["resource"] == idle.as_str()).unwrap();
+    let from = domain::Timestamp::parse(NOW).unwrap().0;
+    let lines: Vec<String> = (1..=7 * 24 * 6)
+        .map(|n| {
+            let payload = json!({"interval_s": 600, "cpu_cores": 0.1, "throttled_ratio": 0.0,
+                "cpu_limit_cores": item["before"]["cpu_cores"], "memory_limit_bytes": item["before"]["memory_bytes"]});
+            let ts = domain::Timestamp(from + n * 600_000_000).to_string();
+            json!({"ts": ts, "type": "usage", "env": "acme-dev", "resource": idle, "payload": payload}).to_string()
+        })
+        .collect();
+    let dump = place.write("unchanged.ndjson", lines.join("\n"));
+    place.ingest(&[&dump]);
+    place.json(&["--now", LATER, "materialize"]);
+    let ended = place.run(&["--now", LATER, "--json", "verify", "plan.json"]);
+    let verified: Value = serde_json::from_str(&ended.out).unwrap();
+    let found = result(&verified, idle);
+    assert_eq!(found["result"], "inconclusive", "{found:#}");
+    assert!(found["note"].as_str().unwrap().starts_with("not in force"), "{found:#}");
+}
+
+#[test]
+fn a_plan_that_cannot_be_looked_at_is_named_and_keeps_no_other_from_its_turn() {
+    let place = place();
+    let plan = applied(&place);
+    let kept = format!("lake/plans/{}/plan.json", plan["plan_id"].as_str().unwrap());
+    let whole = place.read(&kept);
+    place.write(&kept, &whole[..500]);
+    let ended = place.run(&["--now", LATER, "verify", "--due"]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    assert!(ended.err.contains("cannot be read") && ended.err.contains("hint:"), "{}", ended.err);
+    std::fs::remove_file(place.path(&kept)).unwrap();
+    let gone = place.run(&["--now", LATER, "verify", "--due"]);
+    assert_eq!((gone.code, gone.err.contains("is missing")), (3, true), "{}", gone.err);
 }

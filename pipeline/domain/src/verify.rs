@@ -1,14 +1,21 @@
 //! Whether a change helped: what several metrics say together.
 //!
 //! Owns the rule that makes one outcome of the judge's answers. Each metric is judged twice: whether the resource after the
-//! change is worse than its control, and whether the control is worse than the resource. The error is shared between the
-//! metrics (Bonferroni), so that more metrics do not find more by chance.
+//! change is worse than its control, and whether the control is worse than the resource, in each week of its own: a quiet
+//! first week clears no later one. The error is shared between the metrics (Bonferroni) and spent over the weeks, so that more
+//! looks do not find more by chance.
 
 use crate::judge::{JudgeError, Judgement, Margin, Observation, Rules, Verdict, judge};
 use serde::{Deserialize, Serialize};
 
 /// Bound of the probability of a wrong `worse`, and of a wrong `better`, over all metrics and looks together.
 pub const ALPHA: f64 = 0.05;
+
+/// What one metric of `of` may spend in a week, the first being 0: shares 6/(pi (week + 1))^2, which sum to one (Euler).
+pub fn alpha(of: usize, week: usize) -> f64 {
+    let share = 6.0 / (std::f64::consts::PI * (week as f64 + 1.0)).powi(2);
+    ALPHA / of.max(1) as f64 * share
+}
 
 /// What came of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +54,8 @@ pub struct Compared {
     pub gain: Judgement,
 }
 
-/// Compares both sides of a metric of which less is better. `of` metrics share the error; `is_concurrent` says whether the
-/// control ran at the same time.
+/// Compares both sides of a metric of which less is better, with an error of at most `alpha` of either kind; `is_concurrent`
+/// says whether the control ran at the same time.
 ///
 /// # Errors
 /// A value is not finite, or only some rows have a time.
@@ -56,15 +63,14 @@ pub fn compare(
     metric: &'static str,
     [control, candidate]: [&[Observation]; 2],
     margin: Margin,
-    of: usize,
+    alpha: f64,
     is_concurrent: bool,
 ) -> Result<Compared, JudgeError> {
-    let rules =
-        Rules { margin, alpha: ALPHA / of.max(1) as f64, accepts_other_time: !is_concurrent, ..Rules::default() };
+    let rules = Rules { margin, alpha, accepts_other_time: !is_concurrent, ..Rules::default() };
     Ok(Compared { metric, harm: judge(control, candidate, &rules)?, gain: judge(candidate, control, &rules)? })
 }
 
-/// What all metrics say together.
+/// What all metrics say together, in all weeks.
 pub fn outcome(compared: &[Compared]) -> Outcome {
     let any = |verdict: fn(&Compared) -> Verdict| compared.iter().any(|it| verdict(it) == Verdict::Fail);
     if any(|it| it.harm.verdict) {
@@ -90,7 +96,7 @@ mod tests {
     }
 
     fn of(control: &[Observation], candidate: &[Observation], is_concurrent: bool) -> Outcome {
-        let compared = compare("contended", [control, candidate], Margin::Absolute(0.1), 1, is_concurrent).unwrap();
+        let compared = compare("contended", [control, candidate], Margin::Absolute(0.1), ALPHA, is_concurrent).unwrap();
         outcome(&[compared])
     }
 
@@ -120,8 +126,16 @@ mod tests {
     #[test]
     fn one_metric_that_is_worse_outweighs_another_that_is_better() {
         let (low, high) = (hours(0, (0..60).map(|_| 0.0)), hours(0, (0..60).map(|_| 1.0)));
-        let metric = |control, candidate| compare("m", [control, candidate], Margin::Absolute(0.1), 2, true).unwrap();
+        let metric =
+            |control, candidate| compare("m", [control, candidate], Margin::Absolute(0.1), alpha(2, 0), true).unwrap();
         assert_eq!(outcome(&[metric(&high, &low), metric(&low, &high)]), Outcome::Worse);
         assert_eq!(outcome(&[metric(&high, &low), metric(&low, &low)]), Outcome::Better);
+    }
+
+    #[test]
+    fn the_weeks_spend_no_more_than_there_is() {
+        let spent: f64 = (0..1000).map(|week| alpha(3, week)).sum();
+        assert!(3.0 * spent <= ALPHA && 3.0 * spent > 0.99 * ALPHA, "{spent}");
+        assert!(alpha(1, 0) > alpha(1, 1));
     }
 }

@@ -14,7 +14,7 @@ use domain::judge::{Margin, Observation, Verdict};
 use domain::plan::{Item, Plan};
 use domain::privacy::Privacy;
 use domain::time::DAY;
-use domain::verify::{Compared, Outcome, compare, outcome};
+use domain::verify::{Compared, Outcome, alpha, compare, outcome};
 use intake::Source;
 use lake::{IngestSpec, Lake, Session};
 use serde_json::{Value, json};
@@ -24,8 +24,12 @@ use std::path::PathBuf;
 const MARGIN_SHARE: f64 = 0.1;
 /// A regression of so much of a duration is excluded by `same`.
 const MARGIN_DURATION: f64 = 0.2;
-/// For so long `--due` looks at a plan that is not decided yet.
+/// For so long `--due` looks at a plan.
 const DUE_DAYS: i64 = 28;
+/// Each week is judged by itself, and nothing is the same before a whole one has passed.
+const WEEK: i64 = 7 * DAY;
+/// So long before the change the control may lie.
+const BEFORE: i64 = 14 * DAY;
 
 /// What is measured: the question, the column, and the regression that matters.
 const METRICS: [(&str, &str, &str, Margin); 3] = [
@@ -47,7 +51,7 @@ pub struct VerifyArgs {
     /// The plan file
     #[arg(required_unless_present = "due")]
     plan: Option<PathBuf>,
-    /// Every plan of the lake that is applied and not decided yet, for four weeks
+    /// Every applied plan of the lake, for four weeks
     #[arg(long, conflicts_with = "plan")]
     due: bool,
     /// Roll a plan back when an item of it made things worse
@@ -66,12 +70,26 @@ impl VerifyArgs {
 struct Seen<'a> {
     item: &'a Item,
     outcome: Outcome,
-    compared: Vec<(Compared, bool)>,
+    /// By metric and week.
+    compared: Vec<Week>,
     measured: Value,
+    span: Span,
+    /// Why nothing can be said of it.
+    excuse: Option<String>,
 }
 
-/// When an item was in force.
+/// A metric in one week.
+struct Week {
+    /// The first is 0.
+    number: usize,
+    found: Compared,
+    is_concurrent: bool,
+}
+
+/// When an item was in force, and from when on what was before it is comparable.
+#[derive(Clone, Copy)]
 struct Span {
+    from: Timestamp,
     applied: Timestamp,
     until: Timestamp,
 }
@@ -80,70 +98,108 @@ struct Span {
 pub async fn run(context: &Context, args: VerifyArgs) -> Result<Answer, Failure> {
     let (lake, privacy) = context.lake_with_key().await?;
     let ledger = Ledger::proven(&lake, &privacy).await?;
-    let plans = match &args.plan {
-        Some(path) => vec![read_plan(path)?],
+    let (plans, mut failures) = match &args.plan {
+        Some(path) => (vec![read_plan(path)?], Vec::new()),
         None => due(context, &lake, &ledger).await?,
     };
     let session = lake.session(context.now).await?;
     let (mut told, mut outcomes) = (Vec::new(), Vec::new());
     for plan in &plans {
-        let (items, span) = in_force(context, &ledger, plan)?;
-        let mut seen = Vec::new();
-        for item in plan.changes().filter(|item| items.contains(&item.id)) {
-            seen.push(look(&session, item, &span).await?);
+        match one(context, &args, (&session, &privacy, &ledger), plan).await {
+            Ok((json, found)) => {
+                told.push(json);
+                outcomes.extend(found);
+            }
+            // One plan that cannot be looked at, or rolled back, leaves the others their turn.
+            Err(failure) if args.due => failures.push(failure),
+            Err(failure) => return Err(failure),
         }
-        show(context, plan, &span, &seen);
-        tell(context, &privacy, plan, &span, &seen).await?;
-        let worse = seen.iter().any(|seen| seen.outcome == Outcome::Worse);
-        let rolled_back = worse && args.auto_rollback && span.until == context.now;
-        if rolled_back {
-            context.say(format!("{}: an item is worse, so the plan is rolled back", plan.plan_id));
-            super::rollback::restore(context, plan).await?;
-        }
-        outcomes.extend(seen.iter().map(|seen| seen.outcome));
-        let items: Vec<Value> = seen.iter().map(shown).collect();
-        told.push(json!({"plan_id": plan.plan_id, "applied_at": span.applied, "until": span.until, "items": items,
-            "rolled_back": rolled_back}));
     }
-    if plans.is_empty() {
-        context.say("no plan is due: none is applied and undecided");
+    for failure in &failures {
+        crate::warn(failure);
     }
-    let has = |outcome| outcomes.contains(&outcome);
+    if plans.is_empty() && failures.is_empty() {
+        context.say("no plan is due: none was applied in the last four weeks and is in force");
+    }
+    let count = |outcome: Outcome| outcomes.iter().filter(|it| **it == outcome).count();
     let exit = match () {
-        () if has(Outcome::Worse) => Exit::Findings,
-        () if !args.due && has(Outcome::Inconclusive) => Exit::Inconclusive,
+        () if count(Outcome::Worse) > 0 || !failures.is_empty() => Exit::Findings,
+        () if !args.due && count(Outcome::Inconclusive) > 0 => Exit::Inconclusive,
         () => Exit::Done,
     };
-    let count = |outcome: Outcome| outcomes.iter().filter(|it| **it == outcome).count();
     let all = [Outcome::Better, Outcome::Same, Outcome::Worse, Outcome::Inconclusive];
     let brief: Vec<String> =
         all.iter().filter(|it| count(**it) > 0).map(|it| format!("{} {}", count(*it), it.name())).collect();
     let brief = if brief.is_empty() { "no plan is due".to_owned() } else { format!("items: {}", brief.join(", ")) };
-    Ok(Answer::new(exit, json!({"plans": told})).brief(brief))
+    let failures: Vec<Value> = failures.iter().map(Failure::json).collect();
+    Ok(Answer::new(exit, json!({"plans": told, "failures": failures})).brief(brief))
 }
 
-/// The plans of the lake that are applied, and of which an item is not decided yet.
-async fn due(context: &Context, lake: &Lake, ledger: &Ledger) -> Result<Vec<Plan>, Failure> {
+/// Looks at one plan, says what came of it, and rolls it back where it harmed and that is wished.
+async fn one(
+    context: &Context,
+    args: &VerifyArgs,
+    (session, privacy, ledger): (&Session, &Privacy, &Ledger),
+    plan: &Plan,
+) -> Result<(Value, Vec<Outcome>), Failure> {
+    let (items, span) = in_force(context, ledger, plan)?;
+    let mut seen = Vec::new();
+    for item in plan.changes().filter(|item| items.contains(&item.id)) {
+        let span = alone(session, plan, item, span).await?;
+        seen.push(look(session, item, span).await?);
+    }
+    show(context, plan, span, &seen);
+    tell(context, privacy, plan, &seen).await?;
+    let worse = seen.iter().any(|seen| seen.outcome == Outcome::Worse);
+    let rolled_back = worse && args.auto_rollback && span.until == context.now;
+    if rolled_back {
+        context.say(format!("{}: an item is worse, so the plan is rolled back", plan.plan_id));
+        super::rollback::restore(context, plan).await?;
+    }
+    let items: Vec<Value> = seen.iter().map(shown).collect();
+    let json = json!({"plan_id": plan.plan_id, "applied_at": span.applied, "until": span.until, "items": items,
+        "rolled_back": rolled_back});
+    Ok((json, seen.iter().map(|seen| seen.outcome).collect()))
+}
+
+/// The plans of the lake that are applied, and what stands in the way of looking at others that the ledger says are.
+async fn due(context: &Context, lake: &Lake, ledger: &Ledger) -> Result<(Vec<Plan>, Vec<Failure>), Failure> {
     let mut ids: Vec<&str> = Vec::new();
     for entry in ledger.entries.iter().filter(|entry| entry.action == "apply") {
         if context.now.0 - entry.at.0 <= DUE_DAYS * DAY && !ids.contains(&entry.plan_id.as_str()) {
             ids.push(&entry.plan_id);
         }
     }
-    let mut plans = Vec::new();
+    let (mut plans, mut failures) = (Vec::new(), Vec::new());
     for id in ids {
-        let Some(plan) = lake.document::<Plan>(&format!("plans/{id}/plan.json")).await? else { continue };
+        let last = ledger
+            .entries
+            .iter()
+            .rev()
+            .find(|entry| entry.plan_id == id && matches!(entry.action.as_str(), "apply" | "rollback"));
+        if last.is_none_or(|last| last.action != "apply") {
+            continue;
+        }
+        let place = format!("plans/{id}/plan.json");
+        let damaged = |what: &str| {
+            Failure::new(Exit::Refused, format!("{id} is applied, and {place} of the lake {what}"))
+                .hint("look at it with the plan file at hand: `pipeline verify PLAN`")
+        };
         // What the lake holds is proven like what a person hands in.
-        if plan.is_intact() && ledger.made(&plan).is_ok() && ledger.tells(&plan, "apply") {
-            plans.push(plan);
+        match lake.document::<Plan>(&place).await {
+            Ok(Some(plan)) if plan.is_intact() && ledger.made(&plan).is_ok() => plans.push(plan),
+            Ok(Some(_)) => failures.push(damaged("was changed after it was made")),
+            Ok(None) => failures.push(damaged("is missing")),
+            Err(_) => failures.push(damaged("cannot be read")),
         }
     }
-    Ok(plans)
+    Ok((plans, failures))
 }
 
 /// The items that were applied, and since when; until they were rolled back, or now.
 fn in_force(context: &Context, ledger: &Ledger, plan: &Plan) -> Result<(Vec<String>, Span), Failure> {
     ledger.made(plan)?;
+    ledger.at_its_time(context, plan)?;
     let last = |action: &str| {
         ledger.entries.iter().rev().find(|entry| entry.plan_id == plan.plan_id && entry.action == action)
     };
@@ -152,18 +208,39 @@ fn in_force(context: &Context, ledger: &Ledger, plan: &Plan) -> Result<(Vec<Stri
             .hint("there is nothing to verify; `pipeline log` shows what was done"));
     };
     let undone = last("rollback").filter(|entry| entry.seq > applied.seq).map(|entry| entry.at.min(context.now));
-    Ok((applied.items.clone(), Span { applied: applied.at, until: undone.unwrap_or(context.now) }))
+    let until = undone.unwrap_or(context.now);
+    Ok((applied.items.clone(), Span { from: Timestamp(applied.at.0 - BEFORE), applied: applied.at, until }))
 }
 
-/// Judges one item by every metric that has two sides.
-async fn look<'a>(session: &Session, item: &'a Item, span: &Span) -> Result<Seen<'a>, Failure> {
-    let (applied, until) = (span.applied.to_string(), span.until.to_string());
+/// The span in which no other plan held the item's resource: what a later one does is not its doing, and days under an
+/// earlier one are no control.
+async fn alone(session: &Session, plan: &Plan, item: &Item, span: Span) -> Result<Span, Failure> {
+    const OTHERS: &str = "
+        select
+            max(case when ts < cast($applied as timestamptz) then ts end) as earlier,
+            min(case when ts > cast($applied as timestamptz) then ts end) as later
+        from staging.events
+        where type = 'adjustment' and resource = $resource and plan_id <> $plan";
+    let applied = span.applied.to_string();
+    let given = [("resource", item.resource.as_str()), ("plan", plan.plan_id.as_str()), ("applied", applied.as_str())];
+    let found = session.query_with(OTHERS, &given).await?.to_json()?.into_iter().next().unwrap_or_default();
+    let at = |key: &str| found[key].as_str().and_then(Timestamp::parse);
+    Ok(Span {
+        from: at("earlier").map_or(span.from, |at| at.max(span.from)),
+        applied: span.applied,
+        until: at("later").map_or(span.until, |at| at.min(span.until)),
+    })
+}
+
+/// Judges one item by every metric that has two sides, week by week.
+async fn look<'a>(session: &Session, item: &'a Item, span: Span) -> Result<Seen<'a>, Failure> {
+    let [from, applied, until] = [span.from, span.applied, span.until].map(|at| at.to_string());
     let env = item.resource.split('/').next().unwrap_or_default();
     let mut sides = Vec::new();
     for (metric, question, column, margin) in METRICS {
         let about = if question == "verify_hours" { ("resource", item.resource.as_str()) } else { ("env", env) };
         let ask = async |side: &str| -> Result<Vec<Observation>, Failure> {
-            let given = [about, ("side", side), ("applied", applied.as_str()), ("until", until.as_str())];
+            let given = [about, ("side", side), ("from", &from), ("applied", &applied), ("until", &until)];
             Ok(session.answer(question, &given, column).await?.observations)
         };
         let candidate = ask("candidate").await?;
@@ -179,14 +256,50 @@ async fn look<'a>(session: &Session, item: &'a Item, span: &Span) -> Result<Seen
     }
     let mut compared = Vec::new();
     for (metric, control, candidate, margin, is_concurrent) in &sides {
-        let found = compare(metric, [control, candidate], *margin, sides.len(), *is_concurrent).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot judge {} of {}: {error}", metric, item.resource))
-        })?;
-        compared.push((found, *is_concurrent));
+        let number_of = |row: &Observation| {
+            usize::try_from((row.at.unwrap_or_default() - span.applied.0) / WEEK).unwrap_or_default()
+        };
+        let last = candidate.iter().map(number_of).max().unwrap_or_default();
+        for number in 0..=last {
+            let of_week = |rows: &[Observation]| -> Vec<Observation> {
+                rows.iter().filter(|row| number_of(row) == number).cloned().collect()
+            };
+            let candidate = of_week(candidate);
+            let control = if *is_concurrent { of_week(control) } else { control.clone() };
+            let alpha = alpha(sides.len(), number);
+            let found = compare(metric, [&control, &candidate], *margin, alpha, *is_concurrent);
+            let failed =
+                |error| Failure::new(Exit::Failed, format!("cannot judge {metric} of {}: {error}", item.resource));
+            compared.push(Week { number, found: found.map_err(failed)?, is_concurrent: *is_concurrent });
+        }
     }
-    let all: Vec<Compared> = compared.iter().map(|(found, _)| found.clone()).collect();
     let measured = measured(session, item, &applied, &until).await?;
-    Ok(Seen { item, outcome: outcome(&all), compared, measured })
+    let all: Vec<Compared> = compared.iter().map(|week| week.found.clone()).collect();
+    let (outcome, excuse) = match (outcome(&all), not_in_force(item, &measured)) {
+        (_, Some(excuse)) => (Outcome::Inconclusive, Some(excuse)),
+        (Outcome::Same, None) if span.until.0 - span.applied.0 < WEEK => {
+            (Outcome::Inconclusive, Some("no harm so far, in less than a week".to_owned()))
+        }
+        (outcome, None) => (outcome, None),
+    };
+    Ok(Seen { item, outcome, compared, measured, span, excuse })
+}
+
+/// Says so where the newest sample has the limit of before and not the planned one: a file that was changed limits nothing
+/// until its services are recreated.
+fn not_in_force(item: &Item, measured: &Value) -> Option<String> {
+    let near = |a: f64, b: f64| (a - b).abs() <= 0.01 * a.abs().max(b.abs());
+    let stuck = |before: Option<f64>, after: Option<f64>, key: &str| {
+        let live = measured[key].as_f64()?;
+        (before.is_some_and(|before| near(before, live)) && after.is_some_and(|after| !near(after, live)))
+            .then_some(live)
+    };
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
+    if let Some(live) = stuck(item.before.cpu_cores, item.after.cpu_cores, "cpu_limit_cores") {
+        return Some(format!("not in force: samples still have a limit of {live} cores"));
+    }
+    let live = stuck(bytes(item.before.memory_bytes), bytes(item.after.memory_bytes), "memory_limit_bytes")?;
+    Some(format!("not in force: samples still have a limit of {:.0} MiB", live / 1_048_576.0))
 }
 
 /// The figures that the plan projected, as they came: of the samples in force.
@@ -195,6 +308,8 @@ async fn measured(session: &Session, item: &Item, applied: &str, until: &str) ->
         select
             count(*) as samples,
             max(ts) as newest,
+            last_value(cpu_limit_cores order by ts) filter (where cpu_limit_cores is not null) as cpu_limit_cores,
+            last_value(memory_limit_bytes order by ts) filter (where memory_limit_bytes is not null) as memory_limit_bytes,
             round(1.0 - avg(cpu_share), 6) as slack,
             round(1.0 - avg(memory_share), 6) as memory_slack,
             round(avg(case when coalesce(oom_kills, 0) > 0 then 1.0 else 0.0 end), 6) as oom_rate,
@@ -223,15 +338,18 @@ fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} %", value * 100.0))
 }
 
-fn show(context: &Context, plan: &Plan, span: &Span, seen: &[Seen<'_>]) {
-    let words = if span.until < context.now {
-        format!("{} to {}, rolled back", span.applied, span.until)
-    } else {
-        format!("since {}", span.applied)
-    };
-    context.say(format!("{}: {words}", plan.plan_id));
+fn show(context: &Context, plan: &Plan, span: Span, seen: &[Seen<'_>]) {
+    let until = if span.until < context.now { format!(" until {}", span.until) } else { String::new() };
+    context.say(format!("{}: since {}{until}", plan.plan_id, span.applied));
     for seen in seen {
-        context.say(format!("  {} {}: {}", action(seen.item), seen.item.resource, seen.outcome.name()));
+        let on = if plan.targets.len() > 1 { format!(" on {}", seen.item.on) } else { String::new() };
+        context.say(format!("  {} {}{on}: {}", action(seen.item), seen.item.resource, seen.outcome.name()));
+        if let Some(excuse) = &seen.excuse {
+            context.say_wrapped("    ", excuse, 4);
+        }
+        if seen.span.until < span.until {
+            context.say_wrapped("    ", &format!("until {}, when another plan changed it", seen.span.until), 4);
+        }
         let projected = &seen.item.projected;
         for (what, promised, key) in [
             ("CPU slack", projected.slack, "slack"),
@@ -248,9 +366,13 @@ fn show(context: &Context, plan: &Plan, span: &Span, seen: &[Seen<'_>]) {
                 ));
             }
         }
-        for (found, is_concurrent) in &seen.compared {
-            let control =
-                if *is_concurrent { "other environments at the same time" } else { "the days before, which is weaker" };
+        for week in &seen.compared {
+            let control = if week.is_concurrent {
+                "other environments at the same time"
+            } else {
+                "the days before, which is weaker"
+            };
+            let found = &week.found;
             let [was, is] = [&found.harm.control, &found.harm.candidate];
             let mean = |mean: Option<f64>| mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.2}"));
             let text = format!(
@@ -260,7 +382,7 @@ fn show(context: &Context, plan: &Plan, span: &Span, seen: &[Seen<'_>]) {
                 is.observations,
                 was.observations
             );
-            context.say_wrapped(format!("    {}: ", found.metric), &text, 6);
+            context.say_wrapped(format!("    week {}, {}: ", week.number + 1, found.metric), &text, 6);
         }
         if seen.compared.is_empty() {
             let text = "no full hour and no run since, or none to hold them against";
@@ -273,10 +395,12 @@ fn shown(seen: &Seen<'_>) -> Value {
     let metrics: Vec<Value> = seen
         .compared
         .iter()
-        .map(|(found, is_concurrent)| {
+        .map(|week| {
+            let found = &week.found;
             json!({
                 "metric": found.metric,
-                "control": if *is_concurrent { "concurrent" } else { "before" },
+                "week": week.number + 1,
+                "control": if week.is_concurrent { "concurrent" } else { "before" },
                 "harm": said(found.harm.verdict),
                 "gain": said(found.gain.verdict),
                 "candidate_mean": found.harm.candidate.mean.map(rounded),
@@ -286,20 +410,15 @@ fn shown(seen: &Seen<'_>) -> Value {
         })
         .collect();
     json!({
-        "item_id": seen.item.id, "resource": seen.item.resource, "action": seen.item.action, "result": seen.outcome,
+        "item_id": seen.item.id, "on": seen.item.on, "resource": seen.item.resource, "action": seen.item.action,
+        "result": seen.outcome, "note": seen.excuse, "until": seen.span.until,
         "projected": seen.item.projected, "measured": seen.measured, "metrics": metrics,
     })
 }
 
 /// One `outcome` event per item, through the same door as every event: at the time of the newest evidence, so that looking
 /// again at the same data says nothing new.
-async fn tell(
-    context: &Context,
-    privacy: &Privacy,
-    plan: &Plan,
-    span: &Span,
-    seen: &[Seen<'_>],
-) -> Result<(), Failure> {
+async fn tell(context: &Context, privacy: &Privacy, plan: &Plan, seen: &[Seen<'_>]) -> Result<(), Failure> {
     let has_evidence = |seen: &&Seen<'_>| !seen.compared.is_empty() || !seen.measured["newest"].is_null();
     let lines: Vec<String> = seen
         .iter()
@@ -307,7 +426,7 @@ async fn tell(
         .map(|seen| {
             let newest = seen.measured["newest"].as_str().and_then(Timestamp::parse);
             json!({
-                "ts": newest.unwrap_or(span.until),
+                "ts": newest.unwrap_or(seen.span.until),
                 "type": "outcome",
                 "env": seen.item.resource.split('/').next(),
                 "resource": seen.item.resource,
