@@ -9,7 +9,7 @@ use super::sink::{Sink, write_rejects};
 use super::slow;
 use super::units::{Items, Unit, units};
 use crate::error::IntakeError;
-use crate::formats::{Out, Reader, Taken};
+use crate::formats::{Reader, Taken, endings};
 use crate::reject::Reject;
 use crate::source::Piece;
 use domain::event::normalise;
@@ -177,16 +177,10 @@ impl<'a> Collector<'a> {
 
     /// The end of a dump that was read in order.
     pub(super) fn end(&mut self, dump: &Dump, line: u64, reader: &mut dyn Reader) -> Result<(), IntakeError> {
-        loop {
-            let mut out = Out::default();
-            reader.end(&mut out);
-            let taken = out.rest().0;
-            if taken.is_empty() {
-                return Ok(());
-            }
+        endings(reader, |taken| {
             self.taken(At { dump, line, is_utf8: true }, taken, "")?;
-            self.relieve()?;
-        }
+            self.relieve()
+        })
     }
 
     /// What a format made of something: events, and what it could not read. `line` is the text it was made of, where

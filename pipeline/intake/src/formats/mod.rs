@@ -76,6 +76,18 @@ pub(crate) trait Reader: Send {
     fn end(&mut self, _out: &mut Out) {}
 }
 
+/// What a reader has left to say when its dump has ended, until it says nothing.
+pub(crate) fn endings<E>(reader: &mut dyn Reader, mut take: impl FnMut(Vec<Taken>) -> Result<(), E>) -> Result<(), E> {
+    loop {
+        let mut out = Out::default();
+        reader.end(&mut out);
+        match out.rest().0 {
+            taken if taken.is_empty() => return Ok(()),
+            taken => take(taken)?,
+        }
+    }
+}
+
 /// Every format, native first.
 pub static FORMATS: &[&Format] =
     &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT, &otlp::FORMAT, &prometheus::FORMAT];

@@ -3,7 +3,7 @@
 use super::{Retry, Row, hashes_of, hashes_of_raw, number, texts};
 use crate::begin::{Begin, begin, of_text};
 use crate::error::IntakeError;
-use crate::formats::{Out, Reader, Taken};
+use crate::formats::{Reader, Taken, endings};
 use crate::lines::{Line, each_line};
 use crate::reject::Reject;
 use crate::sink::write_rejects;
@@ -66,15 +66,7 @@ impl Retry<'_> {
                 Ok(())
             })?;
         }
-        loop {
-            let mut out = Out::default();
-            reader.end(&mut out);
-            let taken = out.rest().0;
-            if taken.is_empty() {
-                return Ok(());
-            }
-            self.end(taken, begin, rows)?;
-        }
+        endings(&mut *reader, |taken| self.end(taken, begin, rows))
     }
 
     /// A line or document. The rejects, sorted by their hash, are of it as a whole or of its parts, or the dump has
