@@ -13,6 +13,9 @@ const PREFIX: &str = "pipeline-scratch-";
 /// What a living run holds in its folder.
 const LOCK: &str = "in-use";
 
+/// What it is called until it is held: nobody finds a lock that is not yet taken, and takes it first.
+const TAKING: &str = "taking";
+
 /// A folder is made before its lock: a younger one without a lock is somebody's who is about to take it.
 const YOUNG: Duration = Duration::from_secs(600);
 
@@ -36,8 +39,9 @@ pub fn scratch() -> Result<Scratch, Failure> {
     let place = std::env::temp_dir();
     let failed = |error: std::io::Error| Failure::file("make a folder in", &place, &error);
     let folder = Builder::new().prefix(PREFIX).tempdir_in(&place).map_err(failed)?;
-    let lock = File::create(folder.path().join(LOCK)).map_err(failed)?;
+    let lock = File::create_new(folder.path().join(TAKING)).map_err(failed)?;
     lock.try_lock().map_err(|error| failed(std::io::Error::other(error)))?;
+    fs::rename(folder.path().join(TAKING), folder.path().join(LOCK)).map_err(failed)?;
     sweep(&place, lock.metadata().map_err(failed)?.uid());
     Ok(Scratch { folder, _lock: lock })
 }
@@ -63,5 +67,39 @@ fn sweep(place: &Path, ours: u32) {
         if free {
             let _ = fs::remove_dir_all(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_clears_what_another_has_just_made() {
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    for _ in 0..200 {
+                        let ours = scratch().expect("a scratch folder");
+                        fs::write(ours.path().join("rows"), "1").expect("it is there");
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_and_what_is_in_use_is_not() {
+        let place = tempfile::tempdir().expect("a folder");
+        let ours = fs::metadata(place.path()).expect("it is there").uid();
+        let (left, used) = (place.path().join("pipeline-scratch-left"), place.path().join("pipeline-scratch-used"));
+        for folder in [&left, &used] {
+            fs::create_dir(folder).expect("a folder");
+            fs::write(folder.join(LOCK), "").expect("a lock");
+        }
+        let lock = File::open(used.join(LOCK)).expect("the lock");
+        lock.lock().expect("it is free");
+        sweep(place.path(), ours);
+        assert_eq!((left.exists(), used.exists()), (false, true));
     }
 }
