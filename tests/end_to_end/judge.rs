@@ -164,6 +164,10 @@ fn what_cannot_be_judged_is_said_with_what_to_do() {
     usage(run(&changed("value, case when n > 1 then ts end as ts"), &[]), "has no ts", "leave the column out");
     usage(run(&changed("value, ts, case when n > 1 then 'u' end as unit"), &[]), "has no unit", "give every row one");
     usage(run(&changed("value, ts, 'yes' as censored"), &[]), "the column censored", "at least this");
+    usage(run(&changed("value, ts, n as censored"), &[]), "censored of the candidate holds 2", "true, or 1");
+    usage(run("", &[]), "the candidate is no query", "one select");
+    usage(run("-- nothing", &[]), "the candidate is no query", "one select");
+    usage(run(&format!("{good}; {good}"), &[]), "more than one statement", "one select");
     usage(run(&changed("value"), &[]), "some rows have a time", "both queries have a column ts");
     usage(run(&changed("value / 0.0 as value, ts"), &[]), "not a finite number", "censored");
     usage(run("delete from marts.runs", &[]), "only queries", "");

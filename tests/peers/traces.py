@@ -112,7 +112,7 @@ def nights(args, pipeline: str, peers, folder: str) -> list[dict]:
             shutil.copytree(grown, probe)
             measure.ingest(pipeline, probe, night)
             built, measured = ours(pipeline, probe, "materialize")
-            if any("not built yet" in table["why"] for table in built["tables"]):
+            if any("first build" in table["why"] for table in built["tables"]):
                 sys.exit(f"not a night: {built}")
             found.append(measured)
             shutil.rmtree(probe)

@@ -4,7 +4,7 @@
 use crate::error::LakeError;
 use crate::mistake::Statement;
 use crate::model;
-use crate::query::{Declared, Parameters};
+use crate::query::{Declared, Parameters, is_blank, statements};
 use crate::session::Session;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -29,7 +29,12 @@ impl Session {
     /// The observations of a query: a column `metric`, and where they are there `ts`, `unit` and `censored`. `arm` is how the
     /// query is called in errors.
     pub async fn samples(&self, arm: &str, sql: &str, metric: &str) -> Result<Samples, LakeError> {
-        self.observations(arm, &Statement::new(sql), &Parameters::texts(&[]), metric).await
+        let mut statements = statements(None, sql);
+        let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+            let found = if is_blank(sql) { "is no query" } else { "is more than one statement" };
+            return Err(wrong(format!("the {arm} {found}"), "give it one select statement"));
+        };
+        self.observations(arm, &statement, &Parameters::texts(&[]), metric).await
     }
 
     /// The observations of a question of `sql/session`, with the parameters that its head declares.
@@ -113,7 +118,7 @@ fn hint(name: &str) -> &'static str {
     match name {
         "ts" => "ts is a time, or a number that grows with time",
         "unit" => "unit is a text or a number that names who or what was assigned to an arm",
-        "censored" => "censored is true where the value is only known to be at least this",
+        "censored" => "censored is true, or 1, where the value is only known to be at least this",
         _ => "a metric is a number: convert it in the query, as in `cast(x as double) as value`",
     }
 }
@@ -162,8 +167,16 @@ fn times(arm: &str, column: &ArrayRef) -> Result<Int64Array, LakeError> {
 
 fn flags(arm: &str, column: &ArrayRef) -> Result<BooleanArray, LakeError> {
     match column.data_type() {
-        data_type if data_type.is_integer() || matches!(data_type, DataType::Boolean | DataType::Null) => {
+        DataType::Boolean | DataType::Null => {
             Ok(converted(arm, "censored", column, &DataType::Boolean)?.as_boolean().clone())
+        }
+        data_type if data_type.is_integer() => {
+            let numbers = converted(arm, "censored", column, &DataType::Int64)?;
+            let numbers = numbers.as_primitive::<Int64Type>();
+            if let Some(other) = numbers.iter().flatten().find(|number| !(0..=1).contains(number)) {
+                return Err(wrong(format!("the column censored of the {arm} holds {other}"), hint("censored")));
+            }
+            Ok(numbers.iter().map(|number| number.map(|number| number == 1)).collect())
         }
         other => Err(wrong(format!("the column censored of the {arm} is {}", plain(other)), hint("censored"))),
     }

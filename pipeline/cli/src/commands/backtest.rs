@@ -42,7 +42,9 @@ pub async fn run(context: &Context, args: BacktestArgs) -> Result<Answer, Failur
     drop(task);
     context.say(format!(
         "{} resources, {} resource-days replayed, newest sample {}",
-        result.resources, result.resource_days, result.newest
+        result.resources,
+        result.resource_days,
+        result.newest.minute()
     ));
     show(context, &result.policies);
     let brief = format!(

@@ -76,7 +76,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
             }
             Err(error) => return Err(error.into()),
         };
-        context.say(format!("{name} {} · {} {basis}", kept.card.version, scored.rows));
+        context.say_wrapped("", &format!("{name} {} · {} {basis}", kept.card.version, scored.rows), 2);
         show(context, &scored);
         if !scored.reliability.is_empty() {
             show_reliability(context, &scored.reliability);

@@ -27,10 +27,10 @@ Exit codes: 0 a regression of the margin or more is excluded, 3 harm is shown,
     --control \"$runs 'ci-a'\" --candidate \"$runs 'ci-b'\"")]
 pub struct JudgeArgs {
     /// The observations of what is there, at the same time as the candidate's
-    #[arg(long, value_name = "SQL")]
+    #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
     control: String,
     /// The observations of what shall take its place
-    #[arg(long, value_name = "SQL")]
+    #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
     candidate: String,
     /// The column that is judged
     #[arg(long, value_name = "NAME", default_value = "value")]

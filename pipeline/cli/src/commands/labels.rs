@@ -3,6 +3,7 @@
 use crate::context::{Answer, Context};
 use crate::failure::Failure;
 use clap::{Args, Subcommand};
+use domain::Timestamp;
 use serde_json::json;
 
 /// What `labels` takes.
@@ -42,15 +43,20 @@ pub async fn run(context: &Context, args: LabelsArgs) -> Result<Answer, Failure>
         None => "not measured",
     };
     for row in &rows {
-        context.say(format!(
-            "{}  {:<4}  {}  measured: {}, people say: {}",
-            row["starts_at"].as_str().unwrap_or_default(),
-            row["unit"].as_str().unwrap_or_default(),
-            row["key"].as_str().unwrap_or_default(),
-            word(&row["measured"]),
-            word(&row["said"])
-        ));
+        let lead = format!(
+            "{}  {:<4}  ",
+            row["starts_at"].as_str().map(minute).unwrap_or_default(),
+            row["unit"].as_str().unwrap_or_default()
+        );
+        let key = row["key"].as_str().unwrap_or_default();
+        let text = format!("{key}: measured {}, reported {}", word(&row["measured"]), word(&row["said"]));
+        context.say_wrapped(&lead, &text, lead.chars().count());
     }
     context.say(format!("{} of {judged} labels from people differ from what was measured", rows.len()));
     Ok(Answer::done(json!({"labels_from_people": judged, "disagreements": rows})))
+}
+
+/// A time of a row, to the minute.
+fn minute(at: &str) -> String {
+    Timestamp::parse(at).map_or_else(|| at.to_owned(), Timestamp::minute)
 }

@@ -64,10 +64,11 @@ async fn audit(context: &Context) -> Result<Answer, Failure> {
     context.say(format!("{} people, {} erased; key {}", audit.people, audit.erased, audit.key_fingerprint));
     for column in &audit.columns {
         let span = match (column.earliest, column.latest) {
-            (Some(first), Some(last)) => format!("  {} to {}", first.minute(), last.minute()),
+            (Some(first), Some(last)) => format!(", {} to {}", first.minute(), last.minute()),
             _ => String::new(),
         };
-        context.say(format!("  {:<40} {:>9} rows{span}", format!("{}.{}", column.table, column.column), column.rows));
+        let name = format!("{}.{}", column.table, column.column);
+        context.say_wrapped("  ", &format!("{name}: {} rows{span}", column.rows), 6);
     }
     for model in &audit.models {
         let mark = if model.needs_retraining { "has seen an erased person: train it anew" } else { "in order" };

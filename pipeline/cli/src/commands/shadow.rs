@@ -63,7 +63,7 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     drop(task);
     if summary.ephemeral.resources > 0 {
         let (n, why) = (summary.ephemeral.resources, summary.ephemeral.why);
-        context.say(format!("{n} more are left out: they {why}"));
+        context.say_wrapped("", &format!("{n} more are left out: they {why}"), 2);
     }
     let wins: Vec<String> = summary.wins.iter().map(|(model, n)| format!("{model} {n}")).collect();
     context.say(format!(

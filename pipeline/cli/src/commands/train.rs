@@ -180,10 +180,11 @@ pub fn show(context: &Context, card: &Card) {
     let by = verdict
         .difference
         .map_or_else(String::new, |d| format!("; by row {:+.4} (95 %: {:+.4} to {:+.4})", d.mean, d.low, d.high));
-    context.say(format!(
-        "  {} {:.4} {sign} the best baseline ({}, {:.4}){by}",
-        verdict.figure, verdict.ours, verdict.baseline, verdict.best_baseline
-    ));
+    let text = format!(
+        "{:.4} {sign} the best baseline ({}, {:.4}){by}",
+        verdict.ours, verdict.baseline, verdict.best_baseline
+    );
+    context.say_wrapped(format!("  {} ", verdict.figure), &text, 6);
     for serves in &card.judged.serves {
         context.say_wrapped("  serves: ", &serves.why, 10);
     }
@@ -194,14 +195,15 @@ pub fn show(context: &Context, card: &Card) {
             let used = if card.labels.used { "" } else { ": they are not used" };
             format!("; Brier score {with:.4} with them, {without:.4} without{used}")
         });
-        context.say(format!(
-            "  labels: {} measured, {} from people's verdicts and {} from outcomes, of which {} say otherwise than \
+        let text = format!(
+            "{} measured, {} from people's verdicts and {} from outcomes, of which {} say otherwise than \
              measured{worth}",
             card.labels.measured,
             card.labels.feedback,
             card.labels.outcomes,
             card.labels.changed_by_feedback + card.labels.changed_by_outcomes
-        ));
+        );
+        context.say_wrapped("  labels: ", &text, 10);
     }
     if let Some(probability) = &card.probability {
         own_table::show_probability(context, probability);
@@ -224,23 +226,34 @@ pub fn coverage(context: &Context, coverage: &[Coverage]) {
     }
 }
 
-/// Figures of a model beside those of its baselines: one row per figure, one column per predictor.
+/// Figures of a model beside those of its baselines: one row per figure, one column per predictor, those that fit side by
+/// side in 80 columns.
 pub fn table(context: &Context, metrics: &Metrics, baselines: &BTreeMap<String, Metrics>) {
     let columns: Vec<(&str, &Metrics)> =
         std::iter::once(("model", metrics)).chain(baselines.iter().map(|(name, m)| (name.as_str(), m))).collect();
-    let width = |name: &str| name.len().max(7) + 2;
-    let head: Vec<String> = columns.iter().map(|(name, _)| format!("{name:>0$}", width(name))).collect();
-    let figures = metrics.keys().map(String::len).max().unwrap_or_default().max(14);
-    context.say(format!("  {:<figures$}{}", "", head.concat()));
-    for figure in metrics.keys() {
-        let cells = columns.iter().map(|(name, metrics)| {
-            let value = match metrics.get(figure) {
-                Some(value) if value.abs() >= 100.0 => format!("{value:.1}"),
-                Some(value) => format!("{value:.4}"),
-                None => "-".to_owned(),
-            };
-            format!("{value:>0$}", width(name))
+    let width = |name: &str| name.len().max(7) + 1;
+    let figures = metrics.keys().map(String::len).max().unwrap_or_default().max(12);
+    let mut rest = columns.as_slice();
+    while !rest.is_empty() {
+        let mut used = 2 + figures;
+        let fitting = rest.iter().take_while(|(name, _)| {
+            used += width(name);
+            used <= 80
         });
-        context.say(format!("  {figure:<figures$}{}", cells.collect::<String>()));
+        let (block, later) = rest.split_at(fitting.count().max(1));
+        rest = later;
+        let head: String = block.iter().map(|(name, _)| format!("{name:>0$}", width(name))).collect();
+        context.say(format!("  {:<figures$}{head}", ""));
+        for figure in metrics.keys() {
+            let cells = block.iter().map(|(name, metrics)| {
+                let value = match metrics.get(figure) {
+                    Some(value) if value.abs() >= 100.0 => format!("{value:.1}"),
+                    Some(value) => format!("{value:.4}"),
+                    None => "-".to_owned(),
+                };
+                format!("{value:>0$}", width(name))
+            });
+            context.say(format!("  {figure:<figures$}{}", cells.collect::<String>()));
+        }
     }
 }

@@ -27,6 +27,7 @@ pub struct Effect {
 }
 
 /// An estimate on the scale on which more is worse.
+#[derive(Clone, Copy, Debug)]
 struct Shift {
     typical: f64,
     lower: Option<f64>,
@@ -65,7 +66,7 @@ pub fn estimate(
     let effect = Effect { is_relative, change, lower: finite(lower), upper: finite(upper) };
     // Neither what never passes nor a difference of means beside a margin that is a share says how far a pass is.
     let can_pass = !matches!(shown, Shown::Never(_) | Shown::ByCounts);
-    Some((effect, needed(&shift, rules, can_pass)))
+    Some((effect, needed(&shift, rules, snapshot.points.len(), can_pass)))
 }
 
 /// Halvings of the range in which a shift is looked for.
@@ -141,15 +142,20 @@ fn of_means(snapshot: &Snapshot, rules: &Rules, outcome: &Outcome) -> Shift {
 }
 
 /// Pairs at which the nearer of both verdicts has a chance of four in five, were effect and spread as they seem: the sample
-/// size of a fixed test, and what its repetition costs on top.
-fn needed(shift: &Shift, rules: &Rules, can_pass: bool) -> Option<usize> {
+/// size of a fixed test, and what its repetition costs on top. More than there are, and than the fewest with which the signs
+/// alone can decide; a single pair has no spread, and says nothing.
+fn needed(shift: &Shift, rules: &Rules, pairs_now: usize, can_pass: bool) -> Option<usize> {
+    if pairs_now < 2 {
+        return None;
+    }
+    let fewest = (-rules.alpha.log2()).ceil().max(pairs_now as f64 + 1.0);
     let z = normal_quantile(1.0 - rules.alpha) + normal_quantile(0.8);
     let harm = shift.typical;
     let safety = if can_pass { rules.shift() - shift.typical } else { 0.0 };
     let distance = harm.max(safety);
     let repetition = if rules.horizon.is_some() { 1.2 } else { 2.0 };
     let pairs = repetition * (z * shift.spread / distance).powi(2);
-    (distance > 0.0 && pairs.is_finite()).then(|| pairs.ceil().clamp(1.0, 1e12) as usize)
+    (distance > 0.0 && pairs.is_finite()).then(|| pairs.ceil().clamp(fewest, 1e12) as usize)
 }
 
 /// Quantile of the standard normal distribution, to three digits (Abramowitz & Stegun 1964, 26.2.23).
@@ -171,6 +177,18 @@ mod tests {
         assert!((found - 3.0).abs() < 1e-6);
         assert_eq!(last_above(1.0, |x| 3.0 - x), None);
         assert_eq!(last_above(1.0, |x| -3.0 - x), None);
+    }
+
+    #[test]
+    fn what_is_needed_is_more_than_there_is_and_unknown_of_a_single_pair() {
+        let alike = Shift { typical: 0.0, lower: None, upper: None, spread: 0.0 };
+        let wide = Shift { spread: 1.0, ..alike };
+        let rules = Rules::default();
+        assert_eq!(needed(&wide, &rules, 1, true), None);
+        assert_eq!(needed(&alike, &rules, 2, true), Some(5)); // 2^-5 is the first power below 0.05
+        assert_eq!(needed(&alike, &rules, 9, true), Some(10));
+        assert!(needed(&wide, &rules, 9, true).unwrap() > 100);
+        assert_eq!(needed(&alike, &rules, 9, false), None);
     }
 
     #[test]

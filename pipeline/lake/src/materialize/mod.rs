@@ -205,7 +205,7 @@ impl Lake {
         let mut last = Vec::new();
         for (file, rule) in step.files.iter().zip(&step.rules) {
             let whole = |why: &str| Ok(Work::Whole(why.to_owned()));
-            let Some(parts) = Parts::open(&self.store, &file.name).await? else { return whole("not built yet") };
+            let Some(parts) = Parts::open(&self.store, &file.name).await? else { return whole("first build") };
             let Some(found) = table::origin(parts.table()).await else { return whole("its origin is unknown") };
             let origin = origin(file, session)?;
             if found["sql"] != origin["sql"] {
