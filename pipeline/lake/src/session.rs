@@ -30,7 +30,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-/// A session over the lake at the versions it was opened at.
+/// A session over the lake at the versions it was opened at. A copy is another handle of the same engine.
+#[derive(Clone)]
 pub struct Session {
     /// The engine.
     pub context: SessionContext,

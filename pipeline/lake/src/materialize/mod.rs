@@ -5,6 +5,7 @@ mod blocks;
 mod changes;
 mod days;
 mod follows;
+mod order;
 mod pull_requests;
 mod write;
 
@@ -135,25 +136,21 @@ impl Lake {
         if !explain {
             commit::widen(&self.store, &days::name(EVENTS), &events_schema()).await?;
         }
-        let mut session = self.session(now).await?;
+        let session = self.session(now).await?;
         let files = selected(model::materialized(&session.context)?, select, &session)?;
-        let mut built: Vec<Built> = Vec::new();
-        let mut expected = Expected::new();
-        for step in steps(files)? {
-            let whole = full_refresh.then(|| "full refresh".to_owned());
-            if explain {
-                let work = match whole {
-                    Some(why) => Work::Whole(why),
-                    None => self.work(&session, &step, &expected, &built).await?,
-                };
-                step.expect(&work, &mut expected);
-                built.extend(step.built(&work, None));
-                continue;
-            }
-            for file in &step.files {
-                progress(&file.name.to_string());
-            }
-            built.extend(self.bring(&mut session, now, &step, whole).await?);
+        let whole = full_refresh.then_some("full refresh");
+        let steps = steps(files)?;
+        if !explain {
+            return self.bring_all(session, now, steps, whole, progress).await;
+        }
+        let (mut built, mut expected) = (Vec::new(), Expected::new());
+        for step in steps {
+            let work = match whole {
+                Some(why) => Work::Whole(why.to_owned()),
+                None => self.work(&session, &step, &expected, &built).await?,
+            };
+            step.expect(&work, &mut expected);
+            built.extend(step.built(&work, None));
         }
         Ok(built)
     }
@@ -164,14 +161,11 @@ impl Lake {
         session: &mut Session,
         now: Timestamp,
         step: &Step,
-        whole: Option<String>,
+        whole: Option<&str>,
+        mut work: Work,
     ) -> Result<Vec<Built>, LakeError> {
         let mut races = Races::over(step.names());
         loop {
-            let work = match &whole {
-                Some(why) => Work::Whole(why.clone()),
-                None => self.work(session, step, &Expected::new(), &[]).await?,
-            };
             let rows = match &work {
                 Work::Nothing => return Ok(step.built(&work, None)),
                 Work::Whole(_) => self.make_whole(session, step).await?,
@@ -182,15 +176,14 @@ impl Lake {
                     self.register(session, &file.name).await?;
                     rows.map(|rows| vec![rows])
                 }
-                Work::PullRequests(touched) => {
-                    self.follow_pull_requests(session, &step.files, touched, &origin).await?
-                }
+                Work::PullRequests(touched) => self.follow_pull_requests(session, &step.files, touched).await?,
             };
             if let Some(rows) = rows {
                 return Ok(step.built(&work, Some(rows)));
             }
             races.lose()?;
             *session = self.session(now).await?;
+            work = self.to_do(session, step, whole).await?;
         }
     }
 

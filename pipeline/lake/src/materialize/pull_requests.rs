@@ -119,7 +119,6 @@ impl Lake {
         session: &mut Session,
         files: &[SqlFile],
         touched: &Touched,
-        origin: &dyn Fn(&SqlFile, &Session) -> Result<Value, LakeError>,
     ) -> Result<Option<Vec<u64>>, LakeError> {
         let now = self.as_it_shall_be(session, files, touched).await?;
         let same: [&[&str]; 3] = [
@@ -138,7 +137,7 @@ impl Lake {
         let mut written = Vec::new();
         for (((file, same), days), partition) in files.iter().zip(same).zip(days).zip(partitions) {
             let Some(parts) = Parts::open(&self.store, &file.name).await? else { return Ok(None) };
-            let origin = origin(file, session)?;
+            let origin = super::origin(file, session)?;
             let table = Table { name: file.name.clone(), partition, parts, days: days.clone(), same, origin };
             let Some(rows) = self.exchange_rows(&now, table).await? else { return Ok(None) };
             written.push(rows);
