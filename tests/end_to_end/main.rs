@@ -9,6 +9,7 @@ mod build_time;
 mod care;
 mod collect;
 mod disk;
+mod disk_faults;
 mod docker_target;
 mod documentation;
 mod drift;

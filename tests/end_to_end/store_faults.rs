@@ -29,7 +29,7 @@ const SAMPLE: u64 = 2;
 /// How long the program waits for an answer that does not come.
 const TIMEOUT: &str = "400ms";
 
-const NOW: &str = "2026-11-22T00:00:00Z";
+pub const NOW: &str = "2026-11-22T00:00:00Z";
 
 /// A command and the lake that it meets.
 struct Rig {
@@ -40,7 +40,7 @@ struct Rig {
     kept: tempfile::TempDir,
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     for file in below(from) {
         let to = to.join(file.strip_prefix(from).unwrap());
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -50,7 +50,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Every row of every table, and what the documents of the lake and the target say, but for what no two runs have in
 /// common: times of the clock, chance, file names.
-fn state(lake: &Path, place: &Place) -> BTreeMap<String, Vec<String>> {
+pub fn state(lake: &Path, place: &Place) -> BTreeMap<String, Vec<String>> {
     let mut state = BTreeMap::new();
     let files = below(lake);
     let tables = files.iter().filter(|file| file.ends_with("_delta_log/00000000000000000000.json"));
@@ -85,7 +85,7 @@ fn state(lake: &Path, place: &Place) -> BTreeMap<String, Vec<String>> {
 }
 
 /// What differs, in few words.
-fn difference(want: &BTreeMap<String, Vec<String>>, got: &BTreeMap<String, Vec<String>>) -> Option<String> {
+pub fn difference(want: &BTreeMap<String, Vec<String>>, got: &BTreeMap<String, Vec<String>>) -> Option<String> {
     let names = want.keys().chain(got.keys().filter(|name| !want.contains_key(*name)));
     let differs = names.filter(|name| want.get(*name) != got.get(*name));
     let said = differs.map(|name| {
@@ -227,17 +227,17 @@ fn what_nobody_can_tell_is_said_and_its_files_stay() {
     assert_eq!(difference(&want, &rig.state()), None);
 }
 
-fn all() -> bool {
+pub fn all() -> bool {
     std::env::var("PIPELINE_TEST_ALL_FAULTS").is_ok_and(|all| all == "1")
 }
 
 /// Events of three days and two rejects.
-fn dump(place: &Place, name: &str, from: u64) -> String {
+pub fn dump(place: &Place, name: &str, from: u64) -> String {
     let lines: Vec<String> = (from..from + 30).map(|i| note(i % 3, &format!("n{i}"))).collect();
     place.write(name, format!("{}\nno event {from}\n{{no event either\n", lines.join("\n")))
 }
 
-fn with_a_second_dump(place: Place) -> Place {
+pub fn with_a_second_dump(place: Place) -> Place {
     place.ingest(&[&dump(&place, "old.ndjson", 0)]);
     dump(&place, "new.ndjson", 20);
     place
@@ -300,7 +300,7 @@ fn materialize() {
 }
 
 /// A lake to plan from, with a target.
-fn to_plan_from(place: Place) -> Place {
+pub fn to_plan_from(place: Place) -> Place {
     let samples = checkout().join("data-samples");
     place.write("compose.yaml", std::fs::read(samples.join("compose/compose.yaml")).unwrap());
     place.json(&["ingest", &samples.join("team/usage.ndjson.gz").display().to_string()]);
@@ -308,13 +308,13 @@ fn to_plan_from(place: Place) -> Place {
     place
 }
 
-fn planned(place: Place) -> Place {
+pub fn planned(place: Place) -> Place {
     let place = to_plan_from(place);
     place.json(&["--now", NOW, "plan", "--target", "compose.yaml"]);
     place
 }
 
-fn approved(place: Place) -> Place {
+pub fn approved(place: Place) -> Place {
     let place = planned(place);
     place.json(&["--now", NOW, "approve", "plan.json"]);
     place
