@@ -8,6 +8,7 @@ use learn::LearnError;
 use serde_json::{Value, json};
 use stack::StackError;
 use std::error::Error;
+use std::io::ErrorKind;
 
 /// How a command ended (CONTRACT, "exit").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,13 @@ impl Failure {
 
     /// A failure to read or write a local file.
     pub fn file(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::of(Exit::Failed, &format!("cannot {doing} {}", path.display()), Some(error))
+        let hint = match error.kind() {
+            ErrorKind::NotFound => "check the path",
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "check who may read and write it",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, and run it again",
+            _ => "see to the cause, and run it again",
+        };
+        Self::of(Exit::Failed, &format!("cannot {doing} {}", path.display()), Some(error)).hint(hint)
     }
 
     fn of(exit: Exit, what: &str, cause: Option<&(dyn Error + 'static)>) -> Self {

@@ -232,6 +232,9 @@ impl StackError {
                 hint.as_str()
             }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => MOUNTED,
+            Self::Write { .. } => {
+                "the file is as it was: see to the cause, such as a full disk or a missing permission, and run it again"
+            }
             Self::UnknownTarget { .. } => {
                 "known kinds are: compose, docker. Write `compose:PATH`, the path of a .yml or .yaml file, `docker`, or `docker:HOST`"
             }

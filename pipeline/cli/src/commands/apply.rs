@@ -78,9 +78,10 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     // A resumed run comes here too: what a killed one had no time to write down is written now.
     if !Ledger::proven(&lake, &privacy).await?.tells(&plan, "apply") {
         tell(context, &privacy, &plan, &journal, "apply", &items).await?;
-        let act = Act { plan: &plan, action: "apply", items: &items, result: "applied" };
-        enter(context, &lake, &privacy, act).await?;
     }
+    // Also where it is entered: the ledger's head may not know.
+    let act = Act { plan: &plan, action: "apply", items: &items, result: "applied" };
+    enter(context, &lake, &privacy, act).await?;
     drop(held);
     let word = if done == Done::Written { "applied" } else { "already applied" };
     context.say(format!("{word}: {} changes to {}", changes.len(), targets.in_words()));

@@ -206,6 +206,9 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         entered = before.made(&again).is_ok();
         if entered {
             made = again;
+            // The entry is there; its head may not be.
+            let act = Act { plan: &made, action: "plan", items: &ids(&made), result: "made" };
+            enter(context, &lake, &privacy, act).await?;
         } else {
             inputs.salt = head;
         }
@@ -221,8 +224,9 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     }
     let (plan, changed) = (&made, ids(&made));
     lake.write_document(&format!("plans/{}/plan.json", plan.plan_id), plan).await?;
-    lake.write_plan_items(plan).await?;
+    // The items last: without them the plan counts as broken off, and the same command writes the same plan.
     write_plan(&args.output, plan)?;
+    lake.write_plan_items(plan).await?;
     show(context, plan, &args.output);
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
     let json: Value = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;

@@ -61,8 +61,10 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
             // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
             enter(context, &lake, &privacy, act("apply", "applied, interrupted")).await?;
         }
-        if journal.written && !ledger.tells(plan, "rollback") {
-            tell(context, &privacy, plan, &journal, "rollback", &items).await?;
+        if journal.written {
+            if !ledger.tells(plan, "rollback") {
+                tell(context, &privacy, plan, &journal, "rollback", &items).await?;
+            }
             let result =
                 if matches!(done, Done::Except(_)) { "restored, except what others changed" } else { "restored" };
             enter(context, &lake, &privacy, act("rollback", result)).await?;
