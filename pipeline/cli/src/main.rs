@@ -7,6 +7,7 @@ mod context;
 mod failure;
 mod learner;
 mod ledger;
+mod model_card;
 mod plan_file;
 mod progress;
 mod scratch;

@@ -1,8 +1,8 @@
 //! What can be asked for: the tables of a session, their columns, and the functions.
 
+use crate::delta::table::TableName;
+use crate::engine::session::Session;
 use crate::error::LakeError;
-use crate::session::Session;
-use crate::table::TableName;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::TableType;
 use std::sync::Arc;

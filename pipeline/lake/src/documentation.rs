@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_column_without_words_takes_them_from_what_it_reads_or_is_refused() {
         let file = |text: &str| SqlFile {
-            name: crate::table::TableName { schema: "marts".into(), table: "x".into() },
+            name: crate::delta::table::TableName { schema: "marts".into(), table: "x".into() },
             text: text.to_owned(),
         };
         let text = "-- Rows. Reads staging.events. Key: ts.\nselect\n    e.ts,\n    case\n        when a then b\n    end as n -- Count. [>= 0]\nfrom e\n";

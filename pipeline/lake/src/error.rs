@@ -1,7 +1,6 @@
 //! What can go wrong in the lake, naming what was being done to which thing.
 
 use crate::mistake::Mistake;
-use crate::model;
 use intake::IntakeError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -189,15 +188,6 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    pub(crate) fn sql(what: impl Into<String>) -> impl FnOnce(datafusion::error::DataFusionError) -> Self {
-        let what = what.into();
-        move |source| {
-            let statement = model::statement(&what);
-            let source = Box::new(Mistake::new(&source, &statement, &model::names()));
-            Self::Sql { what, source }
-        }
-    }
-
     pub(crate) fn table(
         doing: &'static str,
         table: impl Into<String>,

@@ -1,13 +1,13 @@
 //! Where the lake meets the other crates: feature files out, predictions and plan items in, always as plain Parquet or rows.
 
-use crate::commit::{Mode, Races};
+use crate::delta::commit::{Mode, Races};
+use crate::delta::table::{self, TableName};
+use crate::delta::writers::Writing;
+use crate::engine::session::{Session, plan_items_schema};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::materialize::Built;
 use crate::model;
-use crate::session::{Session, plan_items_schema};
-use crate::table::{self, TableName};
-use crate::writers::Writing;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{ParquetReadOptions, col, lit};

@@ -1,9 +1,9 @@
 //! The lake itself: what makes a folder one, and the documents beside its tables.
 
-use crate::commit;
+use crate::delta::commit;
+use crate::delta::store::{MARKER, Store, json};
+use crate::delta::writers::Writing;
 use crate::error::LakeError;
-use crate::store::{MARKER, Store, json};
-use crate::writers::Writing;
 use domain::identity::hex;
 use domain::privacy::Privacy;
 use object_store::PutMode;

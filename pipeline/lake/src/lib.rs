@@ -3,44 +3,36 @@
 //! Owns every byte of the lake: how commits stay atomic, how tables are rebuilt and queried. What goes in is read by
 //! `intake`. Knows no models and no targets.
 
-mod at;
+mod care;
 mod catalog;
-mod check;
-mod commit;
-mod compact;
-mod data_files;
+mod delta;
 mod documentation;
+mod engine;
 mod error;
 mod export;
 mod ingest;
 #[allow(clippy::module_inception)] // the crate is about the lake, and this is it
 mod lake;
-mod logged;
 mod materialize;
-mod memory;
 mod mistake;
 mod model;
-mod parquet_file;
 mod privacy;
 mod query;
-mod root;
-mod rooted;
 mod sample;
-mod session;
-mod shelf;
-mod some_files;
-mod store;
-mod table;
+mod sql_error;
 mod trace;
-mod vacuum;
-mod writers;
 
-pub use at::At;
+pub use care::check::Finding;
+pub use care::compact::Compacted;
+pub use care::vacuum::{VacuumReport, Vacuumed};
 pub use catalog::{ColumnInfo, TableInfo};
-pub use check::Finding;
-pub use commit::{Races, unique};
-pub use compact::Compacted;
+pub use delta::commit::{Races, unique};
+pub use delta::store::local_folder;
+pub use delta::table::TableName;
+pub use delta::writers::Writing;
 pub use documentation::{ColumnDocumentation, Rule, TableDocumentation, documentation, documented};
+pub use engine::at::At;
+pub use engine::session::{Session, View};
 pub use error::LakeError;
 pub use ingest::{IngestReport, IngestSpec, RetryReport};
 pub use lake::Lake;
@@ -53,8 +45,3 @@ pub use query::{
     statements, visible, words,
 };
 pub use sample::Samples;
-pub use session::{Session, View};
-pub use store::local_folder;
-pub use table::TableName;
-pub use vacuum::{VacuumReport, Vacuumed};
-pub use writers::Writing;

@@ -1,8 +1,8 @@
 //! The SQL model: `sql/<schema>/<table>.sql` is the table `<schema>.<table>`, built into the program, in the order of its references.
 
+use crate::delta::table::TableName;
 use crate::error::LakeError;
 use crate::mistake::Statement;
-use crate::table::TableName;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement as Parsed;

@@ -4,31 +4,25 @@
 //! the plan may hold no node that defines, changes or writes. Files outside the lake have no name in SQL unless the
 //! session's view gives them one.
 
-mod bounded;
 mod cells;
 mod columns;
 mod files;
 mod grid;
 mod parameters;
-mod portions;
 mod statements;
 mod write;
-mod yielding;
 
-pub(crate) use bounded::bound_functions;
 pub use cells::{hidden, visible};
 pub use grid::{Expanded, Grid, Shown};
 pub use parameters::{Declared, Kind, Parameters};
-pub(crate) use portions::{Portioned, Portions};
 pub use statements::{is_blank, is_complete, statements, words};
 pub use write::OutputFormat;
-pub(crate) use yielding::Yielding;
 
 use crate::documentation;
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::mistake::{self, Mistake, Statement};
-use crate::session::Session;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::config::Dialect;

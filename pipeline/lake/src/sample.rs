@@ -1,11 +1,11 @@
 //! A query's rows as observations for the judge: its columns by name, read strictly. What is no measurement is an error and not
 //! a guess; only a missing value is left out, and counted.
 
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::mistake::Statement;
 use crate::model;
 use crate::query::{Declared, Parameters, is_blank, statements};
-use crate::session::Session;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};

@@ -1,8 +1,8 @@
 //! A trace as people and scripts read it: one JSON object per pull request (CONTRACT, "Tables").
 
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::session::Session;
 use domain::Timestamp;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! `backtest`: what sizing policies would have done.
 
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::scratch::scratch;
 use clap::Args;
 use domain::plan::Replay;
 use domain::units::format_bytes;

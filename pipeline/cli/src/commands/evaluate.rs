@@ -1,11 +1,12 @@
 //! `evaluate`: how good the kept models are on later data, or how good a model trained anew is on a held-out tail.
 
 use crate::artifacts::champion;
-use crate::commands::own_table::show_reliability;
-use crate::commands::train::{coverage, scratch, spec, table};
+use crate::commands::train::spec;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::{Learner, Per};
+use crate::model_card::{coverage, show_reliability, table};
+use crate::scratch::scratch;
 use clap::Args;
 use domain::model::{Card, Judged};
 use lake::Session;

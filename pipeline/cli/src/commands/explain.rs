@@ -2,10 +2,10 @@
 
 use crate::artifacts::{Kept, champion};
 use crate::commands::predict::seconds;
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
+use crate::scratch::scratch;
 use clap::Args;
 use domain::Timestamp;
 use domain::units::format_bytes;

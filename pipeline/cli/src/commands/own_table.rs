@@ -1,10 +1,9 @@
 //! `train contention --features`: a feature table of one's own, judged on its own split. Needs no lake and keeps no model.
 
-use crate::commands::train::table;
 use crate::context::{Answer, Context};
 use crate::failure::Failure;
+use crate::model_card::{show_probability, table};
 use clap::Args;
-use domain::probability::{Probability, Reliability};
 use learn::own_table::{TableSpec, train};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -57,41 +56,4 @@ pub fn run(context: &Context, args: OwnTableArgs, seed: u64) -> Result<Answer, F
     object.insert("baselines".into(), json!(judged.baselines));
     object.insert("probability".into(), json!(judged.probability));
     Ok(Answer::done(Value::Object(object)))
-}
-
-/// How a model of probabilities was chosen, and whether what it says comes true.
-pub fn show_probability(context: &Context, probability: &Probability) {
-    let Probability { choice, reliability, causes, trust, rules } = probability;
-    let shares = |of: &[(String, f64)]| {
-        of.iter().map(|(name, share)| format!("{:.0} % {name}", share * 100.0)).collect::<Vec<_>>().join(", ")
-    };
-    context.say(format!("  blend: {}; calibration: {}", shares(&choice.blend), choice.calibration));
-    let gone: Vec<&str> =
-        choice.families.iter().filter(|f| !choice.carried_over.contains(f)).map(String::as_str).collect();
-    if !gone.is_empty() {
-        context.say(format!("  did not carry over to later rows: {}", gone.join(", ")));
-    }
-    show_reliability(context, reliability);
-    if !causes.is_empty() {
-        let counts: Vec<String> = causes.iter().map(|(cause, n)| format!("{cause} {n}")).collect();
-        context.say(format!("  likely causes of contention: {}", counts.join(", ")));
-    }
-    if trust.stranger_rows > 0 {
-        let bound = trust.strangers_move_at_most.map_or_else(
-            || "not bounded: too few rows of others".to_owned(),
-            |bound| format!("together they move no probability by more than {bound}"),
-        );
-        context.say(format!("  {} rows of forks and strangers, {bound}", trust.stranger_rows));
-    }
-    context.say("  a small tree, to read:");
-    rules.lines().for_each(|line| context.say(format!("    {line}")));
-}
-
-/// What was said beside what came.
-pub fn show_reliability(context: &Context, reliability: &[Reliability]) {
-    context.say("  said          came    rows");
-    for range in reliability {
-        let (said, came) = (range.said * 100.0, range.measured * 100.0);
-        context.say(format!("  {said:>5.1} %     {came:>5.1} %  {:>6}", range.rows));
-    }
 }

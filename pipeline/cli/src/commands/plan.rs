@@ -6,11 +6,11 @@ mod past;
 
 use crate::artifacts::champion;
 use crate::commands::backtest::{parse_policy, show as show_backtest};
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::{may_replace, read_plan, write_plan};
+use crate::scratch::scratch;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::overrides::Overrides;
 use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, plan};

@@ -1,10 +1,10 @@
 //! `predict`: what the open pull requests and the next runs will take, need and suffer.
 
 use crate::artifacts::{Kept, champion};
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::learner::Learner;
+use crate::scratch::scratch;
 use clap::Args;
 use domain::time::{DAY, parse_span};
 use lake::Session;

@@ -2,9 +2,9 @@
 
 use crate::commands::ingest::left_out;
 use crate::commands::sql::output::Sink;
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure};
+use crate::scratch::scratch;
 use clap::Args;
 use domain::gather::GatherPlan;
 use domain::time::{HOUR, parse_span};

@@ -1,8 +1,8 @@
 //! The documentation as SQL sees it: `session.tables`, `session.columns`, and `describe`.
 
 use super::{documented, sound};
+use crate::delta::table::TableName;
 use crate::error::LakeError;
-use crate::table::TableName;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::TableReference;

@@ -7,12 +7,12 @@
 mod rewrite;
 
 use super::{IngestReport, adds};
-use crate::commit::{self, Change, Mode, Outcome, Races};
+use crate::delta::commit::{self, Change, Mode, Outcome, Races};
+use crate::delta::store::Store;
+use crate::delta::table::{self, TableName};
+use crate::delta::writers::Writing;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::store::Store;
-use crate::table::{self, TableName};
-use crate::writers::Writing;
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use deltalake_core::DeltaTable;

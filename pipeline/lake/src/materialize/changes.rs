@@ -1,10 +1,10 @@
 //! What changed in a table between two versions, from its log.
 
 use super::follows::Reach;
+use crate::delta::some_files::{SomeFiles, located};
+use crate::delta::store::Store;
+use crate::delta::table::{self, TableName};
 use crate::error::LakeError;
-use crate::some_files::{SomeFiles, located};
-use crate::store::Store;
-use crate::table::{self, TableName};
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::stats::Precision;

@@ -4,11 +4,11 @@
 use super::changes::{self, Changes, Days, Part, Parts, around, number};
 use super::follows::{Input, Reach, Through};
 use super::{BRANCHES, TRACES, write};
+use crate::delta::table::{self, DATA_VERSION, TableName};
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
-use crate::session::Session;
-use crate::table::{self, DATA_VERSION, TableName};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::{DataFrame, Expr, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;

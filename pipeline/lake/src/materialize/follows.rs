@@ -113,7 +113,7 @@ fn reach(text: &str) -> Option<Reach> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::TableName;
+    use crate::delta::table::TableName;
 
     fn of(head: &str) -> Result<Option<Rule>, String> {
         let name = TableName { schema: "marts".into(), table: "x".into() };

@@ -9,13 +9,13 @@ mod order;
 mod pull_requests;
 mod write;
 
-use crate::commit::{self, Change, Mode, Outcome, Races};
+use crate::delta::commit::{self, Change, Mode, Outcome, Races};
+use crate::delta::table;
+use crate::delta::writers::Writing;
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
-use crate::session::Session;
-use crate::table;
-use crate::writers::Writing;
 use changes::{Days, Parts};
 use datafusion::error::DataFusionError;
 use days::Expected;

@@ -3,10 +3,10 @@
 use super::days::Expected;
 use super::follows::{Follows, Rule};
 use super::{Built, Step, Work};
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model;
-use crate::session::Session;
 use domain::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -9,11 +9,11 @@ use super::changes::{Changes, Days, Part, Parts, around, number, written};
 use super::days::{in_days, name, texts};
 use super::follows::Reach;
 use super::{BRANCHES, EVENTS, LINKS, TRACES, write};
+use crate::delta::table::{DATA_VERSION, TableName, conform, delta_schema};
+use crate::engine::session::{Session, put};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
-use crate::session::{Session, put};
-use crate::table::{DATA_VERSION, TableName, conform, delta_schema};
 use arrow::array::{Array, TimestampMicrosecondArray};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -272,7 +272,7 @@ impl Lake {
         let added = days_in(of(&new)?.except(of(&old)?).map_err(what())?, partition).await.map_err(what())?;
         if gone.is_empty() && added.is_empty() {
             // Nothing changed: the commit only says up to where that is known.
-            origin[DATA_VERSION] = crate::table::data_version(parts.table()).await.into();
+            origin[DATA_VERSION] = crate::delta::table::data_version(parts.table()).await.into();
             let schema = delta_schema(new.schema().as_arrow());
             let nothing = write::Written { schema, adds: Vec::new(), rows: 0 };
             return Ok(write::exchange(&self.store, &table, &parts, Vec::new(), nothing, origin).await?.then_some(0));

@@ -1,12 +1,12 @@
 //! From the streams of a query to the files of a table, one writer a stream.
 
 use super::changes::{Parts, is_day};
-use crate::commit::{self, Change, Mode, Outcome};
-use crate::data_files::Files;
+use crate::delta::commit::{self, Change, Mode, Outcome};
+use crate::delta::data_files::Files;
+use crate::delta::store::Store;
+use crate::delta::table::{TableName, conform, delta_schema};
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::store::Store;
-use crate::table::{TableName, conform, delta_schema};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;

@@ -2,10 +2,10 @@
 
 use super::ModelMark;
 use super::scan::{self, texts};
+use crate::delta::store::MARKER;
+use crate::delta::table;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::store::MARKER;
-use crate::table;
 use arrow::array::{Array, TimestampMicrosecondArray};
 use domain::Timestamp;
 use domain::privacy::{is_leak, is_suspicious, people_in};

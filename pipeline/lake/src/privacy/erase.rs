@@ -6,12 +6,12 @@
 
 use super::ModelMark;
 use super::scan::{self, Live, holds, is_text, texts};
-use crate::commit::{self, Outcome, Races};
+use crate::delta::commit::{self, Outcome, Races};
+use crate::delta::table::{self, TableName};
+use crate::delta::writers::Writing;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, MATERIALIZED};
-use crate::table::{self, TableName};
-use crate::writers::Writing;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{cast, filter_record_batch};
 use deltalake_core::kernel::{Action, Add};

@@ -5,9 +5,9 @@
 //! does a new checkpoint stand for them.
 
 use super::scan;
+use crate::delta::table::{self, TableName};
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::table::{self, TableName};
 use deltalake_core::Path;
 use deltalake_core::protocol::checkpoints::create_checkpoint;
 use domain::privacy::ERASED;
@@ -149,8 +149,8 @@ fn cleaned(commit: &str, hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commit::{self, Change, Mode};
-    use crate::data_files::Files;
+    use crate::delta::commit::{self, Change, Mode};
+    use crate::delta::data_files::Files;
     use arrow::array::{ArrayRef, RecordBatch, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;

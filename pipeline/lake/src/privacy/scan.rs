@@ -1,8 +1,8 @@
 //! Reading tables for what they hold of people: every text, file by file.
 
+use crate::delta::store::Store;
+use crate::delta::table::TableName;
 use crate::error::LakeError;
-use crate::store::Store;
-use crate::table::TableName;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;

@@ -1,10 +1,10 @@
 //! Local files as tables, where the view allows it: `select * from 'runs.parquet'`.
 
+use crate::delta::table::TableName;
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::mistake::Mistake;
 use crate::query::Failed;
-use crate::session::Session;
-use crate::table::TableName;
 use datafusion::common::TableReference;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::DataFusionError;

@@ -47,7 +47,7 @@ impl Staging<'_> {
         target: Target,
         path: &str,
         columns: Option<&[&str]>,
-    ) -> Result<ParquetRecordBatchStream<crate::parquet_file::ParquetFile>, LakeError> {
+    ) -> Result<ParquetRecordBatchStream<crate::delta::parquet_file::ParquetFile>, LakeError> {
         let failed = |source| parquet_error("read", path, source);
         let reader = self.store.parquet(&format!("staging/{}/{path}", target.name().table));
         let mut builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(failed)?;

@@ -1,10 +1,10 @@
 //! Where a lake is: a folder or an object store, and the small documents beside its tables.
 
+use crate::delta::parquet_file::ParquetFile;
+use crate::delta::root::Root;
+use crate::delta::rooted::Rooted;
+use crate::delta::table::TableName;
 use crate::error::LakeError;
-use crate::parquet_file::ParquetFile;
-use crate::root::Root;
-use crate::rooted::Rooted;
-use crate::table::TableName;
 use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};

@@ -1,10 +1,10 @@
 //! A schema of a session: what stands on it is opened when a query first names it, at the version it had when the session
 //! began. A lookup of one table opens one table, however many a lake has.
 
+use crate::delta::store::Store;
+use crate::delta::table::{self, TableName};
 use crate::error::LakeError;
 use crate::model::{self, SqlFile};
-use crate::store::Store;
-use crate::table::{self, TableName};
 use async_trait::async_trait;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;

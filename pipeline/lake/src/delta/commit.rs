@@ -6,10 +6,10 @@
 //! as the Delta protocol has it, and whatever is not told as done is looked up in the log: was that ours? What nobody
 //! can tell is [`LakeError::Uncertain`]; nothing may be removed then that the log may refer to.
 
-use crate::data_files::FILE_BYTES;
+use crate::delta::data_files::FILE_BYTES;
+use crate::delta::store::Store;
+use crate::delta::table::{self, CHECKPOINT_EVERY, DATA_VERSION, ORIGIN, TableName, checkpoint, struct_type, version};
 use crate::error::LakeError;
-use crate::store::Store;
-use crate::table::{self, CHECKPOINT_EVERY, DATA_VERSION, ORIGIN, TableName, checkpoint, struct_type, version};
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt, Remove, StructType};

@@ -3,11 +3,11 @@
 //! Which files young versions need is read from the commits themselves: checkpoints forget removed files after a week.
 //! The time of a commit or a file is the store's, as for Delta's time travel; `--now` has no say in what is deleted.
 
+use crate::delta::table::{self, TableName};
+use crate::delta::writers::{self, Writing};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model;
-use crate::table::{self, TableName};
-use crate::writers::{self, Writing};
 use chrono::{DateTime, TimeDelta, Utc};
 use deltalake_core::kernel::Action;
 use deltalake_core::protocol::checkpoints::cleanup_expired_logs_for;

@@ -2,10 +2,10 @@
 //!
 //! The time of a commit is the one that the store has for its file, as in Delta's own time travel and in `lake vacuum`.
 
+use crate::delta::table::{self, TableName};
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::session::Session;
-use crate::table::{self, TableName};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Timestamp;
 use std::fmt;

@@ -4,9 +4,9 @@
 //! event, 1.3 GiB for an event a day in fifty years. Here a scan holds a path and a day for each file; what to skip inside
 //! a file is told by the file.
 
+use crate::delta::some_files::{SomeFiles, located};
+use crate::delta::table::TableName;
 use crate::error::LakeError;
-use crate::some_files::{SomeFiles, located};
-use crate::table::TableName;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::compute::kernels::numeric::add_wrapping;

@@ -1,6 +1,6 @@
 //! Some files of a table, as a table: who asks for a few days of a long history has found them already, and asks often.
 
-use crate::query::Portioned;
+use crate::engine::portions::Portioned;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;

@@ -4,9 +4,9 @@
 //! The same rows in the same order make the same bytes, whatever batches they come in: so it can be told that a day that
 //! was made anew is what it was.
 
+use crate::delta::store::Store;
+use crate::delta::table::TableName;
 use crate::error::LakeError;
-use crate::store::Store;
-use crate::table::TableName;
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, SchemaRef};

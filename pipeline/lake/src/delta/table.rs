@@ -1,9 +1,9 @@
 //! Delta tables: opened, read, and what their columns can hold. They are changed by `commit`.
 
+use crate::delta::logged::Logged;
+use crate::delta::root;
+use crate::delta::store::Store;
 use crate::error::LakeError;
-use crate::logged::Logged;
-use crate::root;
-use crate::store::Store;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};

@@ -7,9 +7,9 @@
 //! A writer puts its file first and looks for an exclusive one second; the exclusive one does the same the other way
 //! round. Listings are consistent, so at least one of the two sees the other.
 
+use crate::delta::store::Store;
+use crate::delta::table::{self, TableName};
 use crate::error::LakeError;
-use crate::store::Store;
-use crate::table::{self, TableName};
 use chrono::{DateTime, Utc};
 use deltalake_core::Path;
 use domain::identity::hash128;

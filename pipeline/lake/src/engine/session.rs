@@ -1,16 +1,18 @@
 //! One DataFusion session over the lake: every Delta table by its two names, `features.*` as views, and a clock. What no query
-//! names is never opened ([`crate::shelf`]).
+//! names is never opened ([`crate::engine::shelf`]).
 
-use crate::at::At;
+use crate::delta::store::Store;
+use crate::delta::table::{self, TableName};
 use crate::documentation;
+use crate::engine::at::At;
+use crate::engine::bounded::bound_functions;
+use crate::engine::memory::SharedMemory;
+use crate::engine::portions::Portions;
+use crate::engine::shelf::{Closed, Shelf};
+use crate::engine::yielding::Yielding;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::memory::SharedMemory;
 use crate::model::{self, SqlFile};
-use crate::query::{Portions, Yielding, bound_functions};
-use crate::shelf::{Closed, Shelf};
-use crate::store::Store;
-use crate::table::{self, TableName};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};

@@ -1,7 +1,7 @@
 //! A folder as an object store that follows no link: what the lake, the Delta library and DataFusion read, write, list and
 //! delete below a lake goes through here.
 
-use crate::root::Root;
+use crate::delta::root::Root;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deltalake_core::Path;

@@ -1,12 +1,12 @@
 //! Data checks: what the documentation of each table promises, what the files of `sql/checks` find, and that every file
 //! of every table is there.
 
+use crate::delta::table;
 use crate::documentation::{Rule, TableDocumentation, documented};
+use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model;
-use crate::session::Session;
-use crate::table;
 use domain::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

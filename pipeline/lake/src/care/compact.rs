@@ -4,13 +4,13 @@
 //! costs the batch at hand. Delta's own optimize is not used: it keeps files that lack columns, does not sort by plain
 //! columns, and its commits would look to `materialize` like new data.
 
-use crate::commit::{self, Change, Mode, Outcome, Races};
-use crate::data_files::{FILE_BYTES, Files};
+use crate::delta::commit::{self, Change, Mode, Outcome, Races};
+use crate::delta::data_files::{FILE_BYTES, Files};
+use crate::delta::store::Store;
+use crate::delta::table::{self, DATA_VERSION, TableName, conform};
+use crate::delta::writers::Writing;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::store::Store;
-use crate::table::{self, DATA_VERSION, TableName, conform};
-use crate::writers::Writing;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
