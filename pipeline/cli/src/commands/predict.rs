@@ -48,9 +48,8 @@ pub async fn run(context: &Context, args: PredictArgs) -> Result<Answer, Failure
     task.at("features");
     let files = ["runs", "expected_runs", "contention", "expected_contention", "services"];
     let [runs, expected, past, next, needs] = files.map(|view| folder.path().join(format!("{view}.parquet")));
-    for (view, path) in files.iter().zip([&runs, &expected, &past, &next, &needs]) {
-        session.export(view, path).await?;
-    }
+    let export = |n: usize, path| session.export(files[n], path);
+    tokio::try_join!(export(0, &runs), export(1, &expected), export(2, &past), export(3, &next), export(4, &needs))?;
     task.at("models");
     let spec = NextRunsSpec {
         now: context.now,

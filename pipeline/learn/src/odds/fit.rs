@@ -3,7 +3,7 @@
 use super::bins::Bins;
 use super::calibrate::Calibration;
 use super::line::Line;
-use super::live::{shifted, telling};
+use super::live::{corrected, telling};
 use super::rates::Rates;
 use super::rows::{HISTORY, Rows};
 use super::search::Found;
@@ -228,7 +228,7 @@ impl Odds {
         let mut said = self.before_shift(&columns, asked);
         let telling = telling(rows, self.learnt_until);
         if !telling.is_empty() {
-            shifted(rows, &telling, &self.before_shift(&columns, &telling), asked, &mut said);
+            corrected(rows, &telling, &self.before_shift(&columns, &telling), asked, &mut said);
         }
         said
     }

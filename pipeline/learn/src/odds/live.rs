@@ -1,9 +1,11 @@
-//! How far the level has moved since a model learnt: a shift of the logit, from outcomes that have come in since.
+//! How far the level and the sharpness of a model's odds have moved since it learnt: shift and slope of the logit, from
+//! outcomes that have come in since.
 //!
-//! Twice as much may be contended this week as last month, from causes that no column tells. Where outcomes come
-//! in day by day, the last of those that the model has not learnt from say so before it is trained again: the shift that
-//! makes them most probable (Platt scaling with the slope held, online as in Gupta & Ramdas 2023), drawn to none by a
-//! Gaussian prior. A row is shifted by outcomes known when it began, and by no later ones; strangers' outcomes shift nothing.
+//! Twice as much may be contended this week as last month, from causes that no column tells; and what learnt from a few
+//! hundred rows is more doubtful than it need be. Where outcomes come in day by day, the last of those that the model has
+//! not learnt from say so before it is trained again: the shift and the slope that make them most probable (Platt scaling,
+//! online as in Gupta & Ramdas 2023), drawn to none by Gaussian priors. A row is corrected by outcomes known when it began,
+//! and by no later ones; strangers' outcomes correct nothing.
 
 use super::calibrate::logit;
 use super::rows::Rows;
@@ -11,9 +13,20 @@ use super::trees::logistic;
 use std::collections::VecDeque;
 
 /// Outcomes that are looked back at.
-const WINDOW: usize = 60;
-/// The precision of the prior. A row at even odds tells a quarter, so eight of them halve a shift.
+const WINDOW: usize = 250;
+/// The precision of the prior of the shift. A row at even odds tells a quarter, so eight of them halve a shift.
 const PRIOR: f64 = 2.0;
+/// That of the slope, around one.
+const SLOPE_PRIOR: f64 = 20.0;
+/// Below this, all rows would be said alike.
+const LEAST_SLOPE: f64 = 0.2;
+
+/// What is made of a logit.
+#[derive(Clone, Copy)]
+struct Line {
+    slope: f64,
+    shift: f64,
+}
 
 /// Rows that tell of the level: begun after the model had learnt, with an outcome.
 pub(crate) fn telling(rows: &Rows, learnt_until: i64) -> Vec<u32> {
@@ -26,11 +39,12 @@ pub(crate) fn telling(rows: &Rows, learnt_until: i64) -> Vec<u32> {
     telling
 }
 
-/// Shifts what was said of the `asked` rows by what had come of the `telling` ones (in order of being known) when each began.
-pub(crate) fn shifted(rows: &Rows, telling: &[u32], of_telling: &[f64], asked: &[u32], said: &mut [f64]) {
+/// Corrects what was said of the `asked` rows by what had come of the `telling` ones (in order of being known) when each
+/// began.
+pub(crate) fn corrected(rows: &Rows, telling: &[u32], of_telling: &[f64], asked: &[u32], said: &mut [f64]) {
     let mut order: Vec<usize> = (0..asked.len()).collect();
     order.sort_by_key(|&at| rows.starts[asked[at] as usize]);
-    let (mut window, mut next, mut shift) = (VecDeque::new(), 0, 0.0);
+    let (mut window, mut next, mut line) = (VecDeque::new(), 0, Line { slope: 1.0, shift: 0.0 });
     for at in order {
         let starts = rows.starts[asked[at] as usize];
         let before = next;
@@ -40,32 +54,40 @@ pub(crate) fn shifted(rows: &Rows, telling: &[u32], of_telling: &[f64], asked: &
         }
         if next > before {
             window.drain(..window.len().saturating_sub(WINDOW));
-            shift = likeliest(&window, shift);
+            line = likeliest(&window, line);
         }
-        if shift != 0.0 {
-            said[at] = logistic(logit(said[at]) + shift);
+        if next > 0 {
+            said[at] = logistic(line.slope * logit(said[at]) + line.shift);
         }
     }
 }
 
-/// The most probable shift given logits and outcomes: Newton's method from where it was.
-fn likeliest(window: &VecDeque<(f64, f64)>, from: f64) -> f64 {
-    let mut shift = from;
+/// The most probable line given logits and outcomes: Newton's method from where it was.
+fn likeliest(window: &VecDeque<(f64, f64)>, from: Line) -> Line {
+    let mut line = from;
     for _ in 0..20 {
-        let (mut slope, mut curve) = (-PRIOR * shift, PRIOR);
-        for (z, y) in window {
-            let p = logistic(z + shift);
-            slope += y - p;
-            curve += p * (1.0 - p);
+        let (mut by_shift, mut by_slope) = (-PRIOR * line.shift, -SLOPE_PRIOR * (line.slope - 1.0));
+        let (mut shifts, mut both, mut slopes) = (PRIOR, 0.0, SLOPE_PRIOR);
+        for &(z, y) in window {
+            let p = logistic(line.slope * z + line.shift);
+            let weight = p * (1.0 - p);
+            by_shift += y - p;
+            by_slope += (y - p) * z;
+            shifts += weight;
+            both += weight * z;
+            slopes += weight * z * z;
         }
-        // The prior keeps the curve away from nothing; a step of more than one would leap over where the loss bends.
-        let step = (slope / curve).clamp(-1.0, 1.0);
-        shift += step;
-        if step.abs() < 1e-6 {
+        // The priors keep the determinant away from nothing; a longer step would leap over where the loss bends.
+        let determinant = shifts * slopes - both * both;
+        let step = |of: f64| (of / determinant).clamp(-0.5, 0.5);
+        let (shift, slope) = (step(slopes * by_shift - both * by_slope), step(shifts * by_slope - both * by_shift));
+        line.shift += shift;
+        line.slope = (line.slope + slope).max(LEAST_SLOPE);
+        if shift.abs().max(slope.abs()) < 1e-6 {
             break;
         }
     }
-    shift
+    line
 }
 
 #[cfg(test)]
@@ -92,12 +114,30 @@ mod tests {
             let rows = rows(1000, share);
             let telling = telling(&rows, -1);
             let mut said = vec![0.2; 1000];
-            shifted(&rows, &telling, &vec![0.2; 1000], &all, &mut said);
+            corrected(&rows, &telling, &vec![0.2; 1000], &all, &mut said);
             assert_eq!(said[0], 0.2, "nothing was known before the first");
             said[200..].iter().sum::<f64>() / 800.0
         };
         assert!((after(0.5) - 0.5).abs() < 0.08, "{}", after(0.5));
         assert!((after(0.2) - 0.2).abs() < 0.03, "{}", after(0.2));
+    }
+
+    #[test]
+    fn odds_that_were_too_doubtful_become_sharper() {
+        let mut rows = rows(1000, 0.0);
+        let mut random = Random::stream(6, 0);
+        // Two kinds of rows, said at 30 % and 70 %, come at 5 % and 95 %.
+        let is_likely: Vec<bool> = (0..1000).map(|_| random.share() < 0.5).collect();
+        for (label, likely) in rows.label.iter_mut().zip(&is_likely) {
+            *label = f32::from(u8::from(random.share() < if *likely { 0.95 } else { 0.05 }));
+        }
+        let of: Vec<f64> = is_likely.iter().map(|likely| if *likely { 0.7 } else { 0.3 }).collect();
+        let (all, telling) = ((0..1000).collect::<Vec<u32>>(), telling(&rows, -1));
+        let mut said = of.clone();
+        corrected(&rows, &telling, &of, &all, &mut said);
+        let last: Vec<f64> = (500..1000).filter(|at| is_likely[*at]).map(|at| said[at]).collect();
+        let mean = last.iter().sum::<f64>() / last.len() as f64;
+        assert!((0.8..0.96).contains(&mean), "{mean}");
     }
 
     #[test]
@@ -109,7 +149,7 @@ mod tests {
         let said_of_100 = |rows: &Rows| {
             let telling = telling(rows, -1);
             let mut said = vec![0.2];
-            shifted(rows, &telling, &vec![0.2; telling.len()], &[100], &mut said);
+            corrected(rows, &telling, &vec![0.2; telling.len()], &[100], &mut said);
             said[0]
         };
         let before = said_of_100(&rows);
