@@ -1,4 +1,5 @@
-"""Writes team/: a made-up month of a made-up team, the same bytes every time. Standard library only.
+"""Writes team/, a made-up month of a made-up team, and team-next/, a week after it under the limits that the plan of
+jobs/demo.toml set: the same bytes every time. Standard library only.
 
     python3 data-samples/make.py
 
@@ -16,6 +17,10 @@ from pathlib import Path
 FROM = datetime(2026, 10, 22, tzinfo=timezone.utc)
 UNTIL = datetime(2026, 11, 21, tzinfo=timezone.utc)
 STEP = timedelta(minutes=10)
+
+# The plan of jobs/demo.toml is applied at the one, and looked at by the other.
+APPLIED = datetime(2026, 11, 22, tzinfo=timezone.utc)
+NEXT_UNTIL = datetime(2026, 11, 29, tzinfo=timezone.utc)
 ENV = "acme-dev"
 MIB = 1 << 20
 GIB = 1 << 30
@@ -35,9 +40,20 @@ LIMITS = {  # cores, bytes; the same as in compose/compose.yaml
     "cache": (0.5, 4 * GIB),
 }
 
+PLANNED = {  # what that plan set, of the services that it changed
+    "web": (1.05, 997 * MIB),
+    "api": (1.88, 1 * GIB),
+    "worker": (2.0, 2560 * MIB),
+}
+
+# The load test that was announced.
+TESTED = (datetime(2026, 11, 22, 9, tzinfo=timezone.utc), datetime(2026, 11, 22, 12, tzinfo=timezone.utc))
+
 
 def limits(service, at):
     cores, memory = LIMITS[service]
+    if at > APPLIED:
+        cores, memory = PLANNED.get(service, LIMITS[service])
     if at < RESIZED and service == "api":
         cores = 2.0
     if at < RESIZED and service == "cache":
@@ -62,17 +78,19 @@ def clip(value, low, high):
     return max(low, min(high, value))
 
 
-def simulate(rng):
+def simulate(rng, begin=FROM, until=UNTIL):
     """Every service at every sample: {service: [(end of interval, figures)]}."""
     month = {}
     for service in LIMITS:
         samples, drift, cached = [], 0.0, 0.0
-        at = FROM + STEP
-        while at < UNTIL:
+        at = begin + STEP
+        while at < until:
             drift = 0.85 * drift + rng.gauss(0, 0.06)  # busy and quiet hours cling together
             load = usual_load(at - STEP / 2) * math.exp(drift)
             if service == "api" and DEPLOYED[0] < at <= DEPLOYED[1]:
                 load = load * 1.6 + 0.3
+            if service == "api" and TESTED[0] < at <= TESTED[1]:
+                load = load * 1.5 + 0.3
             samples.append((at, figures(rng, service, at, load, cached)))
             cached = samples[-1][1].pop("_cached")
             at += STEP
@@ -410,6 +428,12 @@ def write(path, events):
     print(f"{path.name}: {len(events)} events, {path.stat().st_size / 1e6:.2f} MB")
 
 
+def usage_events(usage):
+    samples = [event(at, "usage", {k: v for k, v in state.items()}, environment=ENV, resource=f"{ENV}/{service}")
+               for service, states in usage.items() for at, state in states]
+    return sorted(samples, key=lambda e: e["ts"])
+
+
 def main():
     folder = Path(__file__).parent / "team"
     folder.mkdir(exist_ok=True)
@@ -432,10 +456,11 @@ def main():
             month.ci(repo, at, quiet, f"{month.rng.getrandbits(160):040x}",
                      {"repo": repo.name, "branch": "main", "environment": ENV}, workflow="nightly")
     story(month)
-    samples = [event(at, "usage", {k: v for k, v in state.items()}, environment=ENV, resource=f"{ENV}/{service}")
-               for service, month_of in usage.items() for at, state in month_of]
-    write(folder / "usage.ndjson.gz", sorted(samples, key=lambda e: e["ts"]))
+    write(folder / "usage.ndjson.gz", usage_events(usage))
     write(folder / "activity.ndjson.gz", sorted(month.events, key=lambda e: e["ts"]))
+    folder = folder.with_name("team-next")
+    folder.mkdir(exist_ok=True)
+    write(folder / "usage.ndjson.gz", usage_events(simulate(random.Random(20261130), APPLIED, NEXT_UNTIL)))
 
 
 if __name__ == "__main__":

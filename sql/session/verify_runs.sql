@@ -33,11 +33,11 @@ changed as (
 
 select
     r.started_at as ts, -- When it began, UTC.
-    case when not r.failed or r.result = 'timeout' then r.duration_ms / u.duration_ms end as duration, -- Of its usual duration; null where it failed. [> 0]
+    case when not r.failed or r.result = 'timeout' then r.duration_ms / u.duration_ms end as duration, -- Of its usual duration; null where it failed, or its job always had. [> 0]
     case when r.label = 'oom_kill' then 1.0 else 0.0 end as killed, -- Whether it was killed for memory. [0 to 1]
     coalesce(r.result = 'timeout', false) as censored -- It would have taken longer.
 from runs r
-join usual u on r.env = u.env and r.job_key = u.job_key
+left join usual u on r.env = u.env and r.job_key = u.job_key
 where r.job_key in (select job_key from jobs) and (
     (cast($side as varchar) = 'candidate' and r.env = cast($env as varchar) and r.is_after)
     or (cast($side as varchar) = 'twins' and r.is_after and r.env <> cast($env as varchar) and r.env not in (select env from changed))

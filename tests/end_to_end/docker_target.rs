@@ -1,8 +1,10 @@
 //! Plans on a running Docker Engine: limits in place, read back from the Engine and the kernel, and restored.
 
 mod door;
+mod proof;
 
 use crate::collect::engine::Engine;
+use crate::disk::Disk;
 use crate::program::{Ended, Place, say};
 use door::{Door, Moment};
 use serde_json::{Value, json};
@@ -469,6 +471,48 @@ fn an_engine_that_dies_in_the_middle_leaves_a_plan_that_goes_on() {
         assert!(engine.docker(&["start", name]).0);
     }
     assert_eq!((limits(&engine, &ALL), place.read("compose.yaml").as_str()), (before, COMPOSE));
+}
+
+#[test]
+fn a_file_on_a_read_only_disk_leaves_both_targets_as_they_are() {
+    let Some(engine) = Engine::start() else { return };
+    let Some(disk) = Disk::mount(4) else { return };
+    shop(&engine);
+    let place = place(&["shop/web", "shop/db"]);
+    let file = disk.path().join("compose.yaml");
+    std::fs::write(&file, COMPOSE).unwrap();
+    let remount = |how: &str| {
+        let mounted = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(disk.path()).status().unwrap();
+        assert!(mounted.success());
+    };
+    let before = limits(&engine, &ALL);
+    plan(&place, &[&format!("docker:{}", engine.address()), &file.display().to_string()]);
+    remount("ro");
+    let ended = act(&place, "apply", &[]);
+    assert!(ended.code == 1 && ended.err.contains("Read-only file system"), "{}", ended.err);
+    assert_eq!(limits(&engine, &ALL), before);
+    remount("rw");
+    done(&act(&place, "apply", &["--at-once", "9"]));
+    let after = limits(&engine, &ALL);
+    // Nor is half of it taken back.
+    remount("ro");
+    let ended = act(&place, "rollback", &[]);
+    assert!(ended.code == 1 && ended.err.contains("Read-only file system"), "{}", ended.err);
+    assert_eq!(limits(&engine, &ALL), after);
+    remount("rw");
+    done(&act(&place, "rollback", &[]));
+    assert_eq!((limits(&engine, &ALL), std::fs::read_to_string(&file).unwrap().as_str()), (before, COMPOSE));
+}
+
+#[test]
+fn one_engine_by_two_ways_is_refused_when_the_plan_is_made() {
+    let Some(engine) = Engine::start() else { return };
+    shop(&engine);
+    let place = place(&["shop/web", "shop/db"]);
+    let door = Door::open(&engine, |_| {});
+    let (one, other) = (format!("docker:{}", engine.address()), format!("docker:{}", door.address()));
+    let ended = place.run(&["--now", NOW, "plan", "-o", "plan.json", "--target", &one, "--target", &other]);
+    assert!(ended.code == 2 && ended.err.contains("is the same as --target"), "{} {}", ended.code, ended.err);
 }
 
 fn copy(place: &Place, from: &str, to: &str) {

@@ -63,6 +63,64 @@ fn a_run_is_explained_from_what_was_known_when_it_was_created() {
 }
 
 #[test]
+fn an_item_of_a_plan_is_told_from_its_evidence_to_its_outcome() {
+    const LATER: &str = "2026-11-29T00:00:00Z";
+    let place = crate::plan::place();
+    let plan = crate::plan::plan(&place);
+    let at = crate::plan::NOW;
+    let starved = plan["items"].as_array().unwrap().iter().find(|item| item["resource"] == "acme-dev/worker").unwrap();
+    let item = starved["id"].as_str().unwrap();
+    let page = |now: &str| {
+        let text = place.run(&["--now", now, "explain", item]);
+        assert_eq!(text.code, 0, "{}", text.err);
+        assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
+        assert!(text.out.lines().count() <= 40, "a page: {}", text.out);
+        assert_eq!(place.run(&["--now", now, "-q", "explain", item]).out, text.out, "an answer is not silenced");
+        text.out
+    };
+    let planned = page(at);
+    for part in
+        ["predicted from data up to", "planned", "OOM kills", "approved  by nobody", "not verified yet", "verdicts"]
+    {
+        assert!(planned.contains(part), "{part}: {planned}");
+    }
+    place.json(&["--now", at, "approve", "plan.json"]);
+    place.json(&["--now", at, "apply", "plan.json"]);
+    let next = crate::program::checkout().join("data-samples/team-next").display().to_string();
+    place.json(&["ingest", &next]);
+    place.json(&["--now", LATER, "materialize"]);
+    place.json(&["--now", LATER, "verify", "plan.json"]);
+    place.json(&["--now", LATER, "feedback", item, "helpful", "--note", "no kill since"]);
+    place.json(&["--now", LATER, "materialize"]);
+    let whole = page(LATER);
+    for part in [
+        "approved  2026-11-22",
+        "applied   2026-11-22",
+        "done",
+        "outcome   better",
+        "projected",
+        "helpful by",
+        "no kill since",
+    ] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+    let answer = place.json(&["--now", LATER, "explain", item]);
+    assert_eq!((answer["item"]["id"].as_str(), answer["outcomes"][0]["result"].as_str()), (Some(item), Some("better")));
+    assert_eq!(answer["verdicts"][0]["verdict"], "helpful");
+    // What came later was not known before.
+    assert!(page(at).contains("not verified yet"), "{}", page(at));
+    // A plan of another program is known by its events alone.
+    place.json(&[
+        "ingest",
+        &crate::program::checkout().join("data-samples/team/activity.ndjson.gz").display().to_string(),
+    ]);
+    place.json(&["--now", LATER, "materialize"]);
+    let other = place.run(&["--now", LATER, "explain", "3f9c2a10-1"]);
+    assert!(other.code == 0 && other.out.contains("only its events are known"), "{} {}", other.err, other.out);
+    assert!(other.out.contains("slowed-down by"), "{}", other.out);
+}
+
+#[test]
 fn what_is_no_run_is_told_apart() {
     let place = Place::new();
     let usage = r#"{"ts":"2026-10-01T00:00:00Z","type":"usage","resource":"dev/api","payload":{"interval_s":60}}"#;

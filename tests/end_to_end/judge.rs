@@ -187,3 +187,14 @@ fn what_cannot_be_judged_is_said_with_what_to_do() {
     assert_eq!((code, answer["candidate"]["without_value"].as_u64()), (0, Some(5)), "{answer}");
     assert!(answer["cautions"].to_string().contains("5 of the candidate"), "{answer}");
 }
+
+#[test]
+fn quiet_is_about_progress_and_not_about_the_verdict() {
+    let place = place();
+    let (control, candidate) = (runs(1.0), runs(1.3));
+    let judge = ["judge", "--horizon", "20", "--control", &control, "--candidate", &candidate];
+    let loud = place.run(&judge);
+    assert!(loud.code == 3 && loud.out.starts_with("fail: "), "{} {}", loud.out, loud.err);
+    let quiet = place.run(&[&["-q"][..], &judge].concat());
+    assert_eq!((quiet.code, quiet.out), (3, loud.out));
+}

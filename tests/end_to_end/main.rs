@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is the test
 
+mod apply_guards;
 mod at_once;
 mod bad_input;
 mod bounds;
@@ -51,6 +52,7 @@ mod sql_results;
 mod sql_shell;
 mod store_faults;
 mod tables;
+mod target_names;
 mod terminal;
 mod valid_files;
 mod verify;

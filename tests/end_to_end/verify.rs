@@ -92,6 +92,11 @@ fn what_helped_is_better_what_harmed_is_worse_and_both_are_labels() {
     ));
     assert!(labels.iter().any(|row| row["label_source"] == "outcome"), "{labels:?}");
 
+    // Quiet is about progress: the answer is what was asked for.
+    let loud = place.run(&["--now", LATER, "verify", "plan.json"]);
+    assert!(loud.out.contains(": better") && loud.out.contains(": worse"), "{}", loud.out);
+    assert_eq!(place.run(&["--now", LATER, "-q", "verify", "plan.json"]).out, loud.out);
+
     // The night undoes what harms.
     let due = place.run(&["--now", LATER, "--json", "verify", "--due", "--auto-rollback"]);
     assert_eq!(due.code, 3, "{}", due.err);
@@ -189,4 +194,49 @@ fn a_plan_that_cannot_be_looked_at_is_named_and_keeps_no_other_from_its_turn() {
     std::fs::remove_file(place.path(&kept)).unwrap();
     let gone = place.run(&["--now", LATER, "verify", "--due"]);
     assert_eq!((gone.code, gone.err.contains("is missing")), (3, true), "{}", gone.err);
+}
+
+#[test]
+fn the_samples_next_days_say_which_items_helped() {
+    const AFTER: &str = "2026-11-29T00:00:00Z";
+    let place = place();
+    applied(&place);
+    let next = crate::program::checkout().join("data-samples/team-next").display().to_string();
+    place.json(&["ingest", &next]);
+    place.json(&["--now", AFTER, "materialize"]);
+    // Nothing is worse, and nothing is left open: that would be another exit code.
+    let verified = place.json(&["--now", AFTER, "verify", "plan.json"]);
+    for (resource, wanted) in [("acme-dev/worker", "better"), ("acme-dev/api", "same"), ("acme-dev/web", "same")] {
+        let found = result(&verified, resource);
+        assert_eq!(found["result"], wanted, "{found:#}");
+    }
+    // In the job it is a line.
+    place.write("job.toml", "[[step]]\nname = \"verify\"\nrun = [\"verify\", \"plan.json\"]\n");
+    let ended = place.run(&["--now", AFTER, "run", "job.toml"]);
+    assert!(ended.out.contains("items: 1 better, 2 same"), "{} {}", ended.out, ended.err);
+}
+
+#[test]
+fn a_job_whose_runs_were_always_killed_counts_as_freed() {
+    let place = place();
+    applied(&place);
+    let from = domain::Timestamp::parse(NOW).unwrap().0;
+    let run = |n: i64, killed: bool| {
+        let ts = domain::Timestamp(from + n * 3_600_000_000).to_string();
+        let code = if killed { 137 } else { 0 };
+        json!({"ts": ts, "type": "command", "repo": "acme/x", "env": "acme-dev", "resource": "acme-dev/worker", "payload": {
+            "command": "make everything", "exit_code": code, "duration_ms": 60_000, "oom_killed": killed,
+            "memory_limit_bytes": 2_u64 << 30, "kind": "build"}})
+        .to_string()
+    };
+    let lines: Vec<String> = (-300..-1).map(|n| run(n, true)).chain((1..160).map(|n| run(n, false))).collect();
+    place.write("runs.ndjson", lines.join("\n"));
+    place.json(&["ingest", "runs.ndjson"]);
+    place.json(&["--now", LATER, "materialize"]);
+    let verified: Value =
+        serde_json::from_str(&place.run(&["--now", LATER, "--json", "verify", "plan.json"]).out).unwrap();
+    let found = result(&verified, "acme-dev/worker");
+    let killed = found["metrics"].as_array().unwrap().iter().find(|it| it["metric"] == "runs killed for memory");
+    let killed = killed.unwrap_or_else(|| panic!("{found:#}"));
+    assert_eq!((killed["gain"].as_str(), killed["control_mean"].as_f64()), (Some("shown"), Some(1.0)), "{killed}");
 }

@@ -76,6 +76,11 @@ pub(crate) fn purpose(cmd: &[OsString]) -> Purpose {
     Purpose { kind, prints_lines, words }
 }
 
+/// Whether a command line builds, tests or lints.
+pub(crate) fn is_work(words: &[String]) -> bool {
+    matches!(of(words).0, BUILD | TEST | LINT)
+}
+
 /// The kind, and the program that does it.
 fn of(words: &[String]) -> (&'static str, String) {
     let Some(first) = words.iter().position(|w| !w.starts_with('-') && !w.contains('=')) else {

@@ -24,6 +24,11 @@ pub fn memory_bytes() -> Option<u64> {
     kernel::Kernel::here().memory_bytes()
 }
 
+/// Whether a command line builds, tests or lints: work that a change of limits under it would disturb.
+pub fn is_work(words: &[String]) -> bool {
+    kind::is_work(words)
+}
+
 /// Why something could not be recorded. A command that ran keeps its own outcome whatever happens here.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {

@@ -50,7 +50,8 @@ pub struct Global {
 }
 
 fn parse_now(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "write it as 2026-10-01T00:00:00Z".to_owned())
+    let now = Timestamp::parse(text).filter(|now| now.is_usable());
+    now.ok_or_else(|| "write it as 2026-10-01T00:00:00Z, from 1970 to 2199".to_owned())
 }
 
 /// Whether progress is shown.
@@ -60,6 +61,17 @@ pub enum ProgressMode {
     Auto,
     /// Not at all.
     Never,
+}
+
+impl Command {
+    /// Whether what it prints is what it was asked for: `--quiet` silences its progress and not its answer.
+    pub fn answers(&self) -> bool {
+        match self {
+            Self::Verify(_) | Self::Judge(_) | Self::Log(_) | Self::Explain(_) | Self::Labels(_) => true,
+            Self::Plan(args) => args.shows(),
+            _ => false,
+        }
+    }
 }
 
 /// The commands, in the order in which a night uses them.
@@ -89,7 +101,7 @@ pub enum Command {
     Evaluate(commands::evaluate::EvaluateArgs),
     /// Predict duration and demand of open pull requests and expected runs
     Predict(commands::predict::PredictArgs),
-    /// Explain a prediction: feature contributions and similar runs
+    /// Explain a prediction or a plan item, from evidence to outcome
     Explain(commands::explain::ExplainArgs),
     /// Replay sizing policies over past usage
     Backtest(commands::backtest::BacktestArgs),

@@ -106,17 +106,20 @@ impl Context {
     }
 }
 
-/// Breaks a text between words so that no line is wider than 80 columns when it begins `indent` columns in.
-fn wrap(text: &str, indent: usize) -> Vec<String> {
+/// Breaks a text between words so that no line is wider than 80 columns when the first begins `first` columns in, and the
+/// others `indent`.
+fn wrap(text: &str, first: usize, indent: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
+        let at = if lines.len() == 1 { first } else { indent };
         let line = lines.last().map_or(0, |line| line.chars().count());
         match lines.last_mut() {
-            Some(last) if line > 0 && indent + line + 1 + word.chars().count() <= 80 => {
+            Some(last) if line > 0 && at + line + 1 + word.chars().count() <= 80 => {
                 last.push(' ');
                 last.push_str(word);
             }
-            Some(last) if line == 0 => last.push_str(word),
+            // A long word goes below a lead that leaves it no room, where it has more.
+            Some(last) if line == 0 && (at <= indent || at + word.chars().count() <= 80) => last.push_str(word),
             _ => lines.push(word.to_owned()),
         }
     }
@@ -137,7 +140,7 @@ pub fn emit(line: &str) {
 /// [`emit`] with a text behind it that may be long: what does not fit goes on `indent` columns in.
 pub fn emit_wrapped(lead: &str, text: &str, indent: usize) {
     // Written out first: a line end in a text is no place to break it.
-    for (n, line) in wrap(&visible(text), indent).into_iter().enumerate() {
+    for (n, line) in wrap(&visible(text), lead.chars().count(), indent).into_iter().enumerate() {
         let lead = if n == 0 { lead.to_owned() } else { " ".repeat(indent) };
         emit(&format!("{lead}{line}"));
     }

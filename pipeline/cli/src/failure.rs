@@ -197,7 +197,7 @@ impl From<LearnError> for Failure {
 impl From<StackError> for Failure {
     fn from(error: StackError) -> Self {
         let exit = match &error {
-            StackError::UnknownTarget { .. } => Exit::Usage,
+            StackError::UnknownTarget { .. } | StackError::NoAddress { .. } => Exit::Usage,
             error if error.is_refusal() => Exit::Refused,
             _ => Exit::Failed,
         };

@@ -79,7 +79,8 @@ fn work(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::new(Exit::Failed, format!("cannot start: {error}"))),
     };
-    let context = Context::new(cli.global);
+    let mut context = Context::new(cli.global);
+    context.global.quiet &= !cli.command.answers();
     let code = match runtime.block_on(commands::dispatch(&context, cli.command)) {
         Ok(Answer { exit, json: value, .. }) => {
             if json {

@@ -3,7 +3,9 @@
 
 use crate::failure::{Exit, Failure};
 use domain::plan::{FORMAT_VERSION, Plan, is_plan_id};
-use serde_json::Value;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt::Formatter;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -20,12 +22,14 @@ pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
         Failure::new(Exit::Refused, format!("{} {what}", path.display()))
             .hint("make a new plan; to change what it does use `pipeline plan --override`")
     };
-    let plan: Plan = serde_json::from_str(&text).map_err(|error| {
-        // A file that is no plan at all cannot have been edited.
-        let looks = serde_json::from_str::<Value>(&text).is_ok_and(|v| v.get("plan_id").is_some());
+    // A file that is no plan at all cannot have been edited.
+    let looks = serde_json::from_str::<Value>(&text).is_ok_and(|v| v.get("plan_id").is_some());
+    let no_plan = |error: serde_json::Error| {
         let failure = tampered(format!("is no plan: {error}"));
         if looks { failure } else { Failure { exit: Exit::Failed, ..failure } }
-    })?;
+    };
+    let told = serde_json::from_str::<Strict>(&text).map_err(no_plan)?.0;
+    let plan: Plan = serde_json::from_str(&text).map_err(no_plan)?;
     if !(1..=FORMAT_VERSION).contains(&plan.format_version) {
         let known = format!("has format version {}, this program knows 1 to {FORMAT_VERSION}", plan.format_version);
         return Err(tampered(known));
@@ -36,7 +40,93 @@ pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
     if !plan.is_intact() {
         return Err(tampered("was changed after it was made: its digest does not match".to_owned()));
     }
+    // The digest is of what is known of a plan: what else the file says would be read by people and by nobody else.
+    let known = serde_json::to_value(&plan).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    if let Some(field) = unknown(&told, &known, "") {
+        return Err(tampered(format!("was changed after it was made: it has a field {field}, which no plan has")));
+    }
     Ok(plan)
+}
+
+/// The first field that only the file has, as `items[0].note`; one without a value says nothing.
+fn unknown(told: &Value, known: &Value, at: &str) -> Option<String> {
+    match (told, known) {
+        (Value::Object(told), Value::Object(known)) => told.iter().find_map(|(name, value)| {
+            let place = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            match known.get(name) {
+                None if value.is_null() => None,
+                None => Some(place),
+                Some(known) => unknown(value, known, &place),
+            }
+        }),
+        (Value::Array(told), Value::Array(known)) => {
+            told.iter().zip(known).enumerate().find_map(|(n, (a, b))| unknown(a, b, &format!("{at}[{n}]")))
+        }
+        _ => None,
+    }
+}
+
+/// JSON in which no object has a field twice: of two, one reader takes the first and another the last.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(value)) = all.next_element()? {
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = all.next_key::<String>()? {
+            let Strict(value) = all.next_value()?;
+            if map.contains_key(&name) {
+                return Err(de::Error::custom(format!("the field {name} is there twice")));
+            }
+            map.insert(name, value);
+        }
+        Ok(Value::Object(map))
+    }
 }
 
 /// Refuses a place where something is that is no plan. An empty file and a plan that was cut off hold nothing that could

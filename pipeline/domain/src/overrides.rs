@@ -1,6 +1,7 @@
 //! A person's pin, floor, ceiling or freeze on a resource: stronger than any model.
 
 use crate::Timestamp;
+use crate::hours::{Hours, Timetable};
 use crate::state::State;
 use crate::units;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,12 @@ pub struct Overrides {
     /// In file order; of several that match, the last one counts.
     #[serde(default, rename = "override")]
     pub list: Vec<Override>,
+    /// When resources are changed, and at no other time.
+    #[serde(default)]
+    pub window: Vec<Hours>,
+    /// When they are not.
+    #[serde(default)]
+    pub quiet: Vec<Hours>,
 }
 
 /// One rule for the resources that match it.
@@ -87,7 +94,12 @@ impl Overrides {
                 return Err(format!("{}: the floor is above the ceiling", rule.resource));
             }
         }
-        Ok(())
+        self.hours().check()
+    }
+
+    /// When resources may be changed.
+    pub fn hours(&self) -> Timetable {
+        Timetable { window: self.window.clone(), quiet: self.quiet.clone() }
     }
 
     /// The rule for a resource at a time.
@@ -171,7 +183,10 @@ mod tests {
             until: until.map(|t| Timestamp::parse(t).unwrap()),
             ..Override::default()
         };
-        let overrides = Overrides { list: vec![rule("*", None), rule("dev/*", Some("2026-11-01T00:00:00Z"))] };
+        let overrides = Overrides {
+            list: vec![rule("*", None), rule("dev/*", Some("2026-11-01T00:00:00Z"))],
+            ..Overrides::default()
+        };
         let at = |t: &str| overrides.find("dev/web", Timestamp::parse(t).unwrap()).unwrap().resource.clone();
         assert_eq!(at("2026-10-31T00:00:00Z"), "dev/*");
         assert_eq!(at("2026-11-01T00:00:00Z"), "*");
@@ -213,7 +228,12 @@ mod tests {
             ceiling: amounts("1", "2g"),
             ..Override::default()
         };
-        assert!(Overrides { list: vec![rule] }.validate().unwrap_err().contains("above the ceiling"));
+        assert!(
+            Overrides { list: vec![rule], ..Overrides::default() }
+                .validate()
+                .unwrap_err()
+                .contains("above the ceiling")
+        );
     }
 
     proptest! {

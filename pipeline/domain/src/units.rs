@@ -36,6 +36,11 @@ pub fn format_bytes(bytes: f64) -> String {
     }
 }
 
+/// `1 change`, `2 changes`.
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Reads `1.5` cores or `1500m`.
 pub fn parse_cores(text: &str) -> Option<f64> {
     let text = text.trim();

@@ -11,6 +11,7 @@ use crate::target::{Change, Session, Stand, Target};
 use domain::Timestamp;
 use domain::plan::{PlannedTarget, TargetRef};
 use std::error::Error;
+use std::time::{Duration, Instant};
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,26 @@ pub struct How {
     pub at_once: usize,
     /// What is looked at after them.
     pub health: Health,
+    /// What is looked at before them.
+    pub work: Work,
 }
+
+/// Builds and tests that a change would disturb: no step is done while one runs in its environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Whether a command line is some.
+    pub is_work: fn(&[String]) -> bool,
+    /// How long its end is waited for, before each batch of steps.
+    pub patience: Duration,
+}
+
+impl Work {
+    /// Nothing is taken for work.
+    pub const IGNORED: Self = Self { is_work: |_| false, patience: Duration::ZERO };
+}
+
+/// Between looks at whether work has ended.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Carries out the changes, or resumes where a killed run stopped. Applying twice is applying once.
 ///
@@ -196,6 +216,7 @@ impl Run<'_> {
 
     fn forward(&mut self) -> Result<Done, StackError> {
         for batch in batches(&self.journal.steps, self.how.at_once) {
+            self.wait_for_work(batch.clone())?;
             for i in batch.clone() {
                 self.step_forward(i)?;
             }
@@ -204,6 +225,23 @@ impl Run<'_> {
         let what = if self.written || self.journal.steps.is_empty() { "applied" } else { "found it applied" };
         self.end(Phase::Applied, what)?;
         Ok(if self.written { Done::Written } else { Done::Already })
+    }
+
+    /// Until no build or test runs where these steps change something.
+    fn wait_for_work(&mut self, batch: std::ops::Range<usize>) -> Result<(), StackError> {
+        let began = Instant::now();
+        let Work { is_work, patience } = self.how.work;
+        for i in batch.filter(|i| !self.journal.steps[*i].progress.is_done()).collect::<Vec<_>>() {
+            loop {
+                let (step, session) = self.at(i);
+                let Some(what) = session.busy(step, &is_work)? else { break };
+                if began.elapsed() >= patience {
+                    return Err(StackError::Busy { resource: step.resource.clone(), what });
+                }
+                std::thread::sleep(LOOK.min(patience));
+            }
+        }
+        Ok(())
     }
 
     fn step_forward(&mut self, i: usize) -> Result<(), StackError> {

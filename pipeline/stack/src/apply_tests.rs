@@ -16,7 +16,7 @@ struct Place {
 }
 
 fn how(now: i64) -> How {
-    How { now: Timestamp(now), at_once: 1, health: Health::default() }
+    How { now: Timestamp(now), at_once: 1, health: Health::default(), work: Work::IGNORED }
 }
 
 /// On one target, held for this call.
@@ -374,4 +374,50 @@ proptest! {
         prop_assert_eq!(place.rollback(&mut journal).unwrap(), Done::Written);
         prop_assert_eq!(place.text(), text);
     }
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_since_is_refused_and_not_taken_for_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["one.yaml", "two.yaml"] {
+        fs::write(path(name), BEFORE).unwrap();
+    }
+    let lead_to = |name: &str| {
+        let _ = fs::remove_file(path("link.yaml"));
+        std::os::unix::fs::symlink(name, path("link.yaml")).unwrap();
+    };
+    lead_to("one.yaml");
+    let target = parse_target(path("link.yaml").to_str().unwrap()).unwrap();
+    let mut journal = planned(target.as_ref(), &target.read().unwrap().digest);
+    assert_eq!(apply_to(target.as_ref(), &changes(), &mut journal, &mut |_| Ok(())).unwrap(), Done::Written);
+    lead_to("two.yaml");
+    for again in [
+        roll_back(target.as_ref(), &mut journal, &mut |_| Ok(())),
+        apply_to(target.as_ref(), &[], &mut journal, &mut |_| Ok(())),
+    ] {
+        let error = again.unwrap_err();
+        let said = error.to_string();
+        assert!(error.is_refusal() && said.contains("one.yaml") && said.contains("leads to"), "{said}");
+    }
+    assert_eq!(fs::read_to_string(path("two.yaml")).unwrap(), BEFORE);
+    lead_to("one.yaml");
+    assert_eq!(roll_back(target.as_ref(), &mut journal, &mut |_| Ok(())).unwrap(), Done::Written);
+    assert_eq!(fs::read_to_string(path("one.yaml")).unwrap(), BEFORE);
+}
+
+#[test]
+fn one_file_has_one_identity_whatever_leads_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a.yaml", "b.yaml"] {
+        fs::write(path(name), BEFORE).unwrap();
+    }
+    std::os::unix::fs::symlink("a.yaml", path("soft.yaml")).unwrap();
+    fs::hard_link(path("a.yaml"), path("hard.yaml")).unwrap();
+    let identity = |name: &str| parse_target(path(name).to_str().unwrap()).unwrap().identity().unwrap();
+    for other in ["soft.yaml", "hard.yaml", "./a.yaml"] {
+        assert_eq!(identity(other), identity("a.yaml"), "{other}");
+    }
+    assert_ne!(identity("b.yaml"), identity("a.yaml"));
 }

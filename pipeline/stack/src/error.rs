@@ -41,6 +41,28 @@ pub enum StackError {
         /// What.
         source: Box<StackError>,
     },
+    /// The address of an Engine is none.
+    #[error("{} is no address of a Docker Engine", if *from_environment { format!("DOCKER_HOST is {host:?}, which") } else { format!("{host:?}") })]
+    NoAddress {
+        /// As it was given.
+        host: String,
+        /// Whether it came from `DOCKER_HOST`.
+        from_environment: bool,
+    },
+    /// It is no file that could hold limits.
+    #[error("{what}")]
+    NotPlain {
+        /// What it is.
+        what: String,
+    },
+    /// A build or test runs where a step would change limits.
+    #[error("{resource} is not changed while work runs in its environment: {what}")]
+    Busy {
+        /// Which.
+        resource: String,
+        /// What runs, and where.
+        what: String,
+    },
     /// Its bytes are not UTF-8.
     #[error("the file is not UTF-8 text")]
     NotText,
@@ -210,6 +232,7 @@ impl StackError {
             Self::Refused { .. }
             | Self::NotReplaceable { .. }
             | Self::Locked { .. }
+            | Self::Busy { .. }
             | Self::Drifted { .. }
             | Self::RolledBack { .. }
             | Self::Failed { .. }
@@ -220,8 +243,8 @@ impl StackError {
     }
 
     /// Whether nothing more can be done now, forward or back: the next call goes on.
-    pub(crate) fn is_interruption(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Save { .. })
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Save { .. } | Self::Busy { .. })
     }
 
     /// What a person can do.
@@ -247,8 +270,16 @@ impl StackError {
             Self::Between { .. } => {
                 "see to the cause, then call `pipeline apply` or `pipeline rollback` again: it goes on"
             }
-            Self::Unreachable { .. } => {
-                "see that it runs and may be reached; a plan that was begun goes on when `pipeline apply` is called again"
+            Self::Unreachable { .. } => "see that it runs and may be reached: `docker version` asks the same Engine",
+            Self::NoAddress { from_environment, .. } => {
+                return Some(format!(
+                    "write unix:///path or tcp://host:port, with a port of 1 to 65535{}",
+                    if *from_environment { "; or name the Engine: --target docker:unix:///path" } else { "" }
+                ));
+            }
+            Self::NotPlain { .. } => "give the path of the file itself",
+            Self::Busy { .. } => {
+                "wait with --wait 30m, or change it all the same with --while-building; a plan that was begun goes on"
             }
             Self::Save { .. } => "see that the lake can be written, then run it again: what was done is not done twice",
             Self::JournalDamaged { .. } => "restore the file from version control",
@@ -261,7 +292,6 @@ impl StackError {
 fn unknown_target(spec: &str) -> String {
     match spec.split_once(':') {
         Some(("compose", _)) => "`compose:` names no file".to_owned(),
-        Some(("docker", host)) => format!("{host:?} is no address of a Docker Engine: unix:///path or tcp://host:port"),
         Some((kind, _)) if !kind.contains(['/', '.']) => format!("{kind:?} is no known kind of target"),
         _ => format!("cannot tell what kind of target {spec:?} is"),
     }

@@ -79,6 +79,9 @@ pub struct Step {
     /// Whether it was seen to do no harm.
     #[serde(default)]
     pub healthy: bool,
+    /// What it was done to, where the name of the target may come to lead elsewhere: the file behind symbolic links.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
 }
 
 /// One thing that was done, or found.
@@ -118,8 +121,8 @@ impl Step {
     /// A step of which nothing is done yet; the caller says on which target.
     pub(crate) fn new(resource: String, items: Vec<String>, what: String, before: Value, after: Value) -> Self {
         let (before_digest, after_digest) = (digest_of(&before), digest_of(&after));
-        let (on, progress, healthy) = (String::new(), Progress::Waiting, false);
-        Self { on, resource, items, what, before, after, before_digest, after_digest, progress, healthy }
+        let (on, progress, healthy, place) = (String::new(), Progress::Waiting, false, String::new());
+        Self { on, resource, items, what, before, after, before_digest, after_digest, progress, healthy, place }
     }
 }
 

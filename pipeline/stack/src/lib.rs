@@ -18,7 +18,7 @@ pub mod target;
 mod text;
 mod write;
 
-pub use apply::{Done, Held, How, apply, rehearse, rollback};
+pub use apply::{Done, Held, How, Work, apply, rehearse, rollback};
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};

@@ -77,7 +77,7 @@ impl Pair {
 
 fn how(command: Option<&str>) -> How {
     let health = Health { command: command.map(str::to_owned), timeout: Duration::from_secs(5) };
-    How { now: Timestamp(1), at_once: 1, health }
+    How { now: Timestamp(1), at_once: 1, health, work: Work::IGNORED }
 }
 
 fn changes() -> Vec<Change> {

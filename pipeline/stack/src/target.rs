@@ -66,6 +66,9 @@ pub trait Target: Debug + Send + Sync {
     /// How a plan names it.
     fn reference(&self) -> TargetRef;
 
+    /// What it is, however it was named: two names of one target have the same. It must be there.
+    fn identity(&self) -> Result<String, StackError>;
+
     /// What is set now.
     fn read(&self) -> Result<Live, StackError>;
 
@@ -105,6 +108,12 @@ pub trait Session {
     /// Waits, at most so long, until what a step touched is seen to be well; [`StackError::Unhealthy`] where it is not.
     fn healthy(&mut self, step: &Step, most: Duration) -> Result<(), StackError>;
 
+    /// Work that a step would disturb, in words: what runs in the environment of its resource, of which `is_work` says that
+    /// it is some. A text disturbs nobody.
+    fn busy(&mut self, _: &Step, _: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
+        Ok(None)
+    }
+
     /// Whether it is written as a whole: then a change by somebody else keeps all of it from being undone.
     fn is_whole(&self) -> bool;
 }
@@ -128,8 +137,7 @@ pub enum Stand {
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
-        let engine = DockerEngine::named(host).ok_or_else(|| StackError::UnknownTarget { spec: spec.to_owned() })?;
-        return Ok(Box::new(engine));
+        return Ok(Box::new(DockerEngine::named(host)?));
     }
     let path = match spec.strip_prefix("compose:") {
         None if spec.ends_with(".yml") || spec.ends_with(".yaml") => spec,
@@ -145,10 +153,7 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
 pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackError> {
     match reference.kind.as_str() {
         "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
-        "docker" if !reference.location.is_empty() => {
-            let unknown = || StackError::UnknownTarget { spec: format!("docker:{}", reference.location) };
-            Ok(Box::new(DockerEngine::named(&reference.location).ok_or_else(unknown)?))
-        }
+        "docker" if !reference.location.is_empty() => Ok(Box::new(DockerEngine::named(&reference.location)?)),
         kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
     }
 }

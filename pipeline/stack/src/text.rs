@@ -4,6 +4,7 @@ use crate::StackError;
 use crate::journal::Step;
 use crate::target::{Change, Session, Stand, differs, digest, same};
 use domain::plan::State;
+use domain::units::counted;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use std::time::Duration;
 pub(crate) trait WholeText {
     /// What people know it by.
     fn name(&self) -> String;
+    /// Where it really is, whatever leads there.
+    fn place(&self) -> String;
     /// Everything there is, from which it can be restored to the byte.
     fn snapshot(&self) -> Result<String, StackError>;
     /// The limits such a text sets.
@@ -43,12 +46,18 @@ impl<T: WholeText> Session for T {
             return Ok(Vec::new());
         }
         let all = |of: fn(&Change) -> &String| changes.iter().map(of).cloned().collect::<Vec<_>>();
-        let what = format!("write {} changes", changes.len());
+        let what = format!("write {}", counted(changes.len(), "change"));
         let names = all(|change| &change.resource).join(", ");
-        Ok(vec![Step::new(names, all(|change| &change.item_id), what, live.into(), after.into())])
+        let step = Step::new(names, all(|change| &change.item_id), what, live.into(), after.into());
+        Ok(vec![Step { place: self.place(), ..step }])
     }
 
     fn stands(&mut self, step: &Step) -> Result<Stand, StackError> {
+        // A link that leads to another file now: what that one holds says nothing of the one that was written.
+        let place = self.place();
+        if !step.place.is_empty() && step.place != place {
+            return Ok(Stand::Other(vec![format!("it leads to {place} now, and the plan is about {}", step.place)]));
+        }
         let live = self.snapshot()?;
         let found = digest(&live);
         if found == step.after_digest {

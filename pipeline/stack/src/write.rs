@@ -6,10 +6,11 @@
 
 use crate::StackError;
 use crate::holder;
+use domain::units::format_bytes;
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, XattrFlags};
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +31,7 @@ impl LockedFile {
     /// Locks the file a path leads to, through symbolic links, and clears what a killed run left beside it.
     pub(crate) fn lock(path: &Path) -> Result<Self, StackError> {
         let path = fs::canonicalize(path).map_err(|source| StackError::Read { path: path.to_owned(), source })?;
+        check_plain(&path)?;
         let failed = |source| StackError::Write { doing: "lock", path: path.clone(), source };
         for i in 0..TRIES {
             // Opened for writing: network file systems grant an exclusive lock on nothing less, and a file that is
@@ -185,11 +187,47 @@ fn is_named(held: &File, path: &Path) -> io::Result<bool> {
     Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
 }
 
-/// A file's text; an error where it is not UTF-8, because it could not be kept to the byte.
+/// Nobody writes a file of limits this long; a device has no end.
+const LONGEST: u64 = 16 << 20;
+
+/// A file's text; an error where it is not UTF-8, because it could not be kept to the byte. What has no end, or waits for
+/// somebody to write, is not opened.
 pub(crate) fn read_text(path: &Path) -> Result<String, StackError> {
-    let bytes = fs::read(path).map_err(|source| StackError::Read { path: path.to_owned(), source })?;
+    check_plain(path)?;
+    let failed = |source| StackError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(not_plain(path, "it has no end".to_owned()));
+    }
     String::from_utf8(bytes)
         .map_err(|_| StackError::In { path: path.to_owned(), source: Box::new(StackError::NotText) })
+}
+
+/// Refuses what is no plain file of a sane size, links followed.
+fn check_plain(path: &Path) -> Result<(), StackError> {
+    let found = fs::metadata(path).map_err(|source| StackError::Read { path: path.to_owned(), source })?;
+    if found.is_dir() {
+        return Err(not_plain(path, "it is a folder".to_owned()));
+    }
+    if !found.is_file() {
+        return Err(not_plain(path, "it is a device, a pipe or a socket".to_owned()));
+    }
+    if found.len() > LONGEST {
+        let size = format_bytes(found.len() as f64);
+        return Err(not_plain(path, format!("it has {size}, and no such file has more than 16 MiB")));
+    }
+    Ok(())
+}
+
+fn not_plain(path: &Path, what: String) -> StackError {
+    StackError::In { path: path.to_owned(), source: Box::new(StackError::NotPlain { what }) }
+}
+
+/// What a file is, however its path is written: links of both kinds lead to the same.
+pub(crate) fn identity(path: &Path) -> String {
+    fs::metadata(path)
+        .map_or_else(|_| path.display().to_string(), |found| format!("file {}:{}", found.dev(), found.ino()))
 }
 
 #[cfg(test)]
@@ -263,5 +301,26 @@ mod tests {
         assert!(!file.replace("old", "new").unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "edited");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        File::create(path("huge")).unwrap().set_len(LONGEST + 1).unwrap();
+        fs::write(path("largest"), " ".repeat(LONGEST as usize)).unwrap();
+        for (name, why) in [
+            (PathBuf::from("/dev/zero"), "a device"),
+            (path("pipe"), "a pipe"),
+            (folder.path().to_owned(), "a folder"),
+            (path("huge"), "16 MiB"),
+        ] {
+            for error in [read_text(&name).unwrap_err(), LockedFile::lock(&name).unwrap_err()] {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                assert!(cause.contains(why) && error.hint().is_some(), "{}: {error}: {cause}", name.display());
+            }
+        }
+        assert!(read_text(&path("largest")).is_ok());
     }
 }

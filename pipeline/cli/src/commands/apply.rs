@@ -1,6 +1,8 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
 use crate::artifacts::journal_path;
+use crate::commands::approve::in_time;
+use crate::commands::plan::basis::{is_open, still_holds};
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
@@ -10,10 +12,11 @@ use clap::Args;
 use domain::plan::Plan;
 use domain::privacy::Privacy;
 use domain::time::{DAY, parse_span};
+use domain::units::counted;
 use intake::Source;
 use lake::{IngestSpec, Lake};
 use serde_json::{Value, json};
-use stack::{Change, Done, Health, Held, How, Journal, Phase, StackError, Step};
+use stack::{Change, Done, Health, Held, How, Journal, Phase, StackError, Step, Work};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +35,12 @@ pub struct ApplyArgs {
     /// the services in PIPELINE_RESOURCES. What is not well takes everything back
     #[arg(long, value_name = "COMMAND")]
     health: Option<String>,
+    /// How long the end of a build or test in the environment of a service is waited for, before the service is changed
+    #[arg(long, default_value = "0s", value_name = "SPAN", value_parser = parse_wait)]
+    wait: Duration,
+    /// Change services also while a build or test runs in their environment
+    #[arg(long, conflicts_with = "wait")]
+    while_building: bool,
     /// How long a step has until it must be well
     #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
     health_timeout: Duration,
@@ -52,10 +61,16 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         None => Journal::new(&plan),
     };
     as_approved(&plan, &journal, &items)?;
-    let how = How { now: context.now, at_once: args.at_once, health: args.health() };
+    let how = How { now: context.now, at_once: args.at_once, health: args.health(), work: args.work() };
+    // What was begun is finished: half a plan is no better for having waited.
+    if journal.state == Phase::Planned {
+        is_open(context, &plan, &items)?;
+        still_holds(context, &lake, &plan, &items).await?;
+    }
     if args.dry_run {
         let steps = rehearse(&targets, &mut held, &changes, &journal, &how)?;
-        context.say(format!("would apply {} changes to {}", changes.len(), targets.in_words()));
+        let what = counted(changes.len(), "change");
+        context.say_wrapped("", &format!("would apply {what} to {}", targets.in_words()), 4);
         for step in &steps {
             context.say_wrapped(format!("  {:<24} ", step.resource), &step.what, 27);
         }
@@ -73,6 +88,12 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
             enter(context, &lake, &privacy, act).await?;
             return Err(error.into());
         }
+        Err(error) if error.is_interruption() && journal.state == Phase::Prepared && journal.written => {
+            let goes_on = "`pipeline apply` goes on with it, `pipeline rollback` goes back";
+            let failure = Failure::from(error);
+            let hint = failure.hint.as_ref().map_or_else(|| goes_on.to_owned(), |hint| format!("{hint}; {goes_on}"));
+            return Err(failure.hint(hint));
+        }
         ended => ended?,
     };
     // A resumed run comes here too: what a killed one had no time to write down is written now.
@@ -84,12 +105,12 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     enter(context, &lake, &privacy, act).await?;
     drop(held);
     let word = if done == Done::Written { "applied" } else { "already applied" };
-    context.say(format!("{word}: {} changes to {}", changes.len(), targets.in_words()));
+    let brief = format!("{word}: {} to {}", counted(changes.len(), "change"), targets.in_words());
+    context.say_wrapped("", &brief, 4);
     for item in plan.changes().filter(|item| items.contains(&item.id)) {
         let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
-    let brief = format!("{word}: {} changes to {}", changes.len(), targets.in_words());
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
 }
@@ -98,6 +119,19 @@ impl ApplyArgs {
     fn health(&self) -> Health {
         Health { command: self.health.clone(), timeout: self.health_timeout }
     }
+
+    fn work(&self) -> Work {
+        if self.while_building {
+            return Work::IGNORED;
+        }
+        Work { is_work: agent::is_work, patience: self.wait }
+    }
+}
+
+/// A span of the command line, of at most a day; none is `0s`.
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    let span = parse_span(text).filter(|span| (0..=DAY).contains(span)).and_then(|span| u64::try_from(span).ok());
+    span.map(Duration::from_micros).ok_or_else(|| "write it as 90s or 2h, of at most a day".to_owned())
 }
 
 /// A span of the command line, of at least a millisecond and at most a day.
@@ -151,15 +185,11 @@ async fn approved(context: &Context, lake: &Lake, privacy: &Privacy, plan: &Plan
     let refused = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
     let ledger = Ledger::proven(lake, privacy).await?;
     ledger.made(plan)?;
+    ledger.at_its_time(context, plan)?;
+    in_time(context, lake, privacy, &ledger, plan).await?;
     let items = ledger.approved(plan);
     if items.is_empty() {
         return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
-    }
-    ledger.at_its_time(context, plan)?;
-    if let Err(expired) = ledger.in_time(context, plan) {
-        // Found so once, it stays so: no clock that is set back makes it good again.
-        enter(context, lake, privacy, Act { plan, action: "expire", items: &items, result: "found expired" }).await?;
-        return Err(expired);
     }
     if !plan.applyable {
         return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");

@@ -9,7 +9,8 @@ use clap::Args;
 use domain::ledger::Entry;
 use domain::plan::{Item, Plan, State};
 use domain::privacy::Privacy;
-use domain::units::format_bytes;
+use domain::units::{counted, format_bytes};
+use lake::Lake;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -36,8 +37,8 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
             .hint("make a plan with --target and enough data"));
     }
     ledger.at_its_time(context, &plan)?;
-    ledger.in_time(context, &plan)?;
     let all: Vec<String> = plan.changes().map(|item| item.id.clone()).collect();
+    in_time(context, &lake, &privacy, &ledger, &plan).await?;
     if let Some(unknown) = args.item.iter().find(|id| !all.contains(id)) {
         return Err(Failure::new(Exit::Usage, format!("{} has no change {unknown}", plan.plan_id))
             .hint(format!("its changes are {}", all.join(", "))));
@@ -57,7 +58,8 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
     let act = Act { plan: &plan, action: "approve", items: &items, result: "approved" };
     enter(context, &lake, &privacy, act).await?;
     lake.write_document(&approval_path(&plan), &approval).await?;
-    context.say(format!("approved: {} changes of {}", items.len(), plan.plan_id));
+    let brief = format!("{} of {}", counted(items.len(), "change"), plan.plan_id);
+    context.say(format!("approved: {brief}"));
     let changes: Vec<_> = approved(&plan, &items)
         .map(|item| json!({"id": item.id, "resource": item.resource, "on": item.on, "before": item.before, "after": item.after}))
         .collect();
@@ -66,7 +68,21 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         "at": approval.at, "targets": plan.targets, "changes": changes, "made_by": made.who, "made_at": made.at,
         "expires_at": plan.expires_at,
     }))
-    .brief(format!("{} changes of {}", items.len(), plan.plan_id)))
+    .brief(brief))
+}
+
+/// Refuses a plan that is past its time. Found so once, it stays so: no clock that is set back makes it good again.
+pub async fn in_time(
+    context: &Context,
+    lake: &Lake,
+    privacy: &Privacy,
+    ledger: &Ledger,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let Err(expired) = ledger.in_time(context, plan) else { return Ok(()) };
+    let items: Vec<String> = plan.changes().map(|item| item.id.clone()).collect();
+    enter(context, lake, privacy, Act { plan, action: "expire", items: &items, result: "found expired" }).await?;
+    Err(expired)
 }
 
 fn approved<'a>(plan: &'a Plan, items: &'a [String]) -> impl Iterator<Item = &'a Item> {
@@ -74,9 +90,14 @@ fn approved<'a>(plan: &'a Plan, items: &'a [String]) -> impl Iterator<Item = &'a
 }
 
 fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy: &Privacy) {
-    context.say(format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()));
-    context.say(format!("made {}; data up to {}", by_whom(made, privacy), plan.data_watermark.minute()));
+    context.say_wrapped("", &format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()), 4);
+    context.say_wrapped(
+        "",
+        &format!("made {}; data up to {}", by_whom(made, privacy), plan.data_watermark.minute()),
+        4,
+    );
     context.say(format!("may be applied until {}", plan.expires_at.minute()));
+    plan.hours.in_words().iter().for_each(|rule| context.say_wrapped("hours: ", rule, 7));
     context.say("");
     for item in approved(plan, items) {
         let (before, after) = (in_words(item.before), in_words(item.after));

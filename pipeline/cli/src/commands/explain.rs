@@ -1,4 +1,7 @@
-//! `explain`: what the models said or would have said of a run, from what was known when it was created, and why.
+//! `explain`: what the models said or would have said of a run, from what was known when it was created, and why; and what
+//! became of an item of a plan.
+
+mod item;
 
 use crate::artifacts::{Kept, champion};
 use crate::commands::predict::seconds;
@@ -18,8 +21,8 @@ use std::path::PathBuf;
 /// What `explain` takes.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A run: its run_id, or owner/name#run_id; or the prediction_id of a row of predictions.runs
-    #[arg(value_name = "RUN")]
+    /// A run: its run_id, or owner/name#run_id; the prediction_id of a row of predictions.runs; or an item of a plan
+    #[arg(value_name = "RUN|ITEM")]
     run: String,
 }
 
@@ -54,8 +57,6 @@ const SAID: &str = "
 
 /// What is no run, by what else has that name.
 const OTHERS: &str = "
-    select 'an item of a plan' as what from plans.items where item_id = $run
-    union all
     select 'a resource' as what from marts.usage where resource = $run
     limit 1";
 
@@ -72,6 +73,9 @@ struct Asked {
 pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
     let session = lake.session(context.now).await?;
+    if let Some(answer) = item::explain(context, &lake, &session, &args.run).await? {
+        return Ok(answer);
+    }
     let asked = find(&session, &args.run).await?;
     let said = if asked.is_expected { Some(asked.row.clone()) } else { said_before(&session, &asked.row).await? };
     // Of a prediction everything is as it was known then.
@@ -160,7 +164,7 @@ async fn find(session: &Session, name: &str) -> Result<Asked, Failure> {
     let others = session.query_with(OTHERS, &[("run", name)]).await?.to_json()?;
     if let Some(what) = others.first().and_then(|row| row["what"].as_str()) {
         return Err(Failure::new(Exit::Failed, format!("{name} is {what} and not a run"))
-            .hint("`pipeline explain` explains runs; a plan explains its own items"));
+            .hint("`pipeline explain` explains runs, and items of plans"));
     }
     Err(Failure::new(Exit::Failed, format!("there is no run {name}")).hint(
         "`pipeline sql \"select repo, run_id, started_at from marts.runs order by started_at desc limit 20\"` lists the last",

@@ -4,6 +4,7 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{self, Ledger};
 use clap::{Args, ValueEnum};
+use domain::units::counted;
 use serde_json::json;
 
 /// What `log` takes.
@@ -48,16 +49,9 @@ pub async fn run(context: &Context, args: LogArgs) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
     let entries = ledger::entries(&lake).await?;
     for entry in &entries {
-        context.say(format!(
-            "{:>4}  {}  {:<9} {}  {} items, {}, by {}",
-            entry.seq,
-            entry.at.minute(),
-            entry.action,
-            entry.plan_id,
-            entry.items.len(),
-            entry.result,
-            entry.who
-        ));
+        context.say(format!("{:>4}  {}  {:<9} {}", entry.seq, entry.at.minute(), entry.action, entry.plan_id));
+        let items = counted(entry.items.len(), "item");
+        context.say_wrapped("      ", &format!("{items}, {}, by {}", entry.result, entry.who), 6);
     }
     Ok(Answer::done(json!({"entries": entries})))
 }

@@ -1,5 +1,6 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
+pub mod basis;
 mod live;
 mod markdown;
 mod past;
@@ -13,8 +14,10 @@ use crate::plan_file::{may_replace, read_plan, write_plan};
 use crate::scratch::scratch;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::overrides::Overrides;
-use domain::plan::{Action, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, plan};
-use domain::time::{DAY, SECOND, format_span, parse_span};
+use domain::plan::{
+    Action, Basis, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan,
+};
+use domain::time::{DAY, HOUR, SECOND, format_span, parse_span};
 use domain::units::format_bytes;
 use lake::Session;
 use learn::LearnError;
@@ -60,6 +63,10 @@ pub struct PlanArgs {
     /// How long the plan may be applied after it was made
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
     valid_for: i64,
+    /// How far what the plan rests on may move before apply refuses it: the newest sample, forecasts (as a share of the
+    /// planned limit), and how many models may be replaced
+    #[arg(long, default_value = "data=3d,forecast=20%,models=0", value_name = "LIST", value_parser = parse_tolerance)]
+    tolerance: Tolerance,
     /// Exit with 3 when the plan has changes
     #[arg(long)]
     detailed_exitcode: bool,
@@ -94,13 +101,46 @@ fn parse_valid(text: &str) -> Result<i64, String> {
     parse_span(text).filter(days).ok_or_else(|| "write it as 7d, of at most 92 days".to_owned())
 }
 
-/// `2%` or `0.02`.
-fn parse_share(text: &str) -> Result<f64, String> {
+/// `data=3d,forecast=20%,models=0`; what is left out stays as it is without it.
+fn parse_tolerance(text: &str) -> Result<Tolerance, String> {
+    let mut tolerance = Tolerance::default();
+    for part in text.split(',') {
+        let known = part.split_once('=').and_then(|(name, value)| {
+            match name.trim() {
+                "data" => {
+                    tolerance.data_hours = parse_span(value.trim()).filter(|span| *span >= 0)? as f64 / HOUR as f64;
+                }
+                "forecast" => tolerance.forecast_share = parse_percent(value).filter(|share| *share >= 0.0)?,
+                "models" => tolerance.models = value.trim().parse().ok()?,
+                _ => return None,
+            }
+            Some(())
+        });
+        known.ok_or_else(|| format!("cannot read {part:?}: write data=3d,forecast=20%,models=0"))?;
+    }
+    Ok(tolerance)
+}
+
+fn parse_percent(text: &str) -> Option<f64> {
     let share = match text.trim().strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
         None => text.trim().parse(),
     };
-    share.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
+    share.ok().filter(|share| share.is_finite())
+}
+
+/// `2%` or `0.02`.
+fn parse_share(text: &str) -> Result<f64, String> {
+    parse_percent(text)
+        .filter(|share| (0.0..1.0).contains(share))
+        .ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
+}
+
+impl PlanArgs {
+    /// Whether it shows a plan that was made.
+    pub fn shows(&self) -> bool {
+        self.shown.is_some()
+    }
 }
 
 /// Makes, writes and shows a plan.
@@ -143,7 +183,12 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let recommendations: BTreeMap<_, _> =
         usage.recommend(args.policy).into_iter().map(|r| (r.resource.clone(), r)).collect();
     let expected = expected(&session).await?;
-    let contention = contention_now(context, &lake, &session, folder.path()).await?;
+    let (contention, contention_model) = contention_now(context, &lake, &session, folder.path()).await?;
+    let basis = Basis {
+        tolerance: args.tolerance,
+        models: contention_model.into_iter().collect(),
+        forecasts: basis::forecasts(&session, Some(&names)).await?,
+    };
     let watermark = usage.newest().unwrap_or(context.now);
     let resized = past::resized(&session).await?;
     let machines = past::machines(&session, &names, &nodes, &usage).await?;
@@ -181,6 +226,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
                 _ => "no forecast of the last day".into(),
             },
         },
+        basis: Some(basis),
         targets: targets.iter().map(|target| target.planned.clone()).collect(),
         rates: Rates::default(),
         valid_for: args.valid_for,
@@ -299,8 +345,10 @@ fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let Some(path) = path else { return Ok(Overrides::default()) };
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |what: String| {
-        Failure::new(Exit::Failed, format!("{}: {what}", path.display()))
-            .hint("an override is a [[override]] table with resource and freeze, pin, floor or ceiling")
+        Failure::new(Exit::Failed, format!("{}: {what}", path.display())).hint(
+            "an override is a [[override]] table with resource and freeze, pin, floor or ceiling; [[window]] and \
+                 [[quiet]] tables have resource, from and to",
+        )
     };
     let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(in_toml(&text, &error)))?;
     overrides.validate().map_err(wrong)?;
@@ -349,17 +397,18 @@ async fn contention_now(
     lake: &lake::Lake,
     session: &Session,
     folder: &Path,
-) -> Result<BTreeMap<String, f64>, Failure> {
-    let Some(kept) = champion(lake, contention::NAME, context.now).await? else { return Ok(BTreeMap::new()) };
+) -> Result<(BTreeMap<String, f64>, Option<ModelRef>), Failure> {
+    let Some(kept) = champion(lake, contention::NAME, context.now).await? else { return Ok((BTreeMap::new(), None)) };
     let rows = folder.join("contention.parquet");
     session.export("contention", &rows).await?;
     let said = contention::predict(&kept.model, &rows, context.now)?;
-    Ok(said.into_iter().map(|one| (one.key, one.probability)).collect())
+    let model = ModelRef { name: kept.card.model, version: kept.card.version };
+    Ok((said.into_iter().map(|one| (one.key, one.probability)).collect(), Some(model)))
 }
 
 fn show(context: &Context, plan: &Plan, path: &Path) {
     let changes = plan.changes().count();
-    context.say(format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()));
+    context.say_wrapped("", &format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()), 4);
     let watermark = plan.data_watermark.minute();
     context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.items.len()));
     context.say("");
@@ -400,6 +449,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
         let whose = note.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
         context.say_wrapped("note: ", &format!("{whose}{}", note.what), 9);
     }
+    plan.hours.in_words().iter().for_each(|rule| context.say_wrapped("hours: ", rule, 9));
     // A resource that several targets have is paid for once.
     let mut seen = BTreeSet::new();
     let paid: Vec<&Item> =

@@ -10,7 +10,7 @@ use crate::targets::Targets;
 use clap::Args;
 use domain::plan::Plan;
 use serde_json::json;
-use stack::{Done, Health, How, Journal, Phase};
+use stack::{Done, Health, How, Journal, Phase, Work};
 use std::path::PathBuf;
 
 /// What `rollback` takes.
@@ -44,7 +44,7 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
     let Some(mut journal) = lake.document::<Journal>(&journal_path(plan)).await? else { return Err(never()) };
     let items = ids(&journal);
     let was_applied = journal.state == Phase::Applied;
-    let how = How { now: context.now, at_once: 1, health: Health::default() };
+    let how = How { now: context.now, at_once: 1, health: Health::default(), work: Work::IGNORED };
     let done = {
         let mut save = |journal: &Journal| targets.keep(&lake, plan, journal);
         tokio::task::block_in_place(|| stack::rollback(&mut held, &mut journal, &how, &mut save))?

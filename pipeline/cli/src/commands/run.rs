@@ -67,6 +67,9 @@ struct Step {
     name: String,
     /// The arguments of `pipeline`; `${NAME:-default}` takes an environment variable.
     run: Vec<String>,
+    /// From this step on the clock stands here, where the job has a clock of its own and no --now was given: days that are
+    /// played through in a minute.
+    now: Option<Timestamp>,
     /// Exit codes after which the job goes on, besides 0. Findings (3) are still how the job ends.
     #[serde(default)]
     allow_exit: Vec<u8>,
@@ -114,6 +117,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     if let Some(lake) = job.lake.as_deref().filter(|_| !lake_was_typed()) {
         global.lake = expand(lake)?;
     }
+    let clocks = clocks(&job, global.now)?;
     let fixed_clock = global.now.or(job.now).is_some();
     global.now = Some(global.now.or(job.now).unwrap_or(context.now));
     let mut inner = Context { fixed_clock, ..Context::new(global) };
@@ -137,6 +141,10 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         let place = format!("[{}/{}]", n + 1, job.step.len());
         if context.global.verbose {
             context.progress.note(&format!("{place} {}", step.name));
+        }
+        if let Some(now) = clocks[n] {
+            inner.now = now;
+            inner.global.now = Some(now);
         }
         reset_peak();
         let began = Instant::now();
@@ -205,6 +213,24 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     context.say(format!("  {:<9} {}/{}", "record", inner.global.lake, path(&record)));
     let exit = if findings { Exit::Findings } else { Exit::Done };
     Ok(Answer::new(exit, json!(record)))
+}
+
+/// Where the clock stands at each step; none: where the job began. A `--now` is for all of them.
+fn clocks(job: &Job, given: Option<Timestamp>) -> Result<Vec<Option<Timestamp>>, Failure> {
+    let mut clock = job.now;
+    let each = job.step.iter().map(|step| {
+        if let Some(now) = step.now {
+            if clock.is_none_or(|clock| now < clock) {
+                let what = format!("step {}: its clock is earlier than that of the job, which goes on", step.name);
+                return Err(
+                    Failure::new(Exit::Usage, what).hint("give the job a `now`, and each step none or a later one")
+                );
+            }
+            clock = Some(now);
+        }
+        Ok(clock.filter(|_| given.is_none()))
+    });
+    each.collect()
 }
 
 /// The arguments and the command of a step. A step works on the job's lake and clock, and calls no other job.

@@ -4,8 +4,8 @@ use super::checks::checks;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected, Recommendation,
-    Replay,
+    Action, Basis, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
+    Recommendation, Replay,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -113,6 +113,8 @@ pub struct PlanInputs {
     pub data_watermark: Timestamp,
     /// The model.
     pub model: ModelRef,
+    /// What may not move beyond its tolerance until the plan is applied.
+    pub basis: Option<Basis>,
     /// The targets, in the order in which they are changed.
     pub targets: Vec<PlannedTarget>,
     /// Prices.
@@ -163,6 +165,8 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
         backtest: inputs.backtest.clone(),
         checks,
         notes: inputs.notes.clone(),
+        basis: inputs.basis.clone(),
+        hours: inputs.overrides.hours(),
         applyable,
     };
     plan.digest = plan.compute_digest();

@@ -4,6 +4,7 @@
 //! speaks against a figure in `hold`, the sentences in `words`, the gates in `checks`, plans of earlier formats in `form`. Knows
 //! no target and reads no file; the caller says what is live, what is predicted and what time it is.
 
+mod basis;
 mod checks;
 mod form;
 mod hold;
@@ -14,11 +15,13 @@ mod tests;
 mod words;
 
 pub use crate::state::State;
+pub use basis::{Basis, Forecast, Today, Tolerance};
 pub use form::ONLY_TARGET;
 pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, plan};
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
+use crate::hours::Timetable;
 use crate::ledger::sha256_hex;
 use crate::overrides::Applied;
 use serde::{Deserialize, Serialize};
@@ -232,6 +235,12 @@ pub struct Plan {
     /// What could not be read of the target for certain, and what else takes part in it.
     #[serde(default)]
     pub notes: Vec<Note>,
+    /// What it rests on beside its targets, and how far that may move; none in plans of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+    /// When its resources may be changed, as the overrides said.
+    #[serde(default, skip_serializing_if = "Timetable::is_empty")]
+    pub hours: Timetable,
     /// Whether `apply` would take it once approved.
     pub applyable: bool,
 }

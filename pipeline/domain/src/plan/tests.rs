@@ -71,7 +71,12 @@ fn small_changes_and_thin_evidence_change_nothing() {
 #[test]
 fn a_freeze_is_stronger_than_any_target() {
     let freeze = Override { resource: "dev/*".into(), freeze: true, ..Override::default() };
-    let plan = made(&inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides { list: vec![freeze] }));
+    let plan = made(&inputs(
+        state(4.0, 8 * GIB),
+        state(1.0, GIB),
+        5000,
+        Overrides { list: vec![freeze], ..Overrides::default() },
+    ));
     assert_eq!(plan.items[0].action, Action::None);
     assert_eq!(plan.items[0].after, plan.items[0].before);
 }
@@ -89,7 +94,7 @@ proptest! {
             ..Override::default()
         };
         let live = if unlimited { State::default() } else { state(live as f64, live * GIB) };
-        let inputs = inputs(live, state(wanted as f64, wanted * GIB), 5000, Overrides { list: vec![rule] });
+        let inputs = inputs(live, state(wanted as f64, wanted * GIB), 5000, Overrides { list: vec![rule], ..Overrides::default() });
         let after = made(&inputs).items[0].after;
         prop_assert!((floor as f64..=(floor + above) as f64).contains(&after.cpu_cores.unwrap()));
         prop_assert!((floor * GIB..=(floor + above) * GIB).contains(&after.memory_bytes.unwrap()));
@@ -142,7 +147,7 @@ fn first(inputs: &PlanInputs) -> Item {
 }
 
 fn overrides(text: Override) -> Overrides {
-    Overrides { list: vec![text] }
+    Overrides { list: vec![text], ..Overrides::default() }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::value::{Found, Value};
 use super::variables::Variables;
 use crate::write::read_text;
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,9 +20,6 @@ const BESIDE: [(&str, [&str; 2]); 4] = [
     ("docker-compose.yaml", ["docker-compose.override.yaml", "docker-compose.override.yml"]),
     ("docker-compose.yml", ["docker-compose.override.yaml", "docker-compose.override.yml"]),
 ];
-
-/// Nobody writes a Compose file this long; a device has no end.
-const LONGEST: u64 = 16 << 20;
 
 /// More files than any project has: a chain of includes or `extends` ends here.
 const MOST_FILES: usize = 256;
@@ -217,9 +215,5 @@ fn meaning(path: &Path) -> Result<Value, String> {
 }
 
 fn plain_text(path: &Path) -> Result<String, String> {
-    let found = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !found.is_file() || found.len() > LONGEST {
-        return Err("it is no plain file of a sane size".to_owned());
-    }
-    read_text(path).map_err(|error| error.to_string())
+    read_text(path).map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }

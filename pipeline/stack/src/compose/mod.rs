@@ -19,7 +19,7 @@ pub use edit::edit;
 use crate::StackError;
 use crate::target::{Change, Figure as Limit, Live, Refusal, Session, Target, digest};
 use crate::text::WholeText;
-use crate::write::{LockedFile, check_replaceable, read_text};
+use crate::write::{LockedFile, check_replaceable, identity, read_text};
 use around::Surroundings;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
@@ -136,6 +136,10 @@ impl Target for ComposeFile {
         TargetRef { kind: "compose".to_owned(), location: self.path.to_string_lossy().into_owned() }
     }
 
+    fn identity(&self) -> Result<String, StackError> {
+        Ok(identity(&self.path))
+    }
+
     fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
         let (parsed, around) = self.looked_around(&text)?;
@@ -194,6 +198,10 @@ pub(crate) struct HeldCompose {
 impl WholeText for HeldCompose {
     fn name(&self) -> String {
         self.compose.path.display().to_string()
+    }
+
+    fn place(&self) -> String {
+        self.file.path().display().to_string()
     }
 
     fn snapshot(&self) -> Result<String, StackError> {

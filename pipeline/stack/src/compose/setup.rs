@@ -31,7 +31,7 @@ impl Service {
         let words = ["entrypoint", "command"].iter().filter_map(|key| self.value.get(key)).flat_map(words);
         let mut variables = BTreeMap::new();
         for file in self.value.get("env_file").map(files).unwrap_or_default() {
-            let lines = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+            let lines = read_text(&folder.join(file)).unwrap_or_default();
             let lines = lines.lines().map(str::trim).filter(|line| !line.starts_with('#'));
             variables.extend(lines.filter_map(pair));
         }

@@ -3,7 +3,7 @@
 use crate::StackError;
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerUpdateBody, SystemInfo};
-use bollard::query_parameters::{ListContainersOptions, StatsOptions};
+use bollard::query_parameters::{ListContainersOptions, StatsOptions, TopOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use futures::StreamExt as _;
 use hyper::header::{HOST, HeaderValue};
@@ -26,17 +26,27 @@ pub(super) struct Engine {
     runtime: Option<Runtime>,
 }
 
-/// The address that was meant: of an empty one that of `DOCKER_HOST`, or the usual one; none where it is no address.
-pub(super) fn address(given: &str) -> Option<String> {
-    let of_environment = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let given = if given.is_empty() { of_environment.unwrap_or_else(|| USUAL.to_owned()) } else { given.to_owned() };
-    if let Some(path) = given.strip_prefix("unix://").or_else(|| given.starts_with('/').then_some(given.as_str())) {
+/// The address that was meant: of an empty one that of `DOCKER_HOST`, or the usual one.
+pub(super) fn address(given: &str) -> Result<String, StackError> {
+    let of_environment = std::env::var("DOCKER_HOST").ok().filter(|host| given.is_empty() && !host.is_empty());
+    let from_environment = of_environment.is_some();
+    let host = of_environment.unwrap_or_else(|| if given.is_empty() { USUAL.to_owned() } else { given.to_owned() });
+    parsed(&host).ok_or(StackError::NoAddress { host, from_environment })
+}
+
+/// `unix:///path`, `/path`, `tcp://host:port`, `http://host:port`; none where it is no address.
+fn parsed(host: &str) -> Option<String> {
+    if let Some(path) = host.strip_prefix("unix://").or_else(|| host.starts_with('/').then_some(host)) {
         return path.starts_with('/').then(|| format!("unix://{path}"));
     }
-    ["tcp://", "http://"]
-        .iter()
-        .any(|scheme| given.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-        .then_some(given)
+    let rest = ["tcp://", "http://"].iter().find_map(|scheme| host.strip_prefix(scheme))?;
+    let place = rest.trim_end_matches('/');
+    // The colons of an IPv6 address are inside its brackets.
+    let name = place.rfind(']').map_or_else(|| place.split(':').next().unwrap_or_default(), |end| &place[..=end]);
+    let port = &place[name.len()..];
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let right = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    (!name.is_empty() && !name.contains('/') && right).then(|| host.to_owned())
 }
 
 impl Engine {
@@ -109,6 +119,22 @@ impl Engine {
         })
     }
 
+    /// The command lines of what runs in a container, words by spaces; none where the Engine cannot tell.
+    pub(super) fn processes(&self, id: &str) -> Result<Vec<Vec<String>>, StackError> {
+        let options = TopOptionsBuilder::default().ps_args("-eo pid,args").build();
+        let asked = self.ask("list the processes of a container", self.docker.top_processes(id, Some(options)));
+        let found = match asked {
+            Ok(found) => found,
+            // It has ended, or the Engine's machine has no `ps`.
+            Err(StackError::Asked { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let words = |line: Vec<String>| -> Vec<String> {
+            line.last().into_iter().flat_map(|args| args.split_whitespace()).map(str::to_owned).collect()
+        };
+        Ok(found.processes.unwrap_or_default().into_iter().map(words).collect())
+    }
+
     /// Changes limits in place.
     pub(super) fn update(&self, id: &str, name: &str, body: ContainerUpdateBody) -> Result<(), StackError> {
         self.ask(&format!("change the limits of {name}"), self.docker.update_container(id, body))
@@ -151,8 +177,17 @@ mod tests {
             ("tcp://", None),
             ("prod", None),
             ("ssh://host", None),
+            ("tcp://h", Some("tcp://h")),
+            ("tcp://[::1]:2375/", Some("tcp://[::1]:2375/")),
+            ("tcp://[::1]", Some("tcp://[::1]")),
+            ("tcp://h:99999", None),
+            ("tcp://h:0", None),
+            ("tcp://h:", None),
+            ("tcp://h:a", None),
+            ("tcp://:2375", None),
+            ("tcp://h/x", None),
         ] {
-            assert_eq!(address(given).as_deref(), meant, "{given}");
+            assert_eq!(address(given).ok().as_deref(), meant, "{given}");
         }
     }
 }

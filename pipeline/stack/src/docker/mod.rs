@@ -52,10 +52,12 @@ struct Container {
 }
 
 impl DockerEngine {
-    /// `unix:///path`, `/path`, `tcp://host:port`, or empty for the one of `DOCKER_HOST`, else the usual one; none where it is
-    /// no address.
-    pub fn named(host: &str) -> Option<Self> {
-        engine::address(host).map(|address| Self { address })
+    /// `unix:///path`, `/path`, `tcp://host:port`, or empty for the one of `DOCKER_HOST`, else the usual one.
+    ///
+    /// # Errors
+    /// [`StackError::NoAddress`].
+    pub fn named(host: &str) -> Result<Self, StackError> {
+        Ok(Self { address: engine::address(host)? })
     }
 
     fn engine(&self) -> Result<Engine, StackError> {
@@ -66,6 +68,12 @@ impl DockerEngine {
 impl Target for DockerEngine {
     fn reference(&self) -> TargetRef {
         TargetRef { kind: "docker".to_owned(), location: self.address.clone() }
+    }
+
+    /// Its own id, whatever the way to it.
+    fn identity(&self) -> Result<String, StackError> {
+        let id = self.engine()?.info()?.id.filter(|id| !id.is_empty());
+        Ok(id.map_or_else(|| self.address.clone(), |id| format!("engine {id}")))
     }
 
     fn read(&self) -> Result<Live, StackError> {
@@ -172,12 +180,9 @@ impl Container {
         }
         let id = found.id.clone()?;
         let name = found.name.as_deref().unwrap_or(&id).trim_start_matches('/').to_owned();
-        let label = |names: &[&str]| {
-            let mut found = names.iter().filter_map(|name| labels.get(*name)).map(|value| value.trim());
-            found.find(|value| !value.is_empty()).map(str::to_owned)
-        };
-        let env = label(&["pipeline.env", "com.docker.compose.project"]).unwrap_or_else(|| ENV.to_owned());
-        let service = label(&["pipeline.service", "com.docker.compose.service"]).unwrap_or_else(|| name.clone());
+        let env = environment(found);
+        let service =
+            label(labels, &["pipeline.service", "com.docker.compose.service"]).unwrap_or_else(|| name.clone());
         let owner = [
             ("com.docker.swarm.service.id", "a Swarm service"),
             ("io.kubernetes.pod.uid", "Kubernetes"),
@@ -205,6 +210,32 @@ impl Container {
             name,
         })
     }
+}
+
+/// The first of these labels that says something.
+fn label(labels: &HashMap<String, String>, names: &[&str]) -> Option<String> {
+    let mut found = names.iter().filter_map(|name| labels.get(*name)).map(|value| value.trim());
+    found.find(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// The environment that a container is part of, one-off ones too.
+fn environment(found: &ContainerInspectResponse) -> String {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    let named = labels.and_then(|labels| label(labels, &["pipeline.env", "com.docker.compose.project"]));
+    named.unwrap_or_else(|| ENV.to_owned())
+}
+
+/// Work that runs in an environment: the first command line that `is_work` takes for some, and where it runs.
+fn work_in(engine: &Engine, env: &str, is_work: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
+    for id in engine.running()? {
+        let Some(found) = engine.inspect(&id)?.filter(|found| environment(found) == env) else { continue };
+        let name = found.name.as_deref().unwrap_or(&id).trim_start_matches('/');
+        if let Some(words) = engine.processes(&id)?.into_iter().find(|words| is_work(words)) {
+            let line: String = words.join(" ").chars().take(60).collect();
+            return Ok(Some(format!("`{line}` runs in {name}")));
+        }
+    }
+    Ok(None)
 }
 
 /// Why the containers of a service cannot be changed as one.

@@ -5,7 +5,7 @@ use super::engine::Engine;
 use super::group::Group;
 use super::limits::{Held, Limits};
 use super::lock::Lock;
-use super::{Container, containers, refusals};
+use super::{Container, containers, refusals, work_in};
 use crate::StackError;
 use crate::journal::Step;
 use crate::target::{Change, Session, Stand, differs, in_words, same};
@@ -195,6 +195,11 @@ impl Session for HeldEngine {
                 Verdict::Up | Verdict::NotYet { .. } => std::thread::sleep(LOOK),
             }
         }
+    }
+
+    fn busy(&mut self, step: &Step, is_work: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
+        let env = step.resource.split('/').next().unwrap_or_default();
+        work_in(&self.engine, env, is_work)
     }
 
     fn is_whole(&self) -> bool {

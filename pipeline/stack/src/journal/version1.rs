@@ -2,6 +2,7 @@
 
 use super::{FORMAT_VERSION, Journal};
 use domain::plan::ONLY_TARGET;
+use domain::units::counted;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn read(mut old: Value) -> Value {
         .map(|progress| {
             json!({
                 "on": ONLY_TARGET, "resource": names.join(", "), "items": all("item_id"),
-                "what": format!("write {} changes", names.len()),
+                "what": format!("write {}", counted(names.len(), "change")),
                 "before": take("before_text"), "after": take("after_text"),
                 "before_digest": before, "after_digest": after,
                 "progress": progress, "healthy": progress == "done",

@@ -22,6 +22,7 @@ pub(super) fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, F
         return Ok(vec![observed(usage)?]);
     }
     let mut all: Vec<LiveTarget> = Vec::new();
+    let mut seen: Vec<(String, &String)> = Vec::new();
     for spec in specs {
         let target = parse_target(spec)?;
         let reference = target.reference();
@@ -30,6 +31,13 @@ pub(super) fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, F
         }
         // The Engine is asked over the network or a socket: this thread may wait.
         let live = tokio::task::block_in_place(|| target.read())?;
+        // Each target is held for itself: one that was named twice could never be applied.
+        let identity = tokio::task::block_in_place(|| target.identity())?;
+        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == identity) {
+            return Err(Failure::new(Exit::Usage, format!("--target {spec} is the same as --target {first}"))
+                .hint("name it once; symbolic and hard links lead to the same file"));
+        }
+        seen.push((identity, spec));
         let nth = all.iter().filter(|other| other.planned.kind == reference.kind).count() + 1;
         let id = if nth == 1 { reference.kind.clone() } else { format!("{}-{nth}", reference.kind) };
         all.push(LiveTarget { planned: planned(id, reference, &live), target: Some(target), live });

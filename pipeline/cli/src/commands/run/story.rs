@@ -31,6 +31,7 @@ pub async fn story(context: &Context, record: &Record) -> Vec<(&'static str, Str
         lines.push(("plan", changes(plan)));
         lines.extend(replayed(plan));
         lines.push(("changed", changed(record, path)));
+        lines.extend(verified(record));
         lines.push(("look at", format!("{path}, or the reasons: {}", again(context, "log"))));
     }
     lines
@@ -142,6 +143,17 @@ fn replayed(plan: &Plan) -> Option<(&'static str, String)> {
         Some(format!("{slack:.0} % CPU slack, {throttled:.2} % of samples throttled"))
     };
     Some(("replay", format!("{}; with the limits as they were {}", figures("ours")?, figures("static")?)))
+}
+
+/// What came of the changes, by what was measured since.
+fn verified(record: &Record) -> Option<(&'static str, String)> {
+    let plans = ran(record, "verify")?.answer["plans"].as_array()?.clone();
+    let items: Vec<&Value> = plans.iter().filter_map(|plan| plan["items"].as_array()).flatten().collect();
+    let name = |item: &&Value| {
+        let word = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+        format!("{} {}", word("resource"), word("result"))
+    };
+    (!items.is_empty()).then(|| ("verified", items.iter().map(name).collect::<Vec<_>>().join(", ")))
 }
 
 /// What happened to the target.
