@@ -26,9 +26,10 @@ fn line(y: &[f64]) -> Line {
 }
 
 /// Values one step ahead all along, and the state at the end, of the state-space form (equations 14 to 17).
-fn pass(y: &[f64], line: &Line, level: f64, alpha: f64, theta: f64) -> (f64, f64) {
-    let mut level = level;
+fn pass(y: &[f64], line: &Line, alpha: f64, theta: f64) -> (f64, f64) {
     let weight = 1.0 - 1.0 / theta;
+    // The first value is met exactly.
+    let mut level = y[0] - weight * (line.intercept + line.slope);
     let decay = 1.0 - alpha;
     let mut power = 1.0;
     let mut squares = 0.0;
@@ -49,11 +50,11 @@ pub(super) fn forecast(y: &[f64], steps: usize) -> Option<Vec<f64>> {
         return None;
     }
     let line = line(y);
-    let of = |x: &[f64; 2]| pass(y, &line, y[0], x[0], x[1]).0;
+    let of = |x: &[f64; 2]| pass(y, &line, x[0], x[1]).0;
     // The classical method, and a fast one that follows a steep line: the valley between them has a ridge.
     let starts = [[0.5, 2.0], [0.9, 8.0]].map(|start| minimise(start, [0.05, 1.0], [0.99, 10.0], 60, of));
     let ([alpha, theta], _) = if starts[1].1 < starts[0].1 { starts[1] } else { starts[0] };
-    let (_, mut level) = pass(y, &line, y[0], alpha, theta);
+    let (_, mut level) = pass(y, &line, alpha, theta);
     let weight = 1.0 - 1.0 / theta;
     let decay = 1.0 - alpha;
     let n = y.len() as f64;
