@@ -107,6 +107,10 @@ pub enum Command {
     Backtest(commands::backtest::BacktestArgs),
     /// Write the shadow inventory: the predicted state of every resource
     Shadow(commands::shadow::ShadowArgs),
+    /// Forecast series of your own, from Parquet to Parquet, without a lake
+    Forecast(commands::forecast::ForecastArgs),
+    /// Score how unusual every value of series of your own was when it came
+    Anomalies(commands::anomalies::AnomaliesArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
     /// Approve a plan, or some of its items

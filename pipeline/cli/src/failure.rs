@@ -183,6 +183,9 @@ impl From<LearnError> for Failure {
             LearnError::TooLittleData(_) => Self::new(Exit::Inconclusive, error.to_string())
                 .hint("ingest more events, or widen the window with a longer --since"),
             LearnError::Argument(_) => Self::new(Exit::Usage, error.to_string()),
+            LearnError::Series { what, hint, columns } => {
+                Self::new(if *columns { Exit::Usage } else { Exit::Failed }, what).hint(*hint)
+            }
             LearnError::Model { model, .. } => Self::of(Exit::Failed, &error.to_string(), error.source())
                 .hint(format!("train it anew: `pipeline train {model}`")),
             LearnError::NotKept { .. } => Self::of(Exit::Failed, &error.to_string(), error.source())

@@ -52,6 +52,14 @@ impl Frame {
         Self::read(path)
     }
 
+    /// The names of the columns of a file, in order; none where it is no Parquet file.
+    pub(crate) fn columns_of(path: &Path) -> Result<Option<Vec<String>>, LearnError> {
+        let file = File::open(path).map_err(|e| LearnError::read(path, e))?;
+        let mut reader = ParquetReader::new(file);
+        let Ok(metadata) = reader.get_metadata() else { return Ok(None) };
+        Ok(Some(metadata.schema().fields().iter().map(|field| field.name().to_owned()).collect()))
+    }
+
     /// Puts the rows of another file below, of its columns those that this one has. Moments are then without a zone, in UTC.
     pub(crate) fn with(self, below: &Self) -> Result<Self, LearnError> {
         let of = |frame: &Self| -> Result<DataFrame, LearnError> {
@@ -82,6 +90,22 @@ impl Frame {
             other => Kind::Other(other.to_string()),
         };
         self.data.columns().iter().map(|c| (c.name().to_string(), kind(c.dtype()))).collect()
+    }
+
+    /// Whether a column holds whole numbers.
+    pub(crate) fn is_whole(&self, column: &str) -> bool {
+        self.data.column(column).is_ok_and(|c| c.dtype().is_integer())
+    }
+
+    /// Whether a column holds timestamps that name their zone.
+    pub(crate) fn is_zoned(&self, column: &str) -> bool {
+        self.data.column(column).is_ok_and(|c| matches!(c.dtype(), DataType::Datetime(_, Some(_))))
+    }
+
+    /// A column of whole numbers.
+    pub(crate) fn integers(&self, column: &str) -> Result<Vec<Option<i64>>, LearnError> {
+        let cast = self.cast(column, &DataType::Int64)?;
+        Ok(cast.i64().map_err(|_| self.fault(column))?.iter().collect())
     }
 
     /// Number of rows.

@@ -3,6 +3,7 @@
 //! Reads plain Parquet whose columns [`domain::columns`] names, and writes the same. Opens no table of the lake, prints
 //! nothing and has no clock: time is an argument.
 
+pub mod anomaly;
 pub mod backtest;
 mod boost;
 pub mod build_time;
@@ -24,6 +25,7 @@ mod parquet;
 pub mod quantity;
 mod random;
 mod runs;
+pub mod series;
 pub mod services;
 pub mod shadow;
 pub mod sizing;
@@ -65,6 +67,16 @@ pub enum LearnError {
     /// An argument that names what is not there or not of that kind.
     #[error("{0}")]
     Argument(String),
+    /// Rows of a file that make no series.
+    #[error("{what}")]
+    Series {
+        /// Which, and where.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+        /// Whether the columns asked for are wrong, and not the rows.
+        columns: bool,
+    },
     /// Inconclusive: nothing can be learned or judged from so little.
     #[error("too little data: {0}")]
     TooLittleData(String),

@@ -7,14 +7,13 @@ mod hours;
 mod schedule;
 
 use crate::LearnError;
-use crate::forecast::{self, Outlook, WEEK};
+use crate::forecast::{self, DAY, LAST_VALUE, Outlook, Past, Spec, WEEK};
 use crate::parquet;
 use domain::Timestamp;
 use domain::columns::shadow as col;
 use domain::time::HOUR;
 use hours::{History, Hour, regular};
 use polars::prelude::{Column, NamedFrom, Series};
-use rayon::prelude::*;
 use schedule::{Event, strongest};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,7 +46,8 @@ pub struct ShadowSummary {
     pub ephemeral: Ephemeral,
     /// Rows written.
     pub rows: usize,
-    /// Series (a figure of a resource) won by each model; `last-value` where there was too little to choose from.
+    /// Series (a figure of a resource) by the model with the largest weight; `last-value` where there was too little to
+    /// choose from.
     pub wins: BTreeMap<String, usize>,
     /// Mean over the measured series of the MASE of the model that the other origins chose.
     pub mase: Option<f64>,
@@ -91,8 +91,10 @@ fn ephemeral_hours(history: &History, now: Timestamp) -> Option<i64> {
 const FRESH_HOURS: i64 = 24;
 /// Days after which old data is worth half.
 const STALE_HALF_LIFE_DAYS: f64 = 7.0;
-/// The name of the fallback model.
-const LAST_VALUE: &str = "last-value";
+/// A shorter series is continued by its last value.
+const ENOUGH: usize = 2 * DAY;
+/// Older hours are left out: usage drifts, and the fits take time.
+const MOST: usize = 8 * WEEK;
 
 /// Forecasts every resource of `features.resource_hours` and writes the columns of [`domain::columns::shadow`] to `out`, one
 /// row per resource and future hour, ordered by both. Known events come from `features.schedule`.
@@ -114,9 +116,7 @@ pub fn forecast(
         lived.is_none()
     });
     let events = schedule.map_or(Ok(Vec::new()), schedule::read)?;
-    let resources: Vec<(&String, &History)> = histories.iter().collect();
-    let shadows: Vec<Shadow> =
-        resources.par_iter().map(|(resource, history)| shadow(resource, history, &events, spec)).collect();
+    let shadows = shadows(&histories, &events, spec);
     if shadows.is_empty() {
         let gone = match ephemeral.resources {
             0 => String::new(),
@@ -140,16 +140,41 @@ struct Shadow {
     events: Vec<Option<String>>,
 }
 
-fn shadow(resource: &str, history: &History, events: &[Event], spec: &ShadowSpec) -> Shadow {
+/// All series are forecast together: short ones borrow from the others how far errors go.
+fn shadows(histories: &BTreeMap<String, History>, events: &[Event], spec: &ShadowSpec) -> Vec<Shadow> {
+    let first = spec.now.0.div_euclid(HOUR) + 1;
+    let mut pasts = Vec::new();
+    let mut skipped = Vec::new();
+    for history in histories.values() {
+        for figure in 0..2 {
+            let (mut values, last) = regular(history, figure).unwrap_or_default();
+            values.drain(..values.len().saturating_sub(MOST));
+            let skip = skipped_steps(first - 1 - last);
+            pasts.push(Past { values, steps: skip + spec.horizon_hours, ceiling: None });
+            skipped.push(skip);
+        }
+    }
+    let forecast =
+        Spec { periods: vec![DAY, WEEK], horizon: spec.horizon_hours, coverage: spec.coverage, enough: ENOUGH };
+    let outlooks = forecast::outlooks(&pasts, &forecast, &|_| ());
+    let mut outlooks = outlooks.into_iter().zip(skipped).map(|(outlook, skip)| Some(after(outlook?, skip)));
+    let one = |(resource, history): (&String, &History)| {
+        let outlooks = [outlooks.next().flatten(), outlooks.next().flatten()];
+        shadow(resource, history, outlooks, events, spec)
+    };
+    histories.iter().map(one).collect()
+}
+
+fn shadow(
+    resource: &str,
+    history: &History,
+    mut outlooks: [Option<Outlook>; 2],
+    events: &[Event],
+    spec: &ShadowSpec,
+) -> Shadow {
     let newest = history.keys().next_back().copied().unwrap_or_default();
     let first = spec.now.0.div_euclid(HOUR) + 1;
     let touching: Vec<&Event> = events.iter().filter(|event| event.touches(resource)).collect();
-    let mut outlooks = [0, 1].map(|figure| {
-        let (values, last) = regular(history, figure)?;
-        let skipped = skipped_steps(first - 1 - last);
-        let outlook = forecast::outlook(&values, skipped + spec.horizon_hours, spec.horizon_hours, spec.coverage)?;
-        Some(after(outlook, skipped))
-    });
     for (figure, outlook) in outlooks.iter_mut().enumerate() {
         if let Some(outlook) = outlook {
             schedule::apply(outlook, history, figure, &touching, first);
@@ -212,8 +237,8 @@ fn write(shadows: &[Shadow], spec: &ShadowSpec, out: &Path) -> Result<(), LearnE
     columns.extend([
         numbers(col::COVERAGE, &|_, _| Some(spec.coverage)),
         numbers(col::CONFIDENCE, &|shadow, _| Some(shadow.confidence)),
-        texts(col::MODEL_CPU, &|shadow, _| shadow.outlooks[0].as_ref().map(|o| model_name(o).to_owned())),
-        texts(col::MODEL_MEMORY, &|shadow, _| shadow.outlooks[1].as_ref().map(|o| model_name(o).to_owned())),
+        texts(col::MODEL_CPU, &|shadow, _| shadow.outlooks[0].as_ref().map(|o| model_name(o))),
+        texts(col::MODEL_MEMORY, &|shadow, _| shadow.outlooks[1].as_ref().map(|o| model_name(o))),
         times(col::DATA_WATERMARK, &|shadow, _| shadow.newest * HOUR),
         times(col::LAST_UPDATED, &|_, _| spec.now.0),
         texts(col::SCHEDULE_EVENT_ID, &|shadow, step| shadow.events[step].clone()),
@@ -221,15 +246,20 @@ fn write(shadows: &[Shadow], spec: &ShadowSpec, out: &Path) -> Result<(), LearnE
     parquet::write(out, columns)
 }
 
-fn model_name(outlook: &Outlook) -> &'static str {
-    outlook.model.map_or(LAST_VALUE, forecast::Model::name)
+/// What produced the values, and whether it is worth more than repeating the past.
+fn model_name(outlook: &Outlook) -> String {
+    let model = outlook.model();
+    match outlook.measured {
+        Some(measured) if measured.skill() < 0.0 => format!("{model} (no better than last week)"),
+        _ => model,
+    }
 }
 
 fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
     let outlooks = || shadows.iter().flat_map(|shadow| shadow.outlooks.iter().flatten());
     let mut wins = BTreeMap::new();
     for outlook in outlooks() {
-        *wins.entry(model_name(outlook).to_owned()).or_default() += 1;
+        *wins.entry(outlook.models.first().cloned().unwrap_or_default()).or_default() += 1;
     }
     let measured: Vec<forecast::Measured> = outlooks().filter_map(|o| o.measured).collect();
     let mean = |of: fn(&forecast::Measured) -> f64| {

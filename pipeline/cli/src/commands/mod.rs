@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod anomalies;
 pub mod apply;
 pub mod approve;
 pub mod backtest;
@@ -8,6 +9,7 @@ pub mod collect;
 pub mod evaluate;
 pub mod explain;
 pub mod feedback;
+pub mod forecast;
 pub mod ingest;
 pub mod judge;
 pub mod labels;
@@ -51,6 +53,8 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Evaluate(args) => evaluate::run(context, args).await,
             Command::Backtest(args) => backtest::run(context, args).await,
             Command::Shadow(args) => shadow::run(context, args).await,
+            Command::Forecast(args) => forecast::run(context, args).await,
+            Command::Anomalies(args) => anomalies::run(context, args).await,
             Command::Explain(args) => explain::run(context, args).await,
             Command::Predict(args) => predict::run(context, args).await,
             Command::Plan(args) => plan::run(context, args).await,

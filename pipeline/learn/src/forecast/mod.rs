@@ -1,103 +1,29 @@
-//! Forecasts of one hourly series: candidates, the choice between them, and an interval whose coverage is measured.
+//! Forecasts of regular series: candidates, the choice between them by rolling origins, their combination, and intervals
+//! whose coverage is measured.
 //!
-//! Owns the numbers only: a series is values an hour apart, oldest first, and the future is counted in steps. What the
-//! values are, and which calendar hours they belong to, is [`crate::shadow`]'s to know.
+//! Owns the numbers only: a series is values a step apart, oldest first, and the future is counted in steps. What the values
+//! are, and which hours of the calendar they belong to, is its callers' to know ([`crate::shadow`], [`crate::series`]).
 
-mod conformal;
-mod cross_validation;
-mod ets;
-mod mstl;
-mod seasonal_naive;
-mod typical_day;
+mod autoregression;
+mod combine;
+mod decompose;
+mod double_season;
+mod intermittent;
+mod intervals;
+mod model;
+mod naive;
+mod optimum;
+mod panel;
+mod smoothing;
+mod theta;
+mod trials;
 
-use conformal::Conformal;
-use cross_validation::CrossValidation;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+pub use panel::{LAST_VALUE, LEAST, Past, Spec, outlooks};
 
-/// Steps in a day.
+/// Hours in a day.
 pub const DAY: usize = 24;
-/// Steps in a week.
+/// Hours in a week.
 pub const WEEK: usize = 7 * DAY;
-/// A shorter series is not cross-validated.
-pub const ENOUGH: usize = 2 * DAY;
-/// Weeks of data from which a weekly season is looked for: two to see it repeat, one to test it.
-const WEEKS_FOR_WEEKLY: usize = 3;
-/// Older values are left out: usage drifts, and the fits take time.
-const MOST: usize = 8 * WEEK;
-
-/// A way to continue a series. The order breaks ties: simpler first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Model {
-    /// What was a day ago.
-    SeasonalNaive,
-    /// What was a week ago.
-    WeeklyNaive,
-    /// The median of the last days at the same hour.
-    TypicalDay,
-    /// Exponential smoothing, error, trend and damping by AICc, without season.
-    Ets,
-    /// Daily (and from three weeks on weekly) season by repeated LOESS, the rest by exponential smoothing.
-    Mstl,
-    /// The median of the others at every step.
-    Combination,
-}
-
-impl Model {
-    /// Its name in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SeasonalNaive => "seasonal-naive-24",
-            Self::WeeklyNaive => "seasonal-naive-168",
-            Self::TypicalDay => "typical-day",
-            Self::Ets => "ets",
-            Self::Mstl => "mstl-ets",
-            Self::Combination => "combination",
-        }
-    }
-}
-
-/// The candidates that a series of this length allows.
-fn candidates(length: usize) -> Vec<Model> {
-    let mut models = vec![Model::SeasonalNaive];
-    if length >= WEEKS_FOR_WEEKLY * WEEK {
-        models.push(Model::WeeklyNaive);
-    }
-    models.extend([Model::TypicalDay, Model::Ets, Model::Mstl]);
-    models
-}
-
-/// Continues a series by each model, and by their median last. A model that cannot be fitted has none.
-fn continuations(models: &[Model], series: &[f64], steps: usize) -> Vec<(Model, Option<Vec<f64>>)> {
-    let mut all: Vec<(Model, Option<Vec<f64>>)> =
-        models.iter().map(|model| (*model, continuation(*model, series, steps))).collect();
-    let usable: Vec<&Vec<f64>> = all.iter().filter_map(|(_, values)| values.as_ref()).collect();
-    let combined = (usable.len() > 2).then(|| {
-        (0..steps)
-            .map(|step| {
-                let mut at: Vec<f64> = usable.iter().map(|values| values[step]).collect();
-                median(&mut at)
-            })
-            .collect()
-    });
-    all.push((Model::Combination, combined));
-    all
-}
-
-/// `steps` values after the series; none where the model cannot be fitted to it. Never below zero.
-fn continuation(model: Model, series: &[f64], steps: usize) -> Option<Vec<f64>> {
-    // The numerical crates assert what they assume of their input; a series that breaks it costs one candidate, no more.
-    let fitted = catch_unwind(AssertUnwindSafe(|| match model {
-        Model::SeasonalNaive => seasonal_naive::forecast(series, DAY, steps),
-        Model::WeeklyNaive => seasonal_naive::forecast(series, WEEK, steps),
-        Model::TypicalDay => typical_day::forecast(series, steps),
-        Model::Ets => ets::forecast(series, steps),
-        Model::Mstl => mstl::forecast(series, steps),
-        Model::Combination => None,
-    }));
-    let values = fitted.ok().flatten()?;
-    let sound = values.len() == steps && values.iter().all(|v| v.is_finite());
-    sound.then(|| values.into_iter().map(|v| v.max(0.0)).collect())
-}
 
 /// The future of a series, and how far it may be trusted.
 #[derive(Clone, Debug)]
@@ -108,29 +34,45 @@ pub struct Outlook {
     pub lower: Vec<f64>,
     /// Upper bounds.
     pub upper: Vec<f64>,
-    /// Which candidate won; none: too short to choose.
-    pub model: Option<Model>,
-    /// Measured by cross-validation; none: too short to measure.
+    /// The candidates that the values are the weighted mean of, the largest weight first.
+    pub models: Vec<String>,
+    /// Measured by rolling origins; none: too short to measure.
     pub measured: Option<Measured>,
     /// 0 to 1, see [`Measured::confidence`]; at most 0.2 where nothing was measured.
     pub confidence: f64,
+}
+
+impl Outlook {
+    /// What produced the values, in one word for files: `ar+theta` is a weighted mean of two.
+    pub fn model(&self) -> String {
+        self.models.join("+")
+    }
 }
 
 /// What cross-validation says. Each origin is judged by what the other origins chose and calibrated, so that neither the
 /// choice of the model nor the width of its interval has seen the hours it is judged on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
-    /// Mean absolute error ÷ mean absolute change over a day before the origin (Hyndman & Koehler 2006).
+    /// Mean absolute error ÷ mean absolute change over the shortest period before the origin (Hyndman & Koehler 2006).
     pub mase: f64,
-    /// The same of the seasonal naive forecast on the same hours.
+    /// The same of the best seasonal naive forecast on the same values: the last day again, or the last week.
     pub mase_seasonal_naive: f64,
     /// The same of the mean of the judged hours: what is left to a forecast that knows the level and no more.
     pub mase_level: f64,
-    /// Share of hours inside their interval.
+    /// Share of values inside their interval.
     pub coverage: f64,
 }
 
 impl Measured {
+    /// The share of error that the forecast takes off the seasonal naive one; below zero it is no better than that.
+    pub fn skill(&self) -> f64 {
+        match self.mase_seasonal_naive > 0.0 {
+            true => 1.0 - self.mase / self.mase_seasonal_naive,
+            false if self.mase > 0.0 => -1.0,
+            false => 0.0,
+        }
+    }
+
     /// `min(1, coverage ÷ stated) × (1 + skill) ÷ 2`, where skill, 0 to 1, is the share of error that the forecast takes
     /// off the seasonal naive one, or off knowing the level, whichever is more: a series that repeats itself exactly
     /// leaves nothing to take off the first, a flat one nothing off the second. Half, then, is an honest interval around a
@@ -145,50 +87,6 @@ impl Measured {
     }
 }
 
-/// Continues an hourly series by `steps` hours with intervals meant to hold the share `coverage` of them. The candidate with
-/// the least MASE over up to four later stretches of `horizon` hours wins; its errors there make the interval. `None` for an
-/// empty series.
-pub fn outlook(series: &[f64], steps: usize, horizon: usize, coverage: f64) -> Option<Outlook> {
-    let series = &series[series.len().saturating_sub(MOST)..];
-    if series.len() < ENOUGH {
-        return fallback(series, steps, coverage);
-    }
-    let validation = CrossValidation::run(series, horizon);
-    let winner = validation.winner(None)?;
-    let centre = match winner {
-        Model::Combination => continuations(&validation.models(), series, steps).pop().and_then(|(_, values)| values),
-        single => continuation(single, series, steps),
-    };
-    let centre = centre.or_else(|| continuation(Model::SeasonalNaive, series, steps))?;
-    let conformal = Conformal::fit(&validation.residuals(winner, None), coverage);
-    let (lower, upper) = conformal.around(&centre);
-    let measured = validation.measure(coverage);
-    let confidence = measured.map_or(UNMEASURED, |m| m.confidence(coverage));
-    Some(Outlook { centre, lower, upper, model: Some(winner), measured, confidence })
-}
-
-/// Confidence where nothing could be measured.
-const UNMEASURED: f64 = 0.2;
-
-/// Under two days: the last value, between the quantiles of what was seen.
-fn fallback(series: &[f64], steps: usize, coverage: f64) -> Option<Outlook> {
-    let last = *series.last()?;
-    let mut sorted = series.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let tail = (1.0 - coverage) / 2.0;
-    let low = crate::usage::quantile(&sorted, tail)?.min(last);
-    let high = crate::usage::quantile(&sorted, 1.0 - tail)?.max(last);
-    Some(Outlook {
-        centre: vec![last; steps],
-        lower: vec![low.max(0.0); steps],
-        upper: vec![high; steps],
-        model: None,
-        measured: None,
-        // A day and a half of hours is worth more than one hour.
-        confidence: UNMEASURED * series.len() as f64 / ENOUGH as f64,
-    })
-}
-
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     crate::usage::quantile(values, 0.5).unwrap_or(f64::NAN)
@@ -198,6 +96,13 @@ fn median(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// One series alone.
+    fn outlook(values: &[f64], steps: usize, horizon: usize, coverage: f64) -> Option<Outlook> {
+        let spec = Spec { periods: vec![DAY, WEEK], horizon, coverage, enough: 2 * DAY };
+        let past = Past { values: values.to_vec(), steps, ceiling: None };
+        outlooks(&[past], &spec, &|_| ()).pop().flatten()
+    }
 
     /// Uniform in −1..1, SplitMix64.
     pub(crate) fn noise(seed: &mut u64) -> f64 {
@@ -229,7 +134,7 @@ pub(crate) mod tests {
         let (past, future) = all.split_at(15 * 24);
         let outlook = outlook(past, 24, 24, 0.9).unwrap();
         let last = vec![past[past.len() - 1]; 24];
-        assert!(mae(&outlook.centre, future) < 0.5 * mae(&last, future), "{:?}", outlook.model);
+        assert!(mae(&outlook.centre, future) < 0.5 * mae(&last, future), "{}", outlook.model());
         let measured = outlook.measured.unwrap();
         assert!(measured.mase < measured.mase_seasonal_naive);
         assert!(outlook.confidence > 0.6, "{}", outlook.confidence);
@@ -259,10 +164,10 @@ pub(crate) mod tests {
 
     #[test]
     fn too_short_falls_back_with_low_confidence() {
+        assert!(outlook(&[], 24, 24, 0.9).is_none());
         let outlook = outlook(&daily(30, 1.0, 0.1, 1), 24, 24, 0.9).unwrap();
-        assert!(outlook.model.is_none() && outlook.confidence <= 0.2);
+        assert!(outlook.model() == LAST_VALUE && outlook.measured.is_none() && outlook.confidence <= 0.2);
         assert!(outlook.lower[0] <= outlook.centre[0] && outlook.centre[0] <= outlook.upper[0]);
-        assert!(super::outlook(&[], 24, 24, 0.9).is_none());
     }
 
     #[test]

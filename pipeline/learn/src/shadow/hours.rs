@@ -1,7 +1,8 @@
 //! From hours with data to series without gaps.
 
+use super::ENOUGH;
 use crate::LearnError;
-use crate::forecast::{self, ENOUGH};
+use crate::forecast;
 use crate::frame::Frame;
 use domain::Timestamp;
 use domain::columns::hours as h;

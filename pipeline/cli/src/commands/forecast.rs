@@ -1,0 +1,113 @@
+//! `forecast`: the future of series of one's own, from one Parquet file into another. Needs no lake.
+
+use crate::commands::sql::output::Sink;
+use crate::commands::train::scratch;
+use crate::context::{Answer, Context};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use learn::series::{self, FORECAST_COLUMNS, ForecastSpec, SeriesSpec, has_columns};
+use serde_json::json;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Which columns of a file of one's own make a series.
+#[derive(Debug, Args)]
+pub struct SeriesArgs {
+    /// Parquet file with the series, one row a value
+    #[arg(long, value_name = "FILE")]
+    series: PathBuf,
+    /// Column that says which series a row belongs to: text or integers
+    #[arg(long, value_name = "COLUMN")]
+    key: String,
+    /// Column that says when: an integer step, or a timestamp
+    #[arg(long, value_name = "COLUMN")]
+    time: String,
+    /// Column with the values: numbers
+    #[arg(long, value_name = "COLUMN")]
+    value: String,
+}
+
+impl SeriesArgs {
+    /// As the library takes it.
+    pub fn spec(self) -> SeriesSpec {
+        let Self { series: path, key, time, value } = self;
+        SeriesSpec { path, key, time, value }
+    }
+}
+
+/// What `forecast` takes.
+#[derive(Debug, Args)]
+pub struct ForecastArgs {
+    #[command(flatten)]
+    series: SeriesArgs,
+    /// Steps after which a pattern may repeat: 24,168 for hours; 1 for none
+    #[arg(long, value_name = "STEPS,…", value_delimiter = ',', required = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    period: Vec<u32>,
+    /// Steps to forecast
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    horizon: u32,
+    /// Fill gaps of up to so many steps on a straight line
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    fill_gaps: usize,
+    /// Write key, at, value, lower, upper (90 %) and model to this Parquet file
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Forecasts every series of a file.
+pub async fn run(context: &Context, args: ForecastArgs) -> Result<Answer, Failure> {
+    let ForecastArgs { series, period, horizon, fill_gaps, output } = args;
+    may_replace(&output, &FORECAST_COLUMNS, "forecast")?;
+    let sink = Sink::file(context, &output)?;
+    let mut periods: Vec<usize> = period.into_iter().map(|p| p as usize).filter(|p| *p > 1).collect();
+    periods.sort_unstable();
+    periods.dedup();
+    let spec = ForecastSpec { series: series.spec(), periods, horizon: horizon as usize, fill_gaps };
+    let folder = scratch()?;
+    let draft = folder.path().join("forecast.parquet");
+    let task = context.progress.task("forecast");
+    let summary = series::forecast(&spec, &draft, &|_, _| ())?;
+    drop(task);
+    put(&draft, sink, &output)?;
+    context.say(format!(
+        "{} series, {horizon} steps ahead: {} rows in {}",
+        summary.series,
+        summary.rows,
+        output.display()
+    ));
+    let models: Vec<String> = summary.models.iter().map(|(model, n)| format!("{model} {n}")).collect();
+    context.say_wrapped("led by: ", &models.join(", "), 8);
+    if let (Some(mase), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
+        context.say("on rolling origins:");
+        context.say(format!("  MASE {mase:.3} (seasonal-naive {naive:.3})"));
+        context.say(format!("  {:.1} % of later values inside the 90 % interval", coverage * 100.0));
+    }
+    if summary.no_better_than_naive > 0 {
+        context.say(format!("  {} series: no better than the last period again", summary.no_better_than_naive));
+    }
+    Ok(Answer::done(json!(summary)).brief(format!("{} series, {horizon} steps ahead", summary.series)))
+}
+
+/// Refuses a place where something is that this command did not write: a file is replaced by one of its own kind only. An
+/// empty file holds nothing that could be lost; a device or a pipe is written as it is.
+pub fn may_replace(path: &Path, columns: &[&str], kind: &str) -> Result<(), Failure> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::file("read", path, &error)),
+        Ok(found) => found,
+    };
+    if !found.is_file() || found.len() == 0 || has_columns(path, columns)? {
+        return Ok(());
+    }
+    let what = format!("{} is there and no {kind} of this command", path.display());
+    Err(Failure::new(Exit::Usage, what).hint("it is left alone; give another file with -o"))
+}
+
+/// Puts what was written in its place, whole or not at all.
+pub fn put(draft: &Path, mut sink: Sink, output: &Path) -> Result<(), Failure> {
+    let mut file = fs::File::open(draft).map_err(|error| Failure::file("read", draft, &error))?;
+    std::io::copy(&mut file, &mut sink).map_err(|error| Failure::file("write", output, &error))?;
+    sink.finish().map(|_| ())
+}

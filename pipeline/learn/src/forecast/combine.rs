@@ -1,0 +1,129 @@
+//! Which candidates are believed, and how much: the eight with the least errors, each by the fourth power of how much less
+//! (weights by performance: Pawlikowski & Chorowska 2020, third in the M4 competition, do much the same). A few origins say
+//! little of one series, so its own errors are drawn a third of the way to what the candidates did on all series.
+
+use super::model::Model;
+use super::trials::Trials;
+
+/// Candidates that take part in a combination.
+const MOST: usize = 8;
+/// How fast belief falls with the error.
+const POWER: f64 = 4.0;
+/// Share of the error of all series in that of one.
+const POOLED: f64 = 0.3;
+/// Smaller shares are left out, so that the name of a combination is all of it.
+const LEAST_SHARE: f64 = 0.02;
+/// The logarithm of an error relative to the best is cut here when series are pooled.
+const WORST: f64 = 3.0;
+
+/// What is said of a candidate by its errors on all series: the mean logarithm of its error relative to the best.
+pub(super) struct Pool(Vec<f64>);
+
+impl Pool {
+    pub(super) fn of(models: &[Model], all: &[Trials]) -> Self {
+        let mut sums = vec![(0.0, 0.0); models.len()];
+        for trials in all {
+            for (sum, score) in sums.iter_mut().zip(scores(trials, None)) {
+                if let Some(score) = score {
+                    sum.0 += score.min(WORST);
+                    sum.1 += 1.0;
+                }
+            }
+        }
+        Self(sums.into_iter().map(|(sum, n)| if n > 0.0 { sum / n } else { WORST }).collect())
+    }
+}
+
+/// The candidates of a combination and their shares, the largest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Combination(Vec<(usize, f64)>);
+
+impl Combination {
+    /// By the errors at all origins, or at all but one. None where no candidate forecast from all of them.
+    pub(super) fn choose(trials: &Trials, pool: &Pool, without: Option<usize>) -> Option<Self> {
+        let drawn = |(i, score): (usize, Option<f64>)| Some((i, (1.0 - POOLED) * score? + POOLED * pool.0[i]));
+        let mut ranked: Vec<(usize, f64)> = scores(trials, without).into_iter().enumerate().filter_map(drawn).collect();
+        ranked.retain(|(i, _)| trials.next[*i].is_some());
+        ranked.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+        ranked.truncate(MOST);
+        let best = ranked.first()?.1;
+        let belief: Vec<(usize, f64)> = ranked.iter().map(|(i, s)| (*i, (-POWER * (s - best)).exp())).collect();
+        let all: f64 = belief.iter().map(|(_, b)| b).sum();
+        let kept: Vec<(usize, f64)> = belief.into_iter().filter(|(_, b)| *b >= LEAST_SHARE * all).collect();
+        let all: f64 = kept.iter().map(|(_, b)| b).sum();
+        Some(Self(kept.into_iter().map(|(i, b)| (i, b / all)).collect()))
+    }
+
+    /// The weighted mean of what its candidates said; none where one of them said nothing.
+    pub(super) fn of(&self, said: &[Option<Vec<f64>>]) -> Option<Vec<f64>> {
+        let mut mean = vec![0.0; said.iter().flatten().next()?.len()];
+        for (i, share) in &self.0 {
+            mean.iter_mut().zip(said[*i].as_ref()?).for_each(|(mean, value)| *mean += share * value);
+        }
+        Some(mean)
+    }
+
+    /// The candidates by name, the most believed first.
+    pub(super) fn names(&self, models: &[Model]) -> Vec<String> {
+        self.0.iter().map(|(i, _)| models[*i].name()).collect()
+    }
+}
+
+/// The logarithm of each candidate's error relative to the best one's, between its absolute and its relative errors; none
+/// where it did not forecast from every origin.
+fn scores(trials: &Trials, without: Option<usize>) -> Vec<Option<f64>> {
+    let origins: Vec<_> = trials.origins.iter().enumerate().filter(|(i, _)| Some(*i) != without).collect();
+    let models = trials.next.len();
+    let sum = |model: usize, of: usize| {
+        origins.iter().map(|(_, origin)| origin.errors[model].map(|e| e[of])).sum::<Option<f64>>()
+    };
+    let slack = [1e-9 * trials.scale, 1e-9];
+    let logs = [0, 1].map(|of| {
+        let sums: Vec<Option<f64>> = (0..models).map(|model| sum(model, of)).collect();
+        let best = sums.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        let log = |sum: Option<f64>| sum.map(|sum| ((sum + slack[of]) / (best + slack[of])).ln());
+        sums.into_iter().map(log).collect::<Vec<_>>()
+    });
+    logs[0].iter().zip(&logs[1]).map(|(a, b)| Some(((*a)? + (*b)?) / 2.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trials::Origin;
+    use super::*;
+
+    fn trials(errors: &[Option<f64>]) -> Trials {
+        let origin = || Origin {
+            came: vec![1.0],
+            said: errors.iter().map(|e| e.map(|e| vec![1.0 + e])).collect(),
+            errors: errors.iter().map(|e| e.map(|e| [e, e])).collect(),
+            scale: 1.0,
+        };
+        let next = errors.iter().map(|e| e.map(|e| vec![1.0 + e])).collect();
+        Trials { origins: vec![origin(), origin()], next, scale: 1.0 }
+    }
+
+    #[test]
+    fn twice_the_error_is_a_sixteenth_of_the_belief() {
+        let trials = trials(&[Some(1.0), Some(2.0), None]);
+        let pool = Pool(vec![0.0, 2.0_f64.ln(), 0.0]);
+        let combination = Combination::choose(&trials, &pool, None).unwrap();
+        assert_eq!(combination.0.len(), 2);
+        assert!((combination.0[0].1 - 16.0 / 17.0).abs() < 1e-6, "{combination:?}");
+        let mean = combination.of(&trials.next).unwrap()[0];
+        assert!((mean - (2.0 * 16.0 + 3.0) / 17.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_exact_candidate_is_the_only_one() {
+        let trials = trials(&[Some(0.5), Some(0.0)]);
+        let pool = Pool::of(&Model::all(&[])[..2], std::slice::from_ref(&trials));
+        assert_eq!(Combination::choose(&trials, &pool, None).unwrap().0, [(1, 1.0)]);
+    }
+
+    #[test]
+    fn without_a_candidate_there_is_no_combination() {
+        let trials = trials(&[None, None]);
+        assert!(Combination::choose(&trials, &Pool(vec![0.0; 2]), None).is_none());
+    }
+}

@@ -1,0 +1,165 @@
+//! The candidates: which there are for a series, what each is called, and how each continues it.
+
+use super::decompose::Decomposed;
+use super::{autoregression, double_season, intermittent, naive, smoothing, theta};
+use std::cell::OnceCell;
+
+/// A way to continue a series. The order breaks ties: simpler first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The last value.
+    Naive,
+    /// What was a period ago.
+    SeasonalNaive(usize),
+    /// The median of the last cycles at the same place.
+    TypicalCycle(usize),
+    /// Chance and size smoothed apart.
+    Tsb,
+    /// Exponential smoothing without season.
+    Ets,
+    /// Exponential smoothing with a damped trend.
+    DampedTrend,
+    /// Optimised theta.
+    Theta,
+    /// Seasons by repeated LOESS, the rest by exponential smoothing.
+    MstlEts,
+    /// The same, the rest by theta.
+    MstlTheta,
+    /// The same, the rest by autoregression.
+    MstlAr,
+    /// A level and two seasons, smoothed.
+    DoubleSeasonal,
+    /// Autoregression on few values and each season.
+    Ar,
+    /// Autoregression on more values, the recent past counting more.
+    ArLong,
+    /// Autoregression of changes.
+    ArChanges,
+}
+
+/// A candidate: a way, on the values as they are or on their logarithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Model {
+    kind: Kind,
+    log: bool,
+}
+
+impl Model {
+    /// What was a period ago.
+    pub(super) fn seasonal_naive(period: usize) -> Self {
+        let kind = if period > 1 { Kind::SeasonalNaive(period) } else { Kind::Naive };
+        Self { kind, log: false }
+    }
+
+    /// Whether it fits nothing: a yardstick.
+    pub(super) fn is_naive(self) -> bool {
+        matches!(self.kind, Kind::Naive | Kind::SeasonalNaive(_))
+    }
+
+    /// Its name in files.
+    pub fn name(self) -> String {
+        let name = match self.kind {
+            Kind::Naive => "naive",
+            Kind::SeasonalNaive(period) => return format!("seasonal-naive-{period}"),
+            Kind::TypicalCycle(period) => return format!("typical-cycle-{period}"),
+            Kind::Tsb => "tsb",
+            Kind::Ets => "ets",
+            Kind::DampedTrend => "damped-trend",
+            Kind::Theta => "theta",
+            Kind::MstlEts => "mstl-ets",
+            Kind::MstlTheta => "mstl-theta",
+            Kind::MstlAr => "mstl-ar",
+            Kind::DoubleSeasonal => "double-seasonal",
+            Kind::Ar => "ar",
+            Kind::ArLong => "ar-long",
+            Kind::ArChanges => "ar-changes",
+        };
+        if self.log { format!("log-{name}") } else { name.to_owned() }
+    }
+
+    /// All that may be asked of series with these periods.
+    pub(super) fn all(periods: &[usize]) -> Vec<Self> {
+        let plain = |kind| Self { kind, log: false };
+        let mut all = vec![plain(Kind::Naive)];
+        all.extend(periods.iter().map(|p| plain(Kind::SeasonalNaive(*p))));
+        all.extend(periods.iter().map(|p| plain(Kind::TypicalCycle(*p))));
+        all.push(plain(Kind::Tsb));
+        let mut both = |kind| all.extend([false, true].map(|log| Self { kind, log }));
+        both(Kind::Ets);
+        both(Kind::DampedTrend);
+        both(Kind::Theta);
+        if !periods.is_empty() {
+            both(Kind::MstlEts);
+            both(Kind::MstlTheta);
+            both(Kind::MstlAr);
+            both(Kind::DoubleSeasonal);
+        }
+        both(Kind::Ar);
+        both(Kind::ArLong);
+        both(Kind::ArChanges);
+        all
+    }
+}
+
+/// What was known at an origin, and what several candidates need of it.
+pub(super) struct Past<'a> {
+    values: &'a [f64],
+    periods: &'a [usize],
+    logs: Option<Vec<f64>>,
+    parts: [OnceCell<Option<Decomposed>>; 2],
+}
+
+/// Cycles over which the seasons may change, in LOESS windows (MSTL's default).
+const SEASONAL_WINDOW: usize = 11;
+/// STL is cut to so many of the longest period.
+const MOST_CYCLES: usize = 12;
+/// No forecast on logarithms is further outside what was seen than this factor (e).
+const LOG_MARGIN: f64 = 1.0;
+
+impl<'a> Past<'a> {
+    pub(super) fn new(values: &'a [f64], periods: &'a [usize]) -> Self {
+        let logs = values.iter().all(|v| *v > 0.0).then(|| values.iter().map(|v| v.ln()).collect());
+        Self { values, periods, logs, parts: [OnceCell::new(), OnceCell::new()] }
+    }
+
+    /// `steps` values after it; none where the candidate cannot be fitted.
+    pub(super) fn forecast(&self, model: Model, steps: usize) -> Option<Vec<f64>> {
+        let y = if model.log { self.logs.as_deref()? } else { self.values };
+        let mut values = self.on(model, y, steps)?;
+        if model.log {
+            let (low, high) = y.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+            values.iter_mut().for_each(|v| *v = v.clamp(low - LOG_MARGIN, high + LOG_MARGIN).exp());
+        }
+        (values.len() == steps && values.iter().all(|v| v.is_finite())).then_some(values)
+    }
+
+    fn on(&self, model: Model, y: &[f64], steps: usize) -> Option<Vec<f64>> {
+        let around = |of: fn(&[f64], usize, &[usize]) -> Option<Vec<f64>>| {
+            let parts = self.parts[usize::from(model.log)].get_or_init(|| {
+                let most = MOST_CYCLES * self.periods.iter().copied().max().unwrap_or(1);
+                Decomposed::of(&y[y.len().saturating_sub(most)..], self.periods, SEASONAL_WINDOW)
+            });
+            let parts = parts.as_ref()?;
+            Some(parts.with_seasons(of(&parts.rest, steps, self.periods)?))
+        };
+        let seen = |period: usize| y.len() >= period;
+        match model.kind {
+            Kind::Naive => naive::last(y, steps),
+            Kind::SeasonalNaive(period) => naive::seasonal(y, period, steps),
+            Kind::TypicalCycle(period) => seen(period).then(|| naive::typical(y, period, steps))?,
+            Kind::Tsb => intermittent::tsb(y, steps),
+            Kind::Ets => Some(smoothing::ets(y)?.forecast(steps)),
+            Kind::DampedTrend => Some(smoothing::damped(y)?.forecast(steps)),
+            Kind::Theta => theta::forecast(y, steps),
+            Kind::MstlEts => around(|rest, steps, _| Some(smoothing::ets(rest)?.forecast(steps))),
+            Kind::MstlTheta => around(|rest, steps, _| theta::forecast(rest, steps)),
+            Kind::MstlAr => {
+                around(|rest, steps, periods| autoregression::forecast(&autoregression::SHORT, rest, periods, steps))
+            }
+            Kind::DoubleSeasonal => double_season::forecast(y, self.periods, steps),
+            Kind::Ar => autoregression::forecast(&autoregression::SHORT, y, self.periods, steps),
+            Kind::ArLong => autoregression::forecast(&autoregression::LONG, y, self.periods, steps),
+            Kind::ArChanges => autoregression::forecast(&autoregression::CHANGES, y, self.periods, steps),
+        }
+    }
+}

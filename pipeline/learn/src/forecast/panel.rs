@@ -1,0 +1,176 @@
+//! The forecast of many series at once: each is tried by itself, then all together say which candidates to believe and how
+//! wide the intervals must be.
+
+use super::combine::{Combination, Pool};
+use super::intervals::{Calibration, Miss, Misses};
+use super::model::Model;
+use super::trials::{Trials, absolute};
+use super::{Measured, Outlook};
+use rayon::prelude::*;
+
+/// Series that are pooled; more are taken one group after another, so that memory does not grow with them.
+const GROUP: usize = 2000;
+/// With fewer values nothing can be tried: [`Spec::enough`] is at least this.
+pub const LEAST: usize = 10;
+/// What continues a series that is too short to try anything on.
+pub const LAST_VALUE: &str = "last-value";
+/// Confidence where nothing could be measured.
+const UNMEASURED: f64 = 0.2;
+
+/// What is known of the series, and what is wanted.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Steps after which a pattern may repeat: 24 and 168 for hours. Empty for none.
+    pub periods: Vec<usize>,
+    /// Steps of the stretches on which candidates are tried.
+    pub horizon: usize,
+    /// Share of values that the intervals are meant to hold, 0 to 1.
+    pub coverage: f64,
+    /// Fewer values are continued by the last one.
+    pub enough: usize,
+}
+
+/// A series to be continued.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// Its values, a step apart, oldest first; finite.
+    pub values: Vec<f64>,
+    /// Steps to continue it by.
+    pub steps: usize,
+    /// No value can be larger.
+    pub ceiling: Option<f64>,
+}
+
+/// Continues every series; none where one is empty. The same series give the same forecasts, whatever their order in time
+/// of running; which others they are pooled with matters a little.
+pub fn outlooks(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Option<Outlook>> {
+    pasts.chunks(GROUP).flat_map(|group| pooled(group, spec, tick)).collect()
+}
+
+fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Option<Outlook>> {
+    let models = Model::all(&spec.periods);
+    let units: Vec<f64> = pasts.iter().map(|past| unit(&past.values)).collect();
+    let tried: Vec<usize> = (0..pasts.len()).filter(|i| pasts[*i].values.len() >= spec.enough.max(LEAST)).collect();
+    let trials: Vec<Trials> = tried
+        .par_iter()
+        .map(|&i| {
+            let scaled: Vec<f64> = pasts[i].values.iter().map(|v| v / units[i]).collect();
+            let trials = Trials::run(&models, &scaled, &spec.periods, spec.horizon, pasts[i].steps);
+            tick(1);
+            trials
+        })
+        .collect();
+    let pool = Pool::of(&models, &trials);
+    let misses: Vec<Misses> = trials.iter().map(|trials| misses(trials, &pool)).collect();
+    let calibration = Calibration::fit(&misses, spec.coverage);
+    let mut outlooks: Vec<Option<Outlook>> =
+        pasts.iter().zip(&units).map(|(past, unit)| too_short(past, *unit, spec)).collect();
+    for (at, (i, trials)) in tried.into_iter().zip(&trials).enumerate() {
+        let one = One { trials, misses: &misses[at], pool: &pool, models: &models, calibration: &calibration, at };
+        if let Some(outlook) = one.outlook(spec) {
+            outlooks[i] = Some(bounded(outlook, &pasts[i], units[i]));
+        }
+    }
+    outlooks
+}
+
+/// The largest value is one, so that no square under- or overflows.
+fn unit(values: &[f64]) -> f64 {
+    let largest = values.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+    if largest > 0.0 { largest } else { 1.0 }
+}
+
+/// At each origin, what the combination that the *other* origins chose missed.
+fn misses(trials: &Trials, pool: &Pool) -> Misses {
+    let alone = trials.origins.len() == 1;
+    let miss = |(i, origin): (usize, &super::trials::Origin)| {
+        let said = Combination::choose(trials, pool, (!alone).then_some(i))?.of(&origin.said)?;
+        let error = origin.came.iter().zip(&said).map(|(came, said)| came - said).collect();
+        Some(Miss { said, error })
+    };
+    Misses { origins: trials.origins.iter().enumerate().filter_map(miss).collect(), scale: trials.scale }
+}
+
+struct One<'a> {
+    trials: &'a Trials,
+    misses: &'a Misses,
+    pool: &'a Pool,
+    models: &'a [Model],
+    calibration: &'a Calibration,
+    at: usize,
+}
+
+impl One<'_> {
+    fn outlook(&self, spec: &Spec) -> Option<Outlook> {
+        let combination = Combination::choose(self.trials, self.pool, None)?;
+        let centre = combination.of(&self.trials.next)?;
+        let (lower, upper) = self.calibration.around(self.at, self.misses, &centre, None);
+        let measured = self.measured(spec);
+        let confidence = measured.map_or(UNMEASURED, |m| m.confidence(spec.coverage));
+        Some(Outlook { centre, lower, upper, models: combination.names(self.models), measured, confidence })
+    }
+
+    /// None where there is one origin only: what was chosen by it cannot be judged by it.
+    fn measured(&self, spec: &Spec) -> Option<Measured> {
+        if self.misses.origins.len() < 2 || self.misses.origins.len() != self.trials.origins.len() {
+            return None;
+        }
+        let (mut inside, mut values, mut mase) = (0.0, 0.0, [0.0; 2]);
+        for (i, (miss, origin)) in self.misses.origins.iter().zip(&self.trials.origins).enumerate() {
+            let (lower, upper) = self.calibration.around(self.at, self.misses, &miss.said, Some(i));
+            // An interval around an exact forecast has no width; rounding must not throw the truth out of it.
+            let holds = |step: &usize| {
+                let (came, slip) = (origin.came[*step], 1e-9);
+                lower[*step] - slip <= came && came <= upper[*step] + slip
+            };
+            inside += (0..origin.came.len()).filter(holds).count() as f64;
+            values += origin.came.len() as f64;
+            let level = origin.came.iter().sum::<f64>() / origin.came.len() as f64;
+            let level = vec![level; origin.came.len()];
+            let errors = [absolute(&miss.said, &origin.came), absolute(&level, &origin.came)];
+            mase.iter_mut().zip(errors).for_each(|(sum, error)| *sum += error / origin.scale);
+        }
+        let origins = self.trials.origins.len() as f64;
+        let [mase, mase_level] = mase.map(|sum| sum / origins);
+        let mase_seasonal_naive = self.seasonal_naive(spec)? / origins;
+        Some(Measured { mase, mase_seasonal_naive, mase_level, coverage: inside / values })
+    }
+
+    /// The least sum of errors of the naive candidate of any period; of the last value where there is none.
+    fn seasonal_naive(&self, spec: &Spec) -> Option<f64> {
+        let sum = |period: usize| {
+            let at = self.models.iter().position(|m| *m == Model::seasonal_naive(period))?;
+            self.trials.origins.iter().map(|origin| Some(origin.errors[at]?[0] / origin.scale)).sum::<Option<f64>>()
+        };
+        spec.periods.iter().filter_map(|p| sum(*p)).min_by(f64::total_cmp).or_else(|| sum(1))
+    }
+}
+
+/// Back to the unit of the series. What was never negative is not forecast to be, nor anything above its ceiling.
+fn bounded(mut outlook: Outlook, past: &Past, unit: f64) -> Outlook {
+    let floor = if past.values.iter().all(|v| *v >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
+    let ceiling = past.ceiling.unwrap_or(f64::INFINITY).max(floor);
+    for values in [&mut outlook.centre, &mut outlook.lower, &mut outlook.upper] {
+        values.iter_mut().for_each(|v| *v = (*v * unit).clamp(floor, ceiling));
+    }
+    outlook
+}
+
+/// The last value, between the quantiles of what was seen.
+fn too_short(past: &Past, unit: f64, spec: &Spec) -> Option<Outlook> {
+    let last = *past.values.last()?;
+    let mut sorted = past.values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let tail = (1.0 - spec.coverage) / 2.0;
+    let low = crate::usage::quantile(&sorted, tail)?.min(last) / unit;
+    let high = crate::usage::quantile(&sorted, 1.0 - tail)?.max(last) / unit;
+    let outlook = Outlook {
+        centre: vec![last / unit; past.steps],
+        lower: vec![low; past.steps],
+        upper: vec![high; past.steps],
+        models: vec![LAST_VALUE.to_owned()],
+        measured: None,
+        confidence: UNMEASURED * (past.values.len() as f64 / spec.enough.max(LEAST) as f64).min(1.0),
+    };
+    Some(bounded(outlook, past, unit))
+}
