@@ -159,6 +159,18 @@ pub enum Block {
         /// The lines.
         lines: Vec<String>,
     },
+    /// Pieces that stand together, beside a chart.
+    Group {
+        /// Each of them.
+        blocks: Vec<Block>,
+    },
+    /// Pieces that are there for whoever asks.
+    Fold {
+        /// What they are.
+        summary: String,
+        /// Each of them.
+        blocks: Vec<Block>,
+    },
     /// Something that is not there yet, and how to get it.
     Missing {
         /// What is missing.

@@ -80,7 +80,14 @@ impl Drawn {
     }
 
     fn block(&mut self, block: &Block) -> Value {
-        let Block::Figure(figure) = block else { return Value::from(Serde(block)) };
+        let figure = match block {
+            Block::Figure(figure) => figure,
+            Block::Group { blocks } => return context! { kind => "group", blocks => self.blocks(blocks) },
+            Block::Fold { summary, blocks } => {
+                return context! { kind => "fold", summary => summary.as_str(), blocks => self.blocks(blocks) };
+            }
+            other => return Value::from(Serde(other)),
+        };
         self.charts += 1;
         let svg = figure.chart.svg(&figure.caption, &format!("chart-{}", self.charts));
         context! {
@@ -121,6 +128,7 @@ mod tests {
                 Block::figure(HOSTILE, Chart::Bars(bars.clone()), table()),
                 Block::Command { about: text(), lines: vec![text()] },
                 Block::missing(HOSTILE, &[HOSTILE]),
+                Block::Fold { summary: text(), blocks: vec![Block::Group { blocks: vec![Block::text(HOSTILE)] }] },
             ]
         };
         let part = Section { badge: text(), tone: Tone::Bad, ..Section::new(HOSTILE, HOSTILE) }.with(blocks());

@@ -87,8 +87,8 @@ fn folded(section: &Section, cut: Cut) -> String {
     out
 }
 
-fn block(block: &Block, cut: Cut) -> String {
-    match block {
+fn block(piece: &Block, cut: Cut) -> String {
+    match piece {
         Block::Text { text: said } => format!("\n{}\n", text(said)),
         Block::List { items } => items.iter().fold("\n".to_owned(), |out, item| format!("{out}- {}\n", text(item))),
         Block::Facts { facts: all } => {
@@ -101,6 +101,9 @@ fn block(block: &Block, cut: Cut) -> String {
             let about = if about.is_empty() { String::new() } else { format!("\n{}\n", text(about)) };
             format!("{about}\n{}", fenced(lines))
         }
+        Block::Group { blocks } => blocks.iter().map(|inner| block(inner, cut)).collect(),
+        // Folded inside a fold nobody finds it: the HTML has it.
+        Block::Fold { .. } => String::new(),
         Block::Missing { what, how } if how.is_empty() => format!("\n{}\n", text(what)),
         Block::Missing { what, how } => format!("\n{}\n\n{}", text(what), fenced(how)),
     }

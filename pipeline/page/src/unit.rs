@@ -77,8 +77,8 @@ impl Unit {
             Self::Seconds => "s",
             Self::Hours => "h",
             Self::Percent | Self::Share => "%",
-            Self::CoreHours => "core-hours",
-            Self::GibHours => "GiB-hours",
+            Self::CoreHours => "core-h",
+            Self::GibHours => "GiB-h",
             Self::Money => "a month",
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Points a series keeps: about two a unit of the smallest screen.
 const POINTS: usize = 140;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 54.0;
 const PANEL: f64 = 118.0;
 
 /// Panels above one another.
@@ -141,7 +141,7 @@ impl Panel {
         let values = self.series.iter().flat_map(|series| series.points.iter().filter_map(|(_, y)| *y));
         let values = values.chain(self.band.iter().flat_map(|band| band.points.iter().map(|(_, _, high)| *high)));
         let axis = Axis::from_zero(values, (y + PANEL, y));
-        for (at, word) in axis.ticks(self.unit, 4) {
+        for (at, word) in axis.ticks(self.unit, 5) {
             let place = axis.place(at);
             svg.line((LEFT, place), (WIDTH - 4.0, place), FAINT.0, "");
             svg.text((LEFT - 6.0, place + 4.0), "end", &word, "");
@@ -156,8 +156,10 @@ impl Panel {
         for series in &self.series {
             series.draw(svg, x, &axis, step);
         }
+        // Below lines there is room, above columns.
+        let foot = if self.series.iter().any(|series| series.shape == Shape::Columns) { y + 9.0 } else { y + PANEL };
         for mark in self.marks.iter().filter(|mark| mark.at.is_finite()) {
-            svg.triangle((x.place(mark.at), y + PANEL), Ink::Red.light(), &mark.name);
+            svg.triangle((x.place(mark.at), foot), Ink::Red.light(), &mark.name);
         }
         y + PANEL - top
     }

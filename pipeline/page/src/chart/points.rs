@@ -6,7 +6,7 @@ use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
 
 const HEIGHT: f64 = 210.0;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 54.0;
 
 /// Named points on two axes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Resources with a chart of their own: 60 keep the page below 1 MB.
 const CHARTED: usize = 60;
 
+/// Days on a chart: two weeks show what each weekday is like; the numbers behind it are of all days.
+const CHART_DAYS: i64 = 14;
+
 /// By resource.
 #[derive(Default)]
 pub struct Demand {
@@ -134,6 +137,9 @@ impl Demand {
         let hours = self.hours.get(resource).filter(|hours| !hours.is_empty())?;
         let expected = self.expected.get(resource).map(Vec::as_slice).unwrap_or_default();
         let until = expected.last().map_or(f64::MIN, |last| last.at).max(hours.last().map_or(f64::MIN, |last| last.at));
+        let all = hours;
+        let first = hours.last().map_or(0.0, |last| last.at) - CHART_DAYS as f64 * DAY as f64;
+        let hours = &hours[hours.partition_point(|hour| hour.at < first)..];
         let from = hours.first().map_or(0.0, |first| first.at);
         let bytes = |state: State| state.memory_bytes.map(|bytes| bytes as f64);
         let cpu = Measure {
@@ -167,12 +173,17 @@ impl Demand {
         if panels.is_empty() {
             return None;
         }
+        let killed: f64 = all.iter().map(|hour| hour.kills).sum();
         let caption = format!(
-            "{resource}: the largest use of each hour beside its limit{}{}.",
+            "{resource}: the largest use of each hour of the last {CHART_DAYS} days beside its limit{}{}{}.",
             if item.is_some_and(|item| item.before != item.after) { ", now and after the plan" } else { "" },
-            if expected.is_empty() { "" } else { "; the band is what the next hours are expected to take" }
+            if expected.is_empty() { "" } else { "; the band is what the next hours are expected to take" },
+            match killed {
+                0.0 => String::new(),
+                killed => format!("; {} kills for memory in all the days shown", Unit::Plain.format(killed)),
+            }
         );
-        Some(Block::figure(caption, Chart::Lines(Lines { scale: Scale::Time, panels }), by_day(hours)))
+        Some(Block::figure(caption, Chart::Lines(Lines { scale: Scale::Time, panels }), by_day(all)))
     }
 
     /// What each policy would have done for a resource.

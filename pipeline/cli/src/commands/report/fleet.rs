@@ -5,7 +5,7 @@ use super::{Source, queries};
 use crate::failure::Failure;
 use domain::Timestamp;
 use domain::plan::{Action, Item, Plan, Rates, State};
-use domain::time::DAY;
+use domain::time::{DAY, HOUR};
 use page::{
     Bar, Bars, Block, Cell, Chart, Column, Ink, Lines, Number, Panel, Scale, Section, Series, Shape, Table, Tone, Unit,
 };
@@ -119,6 +119,14 @@ pub async fn gather(source: &Source<'_>) -> Result<Fleet, Failure> {
 pub fn time(value: &Value) -> Option<Timestamp> {
     let text = value.as_str()?;
     Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}Z")))
+}
+
+/// How old something is, in words: hours, then days.
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    match (now.0 - at.0) as f64 {
+        span if span < 2.0 * DAY as f64 => format!("{:.0} hours", span.max(0.0) / HOUR as f64),
+        span => format!("{:.0} days", span / DAY as f64),
+    }
 }
 
 /// What is worst comes first: killed, then contended, then what holds most and uses least.
@@ -240,8 +248,7 @@ impl Fleet {
         match self.newest {
             None => "none".to_owned(),
             Some(newest) => {
-                let days = (now.0 - newest.0) as f64 / DAY as f64;
-                format!("{}, {days:.1} days old", newest.minute())
+                format!("{}, {} old", newest.minute(), age(newest, now))
             }
         }
     }
@@ -484,7 +491,7 @@ async fn causes(source: &Source<'_>) -> Result<Vec<Block>, Failure> {
         .rows(
             "select label, count(*) as runs, sum(duration_ms) / 3600000.0 as hours, count(distinct job_key) as jobs
              from marts.runs
-             where label is not null and not has_jobs and ($resource = '' or resource = $resource)
+             where label is not null and label <> 'none' and not has_jobs and ($resource = '' or resource = $resource)
                  and started_at >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))')
                  and started_at <= (select now from session.clock)
              group by label

@@ -1,12 +1,11 @@
 //! The plan on the page: the verdict of the first screen, the policies beside each other, and each item with its reasons.
 
 use super::demand::{Demand, policies};
-use super::fleet::month;
+use super::fleet::{age, month};
 use super::ledger::{Standing, Stands, quoted};
 use crate::context::Context;
 use domain::Timestamp;
 use domain::plan::{Action, Item, Plan, Rates, State};
-use domain::time::{DAY, SECOND, format_span};
 use domain::units::format_bytes;
 use page::{Block, Cell, Chart, Column, Fact, Ink, Page, Point, Points, Section, Table, Tone, Track, Tracks, Unit};
 use std::path::Path;
@@ -25,7 +24,7 @@ pub fn head(page: &mut Page, standing: &Standing, context: &Context) {
 }
 
 fn facts(plan: &Plan, now: Timestamp) -> Vec<Fact> {
-    let age = |at: Timestamp| format!("{:.1} days", (now.0 - at.0) as f64 / DAY as f64);
+    let age = |at: Timestamp| age(at, now);
     vec![
         Fact::code("Plan", &plan.plan_id),
         Fact::new("Made", format!("{}, {} ago", plan.created_at.minute(), age(plan.created_at))),
@@ -138,6 +137,12 @@ fn bytes(state: State) -> String {
     state.memory_bytes.map_or_else(|| "no limit".to_owned(), |bytes| format_bytes(bytes as f64))
 }
 
+fn in_words(state: State) -> String {
+    let cpu = state.cpu_cores.map_or_else(|| "no CPU limit".to_owned(), |cores| Unit::Cores.say(cores));
+    let memory = state.memory_bytes.map_or_else(|| "no memory limit".to_owned(), |bytes| format_bytes(bytes as f64));
+    format!("{cpu} and {memory}")
+}
+
 fn is_raised(item: &Item) -> bool {
     let more =
         |before: Option<f64>, after: Option<f64>| before.zip(after).is_some_and(|(before, after)| after > before);
@@ -243,28 +248,24 @@ fn part(standing: &Standing, item: &Item, demand: &Demand, context: &Context) ->
         (_, true) => (change_in_words(item), Tone::Warn),
         _ => (change_in_words(item), Tone::Good),
     };
-    part.blocks.push(limits(item));
-    part.blocks.push(Block::Facts { facts: promises(item) });
     part.blocks.extend(demand.figure(&item.resource, Some(item)));
+    part.blocks.push(Block::Group { blocks: vec![limits(item), Block::Facts { facts: promises(item) }] });
     part.blocks.extend(demand.replay(&item.resource));
     let columns = vec![Column::text("what"), Column::text("value"), Column::text("from")];
     let mut evidence = Table::new("What it rests on", columns);
     for it in &item.evidence {
         evidence.rows.push(vec![Cell::text(&it.what), Cell::text(&it.value), Cell::text(&it.source)]);
     }
-    part.blocks.push(Block::Table(evidence));
     let lake = quoted(&context.global.lake);
     let sql = "select hour, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, oom_kills from \
                features.resource_hours where resource = $r order by hour";
-    let evidence =
+    let rows =
         format!("pipeline --lake {lake} sql \"{}\" --param r={}", sql.replace('$', "\\$"), quoted(&item.resource));
-    part.blocks.push(Block::Command { about: "The rows behind it:".into(), lines: vec![evidence] });
+    let rows = Block::Command { about: "The rows behind it:".into(), lines: vec![rows] };
+    let summary = format!("What it rests on: {} figures, and the SQL of the rows behind them", item.evidence.len());
+    part.blocks.push(Block::Fold { summary, blocks: vec![Block::Table(evidence), rows] });
     if item.action == Action::Resize && plan.applyable {
-        let back = format!(
-            "To undo it once it is applied, back to {}, {}:",
-            cores(item.inverse.after),
-            bytes(item.inverse.after)
-        );
+        let back = format!("To undo it, once it is applied: back to {}.", in_words(item.inverse.after));
         part.blocks.push(Block::Command { about: back, lines: vec![standing.command(context, "rollback")] });
     } else {
         part.blocks.push(Block::text(&item.guidance));
@@ -312,7 +313,7 @@ fn promises(item: &Item) -> Vec<Fact> {
         Fact::new("Slack left", format!("CPU {}, memory {}", percent(past.slack), percent(past.memory_slack))),
     ];
     if let Some(late) = past.late_core_seconds.filter(|late| *late > 0.0) {
-        let caught = format_span((past.catch_up_s.unwrap_or_default() * SECOND as f64) as i64);
+        let caught = Unit::Seconds.say(past.catch_up_s.unwrap_or_default());
         facts.push(Fact::new("Work delayed", format!("{late:.0} core-seconds, caught up with in {caught} at most")));
     }
     let sure = item.confidence.map_or_else(
@@ -373,7 +374,7 @@ pub fn file_page(context: &Context, plan: &Plan, path: &Path) -> Page {
     let standing = Standing::of_file(context, plan.clone(), path, &[]);
     let mut page = Page {
         title: "A plan, to be read before saying yes".to_owned(),
-        about: format!("{}. With the lake at hand, `pipeline report` shows its use and its past too.", path.display()),
+        about: format!("{}. With the lake at hand, pipeline report shows its use and its past too.", path.display()),
         made: format!("Made by pipeline {} from {}.", env!("CARGO_PKG_VERSION"), path.display()),
         state: serde_json::json!({ "plan_id": plan.plan_id, "digest": plan.digest }),
         ..Page::default()

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Rows of a table on the page, bars of a chart, points of a line.
-const ROWS: usize = 50;
+/// Rows of a table on the page, numbers behind a chart, its bars, its lines.
+const ROWS: usize = 20;
+const CHARTED: usize = 100;
 const BARS: usize = 12;
 const SERIES: usize = 4;
 
@@ -38,14 +39,24 @@ pub fn others() -> Vec<String> {
 /// The rows of a report over the days shown.
 pub async fn rows(source: &Source<'_>, name: &str) -> Result<Vec<Value>, Failure> {
     let (script, declared) = reports::read(name)?;
-    ask(source, script, declared).await
+    Ok(ask(source, script, declared).await?.rows)
 }
 
-async fn ask(
-    source: &Source<'_>,
-    script: Vec<lake::Statement>,
-    declared: Vec<Declared>,
-) -> Result<Vec<Value>, Failure> {
+/// What a query gave: JSON objects forget the order of their columns.
+#[derive(Default)]
+struct Found {
+    columns: Vec<String>,
+    rows: Vec<Value>,
+}
+
+impl Found {
+    fn columns(&self) -> Vec<String> {
+        let filled = |name: &&String| self.rows.iter().any(|row| !row[name.as_str()].is_null());
+        self.columns.iter().filter(filled).cloned().collect()
+    }
+}
+
+async fn ask(source: &Source<'_>, script: Vec<lake::Statement>, declared: Vec<Declared>) -> Result<Found, Failure> {
     let known = |name: &str| declared.iter().any(|declared| declared.name == name);
     let mut given = BTreeMap::new();
     if known("days") {
@@ -55,11 +66,17 @@ async fn ask(
         given.insert("resource".to_owned(), resource.to_owned());
     }
     let parameters = Parameters::new(given, declared);
-    let mut rows = Vec::new();
+    let mut found = Found::default();
     for statement in script {
-        rows.extend(source.session.start(&statement, &parameters).await?.collect().await?.to_json()?);
+        let query = source.session.start(&statement, &parameters).await?;
+        for field in query.schema().fields() {
+            if !found.columns.contains(field.name()) {
+                found.columns.push(field.name().clone());
+            }
+        }
+        found.rows.extend(query.collect().await?.to_json()?);
     }
-    Ok(rows)
+    Ok(found)
 }
 
 /// A report of `sql/reports` as a section.
@@ -70,8 +87,18 @@ pub async fn report(source: &Source<'_>, name: &str) -> Result<Section, Failure>
     };
     let head =
         Head::read(&file.text).map_err(|wrong| Failure::new(Exit::Failed, format!("{}: {wrong}", file.path())))?;
-    match rows(source, name).await {
-        Ok(rows) => Ok(head.section(name, &rows, &format!("pipeline sql -f {name}"))),
+    let (script, declared) = reports::read(name)?;
+    match ask(source, script, declared).await {
+        Ok(mut found) => {
+            // A prediction that no run has followed yet says nothing.
+            let all = found.rows.len();
+            found.rows.retain(|row| row["came"] != 0);
+            if all > 0 && found.rows.is_empty() {
+                let what = "Predictions were made, and none of their runs has come yet.";
+                return Ok(Section::new(head.title(name), &head.about).with([Block::text(what)]));
+            }
+            Ok(head.section(name, &found, &format!("pipeline sql -f {name}")))
+        }
         // A table that is not there yet: the section says so, and the rest of the page is made.
         Err(failure) => Ok(head.broken(name, &failure)),
     }
@@ -86,14 +113,14 @@ pub async fn own(source: &Source<'_>, path: &Path) -> Result<Section, Failure> {
     };
     let head = Head::read(&text).map_err(wrong)?;
     let (script, declared) = reports::read(&path.display().to_string())?;
-    let rows = ask(source, script, declared).await?;
+    let found = ask(source, script, declared).await?;
     let name = path.file_stem().map_or_else(|| "section".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    Ok(head.section(&name, &rows, &format!("pipeline sql -f {}", super::ledger::quoted(&path.display().to_string()))))
+    Ok(head.section(&name, &found, &format!("pipeline sql -f {}", super::ledger::quoted(&path.display().to_string()))))
 }
 
 /// Did last month's plans help, and did predictions hold: three reports under one heading.
 pub async fn track_record(source: &Source<'_>) -> Result<Section, Failure> {
-    let about = "What plans promised and what came of them, as `verify` measured it; and what was predicted of runs beside what \
+    let about = "What plans promised and what came of them, as the command verify measured it; and what was predicted of runs beside what \
                  they took.";
     let mut section = Section::new("Did it help?", about);
     for name in ["track-record", "plans-helped", "predictions-held"] {
@@ -149,7 +176,7 @@ impl Head {
             about.push_str(". ");
         }
         about.push_str(&rest.join(". "));
-        head.about = about.replace('`', "").trim().to_owned();
+        head.about = plain(&about);
         Ok(head)
     }
 
@@ -181,25 +208,27 @@ impl Head {
         Section::new(self.title(name), &self.about).with([missing])
     }
 
-    fn section(&self, name: &str, rows: &[Value], again: &str) -> Section {
+    fn section(&self, name: &str, found: &Found, again: &str) -> Section {
         let section = Section::new(self.title(name), &self.about);
-        let columns = columns(rows);
+        let (rows, columns) = (&found.rows, found.columns());
         if columns.is_empty() {
-            return section.with([Block::text(format!("No rows in these days. Again: {again}"))]);
+            return section.with([Block::text("No rows in these days.")]);
         }
-        let table = table(&self.title(name), rows, &columns);
-        let figure = self.figure(rows, &columns, &table);
-        let whole = Block::Table(table.at_most(ROWS));
+        let table = table(&self.title(name), rows, &columns).at_most(ROWS);
+        let more = (table.left_out > 0)
+            .then(|| Block::Command { about: "All of them:".into(), lines: vec![again.to_owned()] });
+        let figure = self.figure(rows, &columns);
+        let whole = Block::Table(table);
         match figure {
-            // A chart has its numbers beside it; a table that says more follows.
-            Some(figure) if columns.len() <= 4 => section.with([figure]),
-            Some(figure) => section.with([figure, whole]),
-            None => section.with([whole]),
+            // A chart has its numbers with it; a table that says more follows.
+            Some(figure) if columns.len() <= 3 => section.with([figure]),
+            Some(figure) => section.with([figure, whole]).with(more),
+            None => section.with([whole]).with(more),
         }
     }
 
     /// The chart; none where the head wants none, or its columns are not there.
-    fn figure(&self, rows: &[Value], columns: &[String], table: &Table) -> Option<Block> {
+    fn figure(&self, rows: &[Value], columns: &[String]) -> Option<Block> {
         let is_number = |name: &&String| rows.iter().any(|row| row[name.as_str()].is_number());
         let x = self.x.clone().filter(|x| columns.contains(x)).or_else(|| columns.first().cloned())?;
         let mut y: Vec<String> = self.y.iter().filter(|name| columns.contains(name)).cloned().collect();
@@ -246,12 +275,36 @@ impl Head {
                 Chart::Lines(Lines { scale, panels: vec![panel] })
             }
         };
-        Some(Block::figure(caption, chart, table.clone().at_most(ROWS)))
+        let shown = [vec![x], y].concat();
+        Some(Block::figure(caption, chart, table(&self.title(""), rows, &shown).at_most(CHARTED)))
     }
 }
 
-/// A bar chart of rows of our own, with all of them as a table.
-pub fn bars(title: &str, rows: &[Value], x: &str, y: &str) -> Vec<Block> {
+/// Names of columns as the table heads them: `usual_mae_s` is usual mae (s).
+fn plain(text: &str) -> String {
+    let word = |(n, word): (usize, &str)| {
+        let (name, unit) = Unit::of_column(word);
+        if n % 2 == 1 && word.contains('_') { unit.heading(&name) } else { word.to_owned() }
+    };
+    text.split('`').enumerate().map(word).collect::<String>().trim().to_owned()
+}
+
+/// A query of our own as a bar chart, with all it says as a table.
+pub async fn bars(
+    source: &Source<'_>,
+    title: &str,
+    query: &str,
+    given: &[(&str, &str)],
+    (x, y): (&str, &str),
+) -> Result<Option<Vec<Block>>, Failure> {
+    let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let query = source.session.start(&lake::Statement::new(query), &Parameters::new(given, Vec::new())).await?;
+    let columns = query.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let found = Found { columns, rows: query.collect().await?.to_json()? };
+    let columns = found.columns();
+    if columns.is_empty() {
+        return Ok(None);
+    }
     let head = Head {
         title: title.to_owned(),
         kind: Kind::Bar,
@@ -259,25 +312,13 @@ pub fn bars(title: &str, rows: &[Value], x: &str, y: &str) -> Vec<Block> {
         y: vec![y.to_owned()],
         ..Head::default()
     };
-    let columns = columns(rows);
-    let table = table(title, rows, &columns);
-    head.figure(rows, &columns, &table).into_iter().chain([Block::Table(table.at_most(ROWS))]).collect()
+    let table = table(title, &found.rows, &columns).at_most(ROWS);
+    Ok(Some(head.figure(&found.rows, &columns).into_iter().chain([Block::Table(table)]).collect()))
 }
 
 /// A day, as a time.
 fn date(value: &Value) -> Option<Timestamp> {
     Timestamp::parse(&format!("{}T00:00:00Z", value.as_str()?))
-}
-
-/// The columns in the order of the query, as far as any row has them.
-fn columns(rows: &[Value]) -> Vec<String> {
-    let mut columns: Vec<String> = Vec::new();
-    for row in rows.iter().filter_map(Value::as_object) {
-        for name in row.keys().filter(|name| !columns.contains(name)).cloned().collect::<Vec<_>>() {
-            columns.push(name);
-        }
-    }
-    columns
 }
 
 /// Rows of a query as a table.
@@ -337,6 +378,7 @@ mod tests {
         assert_eq!((head.kind, head.x.as_deref(), head.y.len()), (Kind::Bar, Some("job_key"), 2));
         assert_eq!(Head::read("-- chart: pie\nselect 1").unwrap_err(), "pie is no chart");
         assert_eq!(Head::read("select 1").unwrap(), Head::default());
+        assert_eq!(plain("`usual_mae_s` is what `verify` says"), "usual mae (s) is what verify says");
     }
 
     #[test]
