@@ -3,6 +3,7 @@
 -- failed; `lost_hours` is the time of the flaky runs.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
+-- chart: bar job_key flaky_runs
 select
     r.job_key,
     count(*) as runs,

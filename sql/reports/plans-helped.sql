@@ -4,6 +4,7 @@
 -- it has not looked yet. An item that was rolled back counts only until then.
 -- Parameter resource: text, default null (all)
 -- Parameter days: integer, default 30
+-- chart: table
 with applied as (
     select
         item_id,

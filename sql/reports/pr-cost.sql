@@ -3,6 +3,7 @@
 -- preempted, killed for memory, or broken infrastructure.
 -- Parameter repo: text, default null (all)
 -- Parameter pr: text, default null (one pull request, owner/name#number)
+-- chart: bar pr_id core_hours
 with wasted as (
     select pr_id, sum(cast(cpu_ms as double)) / 3600000.0 as wasted
     from marts.runs

@@ -6,6 +6,7 @@
 -- contended as was predicted.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
+-- chart: table
 with said as (
     select
         prediction_id, predicted_at, repo, job_key, pr_id, branch, reason, usual_duration_ms, p50_duration_ms, p90_duration_ms,

@@ -3,6 +3,7 @@
 -- Parameter repo: text, default null (all)
 -- Parameter runner: text, default null (all)
 -- Parameter days: integer, default 30
+-- chart: columns hour p90_queue_s,p50_queue_s
 select
     date_part('hour', started_at - arrow_cast(queued_ms * 1000, 'Duration(Microsecond)')) as hour,
     count(*) as runs,

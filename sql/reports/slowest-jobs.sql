@@ -3,6 +3,7 @@
 -- most frequent cause of contention, and `slower_pct` how much longer the median contended run took than the median free one.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
+-- chart: bar job_key p50_s,p90_s
 with recent as (
     select job_key, repo, duration_ms, queued_ms, failed, contended, label
     from marts.runs

@@ -4,6 +4,7 @@
 -- Starved: killed for memory, or contended in one hour of twenty. Idle: never above a third of either limit.
 -- Parameter env: text, default null (all)
 -- Parameter days: integer, default 30
+-- chart: bar resource contended_pct
 with figures as (
     select
         resource,

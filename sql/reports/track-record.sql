@@ -3,6 +3,7 @@
 -- throttling are means over its items, as projected before approval and as measured since the change.
 -- Parameter policy: text, default null (all)
 -- Parameter days: integer, default 90
+-- chart: table
 with told as (
     select
         o.item_id,

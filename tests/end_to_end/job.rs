@@ -22,11 +22,13 @@ fn the_nightly_job_makes_a_plan_and_approves_nothing() {
         "shadow",
         "backtest",
         "plan",
+        "report",
         "compact",
         "vacuum",
     ];
     assert_eq!(steps, nightly);
     assert!(place.path("plan.json").exists());
+    assert!(place.read("report.html").contains("<!doctype html>"));
     let actions = place.json(&["log"])["entries"].as_array().unwrap().len();
     assert_eq!(actions, 1, "the plan alone");
     let inventory = place.sql(

@@ -129,8 +129,18 @@ pub enum Command {
     Feedback(commands::feedback::FeedbackArgs),
     /// Compare labels from feedback with measured labels
     Labels(commands::labels::LabelsArgs),
+    /// Write one self-contained page for people: plan, use, bottlenecks, models
+    Report(commands::report::ReportArgs),
+    /// Export figures for other programs: Prometheus
+    Export(commands::export::ExportArgs),
     /// Run a job: the commands above in order, with a run record
     Run(commands::run::RunArgs),
+    /// Say what works here, a line each, with the remedy
+    Doctor(commands::doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completions(commands::completions::CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(commands::completions::ManArgs),
     /// Print the JSON Schema of an artifact
     Schema(commands::schema::SchemaArgs),
 }

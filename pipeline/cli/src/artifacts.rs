@@ -27,6 +27,20 @@ struct Champion {
 
 /// The champion of a model as of `now`: one that has seen later data does not count. None when there is none.
 pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<Kept>, Failure> {
+    let Some((folder, card)) = newest_card(lake, name, now).await? else { return Ok(None) };
+    let Some(model) = lake.bytes(&format!("{folder}/model")).await? else { return Ok(None) };
+    let newest = newest_event(lake, now).await?;
+    let stale = card.is_stale(newest);
+    if stale {
+        let days = newest.0.saturating_sub(card.data_watermark.0) / DAY;
+        let what = format!("{name} {} is {days} days older than the newest event", card.version);
+        warn(&Failure::new(Exit::Done, what).hint(format!("train it anew: `pipeline train {name}`")));
+    }
+    Ok(Some(Kept { card, model, stale }))
+}
+
+/// The card of the champion as of `now`, and its folder.
+pub async fn newest_card(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<(String, Card)>, Failure> {
     let pointer: Option<Champion> = lake.document(&format!("models/{name}/champion.json")).await?;
     let mut versions = lake.names(&format!("models/{name}")).await?;
     versions.retain(|version| version != "champion.json");
@@ -35,15 +49,7 @@ pub async fn champion(lake: &Lake, name: &str, now: Timestamp) -> Result<Option<
         let folder = format!("models/{name}/{version}");
         let Some(card) = card(lake, name, &folder).await? else { continue };
         if card.champion.is_champion && card.data_watermark <= now && card.created_at <= now {
-            let Some(model) = lake.bytes(&format!("{folder}/model")).await? else { return Ok(None) };
-            let newest = newest_event(lake, now).await?;
-            let stale = card.is_stale(newest);
-            if stale {
-                let days = newest.0.saturating_sub(card.data_watermark.0) / DAY;
-                let what = format!("{name} {version} is {days} days older than the newest event");
-                warn(&Failure::new(Exit::Done, what).hint(format!("train it anew: `pipeline train {name}`")));
-            }
-            return Ok(Some(Kept { card, model, stale }));
+            return Ok(Some((folder, card)));
         }
     }
     Ok(None)

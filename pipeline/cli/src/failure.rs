@@ -5,6 +5,7 @@ use domain::location::without_secrets;
 use intake::IntakeError;
 use lake::{LakeError, Mistake, visible};
 use learn::LearnError;
+use page::PageError;
 use serde_json::{Value, json};
 use stack::StackError;
 use std::error::Error;
@@ -219,5 +220,11 @@ impl From<AgentError> for Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+impl From<PageError> for Failure {
+    fn from(error: PageError) -> Self {
+        Self::of(Exit::Failed, &error.to_string(), error.source())
     }
 }

@@ -6,8 +6,11 @@ pub mod approve;
 pub mod backtest;
 pub mod check;
 pub mod collect;
+pub mod completions;
+pub mod doctor;
 pub mod evaluate;
 pub mod explain;
+pub mod export;
 pub mod feedback;
 pub mod forecast;
 pub mod ingest;
@@ -21,6 +24,7 @@ pub mod plan;
 pub mod predict;
 pub mod privacy;
 pub mod record;
+pub mod report;
 pub mod rollback;
 pub mod run;
 pub mod schema;
@@ -66,7 +70,12 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Judge(args) => judge::run(context, args).await,
             Command::Feedback(args) => feedback::run(context, args).await,
             Command::Labels(args) => labels::run(context, args).await,
+            Command::Report(args) => report::run(context, args).await,
+            Command::Export(args) => export::run(context, args).await,
             Command::Run(args) => run::run(context, args).await,
+            Command::Doctor(args) => doctor::run(context, args).await,
+            Command::Completions(args) => completions::completions(context, &args),
+            Command::Man(args) => completions::man(context, &args),
             Command::Schema(args) => schema::run(context, args),
         }
     })

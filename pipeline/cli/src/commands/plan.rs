@@ -7,7 +7,8 @@ mod past;
 
 use crate::artifacts::champion;
 use crate::commands::backtest::{parse_policy, show as show_backtest};
-use crate::context::{Answer, Context};
+use crate::commands::report::file_page;
+use crate::context::{Answer, Context, emit_bytes};
 use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::{may_replace, read_plan, write_plan};
@@ -92,6 +93,8 @@ enum Format {
     Text,
     /// For the description of a pull request
     Markdown,
+    /// One self-contained page
+    Html,
     /// As it is in the file
     Json,
 }
@@ -287,6 +290,7 @@ fn show_file(context: &Context, path: &Path, format: Format) -> Result<Answer, F
     match format {
         Format::Text => show(context, &plan, path),
         Format::Markdown => markdown::lines(&plan, path).iter().for_each(|line| context.say(line)),
+        Format::Html => emit_bytes(page::html(&file_page(context, &plan, path))?.as_bytes()),
         Format::Json => {
             let text = serde_json::to_string_pretty(&json).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
             text.lines().for_each(|line| context.say(line));

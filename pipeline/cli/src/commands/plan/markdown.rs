@@ -2,6 +2,7 @@
 
 use domain::plan::{Action, Item, Plan, State};
 use domain::units::format_bytes;
+use page::markdown_text as text;
 use std::path::Path;
 
 /// The lines of it.
@@ -135,22 +136,6 @@ fn row(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// Names and reasons come from dumps and files: they are text, whatever Markdown would make of them.
-fn text(from: &str) -> String {
-    let mut safe = String::with_capacity(from.len());
-    for c in from.chars() {
-        match c {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' | '@' => safe.extend(['\\', c]),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            c if c.is_control() => safe.push(' '),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 fn arrow(before: &str, after: &str) -> String {
     if before == after { before.to_owned() } else { format!("{before} → **{after}**") }
 }
@@ -165,15 +150,4 @@ fn bytes(state: State) -> String {
 
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_become_markup() {
-        assert_eq!(text("a|b `x` <img> @team\n#1"), "a\\|b \\`x\\` &lt;img&gt; \\@team \\#1");
-        assert_eq!(row(&[text("a|b"), "c".into()]), "| a\\|b | c |");
-    }
 }
