@@ -233,7 +233,7 @@ impl StackError {
             }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => MOUNTED,
             Self::UnknownTarget { .. } => {
-                "known kinds are: compose, docker. Write `compose:PATH`, the path of a .yml or .yaml file, `docker`, or `docker:HOST`"
+                "write `compose:FILE` (or the path of a .yml or .yaml file), `docker`, `docker:HOST`, `kubernetes:FOLDER`, `devcontainer:FILE`, or `exec:COMMAND`"
             }
             Self::NoResource { .. } => "resources are named PROJECT/SERVICE; make a new plan against this target",
             Self::Locked { .. } => "wait for the other run to end, then try again",
@@ -257,7 +257,7 @@ impl StackError {
 
 fn unknown_target(spec: &str) -> String {
     match spec.split_once(':') {
-        Some(("compose", _)) => "`compose:` names no file".to_owned(),
+        Some((kind @ ("compose" | "devcontainer" | "kubernetes" | "exec"), _)) => format!("`{kind}:` names nothing"),
         Some(("docker", host)) => format!("{host:?} is no address of a Docker Engine: unix:///path or tcp://host:port"),
         Some((kind, _)) if !kind.contains(['/', '.']) => format!("{kind:?} is no known kind of target"),
         _ => format!("cannot tell what kind of target {spec:?} is"),
