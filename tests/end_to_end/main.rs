@@ -28,6 +28,7 @@ mod incremental;
 mod job;
 mod judge;
 mod key;
+mod manifests;
 mod notebooks;
 mod other_engines;
 mod outside;

@@ -245,5 +245,5 @@ fn what_else_takes_part_in_a_compose_file_is_said() {
     assert!(shown.contains("note: ") && shown.contains("compose.override.yaml"), "{shown}");
     let unknown = place.run(&["plan", "--target", "k8s:prod"]);
     assert_eq!(unknown.code, 2);
-    assert!(unknown.err.contains("k8s") && unknown.err.contains("known kinds are: compose"), "{}", unknown.err);
+    assert!(unknown.err.contains("k8s") && unknown.err.contains("kubernetes:FOLDER"), "{}", unknown.err);
 }

@@ -20,6 +20,7 @@ pub mod model;
 pub mod nodes;
 pub mod overrides;
 pub mod own_memory;
+pub mod packing;
 pub mod paths;
 pub mod plan;
 pub mod privacy;

@@ -30,6 +30,10 @@ pub struct Node {
     pub cpu: Option<String>,
     /// `64GiB`.
     pub memory: Option<String>,
+    /// What it costs; machines without a price are not packed.
+    pub price_hour: Option<f64>,
+    /// How many there may be.
+    pub max: Option<u32>,
 }
 
 /// The room there is for one resource.
@@ -56,6 +60,11 @@ impl Machine {
 }
 
 impl Node {
+    /// What it has; none where that cannot be read.
+    pub(crate) fn size(&self) -> Option<State> {
+        self.state().ok()
+    }
+
     fn state(&self) -> Result<State, String> {
         Amounts { cpu: self.cpu.clone(), memory: self.memory.clone() }.state()
     }
@@ -68,6 +77,12 @@ impl Nodes {
             let size = node.state().map_err(|text| format!("node {:?}: cannot read {text:?}", node.name))?;
             if size.is_empty() {
                 return Err(format!("node {:?} has neither cpu nor memory", node.name));
+            }
+            if node.price_hour.is_some_and(|price| !(price >= 0.0 && price.is_finite())) {
+                return Err(format!("node {:?}: its price is none", node.name));
+            }
+            if node.price_hour.is_some() && (size.cpu_cores.is_none() || size.memory_bytes.is_none()) {
+                return Err(format!("node {:?} has a price, and lacks cpu or memory", node.name));
             }
         }
         Ok(())
@@ -102,6 +117,7 @@ mod tests {
             resource: resource.map(str::to_owned),
             cpu: Some(cpu.into()),
             memory: Some(memory.into()),
+            ..Node::default()
         }
     }
 
@@ -124,5 +140,7 @@ mod tests {
         let nodes = Nodes { list: vec![node(None, "many", "1g")] };
         assert!(nodes.validate().unwrap_err().contains("many"));
         assert!(Nodes { list: vec![Node::default()] }.validate().is_err());
+        let priced = Node { price_hour: Some(0.1), memory: None, ..node(None, "1", "1GiB") };
+        assert!(Nodes { list: vec![priced] }.validate().unwrap_err().contains("price"));
     }
 }

@@ -2,33 +2,29 @@
 //!
 //! The protocol: one decision per resource and UTC day, from the days before it, held for the whole day; the first days
 //! only teach. What is recommended acts as the limit; nothing reacts within the day, so no kill raises a limit, and no
-//! limit is capped at what the machine has. Figures are over all samples of all resources alike.
+//! limit is capped at what the machine has. Figures are over all samples of all resources alike. The public policies decide
+//! anew every day, as they do; ours keeps a limit that would hardly change, as a plan does.
+
+mod frontier;
 
 pub use crate::usage::Usage;
+pub use frontier::{Beside, Frontier, Point, RISKS};
 
 use crate::LearnError;
-use crate::sizing::{Policy, Sizer};
+use crate::sizing::ours::Accepted;
+use crate::sizing::steady::steady;
+use crate::sizing::{Policy, Sizer, dial_of};
 use crate::usage::{Day, Series, Slice};
 use domain::Timestamp;
 use domain::plan::{Replay, State};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Days that only teach, where there are enough of them.
 const WARM_UP_DAYS: usize = 5;
 
 /// How far back fixed limits are replayed, in days.
 const LIMITS_WINDOW_DAYS: i64 = 30;
-
-/// Which past is replayed.
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    /// Days before this one are learned from but not scored; none: all history.
-    pub since: Option<Timestamp>,
-    /// Samples after this moment are not read.
-    pub now: Timestamp,
-}
 
 /// What each policy would have done on the same rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,29 +41,39 @@ pub struct Backtest {
     pub newest: Timestamp,
 }
 
-/// Replays policies over `features.usage`.
-///
-/// # Errors
-/// The file cannot be read or lacks a column, or no day is left to score.
-pub fn replay(usage: &Path, policies: &[Policy], span: Span) -> Result<Backtest, LearnError> {
-    Usage::load(usage, span.now)?.backtest(policies, span.since, &|_| true)
+/// Which past is replayed, of which resources, and what is accepted.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Days before this one are learned from but not scored; none: all history.
+    pub since: Option<Timestamp>,
+    /// The share of the CPU samples of these resources that may be above their limit.
+    pub risk: f64,
+    /// The resources: one fleet, which knows nothing of the others.
+    pub wanted: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+impl Asked<'_> {
+    fn since_day(&self) -> i64 {
+        self.since.map_or(i64::MIN, |t| i64::from(t.day()))
+    }
+
+    fn histories<'u>(&self, usage: &'u Usage) -> Vec<(&'u String, &'u Vec<Day>)> {
+        usage.resources.iter().filter(|(name, _)| (self.wanted)(name)).collect()
+    }
 }
 
 impl Usage {
-    /// Replays policies over what was loaded of the resources asked for, scoring the days from `since` on.
+    /// Replays policies over what was loaded of the resources asked for.
     ///
     /// # Errors
     /// No day is left to score.
-    pub fn backtest(
-        &self,
-        policies: &[Policy],
-        since: Option<Timestamp>,
-        wanted: &(dyn Fn(&str) -> bool + Sync),
-    ) -> Result<Backtest, LearnError> {
-        let since = since.map_or(i64::MIN, |t| i64::from(t.day()));
-        let histories: Vec<(&String, &Vec<Day>)> = self.resources.iter().filter(|(name, _)| wanted(name)).collect();
-        let scored: Vec<(Vec<Tally>, usize)> =
-            histories.par_iter().map(|(_, days)| replay_resource(days, policies, since)).collect();
+    pub fn backtest(&self, policies: &[Policy], asked: Asked<'_>) -> Result<Backtest, LearnError> {
+        let histories = asked.histories(self);
+        let dial = dial_of(&histories, policies.contains(&Policy::Ours));
+        let accepted = Accepted { dial: &dial, risk: asked.risk };
+        let replayed =
+            histories.par_iter().map(|(_, days)| replay_resource(days, policies, accepted, asked.since_day()));
+        let scored: Vec<(Vec<Tally>, usize)> = replayed.collect();
         let named = |tallies: &[Tally]| -> BTreeMap<String, Replay> {
             policies.iter().zip(tallies).map(|(policy, tally)| (policy.name().to_owned(), tally.replay())).collect()
         };
@@ -153,10 +159,15 @@ impl Late {
     }
 }
 
+/// Days of a resource that only teach.
+fn warm_up(days: &[Day]) -> usize {
+    WARM_UP_DAYS.min(days.len() / 3).max(1)
+}
+
 /// Every policy over one resource; the second figure is the number of scored days.
-fn replay_resource(days: &[Day], policies: &[Policy], since: i64) -> (Vec<Tally>, usize) {
-    let warm_up = WARM_UP_DAYS.min(days.len() / 3).max(1);
-    let mut sizers: Vec<Sizer> = policies.iter().map(|policy| Sizer::new(*policy)).collect();
+fn replay_resource(days: &[Day], policies: &[Policy], accepted: Accepted<'_>, since: i64) -> (Vec<Tally>, usize) {
+    let warm_up = warm_up(days);
+    let mut sizers: Vec<Sizer<'_>> = policies.iter().map(|policy| Sizer::new(*policy, accepted)).collect();
     let mut tallies = vec![Tally::default(); policies.len()];
     let mut scored = 0;
     for (n, today) in days.iter().enumerate() {
@@ -164,7 +175,7 @@ fn replay_resource(days: &[Day], policies: &[Policy], since: i64) -> (Vec<Tally>
         if n >= warm_up && today.day >= since {
             scored += 1;
             for ((sizer, tally), policy) in sizers.iter().zip(&mut tallies).zip(policies) {
-                tally.day(today, effective(*policy, sizer.decide(past).target, today));
+                tally.decided(today, *policy, sizer.decide(past).target);
             }
         }
         for sizer in &mut sizers {
@@ -182,6 +193,15 @@ fn effective(policy: Policy, decided: State, today: &Day) -> State {
     State {
         cpu_cores: decided.cpu_cores.or(today.limits.cpu_cores),
         memory_bytes: decided.memory_bytes.or(today.limits.memory_bytes),
+    }
+}
+
+/// What stays of limits in force when others are wanted.
+fn kept(old: State, wanted: State) -> State {
+    let memory = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
+    State {
+        cpu_cores: wanted.cpu_cores.map(|cores| steady(old.cpu_cores, cores)),
+        memory_bytes: wanted.memory_bytes.map(|bytes| steady(memory(old.memory_bytes), bytes as f64) as u64),
     }
 }
 
@@ -227,9 +247,30 @@ struct Tally {
     memory: Sums,
     memory_days: u64,
     violated_days: u64,
+    /// Days that were decided, and limits that changed from one of them to the next.
+    days: u64,
+    changes: u64,
+    /// Of the last such day; of a sum of several resources, of none.
+    in_force: Option<State>,
 }
 
 impl Tally {
+    /// Takes in a day under what a policy decided before it.
+    fn decided(&mut self, day: &Day, policy: Policy, decided: State) {
+        let wanted = effective(policy, decided, day);
+        let limits = match self.in_force.filter(|_| policy == Policy::Ours) {
+            Some(old) => kept(old, wanted),
+            None => wanted,
+        };
+        self.days += 1;
+        if let Some(old) = self.in_force {
+            self.changes += u64::from(old.cpu_cores != limits.cpu_cores);
+            self.changes += u64::from(old.memory_bytes != limits.memory_bytes);
+        }
+        self.in_force = Some(limits);
+        self.day(day, limits);
+    }
+
     fn day(&mut self, day: &Day, limits: State) {
         self.samples += day.samples as u64;
         if let Some(cores) = limits.cpu_cores {
@@ -247,6 +288,8 @@ impl Tally {
         self.memory.add(&other.memory);
         self.memory_days += other.memory_days;
         self.violated_days += other.violated_days;
+        self.days += other.days;
+        self.changes += other.changes;
     }
 
     fn replay(&self) -> Replay {
@@ -261,13 +304,14 @@ impl Tally {
             memory_slack: share(self.memory.slack, self.memory.limit),
             oom_rate: share(self.memory.above as f64, self.memory.samples as f64),
             oom_days_per_1000: 1000.0 * share(self.violated_days as f64, self.memory_days as f64),
+            changes_per_month: (self.days > 0).then(|| 30.0 * self.changes as f64 / self.days as f64),
             ..Replay::default()
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::usage::tests::{Row, load};
     use domain::time::{DAY, MINUTE};
@@ -282,7 +326,7 @@ mod tests {
     }
 
     /// Services of many sizes with daily cycles, noise, drift and rare peaks.
-    fn fleet(resources: usize, days: i64, seed: u64) -> Vec<Row> {
+    pub(super) fn fleet(resources: usize, days: i64, seed: u64) -> Vec<Row> {
         let mut rows = Vec::new();
         let mut seed = seed;
         for r in 0..resources {
@@ -305,13 +349,17 @@ mod tests {
         rows
     }
 
+    pub(super) fn asked(since: Option<Timestamp>) -> Asked<'static> {
+        Asked { since, risk: crate::sizing::DEFAULT_RISK, wanted: &|_| true }
+    }
+
     #[test]
     fn a_hand_computed_day() {
         // Day 0 teaches: every sample 1.0 core, 1 GB. Day 1: two samples, of 0.5 and 2.0 cores, 1 and 2 GB.
         let mut rows: Vec<Row> = (0..10).map(|i| Row::new("a/b", i * MINUTE, 1.0, 1e9)).collect();
         rows.push(Row::new("a/b", DAY, 0.5, 1e9));
         rows.push(Row::new("a/b", DAY + MINUTE, 2.0, 2e9));
-        let back = load(&rows).backtest(&[Policy::Krr, Policy::Static], None, &|_| true).unwrap();
+        let back = load(&rows).backtest(&[Policy::Krr, Policy::Static], asked(None)).unwrap();
         assert_eq!((back.resources, back.resource_days), (1, 1));
         let krr = &back.policies["krr"];
         assert_eq!(krr.samples, 2);
@@ -332,7 +380,7 @@ mod tests {
         }
         for policy in Policy::ALL {
             let limits = |rows: &[Row]| {
-                let back = load(rows).backtest(&[policy], Some(Timestamp(11 * DAY)), &|_| true).unwrap();
+                let back = load(rows).backtest(&[policy], asked(Some(Timestamp(11 * DAY)))).unwrap();
                 assert_eq!(back.resource_days, 1);
                 let r = back.policies[policy.name()].clone();
                 (r.cpu_limit_cores, r.memory_limit_bytes)
@@ -347,19 +395,18 @@ mod tests {
         let path = folder.path().join("usage.parquet");
         crate::usage::tests::write(&path, &fleet(2, 10, 3));
         let now = Timestamp(8 * DAY - 1);
-        let cut = replay(&path, &[Policy::Ours], Span { since: None, now }).unwrap();
+        let ours = |now| Usage::load(&path, now).unwrap().backtest(&[Policy::Ours], asked(None)).unwrap();
+        let cut = ours(now);
         let short: Vec<Row> = fleet(2, 10, 3).into_iter().filter(|r| r.ts <= now).collect();
         crate::usage::tests::write(&path, &short);
-        let alone = replay(&path, &[Policy::Ours], Span { since: None, now: Timestamp(i64::MAX) }).unwrap();
-        assert_eq!(cut, alone);
+        assert_eq!(cut, ours(Timestamp(i64::MAX)));
     }
 
     #[test]
     fn ours_kills_no_more_than_krr_and_wastes_less_cpu_than_vpa() {
         for seed in [1, 2, 3] {
-            let back = load(&fleet(20, 25, seed))
-                .backtest(&[Policy::Ours, Policy::Krr, Policy::Vpa], None, &|_| true)
-                .unwrap();
+            let back =
+                load(&fleet(20, 25, seed)).backtest(&[Policy::Ours, Policy::Krr, Policy::Vpa], asked(None)).unwrap();
             let [ours, krr, vpa] = ["ours", "krr", "vpa"].map(|p| back.policies[p].clone());
             assert!(ours.oom_rate <= krr.oom_rate && ours.oom_rate <= vpa.oom_rate, "{ours:?} {krr:?} {vpa:?}");
             assert!(ours.oom_days_per_1000 <= krr.oom_days_per_1000);
@@ -378,7 +425,7 @@ mod tests {
         assert!(r.cpu_slack > 0.9);
         assert!(usage.replay("nobody", State::default()).is_none());
         assert_eq!(usage.live_limits("e0/s").cpu_cores, Some(4.0));
-        assert!(load(&fleet(1, 1, 1)).backtest(&[Policy::Ours], None, &|_| true).is_err());
+        assert!(load(&fleet(1, 1, 1)).backtest(&[Policy::Ours], asked(None)).is_err());
     }
 
     #[test]
@@ -401,9 +448,9 @@ mod tests {
     #[test]
     fn a_replay_of_some_resources_knows_nothing_of_the_others() {
         let usage = load(&fleet(3, 10, 1));
-        let all = usage.backtest(&[Policy::Ours], None, &|_| true).unwrap();
-        let some = usage.backtest(&[Policy::Ours], None, &|name| name == "e1/s").unwrap();
-        assert_eq!((all.resources, some.resources), (3, 1));
-        assert_eq!(some.policies, all.by_resource["e1/s"]);
+        let own: Vec<Row> = fleet(3, 10, 1).into_iter().filter(|row| row.resource == "e1/s").collect();
+        let some = usage.backtest(&[Policy::Ours], Asked { wanted: &|name| name == "e1/s", ..asked(None) }).unwrap();
+        assert_eq!(some.resources, 1);
+        assert_eq!(some.policies, load(&own).backtest(&[Policy::Ours], asked(None)).unwrap().policies);
     }
 }

@@ -9,14 +9,19 @@
 
 pub mod apply;
 pub mod compose;
+pub mod devcontainer;
 pub mod docker;
 pub mod error;
+pub mod exec;
+mod files;
 pub mod health;
 mod holder;
 pub mod journal;
+pub mod kubernetes;
 pub mod target;
 mod text;
 mod write;
+mod yaml;
 
 pub use apply::{Done, Held, How, Work, apply, rehearse, rollback};
 pub use error::StackError;

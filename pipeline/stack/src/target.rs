@@ -2,8 +2,11 @@
 
 use crate::StackError;
 use crate::compose::ComposeFile;
+use crate::devcontainer::DevContainer;
 use crate::docker::DockerEngine;
+use crate::exec::ExecCommand;
 use crate::journal::Step;
+use crate::kubernetes::KubernetesFolder;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Action, Note, Plan, State, TargetRef};
@@ -133,11 +136,21 @@ pub enum Stand {
     Gone(String),
 }
 
-/// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`.
+/// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
+/// `devcontainer:FILE` or `exec:COMMAND`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
         return Ok(Box::new(DockerEngine::named(host)?));
+    }
+    if let Some((kind, rest)) = spec.split_once(':').filter(|(_, rest)| !rest.is_empty()) {
+        let absolute = || std::path::absolute(rest).unwrap_or_else(|_| rest.into());
+        match kind {
+            "kubernetes" => return Ok(Box::new(KubernetesFolder::new(absolute()))),
+            "devcontainer" => return Ok(Box::new(DevContainer::new(absolute()))),
+            "exec" => return Ok(Box::new(ExecCommand::new(rest))),
+            _ => {}
+        }
     }
     let path = match spec.strip_prefix("compose:") {
         None if spec.ends_with(".yml") || spec.ends_with(".yaml") => spec,
@@ -153,6 +166,9 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
 pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackError> {
     match reference.kind.as_str() {
         "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
+        "kubernetes" => Ok(Box::new(KubernetesFolder::new(&reference.location))),
+        "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
+        "exec" if !reference.location.is_empty() => Ok(Box::new(ExecCommand::new(&reference.location))),
         "docker" if !reference.location.is_empty() => Ok(Box::new(DockerEngine::named(&reference.location)?)),
         kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
     }
@@ -228,11 +244,24 @@ mod tests {
             "compose:x.yml",
             "docker:/run/d.sock",
             "docker:tcp://h:1",
+            "kubernetes:deploy/../k8s",
+            "devcontainer:.devcontainer/devcontainer.json",
+            "exec:./size.sh --all",
         ] {
             let reference = parse_target(spec).unwrap().reference();
             assert_eq!(planned_target(&reference).unwrap().reference(), reference, "{spec}");
         }
-        for spec in ["", "compose:", "k8s:prod", "compose.json", "docker:", "docker:prod", "docker:ssh://h"] {
+        for spec in [
+            "",
+            "compose:",
+            "k8s:prod",
+            "compose.json",
+            "docker:",
+            "docker:prod",
+            "docker:ssh://h",
+            "exec:",
+            "kubernetes:",
+        ] {
             let error = parse_target(spec).unwrap_err();
             assert!(error.hint().is_some() && !error.is_refusal(), "{spec}");
         }

@@ -107,7 +107,7 @@ fn changed_limits(wanted: &BTreeMap<String, State>, live: &BTreeMap<String, Stat
         .collect()
 }
 
-fn first_changed_line(wanted: &str, live: &str) -> Option<usize> {
+pub(crate) fn first_changed_line(wanted: &str, live: &str) -> Option<usize> {
     let (mut wanted, mut live) = (wanted.split_inclusive('\n'), live.split_inclusive('\n'));
     let mut line = 1;
     loop {

@@ -2,9 +2,9 @@
 
 use crate::commands::forecast::{SeriesArgs, may_replace, put};
 use crate::commands::sql::output::Sink;
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::Failure;
+use crate::scratch::scratch;
 use clap::Args;
 use learn::series::{self, ANOMALY_COLUMNS};
 use serde_json::json;

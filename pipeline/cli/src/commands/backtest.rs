@@ -6,9 +6,9 @@ use crate::scratch::scratch;
 use clap::Args;
 use domain::plan::Replay;
 use domain::units::format_bytes;
-use learn::backtest::{Span, replay};
-use learn::sizing::Policy;
-use serde_json::json;
+use learn::backtest::{Asked, Beside, Frontier, Point, Usage};
+use learn::sizing::{DEFAULT_RISK, Policy};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What `backtest` takes.
@@ -20,11 +20,26 @@ pub struct BacktestArgs {
     /// Policies, separated by commas: ours, vpa, krr, cast, ci-sizer, static
     #[arg(long, value_delimiter = ',', default_value = "ours,vpa,krr,static", value_parser = parse_policy)]
     policy: Vec<Policy>,
+    /// Share of the CPU samples of all resources that `ours` may leave above the limit, such as 1% [default: 2%]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, conflicts_with = "frontier")]
+    risk: Option<f64>,
+    /// Replay `ours` at a grid of shares, with the other policies beside it
+    #[arg(long)]
+    frontier: bool,
 }
 
 /// A policy by its name.
 pub fn parse_policy(text: &str) -> Result<Policy, String> {
     Policy::parse(text).ok_or_else(|| "one of ours, vpa, krr, cast, ci-sizer, static".to_owned())
+}
+
+/// `2%` or `0.02`.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse(),
+    };
+    share.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
 }
 
 /// Replays and shows.
@@ -38,7 +53,14 @@ pub async fn run(context: &Context, args: BacktestArgs) -> Result<Answer, Failur
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     let task = context.progress.task("backtest");
-    let result = replay(&usage, &args.policy, Span { since, now: context.now })?;
+    let usage = Usage::load(&usage, context.now)?;
+    let asked = Asked { since, risk: args.risk.unwrap_or(DEFAULT_RISK), wanted: &|_| true };
+    if args.frontier {
+        let frontier = usage.frontier(&args.policy, asked)?;
+        drop(task);
+        return Ok(answer(context, &frontier));
+    }
+    let result = usage.backtest(&args.policy, asked)?;
     drop(task);
     context.say(format!(
         "{} resources, {} resource-days replayed, newest sample {}",
@@ -56,9 +78,99 @@ pub async fn run(context: &Context, args: BacktestArgs) -> Result<Answer, Failur
         "resources": result.resources,
         "resource_days": result.resource_days,
         "newest": result.newest,
+        "risk": asked.risk,
         "policies": result.policies,
     }))
     .brief(brief))
+}
+
+/// The frontier for people and for programs.
+fn answer(context: &Context, frontier: &Frontier) -> Answer {
+    context.say(format!(
+        "{} resources, {} resource-days replayed, newest sample {}",
+        frontier.resources, frontier.resource_days, frontier.newest
+    ));
+    show_frontier(context, frontier);
+    let brief = frontier.points.iter().find(|point| point.risk == DEFAULT_RISK).map(|point| {
+        format!("CPU slack at {:.0} % accepted: {:.0} %", point.risk * 100.0, point.replay.cpu_slack * 100.0)
+    });
+    Answer::done(frontier_json(frontier)).brief(brief.unwrap_or_default())
+}
+
+/// `frontier[…]`, and the policies without a dial beside it.
+pub fn frontier_json(frontier: &Frontier) -> Value {
+    let figures = |replay: &Replay| {
+        json!({
+            "throttled_rate": replay.throttled_rate,
+            "cpu_slack": replay.cpu_slack,
+            "cpu_over": replay.cpu_over,
+            "cpu_limit_cores": replay.cpu_limit_cores,
+            "memory_slack": replay.memory_slack,
+            "memory_limit_bytes": replay.memory_limit_bytes,
+            "oom_days_per_1000": replay.oom_days_per_1000,
+            "changes_per_month": replay.changes_per_month,
+        })
+    };
+    let point = |point: &Point| {
+        let mut row = figures(&point.replay);
+        row["risk"] = json!(point.risk);
+        row
+    };
+    let beside = |beside: &Beside| {
+        let mut row = figures(&beside.replay);
+        row["policy"] = json!(beside.policy);
+        row["ours_cpu_slack"] = json!(beside.ours_cpu_slack);
+        row["difference"] = json!(beside.difference);
+        row["interval"] = json!(beside.interval);
+        row
+    };
+    json!({
+        "resources": frontier.resources,
+        "resource_days": frontier.resource_days,
+        "newest": frontier.newest,
+        "frontier": frontier.points.iter().map(point).collect::<Vec<_>>(),
+        "beside": frontier.beside.iter().map(beside).collect::<Vec<_>>(),
+    })
+}
+
+/// The frontier as a table, and where the other policies stand beside it.
+pub fn show_frontier(context: &Context, frontier: &Frontier) {
+    context.say(format!(
+        "  {:>8}{:>12}{:>9}{:>11}{:>11}{:>15}{:>15}",
+        "--risk", "throttled", "cores", "CPU slack", "mem slack", "OOM days/1000", "changes/month"
+    ));
+    for Point { risk, replay } in &frontier.points {
+        context.say(format!(
+            "  {:>6.1} %{:>10.2} %{:>9.2}{:>9.1} %{:>9.1} %{:>15.1}{:>15.1}",
+            risk * 100.0,
+            replay.throttled_rate * 100.0,
+            replay.cpu_limit_cores,
+            replay.cpu_slack * 100.0,
+            replay.memory_slack * 100.0,
+            replay.oom_days_per_1000,
+            replay.changes_per_month.unwrap_or_default()
+        ));
+    }
+    for Beside { policy, replay, difference, interval, .. } in &frontier.beside {
+        let points = |x: f64| format!("{:+.1}", x * 100.0);
+        let compared = match (difference, interval) {
+            (Some(difference), Some((low, high))) => {
+                format!("; ours there {} points (90 %: {} to {})", points(*difference), points(*low), points(*high))
+            }
+            (Some(difference), None) => format!("; ours there {} points", points(*difference)),
+            (None, _) => "; the frontier does not reach that share".to_owned(),
+        };
+        context.say_wrapped(
+            format!("  {policy:<13}"),
+            &format!(
+                "throttles {:.2} %, CPU slack {:.1} %{compared}; {:.1} changes a month",
+                replay.throttled_rate * 100.0,
+                replay.cpu_slack * 100.0,
+                replay.changes_per_month.unwrap_or_default()
+            ),
+            15,
+        );
+    }
 }
 
 /// Our policy beside the limits as they were, in a line.
@@ -73,21 +185,22 @@ fn in_brief(policies: &BTreeMap<String, Replay>) -> String {
 /// Policies beside each other, `ours` first.
 pub fn show(context: &Context, policies: &BTreeMap<String, Replay>) {
     context.say(format!(
-        "  {:<10}{:>8}{:>11}{:>11}{:>12}{:>11}{:>13}",
-        "policy", "cores", "CPU slack", "throttled", "memory", "mem slack", "over memory"
+        "  {:<10}{:>8}{:>11}{:>11}{:>12}{:>11}{:>13}{:>15}",
+        "policy", "cores", "CPU slack", "throttled", "memory", "mem slack", "over memory", "changes/month"
     ));
     let mut names: Vec<&String> = policies.keys().collect();
     names.sort_by_key(|name| (*name != "ours", name.as_str()));
     for name in names {
         let r = &policies[name];
         context.say(format!(
-            "  {name:<10}{:>8.2}{:>9.1} %{:>9.2} %{:>12}{:>9.1} %{:>11.3} %",
+            "  {name:<10}{:>8.2}{:>9.1} %{:>9.2} %{:>12}{:>9.1} %{:>11.3} %{:>15.1}",
             r.cpu_limit_cores,
             r.cpu_slack * 100.0,
             r.throttled_rate * 100.0,
             format_bytes(r.memory_limit_bytes),
             r.memory_slack * 100.0,
-            r.oom_rate * 100.0
+            r.oom_rate * 100.0,
+            r.changes_per_month.unwrap_or_default()
         ));
     }
 }

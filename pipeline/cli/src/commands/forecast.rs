@@ -1,9 +1,9 @@
 //! `forecast`: the future of series of one's own, from one Parquet file into another. Needs no lake.
 
 use crate::commands::sql::output::Sink;
-use crate::commands::train::scratch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::scratch::scratch;
 use clap::Args;
 use learn::series::{self, FORECAST_COLUMNS, ForecastSpec, SeriesSpec, has_columns};
 use serde_json::json;

@@ -6,7 +6,7 @@ mod markdown;
 mod past;
 
 use crate::artifacts::champion;
-use crate::commands::backtest::{parse_policy, show as show_backtest};
+use crate::commands::backtest::{frontier_json, parse_policy, parse_share, show as show_backtest, show_frontier};
 use crate::commands::report::file_page;
 use crate::context::{Answer, Context, emit_bytes};
 use crate::failure::{Exit, Failure, in_toml};
@@ -22,9 +22,9 @@ use domain::time::{DAY, HOUR, SECOND, format_span, parse_span};
 use domain::units::format_bytes;
 use lake::Session;
 use learn::LearnError;
-use learn::backtest::Backtest;
+use learn::backtest::Asked;
 use learn::contention;
-use learn::sizing::Policy;
+use learn::sizing::{DEFAULT_RISK, Policy};
 use learn::usage::Usage;
 use live::LiveTarget;
 use serde_json::Value;
@@ -42,19 +42,23 @@ pub struct PlanArgs {
     /// The plan file to write
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
-    /// A target: compose:FILE, a .yaml file, docker (the local Engine) or docker:HOST; repeatable, changed in this order
-    /// [default: the limits last observed]
+    /// A target: compose:FILE, a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE
+    /// or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML
     #[arg(long = "override", value_name = "FILE")]
     override_: Option<PathBuf>,
-    /// Machine sizes in TOML: no limit is raised above its machine
+    /// Machines in TOML: no limit is raised above its machine; with prices, what the plan saves after packing
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// Share of a day's CPU work that may be delayed, such as 1%; at 0, CPU limits stay above observed peaks
+    /// Share of the CPU samples of all resources that may be above the limit, such as 1%; at 0, CPU limits stay above
+    /// observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     risk: f64,
+    /// Also print what each share would have cost, to choose from
+    #[arg(long)]
+    frontier: bool,
     /// The sizing policy
     #[arg(long, default_value = "ours", value_parser = parse_policy)]
     policy: Policy,
@@ -132,13 +136,6 @@ fn parse_percent(text: &str) -> Option<f64> {
     share.ok().filter(|share| share.is_finite())
 }
 
-/// `2%` or `0.02`.
-fn parse_share(text: &str) -> Result<f64, String> {
-    parse_percent(text)
-        .filter(|share| (0.0..1.0).contains(share))
-        .ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
-}
-
 impl PlanArgs {
     /// Whether it shows a plan that was made.
     pub fn shows(&self) -> bool {
@@ -177,14 +174,16 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let mut policies = vec![args.policy];
     policies.extend([Policy::Ours, Policy::Vpa, Policy::Krr, Policy::Static].iter().filter(|p| **p != args.policy));
     // Of the target's own resources: what another project does is no reason to hold this one back.
-    let backtest = match usage.backtest(&policies, since, &|name| names.contains(name)) {
-        Ok(backtest) => backtest,
-        Err(LearnError::TooLittleData(_)) => Backtest::default(), // the plan's checks say so
-        Err(error) => return Err(error.into()),
+    let risk = if args.risk > 0.0 { args.risk } else { DEFAULT_RISK };
+    let asked = Asked { since, risk, wanted: &|name| names.contains(name) };
+    let backtest = enough(usage.backtest(&policies, asked))?.unwrap_or_default(); // the plan's checks say so
+    let frontier = match args.frontier {
+        true => enough(usage.frontier(&policies, asked))?,
+        false => None,
     };
     task.at("recommendations");
     let recommendations: BTreeMap<_, _> =
-        usage.recommend(args.policy).into_iter().map(|r| (r.resource.clone(), r)).collect();
+        usage.recommend(args.policy, risk, asked.wanted).into_iter().map(|r| (r.resource.clone(), r)).collect();
     let expected = expected(&session).await?;
     let (contention, contention_model) = contention_now(context, &lake, &session, folder.path()).await?;
     let basis = Basis {
@@ -246,6 +245,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         }
         made = plan(&inputs, &replay, context.now);
     }
+    inputs.notes.extend(domain::packing::notes(&made, &nodes));
+    made = plan(&inputs, &replay, context.now);
     drop(task);
     let writing = lake.writing("plan").await?;
     let mut entered = false;
@@ -277,10 +278,25 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     write_plan(&args.output, plan)?;
     lake.write_plan_items(plan).await?;
     show(context, plan, &args.output);
+    let mut json: Value = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    if let Some(frontier) = &frontier {
+        context.say("");
+        context.say("What each accepted share of throttled CPU samples would have cost:");
+        show_frontier(context, frontier);
+        json["frontier"] = frontier_json(frontier)["frontier"].take();
+    }
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
-    let json: Value = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let brief = format!("{} of {} resources change", changed.len(), plan.items.len());
     Ok(Answer::new(exit, json).brief(brief))
+}
+
+/// What was replayed; none where there is too little to replay.
+fn enough<T>(replayed: Result<T, LearnError>) -> Result<Option<T>, Failure> {
+    match replayed {
+        Ok(replayed) => Ok(Some(replayed)),
+        Err(LearnError::TooLittleData(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A plan as it is in its file; an edited one is refused.

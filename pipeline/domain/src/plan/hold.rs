@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 
 /// A limit is cut only where the resource ran so long without being cut off at one.
 const FREE_FOR: i64 = 7 * DAY;
+/// At a stated risk, so much of the CPU work of any single day may come late: twenty minutes a night are few samples, and
+/// may be all the work there is.
+const LATE_WORK: f64 = 0.1;
 /// A policy that exceeded memory in a larger share of a resource's own samples than every peer does not cut it.
 const MEMORY_GATE: f64 = 0.001;
 
@@ -65,7 +68,7 @@ pub(super) struct Case<'a> {
     pub(super) seen: &'a Recommendation,
     /// The policy's figures.
     pub(super) wanted: State,
-    /// The share of a day's CPU work that may come late.
+    /// The share of the CPU samples of all resources that may be above the limit.
     pub(super) risk: f64,
     pub(super) policy: &'a str,
     pub(super) replay: ReplayLimits<'a>,
@@ -114,7 +117,7 @@ impl Case<'_> {
                 let limits = State { cpu_cores: Some(cores), memory_bytes: None };
                 (self.replay)(&self.candidate.resource, limits).and_then(|past| past.late_worst_day).unwrap_or(0.0)
             };
-            while cut < before && late(cut) > self.risk {
+            while cut < before && late(cut) > self.risk.max(LATE_WORK) {
                 cut = units::round_cores((cut * 1.1).min(before));
             }
         } else if let Some(peak) = self.seen.peak.cpu_cores.map(units::round_cores).filter(|peak| *peak > cut) {
@@ -122,7 +125,7 @@ impl Case<'_> {
             holds.push(Hold::Peak(peak));
         }
         if let Some(burst) = self.seen.burst.filter(|burst| burst.interval_s > FINE_INTERVAL_S) {
-            // With a stated risk the same share may come late, as if each sample's work came within five minutes of it.
+            // With a stated risk the same holds as if each sample's work came within five minutes of it.
             let allowed = if self.risk > 0.0 { cut * burst.interval_s / FINE_INTERVAL_S } else { burst.cores };
             let cores = units::round_cores(allowed.min(burst.cores));
             if cores > cut {

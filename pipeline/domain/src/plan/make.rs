@@ -105,7 +105,8 @@ pub struct PlanInputs {
     pub backtest: BTreeMap<String, Replay>,
     /// Resources of the same environments whose usage is recorded, and which the target does not have.
     pub unclaimed: Vec<String>,
-    /// The share of a day's CPU work that may come late, 0 to 1; 0: no CPU limit goes below a peak that was seen.
+    /// The share of the CPU samples of all resources that may be above the limit, 0 to 1; 0: no CPU limit goes below a peak
+    /// that was seen.
     pub risk: f64,
     /// The policy that made the recommendations.
     pub policy: String,

@@ -362,4 +362,7 @@ pub struct Replay {
     /// The longest time until such work had been caught up with, seconds.
     #[serde(default)]
     pub catch_up_s: Option<f64>,
+    /// Changes of a limit per resource in 30 days; of policies only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_per_month: Option<f64>,
 }

@@ -5,25 +5,30 @@
 
 mod cast;
 mod ci_sizer;
+mod cpu_rules;
+pub(crate) mod dial;
 mod facts;
 mod krr;
-mod ours;
+mod memory_rules;
+pub(crate) mod ours;
 mod static_limits;
+pub(crate) mod steady;
 mod vpa;
 
-use crate::LearnError;
 use crate::usage::{Day, Usage, highest};
 use domain::Timestamp;
 use domain::plan::{Coverage, Recommendation, State};
 use domain::time::DAY;
 use domain::units::MIB;
 use rayon::prelude::*;
-use std::path::Path;
+
+/// The share of the fleet's CPU samples that may be above their limit where nobody says another.
+pub const DEFAULT_RISK: f64 = 0.02;
 
 /// Which rule sizes a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Policy {
-    /// The candidate that would have cost least on the resource's own past days.
+    /// Chosen by replay of the past, at an accepted share of throttled samples.
     Ours,
     /// The Kubernetes Vertical Pod Autoscaler's recommender.
     Vpa,
@@ -76,8 +81,8 @@ pub(crate) struct Decision {
 }
 
 /// A policy on its way through the days of one resource.
-pub(crate) enum Sizer {
-    Ours(Box<ours::Ours>),
+pub(crate) enum Sizer<'a> {
+    Ours(Box<ours::Ours>, ours::Accepted<'a>),
     Vpa(Box<vpa::Vpa>),
     Krr,
     CastLike,
@@ -85,10 +90,10 @@ pub(crate) enum Sizer {
     Static,
 }
 
-impl Sizer {
-    pub(crate) fn new(policy: Policy) -> Self {
+impl<'a> Sizer<'a> {
+    pub(crate) fn new(policy: Policy, accepted: ours::Accepted<'a>) -> Self {
         match policy {
-            Policy::Ours => Self::Ours(Box::default()),
+            Policy::Ours => Self::Ours(Box::default(), accepted),
             Policy::Vpa => Self::Vpa(Box::default()),
             Policy::Krr => Self::Krr,
             Policy::CastLike => Self::CastLike,
@@ -100,7 +105,7 @@ impl Sizer {
     /// Takes in the last of `days`; those before it have been taken in already.
     pub(crate) fn learn(&mut self, days: &[Day]) {
         match self {
-            Self::Ours(ours) => ours.learn(days),
+            Self::Ours(ours, _) => ours.learn(days),
             Self::Vpa(vpa) => vpa.learn(days),
             Self::Krr | Self::CastLike | Self::CiSizerLike | Self::Static => {}
         }
@@ -109,7 +114,7 @@ impl Sizer {
     /// Sizes for what comes after `days`, all of which have been taken in.
     pub(crate) fn decide(&self, days: &[Day]) -> Decision {
         match self {
-            Self::Ours(ours) => ours.decide(days),
+            Self::Ours(ours, accepted) => ours.decide(days, *accepted),
             Self::Vpa(vpa) => vpa.decide(days),
             Self::Krr => krr::decide(days),
             Self::CastLike => cast::decide(days),
@@ -120,7 +125,7 @@ impl Sizer {
 
     fn basis(&self, days: &[Day]) -> String {
         match self {
-            Self::Ours(ours) => ours.basis(days),
+            Self::Ours(ours, accepted) => ours.basis(days, *accepted),
             Self::Vpa(_) => vpa::BASIS.into(),
             Self::Krr => krr::BASIS.into(),
             Self::CastLike => cast::BASIS.into(),
@@ -130,28 +135,31 @@ impl Sizer {
     }
 }
 
-/// What a policy says every resource needs after `now`, from the samples of `features.usage` up to it, by resource.
-///
-/// # Errors
-/// The file cannot be read, or lacks a column.
-pub fn recommend(usage: &Path, now: Timestamp, policy: Policy) -> Result<Vec<Recommendation>, LearnError> {
-    Ok(Usage::load(usage, now)?.recommend(policy))
-}
-
 impl Usage {
-    /// What a policy says every resource needs, from all that was loaded, by resource. KRR says nothing below its own
-    /// 100 points and 3 hours; the others say what they can and leave the doubt to the sample count.
-    pub fn recommend(&self, policy: Policy) -> Vec<Recommendation> {
+    /// What a policy says every resource asked for needs, from all that was loaded, by resource, with this share of their CPU
+    /// samples accepted above their limit. KRR says nothing below its own 100 points and 3 hours; the others say what
+    /// they can and leave the doubt to the sample count.
+    pub fn recommend(&self, policy: Policy, risk: f64, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Vec<Recommendation> {
+        let histories: Vec<(&String, &Vec<Day>)> = self.resources.iter().filter(|(name, _)| wanted(name)).collect();
+        let dial = dial_of(&histories, policy == Policy::Ours);
         let enough = |days: &[Day]| policy != Policy::Krr || krr::enough(days);
-        let known: Vec<(&String, &Vec<Day>)> = self.resources.iter().filter(|(_, days)| enough(days)).collect();
         let coverage = self.coverage();
         let of = |resource: &str| coverage.get(resource).copied().unwrap_or_default();
-        known.into_par_iter().map(|(resource, days)| recommendation(resource, days, policy, of(resource))).collect()
+        let sizer = || Sizer::new(policy, ours::Accepted { dial: &dial, risk });
+        let known = histories.into_par_iter().filter(|(_, days)| enough(days));
+        known.map(|(resource, days)| recommendation(resource, days, sizer(), of(resource))).collect()
     }
 }
 
-fn recommendation(resource: &str, days: &[Day], policy: Policy, coverage: Coverage) -> Recommendation {
-    let mut sizer = Sizer::new(policy);
+/// The dial of a fleet; at rest where nobody turns it.
+pub(crate) fn dial_of(histories: &[(&String, &Vec<Day>)], turned: bool) -> dial::Dial {
+    if !turned {
+        return dial::Dial::default();
+    }
+    dial::Dial::observe(&histories.iter().map(|(_, days)| days.as_slice()).collect::<Vec<_>>())
+}
+
+fn recommendation(resource: &str, days: &[Day], mut sizer: Sizer<'_>, coverage: Coverage) -> Recommendation {
     for n in 1..=days.len() {
         sizer.learn(&days[..n]);
     }
@@ -226,7 +234,7 @@ mod tests {
             .collect();
         let usage = load(&rows);
         for policy in Policy::ALL {
-            let all = usage.recommend(policy);
+            let all = usage.recommend(policy, DEFAULT_RISK, &|_| true);
             assert_eq!(all.len(), 1, "{}", policy.name());
             let r = &all[0];
             assert_eq!(r.samples, 2000);
@@ -241,7 +249,7 @@ mod tests {
     fn krr_is_silent_on_too_few_points() {
         let rows: Vec<Row> = (0..99).map(|i| Row::new("a/b", i * 5 * MINUTE, 1.0, 1e8)).collect();
         let usage = load(&rows);
-        assert!(usage.recommend(Policy::Krr).is_empty());
-        assert_eq!(usage.recommend(Policy::Vpa).len(), 1);
+        assert!(usage.recommend(Policy::Krr, DEFAULT_RISK, &|_| true).is_empty());
+        assert_eq!(usage.recommend(Policy::Vpa, DEFAULT_RISK, &|_| true).len(), 1);
     }
 }

@@ -4,10 +4,10 @@
 //! Read as Compose reads them, never written, and only plain files of a sane size. What cannot be read becomes a note.
 
 use super::read::{Service, service};
-use super::tree::Document;
-use super::value::{Found, Value};
 use super::variables::Variables;
 use crate::write::read_text;
+use crate::yaml::tree::Document;
+use crate::yaml::value::{Found, Value};
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;

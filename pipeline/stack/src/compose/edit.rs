@@ -5,11 +5,11 @@
 //! blame is found by halving and left out. So the work grows with the length of the file, not with its square.
 
 use super::around::Surroundings;
-use super::figure::Figure;
-use super::place::{Amount, Blocked, Splice, place, spliced};
+use super::figure::{Amount, Figure};
 use super::read::{Parsed, Project, Reading, Service};
-use super::value::Found;
 use crate::StackError;
+use crate::yaml::place::{Blocked, Splice, place, spliced};
+use crate::yaml::value::Found;
 use domain::plan::State;
 use std::collections::BTreeMap;
 
@@ -284,7 +284,7 @@ impl<'a> Work<'a, '_> {
                     return refused(what, "write the limit out under the service itself, then make a new plan");
                 }
                 let amount = Amount { figure, amount, legacy: path.len() == 1 };
-                let places = place(project.parsed, &full, &amount)
+                let places = place(project.parsed.text(), &full, &amount)
                     .map_err(|Blocked { what, hint }| refusal(name, what, hint))?;
                 let with = |splice: &Splice| {
                     all.iter().map(|set| [set.as_slice(), std::slice::from_ref(splice)].concat()).collect()

@@ -2,6 +2,7 @@
 //!
 //! All are whole numbers inside, billionths of a core and bytes, as Docker keeps them: equality is exact.
 
+use crate::yaml::place::Writing;
 use domain::plan::State;
 use domain::units::{GIB, MIB};
 
@@ -102,6 +103,36 @@ impl Figure {
             _ if amount.is_multiple_of(GIB) => format!("{}{blank}{}{tail}", amount / GIB, unit('G')),
             _ if amount.is_multiple_of(MIB) => format!("{}{blank}{}{tail}", amount / MIB, unit('M')),
             _ => amount.to_string(),
+        }
+    }
+}
+
+/// An amount on its way into a file.
+pub(super) struct Amount {
+    pub(super) figure: Figure,
+    pub(super) amount: u64,
+    /// Whether the key is one of format 2.
+    pub(super) legacy: bool,
+}
+
+impl Writing for Amount {
+    fn over(&self, old: &str) -> String {
+        self.figure.write(self.amount, old, self.legacy)
+    }
+
+    /// Without quotes digits are a number, and where the specification has memory under `deploy` it takes text only.
+    fn plain(&self, written: String) -> String {
+        let number = written.chars().all(|c| c.is_ascii_digit());
+        if number && self.figure == Figure::Memory && !self.legacy { written + "b" } else { written }
+    }
+
+    fn fresh(&self, json: bool) -> String {
+        let text = self.figure.write(self.amount, "", self.legacy);
+        match self.figure {
+            _ if json => format!("\"{text}\""),
+            // Written as text: format 3 of the Compose file refused a number here.
+            Figure::Cpu if !self.legacy => format!("'{text}'"),
+            _ => self.plain(text),
         }
     }
 }

@@ -6,12 +6,8 @@
 mod around;
 mod edit;
 mod figure;
-mod place;
 mod read;
-mod relaxed;
 mod setup;
-mod tree;
-mod value;
 mod variables;
 
 pub use edit::edit;

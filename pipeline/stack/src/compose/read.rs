@@ -5,10 +5,11 @@
 
 use super::around::{Extended, Surroundings, extended_file};
 use super::figure::Figure;
-use super::tree::Document;
-use super::value::{Found, Value};
 use super::variables::Variables;
 use crate::StackError;
+use crate::yaml::place::Text;
+use crate::yaml::tree::Document;
+use crate::yaml::value::{Found, Value};
 use domain::plan::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -76,6 +77,11 @@ impl Parsed {
             });
         }
         Ok(Self { text: text.to_owned(), document, value })
+    }
+
+    /// The file for the editor.
+    pub(super) fn text(&self) -> Text<'_> {
+        Text { text: &self.text, document: &self.document, from: self.document.root, value: &self.value }
     }
 
     /// The services that are in the file itself.

@@ -5,9 +5,9 @@
 
 use super::ComposeFile;
 use super::read::{Project, Service};
-use super::value::Value;
 use crate::StackError;
 use crate::write::read_text;
+use crate::yaml::value::Value;
 use domain::own_memory::Setup;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -12,7 +12,7 @@ const MOST_NODES: usize = 200_000;
 const DEEPEST: usize = 200;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar {
         text: String,
         plain: bool,
@@ -25,7 +25,7 @@ pub(super) enum Value {
 
 /// What a path leads to.
 #[derive(Debug, PartialEq)]
-pub(super) enum Found<'a> {
+pub(crate) enum Found<'a> {
     Nothing,
     Scalar(&'a str),
     /// Something that is not read, in words.
@@ -34,23 +34,23 @@ pub(super) enum Found<'a> {
 
 impl Value {
     /// The meaning of a node.
-    pub(super) fn of(document: &Document, id: Id) -> Result<Self, StackError> {
+    pub(crate) fn of(document: &Document, id: Id) -> Result<Self, StackError> {
         resolve(document, id, 0, &mut 0)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Map(map) => map.get(key),
             _ => None,
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Scalar { text, plain: true } if is_null_text(text))
     }
 
     /// The scalar at the end of a path; nothing where the path breaks off or ends in null.
-    pub(super) fn at(&self, path: &[&str]) -> Found<'_> {
+    pub(crate) fn at(&self, path: &[&str]) -> Found<'_> {
         let mut here = self;
         for (depth, key) in path.iter().enumerate() {
             here = match here {
@@ -75,7 +75,7 @@ impl Value {
 
     /// This laid over another, as `extends` and further files do it: mappings merge, anything else takes the place of
     /// what was there; `!reset` takes it away, `!override` replaces a mapping whole.
-    pub(super) fn over(&self, base: &Self) -> Self {
+    pub(crate) fn over(&self, base: &Self) -> Self {
         match (self, base) {
             (Self::Map(ours), Self::Map(theirs)) => {
                 let mut merged = theirs.clone();
@@ -102,7 +102,7 @@ impl Value {
     }
 
     /// The paths at which two documents differ, down to the last key; a mapping that appears counts by what is in it.
-    pub(super) fn differences(&self, other: &Self) -> Vec<Vec<String>> {
+    pub(crate) fn differences(&self, other: &Self) -> Vec<Vec<String>> {
         let mut paths = Vec::new();
         compare(Some(self), Some(other), &mut Vec::new(), &mut paths);
         paths
@@ -110,7 +110,7 @@ impl Value {
 }
 
 /// Whether a plain scalar says nothing, in YAML's core schema.
-pub(super) fn is_null_text(text: &str) -> bool {
+pub(crate) fn is_null_text(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 

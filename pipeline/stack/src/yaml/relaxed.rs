@@ -5,7 +5,7 @@
 //! was: the line breaks before such a line become blanks, and so do the comments that would swallow what follows.
 
 /// The text with such lines joined to the ones before; none where there are none.
-pub(super) fn relaxed(text: &str) -> Option<String> {
+pub(crate) fn relaxed(text: &str) -> Option<String> {
     let mut scan = Scan { old: text.chars().collect(), new: text.chars().collect(), at: 0 };
     while scan.at < scan.old.len() {
         scan.line();

@@ -2,16 +2,14 @@
 //!
 //! Proposes splices, best first; which of them says what it should is for `edit` to prove.
 
-use super::figure::Figure;
-use super::read::Parsed;
-use super::tree::{Id, Kind, column};
+use super::tree::{Document, Id, Kind, column};
 use super::value::{Value, is_null_text};
 use saphyr_parser::ScalarStyle;
 
 /// Why there is no place for it, and what a person can do.
-pub(super) struct Blocked {
-    pub(super) what: String,
-    pub(super) hint: &'static str,
+pub(crate) struct Blocked {
+    pub(crate) what: String,
+    pub(crate) hint: &'static str,
 }
 
 const WRITE_OUT: &str = "write the limits out under the service itself, or change the shared part by hand";
@@ -19,35 +17,51 @@ const PLAIN: &str = "write the limit as a plain amount, then make a new plan";
 const VARIABLE: &str = "change the variable where it is set, or write the limit as a plain amount";
 
 /// An amount on its way into a file.
-pub(super) struct Amount {
-    pub(super) figure: Figure,
-    pub(super) amount: u64,
-    /// Whether the key is one of format 2.
-    pub(super) legacy: bool,
+pub(crate) trait Writing {
+    /// In the manner of the scalar that it replaces, without quotes.
+    fn over(&self, old: &str) -> String;
+
+    /// As it stands without quotes, where digits alone would be a number.
+    fn plain(&self, written: String) -> String {
+        written
+    }
+
+    /// Whether keys have double quotes whatever the file tells, as in an empty JSON file.
+    fn is_json(&self) -> bool {
+        false
+    }
+
+    /// As a new scalar, with the quotes that it needs; `json`: in a file whose keys have double quotes.
+    fn fresh(&self, json: bool) -> String;
 }
 
-impl Amount {
-    /// Without quotes digits are a number, and where the specification has memory under `deploy` it takes text only.
-    fn as_text(&self, written: String) -> String {
-        let number = written.chars().all(|c| c.is_ascii_digit());
-        if number && self.figure == Figure::Memory && !self.legacy { written + "b" } else { written }
-    }
+/// A document as it is written, and the mapping in it that paths begin at.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) document: &'a Document,
+    /// None in an empty document.
+    pub(crate) from: Option<Id>,
+    /// What that mapping means.
+    pub(crate) value: &'a Value,
 }
 
 /// New text in the place of some bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Splice {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) new: String,
+pub(crate) struct Splice {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) new: String,
 }
 
-/// The splices, each alone enough, by which `path`, from the root, holds the amount.
-pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<Vec<Splice>, Blocked> {
-    let Parsed { text, document, .. } = parsed;
+/// The splices, each alone enough, by which `path` holds the amount.
+pub(crate) fn place(parsed: Text<'_>, path: &[&str], amount: &dyn Writing) -> Result<Vec<Splice>, Blocked> {
+    let Text { text, document, .. } = parsed;
     let blocked = |what: String, hint| Err(Blocked { what, hint });
-    let Some(mut map) = document.root else { return blocked("the file is empty".to_owned(), PLAIN) };
-    let mut layout = Layout { text, json: is_json(parsed, map), step: 2 };
+    let (Some(root), Some(mut map)) = (document.root, parsed.from) else {
+        return blocked("the file is empty".to_owned(), PLAIN);
+    };
+    let mut layout = Layout { text, json: amount.is_json() || is_json(document, root), step: 2 };
     let mut above = None;
     for (depth, key) in path.iter().enumerate() {
         let (dotted, rest) = (path[..=depth].join("."), &path[depth + 1..]);
@@ -60,7 +74,7 @@ pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<V
                 above.and_then(|above| here.checked_sub(above)).filter(|step| *step > 0).unwrap_or(layout.step);
         }
         let Some((key, value)) = document.entry(map, key) else {
-            if !rest.is_empty() && reaches(&parsed.value, &path[..=depth]) {
+            if !rest.is_empty() && reaches(parsed.value, &path[..=depth]) {
                 return blocked(format!("its `{dotted}` comes through a merge key `<<`"), WRITE_OUT);
             }
             return Ok(layout.insert(parsed, map, &path[depth..], amount));
@@ -80,9 +94,9 @@ pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<V
                 return blocked(format!("its `{dotted}: {old}` comes from a variable"), VARIABLE);
             }
             Kind::Scalar { text: old, style } if rest.is_empty() => {
-                let new = amount.figure.write(amount.amount, old, amount.legacy);
+                let new = amount.over(old);
                 let new = match style {
-                    ScalarStyle::Plain => amount.as_text(new),
+                    ScalarStyle::Plain => amount.plain(new),
                     ScalarStyle::SingleQuoted => format!("'{new}'"),
                     ScalarStyle::DoubleQuoted => format!("\"{new}\""),
                     _ => return blocked(format!("its `{dotted}` is a block of text"), PLAIN),
@@ -90,7 +104,7 @@ pub(super) fn place(parsed: &Parsed, path: &[&str], amount: &Amount) -> Result<V
                 return Ok(vec![splice(node.start, node.end, new)]);
             }
             Kind::Map { .. } if !rest.is_empty() => map = value,
-            _ => return blocked(format!("its `{dotted}` is not what Compose expects there"), PLAIN),
+            _ => return blocked(format!("its `{dotted}` is not what is expected there"), PLAIN),
         }
     }
     blocked("its path leads nowhere".to_owned(), PLAIN)
@@ -107,7 +121,7 @@ struct Layout<'a> {
 
 impl Layout<'_> {
     /// Into a mapping that lacks the first of `keys`.
-    fn insert(&self, parsed: &Parsed, map: Id, keys: &[&str], amount: &Amount) -> Vec<Splice> {
+    fn insert(&self, parsed: Text<'_>, map: Id, keys: &[&str], amount: &dyn Writing) -> Vec<Splice> {
         let (text, node) = (self.text, parsed.document.node(map));
         let Kind::Map { entries, flow } = &node.kind else { return Vec::new() };
         let (Some((first, _)), Some((_, last))) = (entries.first(), entries.last()) else {
@@ -136,11 +150,11 @@ impl Layout<'_> {
     }
 
     /// Below a key that has nothing yet.
-    fn fill(&self, parsed: &Parsed, key: Id, value: Id, flow: bool, rest: &[&str], amount: &Amount) -> Splice {
+    fn fill(&self, parsed: Text<'_>, key: Id, value: Id, flow: bool, rest: &[&str], amount: &dyn Writing) -> Splice {
         let text = self.text;
         let (key, value) = (parsed.document.node(key), parsed.document.node(value));
         let inline = match rest {
-            [] => self.scalar(amount),
+            [] => amount.fresh(self.json),
             keys => format!("{{{}}}", self.inline(keys, amount)),
         };
         if value.end > value.start {
@@ -158,7 +172,7 @@ impl Layout<'_> {
     }
 
     /// One key a line, each deeper than the one before, put in at the beginning of a line or the end of the file.
-    fn lines(&self, at: usize, indent: usize, keys: &[&str], amount: &Amount) -> Splice {
+    fn lines(&self, at: usize, indent: usize, keys: &[&str], amount: &dyn Writing) -> Splice {
         let before = &self.text[..at];
         let newline = match before.rfind('\n').or_else(|| self.text.find('\n')) {
             Some(at) if self.text[..at].ends_with('\r') => "\r\n",
@@ -168,7 +182,8 @@ impl Layout<'_> {
             .iter()
             .enumerate()
             .map(|(depth, key)| {
-                let value = if depth + 1 == keys.len() { format!(" {}", self.scalar(amount)) } else { String::new() };
+                let value =
+                    if depth + 1 == keys.len() { format!(" {}", amount.fresh(self.json)) } else { String::new() };
                 format!("{}{key}:{value}", " ".repeat(indent + depth * self.step))
             })
             .collect();
@@ -181,27 +196,17 @@ impl Layout<'_> {
     }
 
     /// `a: {b: {c: 1}}`
-    fn inline(&self, keys: &[&str], amount: &Amount) -> String {
+    fn inline(&self, keys: &[&str], amount: &dyn Writing) -> String {
         let quote = if self.json { "\"" } else { "" };
         let opening: Vec<String> = keys.iter().map(|key| format!("{quote}{key}{quote}: ")).collect();
-        format!("{}{}{}", opening.join("{"), self.scalar(amount), "}".repeat(keys.len().saturating_sub(1)))
-    }
-
-    fn scalar(&self, amount: &Amount) -> String {
-        let text = amount.figure.write(amount.amount, "", amount.legacy);
-        match amount.figure {
-            _ if self.json => format!("\"{text}\""),
-            // Written as text: format 3 of the Compose file refused a number here.
-            Figure::Cpu if !amount.legacy => format!("'{text}'"),
-            _ => amount.as_text(text),
-        }
+        format!("{}{}{}", opening.join("{"), amount.fresh(self.json), "}".repeat(keys.len().saturating_sub(1)))
     }
 }
 
-fn is_json(parsed: &Parsed, root: Id) -> bool {
-    let Kind::Map { entries, flow: true } = &parsed.document.node(root).kind else { return false };
+fn is_json(document: &Document, root: Id) -> bool {
+    let Kind::Map { entries, flow: true } = &document.node(root).kind else { return false };
     entries.first().is_some_and(|(key, _)| {
-        matches!(parsed.document.node(*key).kind, Kind::Scalar { style: ScalarStyle::DoubleQuoted, .. })
+        matches!(document.node(*key).kind, Kind::Scalar { style: ScalarStyle::DoubleQuoted, .. })
     })
 }
 
@@ -238,7 +243,7 @@ fn splice(from: usize, to: usize, new: String) -> Splice {
 }
 
 /// The text with all of these in it: in order, none over another.
-pub(super) fn spliced<'a>(text: &str, splices: impl Iterator<Item = &'a Splice>) -> String {
+pub(crate) fn spliced<'a>(text: &str, splices: impl Iterator<Item = &'a Splice>) -> String {
     let mut new = String::with_capacity(text.len() + 4096);
     let mut at = 0;
     for splice in splices {

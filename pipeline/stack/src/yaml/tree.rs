@@ -13,29 +13,29 @@ use std::collections::BTreeMap;
 const DEEPEST: usize = 64;
 
 /// A node, by its place in [`Document`].
-pub(super) type Id = usize;
+pub(crate) type Id = usize;
 
 #[derive(Debug, Default)]
-pub(super) struct Document {
+pub(crate) struct Document {
     nodes: Vec<Node>,
     /// None where there is nothing but comments.
-    pub(super) root: Option<Id>,
+    pub(crate) root: Option<Id>,
 }
 
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
     /// `!!str`, `!reset`, …
-    pub(super) tag: Option<String>,
-    pub(super) anchored: bool,
+    pub(crate) tag: Option<String>,
+    pub(crate) anchored: bool,
     /// First byte, after anchor and tag.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// One after the last byte.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar {
         text: String,
         style: ScalarStyle,
@@ -58,11 +58,16 @@ struct Open {
 
 impl Document {
     /// Reads a text of at most one document.
-    pub(super) fn parse(text: &str) -> Result<Self, StackError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, StackError> {
         Self::scanned(text, text).or_else(|error| match relaxed(text) {
             Some(relaxed) => Self::scanned(text, &relaxed).map_err(|_| error),
             None => Err(error),
         })
+    }
+
+    /// Reads a text by another in which every character stands where it stands in it.
+    pub(crate) fn parse_as(text: &str, scanned: &str) -> Result<Self, StackError> {
+        Self::scanned(text, scanned)
     }
 
     /// `text` as `scanned` reads, in which every character stands where it stands in `text`.
@@ -147,18 +152,18 @@ impl Document {
         Ok(document)
     }
 
-    pub(super) fn node(&self, id: Id) -> &Node {
+    pub(crate) fn node(&self, id: Id) -> &Node {
         &self.nodes[id]
     }
 
     /// The entry a mapping itself has, merge keys aside: key and value.
-    pub(super) fn entry(&self, map: Id, key: &str) -> Option<(Id, Id)> {
+    pub(crate) fn entry(&self, map: Id, key: &str) -> Option<(Id, Id)> {
         let Kind::Map { entries, .. } = &self.node(map).kind else { return None };
         entries.iter().copied().find(|(id, _)| self.key(*id) == Some(key))
     }
 
     /// The text of a key; none where the key is a collection or an alias.
-    pub(super) fn key(&self, id: Id) -> Option<&str> {
+    pub(crate) fn key(&self, id: Id) -> Option<&str> {
         match &self.node(id).kind {
             Kind::Scalar { text, .. } => Some(text),
             _ => None,
@@ -166,7 +171,7 @@ impl Document {
     }
 
     /// The bytes of what aliases and merge keys on the way along a path lead to.
-    pub(super) fn shared_along(&self, path: &[String]) -> Vec<(usize, usize)> {
+    pub(crate) fn shared_along(&self, path: &[String]) -> Vec<(usize, usize)> {
         let mut shared = Vec::new();
         let mut here: Vec<Id> = self.root.into_iter().collect();
         for key in path {
@@ -208,7 +213,7 @@ impl Document {
     }
 
     /// Whether the last thing written in a node is a `|` or `>` scalar.
-    pub(super) fn ends_in_block_scalar(&self, id: Id) -> bool {
+    pub(crate) fn ends_in_block_scalar(&self, id: Id) -> bool {
         let last = match &self.node(id).kind {
             Kind::Scalar { style, .. } => return matches!(style, ScalarStyle::Literal | ScalarStyle::Folded),
             Kind::List(items) => items.last().copied(),
@@ -260,7 +265,7 @@ impl Document {
 }
 
 /// How many characters stand before this byte on its line; a byte order mark takes no room.
-pub(super) fn column(text: &str, at: usize) -> usize {
+pub(crate) fn column(text: &str, at: usize) -> usize {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     text[start..at].chars().filter(|c| *c != '\u{feff}').count()
 }
