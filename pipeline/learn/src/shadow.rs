@@ -7,7 +7,7 @@ mod hours;
 mod schedule;
 
 use crate::LearnError;
-use crate::forecast::{self, DAY, LAST_VALUE, Outlook, Past, Spec, WEEK};
+use crate::forecast::{self, DAY, Outlook, Past, Spec, WEEK};
 use crate::parquet;
 use domain::Timestamp;
 use domain::columns::shadow as col;
@@ -282,6 +282,7 @@ fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
 mod tests {
     use super::schedule::UNKNOWN_EVENT_FACTOR;
     use super::*;
+    use crate::forecast::LAST_VALUE;
     use crate::forecast::tests::daily;
     use crate::frame::Frame;
     use domain::columns::{hours as h, schedule as s};

@@ -7,7 +7,7 @@
 use crate::StackError;
 use crate::target::{Change, Figure as Named, Live, Refusal, Session, Target, digest};
 use crate::text::WholeText;
-use crate::write::{LockedFile, check_replaceable, read_text};
+use crate::write::{LockedFile, check_replaceable, identity, read_text};
 use crate::yaml::place::Writing;
 use crate::yaml::set::{Fault, set};
 use crate::yaml::stream::Read;
@@ -237,6 +237,10 @@ impl Target for DevContainer {
         TargetRef { kind: "devcontainer".to_owned(), location: self.path.to_string_lossy().into_owned() }
     }
 
+    fn identity(&self) -> Result<String, StackError> {
+        Ok(identity(&self.path))
+    }
+
     fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
         let (resources, notes) = self.states(&text)?;
@@ -270,6 +274,10 @@ struct HeldDevContainer {
 impl WholeText for HeldDevContainer {
     fn name(&self) -> String {
         self.target.path.display().to_string()
+    }
+
+    fn place(&self) -> String {
+        self.file.path().display().to_string()
     }
 
     fn snapshot(&self) -> Result<String, StackError> {

@@ -138,6 +138,10 @@ impl Target for ExecCommand {
         TargetRef { kind: "exec".to_owned(), location: self.command.clone() }
     }
 
+    fn identity(&self) -> Result<String, StackError> {
+        Ok(self.command.clone())
+    }
+
     fn read(&self) -> Result<Live, StackError> {
         let Answer { resources, replicas, notes } = self.answer()?;
         let notes = notes.into_iter().map(|what| Note { resource: None, what }).collect();

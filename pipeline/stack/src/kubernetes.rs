@@ -12,7 +12,7 @@ mod workloads;
 use crate::StackError;
 use crate::files::{HeldFiles, TextFiles, Texts, digest_of};
 use crate::target::{Change, Live, Refusal, Session, Target};
-use crate::write::check_replaceable;
+use crate::write::{check_replaceable, identity};
 use crate::yaml::set::{Fault, set};
 use crate::yaml::stream::Read;
 use crate::yaml::value::Value;
@@ -192,6 +192,10 @@ impl TextFiles for KubernetesFolder {
 impl Target for KubernetesFolder {
     fn reference(&self) -> TargetRef {
         TargetRef { kind: "kubernetes".to_owned(), location: self.path.to_string_lossy().into_owned() }
+    }
+
+    fn identity(&self) -> Result<String, StackError> {
+        Ok(identity(&self.path))
     }
 
     fn read(&self) -> Result<Live, StackError> {
