@@ -8,7 +8,8 @@ use crate::scratch::scratch;
 use domain::plan::{Item, Replay, State};
 use domain::time::DAY;
 use learn::LearnError;
-use learn::sizing::Policy;
+use learn::backtest::Asked;
+use learn::sizing::{DEFAULT_RISK, Policy};
 use learn::usage::Usage;
 use page::{Band, Block, Cell, Chart, Column, Ink, Lines, Mark, Panel, Scale, Series, Shape, Table, Unit};
 use serde_json::Value;
@@ -115,7 +116,8 @@ async fn replays(
     source.session.export("usage", &path).await?;
     let policies = [Policy::Ours, Policy::Vpa, Policy::Krr, Policy::CiSizerLike, Policy::Static];
     let usage = Usage::load(&path, source.context.now)?;
-    match usage.backtest(&policies, Some(source.since), &|name| names.contains(name)) {
+    let asked = Asked { since: Some(source.since), risk: DEFAULT_RISK, wanted: &|name| names.contains(name) };
+    match usage.backtest(&policies, asked) {
         Ok(backtest) => Ok(backtest.by_resource),
         Err(LearnError::TooLittleData(_)) => Ok(BTreeMap::new()),
         Err(error) => Err(error.into()),
