@@ -279,7 +279,7 @@ fn digest_of(resources: &BTreeMap<String, State>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::{How, apply, rollback};
+    use crate::apply::{How, Work, apply, rollback};
     use crate::files::tests::journal;
     use crate::health::Health;
     use crate::journal::Journal;
@@ -322,7 +322,8 @@ mod tests {
         };
         let mut journal = journal(&planned);
         let timeout = Duration::from_secs(20);
-        let how = How { now: Timestamp(0), at_once: 1, health: Health { timeout, ..Health::default() } };
+        let how =
+            How { now: Timestamp(0), at_once: 1, health: Health { timeout, ..Health::default() }, work: Work::IGNORED };
         let mut held = vec![Held::new(&planned, target).unwrap()];
         let done = apply(&mut held, &[change], &mut journal, &how, &mut |_| Ok(()));
         (done, journal, planned, how)

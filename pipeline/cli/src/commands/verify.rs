@@ -302,7 +302,9 @@ fn not_in_force(item: &Item, measured: &Value) -> Option<String> {
     Some(format!("not in force: samples still have a limit of {:.0} MiB", live / 1_048_576.0))
 }
 
-/// The figures that the plan projected, as they came: of the samples in force.
+/// The figures that the plan projected, as they came, of the samples in force: slack as in the replay, the unused share of
+/// all limits; throttled, where the replay counts demand above the limit, the samples that reached it; killed, where it
+/// counts memory above the limit, the samples with an OOM kill.
 async fn measured(session: &Session, item: &Item, applied: &str, until: &str) -> Result<Value, Failure> {
     const MEASURED: &str = "
         select
@@ -310,10 +312,10 @@ async fn measured(session: &Session, item: &Item, applied: &str, until: &str) ->
             max(ts) as newest,
             last_value(cpu_limit_cores order by ts) filter (where cpu_limit_cores is not null) as cpu_limit_cores,
             last_value(memory_limit_bytes order by ts) filter (where memory_limit_bytes is not null) as memory_limit_bytes,
-            round(1.0 - avg(cpu_share), 6) as slack,
-            round(1.0 - avg(memory_share), 6) as memory_slack,
+            round(sum(greatest(cpu_limit_cores - cpu_cores, 0.0)) / nullif(sum(cpu_limit_cores) filter (where cpu_cores is not null), 0.0), 6) as slack,
+            round(sum(greatest(memory_limit_bytes - memory_bytes, 0.0)) / nullif(sum(memory_limit_bytes) filter (where memory_bytes is not null), 0.0), 6) as memory_slack,
             round(avg(case when coalesce(oom_kills, 0) > 0 then 1.0 else 0.0 end), 6) as oom_rate,
-            round(avg(case when cpu_share >= 0.95 or throttled_ratio >= 0.25 then 1.0 else 0.0 end), 6) as throttled_rate
+            round(avg(case when cpu_share >= 0.99 then 1.0 else 0.0 end) filter (where cpu_share is not null), 6) as throttled_rate
         from marts.usage
         where resource = $resource and ts > cast($applied as timestamptz) and ts <= cast($until as timestamptz)";
     let given = [("resource", item.resource.as_str()), ("applied", applied), ("until", until)];

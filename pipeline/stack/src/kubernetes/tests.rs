@@ -1,5 +1,5 @@
 use super::*;
-use crate::apply::{How, apply, rollback};
+use crate::apply::{How, Work, apply, rollback};
 use crate::files::tests::journal;
 use crate::health::Health;
 use crate::{Done, Held};
@@ -217,7 +217,7 @@ fn apply_writes_each_file_and_rollback_restores_every_byte() {
         .into_iter()
         .map(|name| change(name, live.resources[name], state(1.0, 512 * MIB)))
         .collect();
-    let how = How { now: Timestamp(0), at_once: 1, health: Health::default() };
+    let how = How { now: Timestamp(0), at_once: 1, health: Health::default(), work: Work::IGNORED };
     let mut journal = journal(&planned);
     let held = || vec![Held::new(&planned, &target).unwrap()];
     let done = apply(&mut held(), &changes, &mut journal, &how, &mut |_| Ok(())).unwrap();
