@@ -97,17 +97,22 @@ pub fn settings(setup: &Setup) -> Vec<OwnMemory> {
     let mut found = Vec::new();
     let words: Vec<&str> = setup.words.iter().flat_map(|word| split(word)).collect();
     flags(&words, BESIDE, &mut found);
-    for (name, value) in &setup.variables {
+    // `env NAME=VALUE program`, and a shell's `NAME=VALUE program`.
+    let assigned = words.iter().filter_map(|word| word.split_once('=')).filter(|(name, _)| is_variable(name));
+    let given = setup.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in given.chain(assigned) {
         let engine = name.starts_with("ES_JAVA") || name.starts_with("OPENSEARCH_JAVA");
         flags(&split(value).collect::<Vec<_>>(), if engine { SEARCH_ENGINE } else { BESIDE }, &mut found);
         if let Some(size) = variable(name, value) {
             found.push(size);
         }
     }
-    if let Some(cache) = memcached(setup, &words) {
-        found.push(cache);
-    }
-    let sized = found.iter().any(|own| own.setting.starts_with("-X") || own.setting.contains("HeapHardLimit"));
+    found.extend(short_flag(setup, &words, "memcached", "-m", MIB));
+    found.extend(short_flag(setup, &words, "postgres", "-B", 8192));
+    found.extend(short_flag(setup, &words, "java", "-mx", 1));
+    let sized = found.iter().any(|own| {
+        own.setting.starts_with("-X") || own.setting.starts_with("-mx") || own.setting.contains("HeapHardLimit")
+    });
     if let Some((who, share)) = unsized_heap(setup, &words).filter(|_| !sized) {
         let setting = format!("{who} default heap of {:.0} % of the limit", share * 100.0);
         found.push(OwnMemory { setting, size: Size::OfLimit(share), factor: BESIDE });
@@ -126,8 +131,17 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';')).filter(|word| !word.is_empty())
 }
 
+/// Whether a word before a `=` is the name of a variable as programs have them, and no flag.
+fn is_variable(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(is_part)
+}
+
 /// Settings given as flags, wherever they stand.
 fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
+    let words: Vec<&str> = words.iter().map(|word| word.strip_prefix("--v8-flags=").unwrap_or(word)).collect();
+    let before = found.len();
+    let mut initial = Vec::new();
     for (i, word) in words.iter().enumerate() {
         // PostgreSQL's `-c name=value` and `-cname=value`, and an option with its value as the next word.
         let bare = word.strip_prefix("-c").filter(|rest| rest.contains('=')).unwrap_or(word);
@@ -136,6 +150,7 @@ fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
             None => (bare, words.get(i + 1).copied()),
         };
         let key = name.trim_start_matches('-').replace('_', "-").to_ascii_lowercase();
+        let key = key.strip_prefix("loose-").unwrap_or(&key).to_owned();
         let joined = || if bare.contains('=') { (*word).to_owned() } else { format!("{word} {}", value.unwrap_or("")) };
         let mut add =
             |setting: String, size: Option<u64>, factor: f64| found.push(OwnMemory::new(setting, size, factor));
@@ -143,8 +158,13 @@ fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
             add((*word).to_owned(), read(size, Unit::Binary(1)), factor);
             continue;
         }
+        if let Some(size) = word.strip_prefix("-Xms").filter(|size| !size.is_empty()) {
+            initial.push(OwnMemory::new((*word).to_owned(), read(size, Unit::Binary(1)), factor));
+            continue;
+        }
         let Some(value) = value else { continue };
         match key.as_str() {
+            "xx:initialheapsize" => initial.push(OwnMemory::new(joined(), read(value, Unit::Binary(1)), factor)),
             "xx:maxheapsize" | "xx:maxram" | "xx:maxdirectmemorysize" => {
                 add(joined(), read(value, Unit::Binary(1)), factor)
             }
@@ -156,10 +176,17 @@ fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
             "max-old-space-size" if name.starts_with("--") => add(joined(), read(value, Unit::Binary(MIB)), BESIDE),
             "maxmemory" if name.starts_with("--") => add(joined(), read(value, Unit::Redis), BESIDE),
             "shared-buffers" => add(joined(), read(value, Unit::Binary(8192)), BESIDE),
-            "innodb-buffer-pool-size" => add(joined(), read(value, Unit::Binary(1)), BESIDE),
+            "innodb-buffer-pool-size" | "key-buffer-size" => add(joined(), read(value, Unit::Binary(1)), BESIDE),
             "wiredtigercachesizegb" => add(joined(), read(value, Unit::Binary(GIB)), BESIDE),
+            // memcached's `-m` by its long name.
+            "memory-limit" if name.starts_with("--") => add(joined(), read(value, Unit::Binary(MIB)), BESIDE),
+            "memory.allowedbytes" | "max-server-memory-usage" => add(joined(), read(value, Unit::Binary(1)), BESIDE),
             _ => {}
         }
+    }
+    // A heap grows from its initial size to its greatest, and where that is not given, at least to the first.
+    if found.len() == before {
+        found.append(&mut initial);
     }
 }
 
@@ -173,7 +200,9 @@ fn variable(name: &str, value: &str) -> Option<OwnMemory> {
         "NEO4J_SERVER_MEMORY_HEAP_MAX__SIZE" | "NEO4J_DBMS_MEMORY_HEAP_MAX__SIZE" => Unit::Binary(1),
         "NEO4J_SERVER_MEMORY_PAGECACHE_SIZE" | "NEO4J_DBMS_MEMORY_PAGECACHE_SIZE" => Unit::Binary(1),
         "REDIS_MAXMEMORY" | "VALKEY_MAXMEMORY" => Unit::Redis,
-        "MEMCACHED_CACHE_SIZE" => Unit::Binary(MIB),
+        "MEMCACHED_CACHE_SIZE" | "MSSQL_MEMORY_LIMIT_MB" | "ZK_SERVER_HEAP" => Unit::Binary(MIB),
+        "HADOOP_HEAPSIZE" | "HADOOP_HEAPSIZE_MAX" => Unit::Binary(MIB),
+        "SOLR_HEAP" | "PHP_MEMORY_LIMIT" => Unit::Binary(1),
         _ if upper.ends_with("SHARED_BUFFERS") => Unit::Binary(8192),
         _ if upper.ends_with("INNODB_BUFFER_POOL_SIZE") => Unit::Binary(1),
         _ => return None,
@@ -184,12 +213,18 @@ fn variable(name: &str, value: &str) -> Option<OwnMemory> {
     Some(OwnMemory::new(format!("{name}={value}"), read(value, unit), BESIDE))
 }
 
-/// `memcached -m 1024`, in MiB.
-fn memcached(setup: &Setup, words: &[&str]) -> Option<OwnMemory> {
-    let is = words.first().is_some_and(|word| word.ends_with("memcached")) || repository(&setup.image) == "memcached";
-    let at = words.iter().position(|word| *word == "-m").filter(|_| is)?;
-    let value = words.get(at + 1)?;
-    Some(OwnMemory::new(format!("-m {value}"), read(value, Unit::Binary(MIB)), BESIDE))
+/// A short flag of one program, as `memcached -m 1024` or `-m1024`: of others it means something else.
+fn short_flag(setup: &Setup, words: &[&str], program: &str, flag: &str, unit: u64) -> Option<OwnMemory> {
+    let is_run = words.iter().any(|word| word.rsplit('/').next() == Some(program));
+    if !is_run && repository(&setup.image) != program {
+        return None;
+    }
+    let digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let (at, rest) = words.iter().enumerate().find_map(|(at, word)| {
+        word.strip_prefix(flag).filter(|rest| rest.is_empty() || digit(rest)).map(|rest| (at, rest))
+    })?;
+    let value = if rest.is_empty() { words.get(at + 1)? } else { rest };
+    Some(OwnMemory::new(format!("{flag} {value}"), read(value, Unit::Binary(unit)), BESIDE))
 }
 
 /// Whose heap is a share of the limit unless it is told a size, and which.
@@ -304,6 +339,31 @@ mod tests {
         assert_eq!(bytes("memcached:1", "memcached -m 1024", &[]), [GIB]);
         assert_eq!(bytes("mongo", "mongod --wiredTigerCacheSizeGB 1.5", &[]), [3 * GIB / 2]);
         assert_eq!(bytes("a", "sh -c \"exec java -Xmx2g -jar x.jar\"", &[]), [2 * GIB]);
+        for command in [
+            "java -Xms3g -jar a.jar",
+            "java -XX:InitialHeapSize=3g -jar a.jar",
+            "java -mx3g -jar a.jar",
+            "sh -c \"NODE_OPTIONS=--max-old-space-size=3072 npm start\"",
+            "deno run --v8-flags=--max-old-space-size=3072 a.ts",
+            "env GOMEMLIMIT=3GiB ./app",
+            "memcached -m3072",
+            "memcached --memory-limit=3072",
+            "postgres -B 393216",
+            "mysqld --loose-innodb-buffer-pool-size=3G",
+            "mysqld --key-buffer-size=3G",
+            "victoria-metrics -memory.allowedBytes=3GiB",
+        ] {
+            assert_eq!(bytes("a", command, &[]), [3 * GIB], "{command}");
+        }
+        for (name, value) in [
+            ("SOLR_HEAP", "3g"),
+            ("MSSQL_MEMORY_LIMIT_MB", "3072"),
+            ("HADOOP_HEAPSIZE", "3072"),
+            ("ZK_SERVER_HEAP", "3072"),
+            ("PHP_MEMORY_LIMIT", "3G"),
+        ] {
+            assert_eq!(bytes("a", "", &[(name, value)]), [3 * GIB], "{name}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod past;
 use crate::artifacts::champion;
 use crate::commands::backtest::{frontier_json, parse_policy, parse_share, show as show_backtest, show_frontier};
 use crate::commands::report::file_page;
-use crate::context::{Answer, Context, emit_bytes};
+use crate::context::{Answer, Context, emit_bytes, emit_json};
 use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::{may_replace, read_plan, write_plan};
@@ -307,10 +307,8 @@ fn show_file(context: &Context, path: &Path, format: Format) -> Result<Answer, F
         Format::Text => show(context, &plan, path),
         Format::Markdown => markdown::lines(&plan, path).iter().for_each(|line| context.say(line)),
         Format::Html => emit_bytes(page::html(&file_page(context, &plan, path))?.as_bytes()),
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&json).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
-            text.lines().for_each(|line| context.say(line));
-        }
+        Format::Json if !context.global.json => emit_json(&json, true),
+        Format::Json => {}
     }
     Ok(Answer::done(json))
 }

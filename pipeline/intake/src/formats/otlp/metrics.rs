@@ -53,6 +53,16 @@ fn metric(value: &Value) -> Result<(&'static str, Metric<'_>), &'static str> {
         .into_iter()
         .find_map(|kind| Some((kind, data(kind)?)))
         .ok_or("a metric has no data points of a known kind")?;
+    // What is summed since when is not said: neither a rate nor a total can be read from it.
+    let temporality = data.get("aggregationTemporality");
+    let is_unspecified = match temporality {
+        Some(Value::String(name)) => name.ends_with("UNSPECIFIED"),
+        Some(number) => number.as_u64() == Some(0),
+        None => false,
+    };
+    if kind == "sum" && is_unspecified {
+        return Err("a sum has an unspecified aggregation temporality");
+    }
     let shape = match kind {
         "gauge" => Shape::Gauge,
         "sum" => Shape::Sum,

@@ -169,28 +169,28 @@ impl Resource {
     }
 }
 
-/// What tells apart pods of one name, beside every attribute of a cluster.
-const POD: &[&str] = &[
-    "k8s.pod.uid",
-    "k8s.node.name",
-    "k8s.node.uid",
-    "host.name",
-    "host.id",
-    "cloud.account.id",
-    "cloud.region",
-    "service.instance.id",
+/// Attributes that name what is measured, beside what tells apart those of one name.
+const NAMES: &[&str] = &[
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+    "k8s.deployment.name",
+    "k8s.statefulset.name",
+    "k8s.daemonset.name",
+    "k8s.cronjob.name",
+    "k8s.job.name",
+    "k8s.replicaset.name",
+    "container.name",
+    "com.docker.compose.project",
+    "com.docker.compose.service",
+    "container.label.com.docker.compose.project",
+    "container.label.com.docker.compose.service",
 ];
 
-/// What tells apart containers of one name.
-const CONTAINER: &[&str] = &[
-    "container.id",
-    "host.name",
-    "host.id",
-    "k8s.node.name",
-    "cloud.account.id",
-    "cloud.region",
-    "service.instance.id",
-];
+/// Attributes that change while what is measured stays the same: how the container of a pod ended last, and how often. One
+/// that is started again has another id, and goes on counting its restarts.
+const PASSING: &[&str] =
+    &["container.id", "k8s.container.restart_count", "k8s.container.status.last_terminated_reason"];
 
 /// The container or pod that attributes name, and its environment: Kubernetes, then Compose, then a lone container.
 fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
@@ -209,10 +209,12 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
         .filter_map(|(field, key)| Some((field.to_owned(), attributes.get(key)?.clone())))
         .collect::<Object>()
     };
-    let labels = |keys: &[&str]| -> Labels {
-        let named = |key: &&str| Some(((*key).to_owned(), get(&[*key])?.to_owned()));
-        let clusters = attributes.keys().filter(|key| key.contains("cluster")).map(String::as_str);
-        keys.iter().copied().chain(clusters).filter_map(|key| named(&key)).collect()
+    // All that the source says of identity, whoever runs the container.
+    let labels = |without: &[&str]| -> Labels {
+        let tells = |key: &str| !NAMES.contains(&key) && !without.contains(&key);
+        let told = attributes.iter().filter(|(key, _)| tells(key));
+        told.map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect()
     };
     let namespace = get(&["k8s.namespace.name"]);
     let pod = get(&["k8s.pod.name"]);
@@ -224,7 +226,7 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
         let container = get(&["k8s.container.name"]);
         let resource = workload::resource(namespace, owner, container);
         let instance = [get(&["k8s.cluster.name"]), pod].map(Option::unwrap_or_default).join("/");
-        let mut labels = labels(POD);
+        let mut labels = labels(PASSING);
         if labels.is_empty() {
             // A container that is started again has another id and goes on counting its restarts.
             labels.extend(get(&["container.id"]).map(|id| ("container.id".to_owned(), id.to_owned())));
@@ -238,7 +240,7 @@ fn container(attributes: &Object) -> (Option<String>, Option<Arc<Who>>) {
     let env = namespace.or(project);
     let who = service.or(name).filter(|_| owner.is_none()).map(|service| {
         let instance = name.or(id).unwrap_or_default();
-        Who::new(env, workload::resource(env, service, None), instance, labels(CONTAINER), about())
+        Who::new(env, workload::resource(env, service, None), instance, labels(&PASSING[1..]), about())
     });
     (env.map(str::to_owned), who)
 }
