@@ -119,6 +119,9 @@ fn changes(plan: &Plan) -> String {
     let changes: Vec<String> = plan
         .changes()
         .map(|item| {
+            if let Some(task) = &item.task {
+                return format!("{} {}", item.resource, task.in_words());
+            }
             let (before, after) = (item.before, item.after);
             let mut parts = Vec::new();
             if before.cpu_cores != after.cpu_cores {
