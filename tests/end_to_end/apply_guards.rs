@@ -177,3 +177,28 @@ fn a_field_that_no_plan_has_and_one_that_is_there_twice_are_named() {
     place.write("plan.json", value.to_string());
     place.json(&["--now", NOW, "approve", "plan.json"]);
 }
+
+#[test]
+fn what_people_read_fits_into_80_columns_and_counts_in_words() {
+    let place = place();
+    let plan = place.json(&["--now", NOW, "plan", "-o", "plan.json", "--target", "compose.yaml"]);
+    let item = plan["items"][0]["id"].as_str().unwrap();
+    let read = |command: &[&str]| {
+        let mut all = vec!["--now", NOW];
+        all.extend(command);
+        let ended = place.run(&all);
+        for line in ended.out.lines() {
+            assert!(line.chars().count() <= 80, "{command:?}: {line}");
+        }
+        ended.out
+    };
+    let approved = read(&["approve", "plan.json", "--item", item]);
+    assert!(approved.contains("approved: 1 change of p2026"), "{approved}");
+    let applied = read(&["apply", "plan.json"]);
+    assert!(applied.starts_with("applied: 1 change to "), "{applied}");
+    read(&["verify", "plan.json"]);
+    read(&["rollback", "plan.json"]);
+    let log = read(&["log"]);
+    assert!(log.contains("1 item, applied, by u-") && log.contains("3 items, made, by u-"), "{log}");
+    assert_eq!(place.run(&["-q", "log"]).out, log);
+}

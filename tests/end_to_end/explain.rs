@@ -100,7 +100,7 @@ fn an_item_of_a_plan_is_told_from_its_evidence_to_its_outcome() {
         "outcome   better",
         "projected",
         "helpful by",
-        "no kill since",
+        ": no kill",
     ] {
         assert!(whole.contains(part), "{part}: {whole}");
     }

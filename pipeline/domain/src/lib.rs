@@ -26,6 +26,7 @@ pub mod plan;
 pub mod privacy;
 pub mod probability;
 mod state;
+pub mod task;
 pub mod time;
 pub mod units;
 pub mod verify;

@@ -3,6 +3,7 @@
 use crate::Timestamp;
 use crate::hours::{Hours, Timetable};
 use crate::state::State;
+use crate::task::TaskRule;
 use crate::units;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,9 @@ pub struct Overrides {
     /// When they are not.
     #[serde(default)]
     pub quiet: Vec<Hours>,
+    /// What is done beside limits.
+    #[serde(default)]
+    pub task: Vec<TaskRule>,
 }
 
 /// One rule for the resources that match it.
@@ -94,6 +98,7 @@ impl Overrides {
                 return Err(format!("{}: the floor is above the ceiling", rule.resource));
             }
         }
+        self.task.iter().try_for_each(TaskRule::check)?;
         self.hours().check()
     }
 

@@ -101,6 +101,7 @@ fn changes() -> Vec<Change> {
         on: "file".into(),
         before,
         after,
+        task: None,
     };
     vec![
         change("i1", "dev/web", state(1.0, 2 * GIB), state(0.35, GIB)),

@@ -27,4 +27,4 @@ pub use apply::{Done, Held, How, Work, apply, rehearse, rollback};
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};
-pub use target::{Change, Figure, Live, Refusal, Session, Stand, Target, parse_target, planned_target};
+pub use target::{Change, Figure, Live, Refusal, Session, Stand, Target, TaskFound, parse_target, planned_target};

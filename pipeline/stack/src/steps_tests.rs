@@ -87,6 +87,7 @@ fn changes() -> Vec<Change> {
         on: name.into(),
         before: State { cpu_cores: Some(1.0), memory_bytes: None },
         after: State { cpu_cores: Some(2.0), memory_bytes: None },
+        task: None,
     };
     vec![change("one"), change("two")]
 }

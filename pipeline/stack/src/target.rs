@@ -9,7 +9,8 @@ use crate::journal::Step;
 use crate::kubernetes::KubernetesFolder;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
-use domain::plan::{Action, Note, Plan, State, TargetRef};
+use domain::plan::{Note, Plan, State, TargetRef};
+use domain::task::{Task, TaskRule};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +63,26 @@ pub struct Change {
     pub before: State,
     /// Its limits afterwards.
     pub after: State,
+    /// What is done beside limits, which then stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+}
+
+/// What there is to do beside limits, as a person's rule asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskFound {
+    /// `env/service`.
+    pub resource: String,
+    /// Its limits, which stay.
+    pub live: State,
+    /// What.
+    pub task: Task,
+    /// The rule, by the pattern of its resource.
+    pub pattern: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Why the target would not do it.
+    pub refused: Option<String>,
 }
 
 /// Something whose limits can be read and set. One kind, one file.
@@ -80,6 +101,11 @@ pub trait Target: Debug + Send + Sync {
 
     /// Of these changes, the figures that would be refused and why: so that a plan need not promise them.
     fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError>;
+
+    /// Of what people want done beside limits, what there is to do here; a file has none of it.
+    fn tasks(&self, _: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
+        Ok(Vec::new())
+    }
 
     /// What a reader should know of changes that would be taken: what cannot be undone exactly.
     fn cautions(&self, _: &[Change]) -> Result<Vec<Note>, StackError> {
@@ -185,13 +211,14 @@ impl Change {
     pub fn of(plan: &Plan, approved: &[String]) -> Vec<Self> {
         plan.items
             .iter()
-            .filter(|item| item.action == Action::Resize && approved.contains(&item.id))
+            .filter(|item| item.is_change() && approved.contains(&item.id))
             .map(|item| Self {
                 item_id: item.id.clone(),
                 resource: item.resource.clone(),
                 on: item.on.clone(),
                 before: item.before,
                 after: item.after,
+                task: item.task,
             })
             .collect()
     }

@@ -225,6 +225,9 @@ pub async fn tell(
                     "before": before, "after": after, "result": "applied",
                 },
             });
+            if let Some(task) = &item.task {
+                event["payload"]["task"] = json!(task);
+            }
             // Of a plan of format 1 it is told as it always was: told again, it is the same event.
             if plan.format_version > 1 {
                 event["payload"]["on"] = item.on.as_str().into();

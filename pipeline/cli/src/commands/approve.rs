@@ -100,9 +100,11 @@ fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy:
     plan.hours.in_words().iter().for_each(|rule| context.say_wrapped("hours: ", rule, 7));
     context.say("");
     for item in approved(plan, items) {
-        let (before, after) = (in_words(item.before), in_words(item.after));
+        let words = item
+            .task
+            .map_or_else(|| format!("{} -> {}", in_words(item.before), in_words(item.after)), |task| task.in_words());
         let on = if plan.targets.len() > 1 { format!(", on {}", item.on) } else { String::new() };
-        context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{before} -> {after}{on}"), 27);
+        context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{words}{on}"), 27);
     }
     context.say("");
 }

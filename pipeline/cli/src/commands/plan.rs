@@ -213,8 +213,13 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             refused: Refused::default(),
         }));
     }
+    let mut tasks = Vec::new();
+    for on in &targets {
+        tasks.extend(live::tasks(on, &overrides.task)?);
+    }
     let mut inputs = PlanInputs {
         candidates,
+        tasks,
         overrides,
         backtest: backtest.policies,
         unclaimed: past::unclaimed(&names, &usage),
@@ -323,7 +328,8 @@ fn refuse(on: &LiveTarget, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), F
         Change { after: State { cpu_cores, memory_bytes }, ..change }
     };
     let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
-    let changes: Vec<Change> = changes.map(changed).collect();
+    // What is done beside limits said for itself what would be refused of it.
+    let changes: Vec<Change> = changes.filter(|change| change.task.is_none()).map(changed).collect();
     for refusal in tokio::task::block_in_place(|| target.refusals(&changes))? {
         let Some(change) = changes.iter().find(|change| change.item_id == refusal.item_id) else { continue };
         let of_change = |c: &&mut Candidate| c.resource == change.resource && c.on == change.on;
@@ -365,7 +371,7 @@ fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let wrong = |what: String| {
         Failure::new(Exit::Failed, format!("{}: {what}", path.display())).hint(
             "an override is a [[override]] table with resource and freeze, pin, floor or ceiling; [[window]] and \
-                 [[quiet]] tables have resource, from and to",
+                 [[quiet]] tables have resource, from and to, a [[task]] has cpu_weight, io_weight, restart or running",
         )
     };
     let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(in_toml(&text, &error)))?;
@@ -486,6 +492,12 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
 }
 
 fn show_item(context: &Context, item: &Item) {
+    if let Some(task) = &item.task {
+        context.say_wrapped("      do      ", &task.in_words(), 14);
+        context.say_wrapped("      why     ", &item.reason, 14);
+        context.say("");
+        return;
+    }
     let cores = |c: Option<f64>| c.map_or_else(|| "unlimited".to_owned(), |c| format!("{c:.2} cores"));
     let bytes = |b: Option<u64>| b.map_or_else(|| "unlimited".to_owned(), |b| format_bytes(b as f64));
     if item.before.cpu_cores != item.after.cpu_cores {

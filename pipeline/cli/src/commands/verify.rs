@@ -13,6 +13,7 @@ use domain::Timestamp;
 use domain::judge::{Margin, Observation, Verdict};
 use domain::plan::{Item, Plan};
 use domain::privacy::Privacy;
+use domain::task::Task;
 use domain::time::DAY;
 use domain::verify::{Compared, Outcome, alpha, compare, outcome};
 use intake::Source;
@@ -144,7 +145,9 @@ async fn one(
 ) -> Result<(Value, Vec<Outcome>), Failure> {
     let (items, span) = in_force(context, ledger, plan)?;
     let mut seen = Vec::new();
-    for item in plan.changes().filter(|item| items.contains(&item.id)) {
+    // What starts, stops or starts again has no hours before to hold the hours after against.
+    let judged = |item: &&Item| item.task.is_none_or(|task| matches!(task, Task::Weigh { .. }));
+    for item in plan.changes().filter(judged).filter(|item| items.contains(&item.id)) {
         let span = alone(session, plan, item, span).await?;
         seen.push(look(session, item, span).await?);
     }

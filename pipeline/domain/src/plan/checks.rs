@@ -11,10 +11,16 @@ pub(super) fn checks(inputs: &PlanInputs, items: &[Item], now: Timestamp) -> Vec
     let mut check = |name: &str, passed: bool, blocking: bool, detail: String| {
         checks.push(Check { name: name.into(), passed, blocking, detail });
     };
-    let crossed = items.iter().filter(|item| crosses(inputs, item, now)).count();
+    let limits = items.iter().filter(|item| item.task.is_none());
+    let crossed = limits.filter(|item| crosses(inputs, item, now)).count();
     check("overrides_respected", crossed == 0, true, format!("{crossed} items cross an override"));
     let idle = idle_overrides(inputs, now);
     check("overrides_match", idle.is_empty(), false, said(&idle, "every override matches a resource"));
+    let tasks = inputs.overrides.task.iter().filter(|rule| !inputs.tasks.iter().any(|it| it.pattern == rule.resource));
+    let tasks: Vec<String> = tasks.map(|rule| format!("the task for {} finds nothing to do", rule.resource)).collect();
+    if !inputs.overrides.task.is_empty() {
+        check("tasks_match", tasks.is_empty(), false, said(&tasks, "every task has something to do"));
+    }
     let unclaimed = unclaimed(inputs);
     check(
         "services_match",

@@ -13,6 +13,7 @@ use crate::nodes::Machine;
 use crate::overrides::{Applied, Overrides};
 use crate::own_memory::OwnMemory;
 use crate::state::State;
+use crate::task::Task;
 use crate::time::DAY;
 use crate::units::{self, MIB};
 use std::collections::BTreeMap;
@@ -94,6 +95,62 @@ pub struct Candidate {
     pub refused: Refused,
 }
 
+/// Something that a person wants done beside limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tasked {
+    /// `env/service`.
+    pub resource: String,
+    /// The target that has it.
+    pub on: String,
+    /// Its limits, which stay.
+    pub live: State,
+    /// What.
+    pub task: Task,
+    /// The rule that asks for it, as the pattern of its resource.
+    pub pattern: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Why the target would not do it.
+    pub refused: Option<String>,
+}
+
+impl Tasked {
+    fn item(&self) -> Item {
+        let (action, back) = match self.task {
+            _ if self.refused.is_some() => (Action::None, Action::None),
+            Task::Weigh { .. } => (Action::Prioritize, Action::Prioritize),
+            Task::Restart => (Action::Restart, Action::None),
+            Task::Start => (Action::Provision, Action::Deprovision),
+            Task::Stop => (Action::Deprovision, Action::Provision),
+        };
+        let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let refused = self.refused.as_ref().map_or_else(String::new, |why| format!("; not done: {why}"));
+        Item {
+            id: String::new(),
+            resource: self.resource.clone(),
+            on: self.on.clone(),
+            action,
+            before: self.live,
+            after: self.live,
+            reason: format!("{}, asked for by a task{why}{refused}", self.task.in_words()),
+            lower_bound: State::default(),
+            target: State::default(),
+            upper_bound: State::default(),
+            confidence: None,
+            evidence: Vec::new(),
+            projected: Projected::default(),
+            override_: Some(Applied {
+                rule: "task".into(),
+                pattern: self.pattern.clone(),
+                reason: self.reason.clone(),
+            }),
+            task: Some(self.task),
+            inverse: Inverse { action: back, after: self.live },
+            guidance: String::new(),
+        }
+    }
+}
+
 /// What a plan is made from.
 #[derive(Clone, Debug, Default)]
 pub struct PlanInputs {
@@ -101,6 +158,8 @@ pub struct PlanInputs {
     pub candidates: Vec<Candidate>,
     /// A person's rules.
     pub overrides: Overrides,
+    /// What is done beside limits.
+    pub tasks: Vec<Tasked>,
     /// Policies on the rows of the candidates.
     pub backtest: BTreeMap<String, Replay>,
     /// Resources of the same environments whose usage is recorded, and which the target does not have.
@@ -141,9 +200,11 @@ pub type ReplayLimits<'a> = &'a dyn Fn(&str, State) -> Option<Replay>;
 /// Makes the plan: an item per candidate, and one more where its memory leaks while its CPU changes. What is to be done
 /// comes first, then by resource.
 pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Plan {
-    let seed = format!("{now}{}{:?}{:?}", inputs.salt, inputs.targets, inputs.candidates);
+    let tasks = if inputs.tasks.is_empty() { String::new() } else { format!("{:?}", inputs.tasks) };
+    let seed = format!("{now}{}{:?}{:?}{tasks}", inputs.salt, inputs.targets, inputs.candidates);
     let short = &sha256_hex(seed.as_bytes())[..8];
     let mut items: Vec<Item> = inputs.candidates.iter().flat_map(|c| items_of(c, inputs, replay, now)).collect();
+    items.extend(inputs.tasks.iter().map(Tasked::item));
     let key = |item: &Item| (item.action == Action::None, item.resource.clone());
     // Stable: of one resource on several targets, in the order of the targets.
     items.sort_by_key(key);
@@ -151,7 +212,7 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
         item.id = format!("{short}-{}", i + 1);
     }
     let checks = checks(inputs, &items, now);
-    let changes = items.iter().any(|item| item.action == Action::Resize);
+    let changes = items.iter().any(Item::is_change);
     let applyable = changes && inputs.is_live() && checks.iter().all(|check| check.passed || !check.blocking);
     let mut plan = Plan {
         format_version: FORMAT_VERSION,
@@ -285,6 +346,7 @@ fn describe(
             cost_before: month(before),
         },
         override_,
+        task: None,
         inverse: Inverse { action, after: before },
         guidance,
     }

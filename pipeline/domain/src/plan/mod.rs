@@ -17,13 +17,14 @@ mod words;
 pub use crate::state::State;
 pub use basis::{Basis, Forecast, Today, Tolerance};
 pub use form::ONLY_TARGET;
-pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, plan};
+pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan};
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
 use crate::hours::Timetable;
 use crate::ledger::sha256_hex;
 use crate::overrides::Applied;
+use crate::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -132,10 +133,20 @@ pub struct Item {
     /// What a person's rule did to it.
     #[serde(rename = "override")]
     pub override_: Option<Applied>,
+    /// What is done beside the limits, which then stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// How to undo it.
     pub inverse: Inverse,
     /// What a reader should do or watch.
     pub guidance: String,
+}
+
+impl Item {
+    /// Whether `apply` does something for it.
+    pub fn is_change(&self) -> bool {
+        self.action == Action::Resize || (self.task.is_some() && self.action != Action::None)
+    }
 }
 
 /// Name and version of a model a plan rests on.
@@ -266,7 +277,7 @@ impl Plan {
 
     /// The items that `apply` carries out.
     pub fn changes(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|item| item.action == Action::Resize)
+        self.items.iter().filter(|item| item.is_change())
     }
 
     /// The targets in words: `compose /srv/compose.yaml, docker unix:///var/run/docker.sock`.

@@ -28,7 +28,14 @@ fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, ComposeFile) {
 
 fn change(resource: &str, cpu_cores: Option<f64>, memory_bytes: Option<u64>) -> Change {
     let after = State { cpu_cores, memory_bytes };
-    Change { item_id: resource.into(), resource: resource.into(), on: "file".into(), before: State::default(), after }
+    Change {
+        item_id: resource.into(),
+        resource: resource.into(),
+        on: "file".into(),
+        before: State::default(),
+        after,
+        task: None,
+    }
 }
 
 fn state(cpu: f64, memory: u64) -> State {

@@ -92,9 +92,10 @@ impl Engine {
         self.ask("ask about the machine", self.docker.info())
     }
 
-    /// The containers that run.
-    pub(super) fn running(&self) -> Result<Vec<String>, StackError> {
-        let found = self.ask("list the containers", self.docker.list_containers(None::<ListContainersOptions>))?;
+    /// The containers that run, or the stopped ones too.
+    pub(super) fn ids(&self, stopped_too: bool) -> Result<Vec<String>, StackError> {
+        let options = ListContainersOptions { all: stopped_too, ..ListContainersOptions::default() };
+        let found = self.ask("list the containers", self.docker.list_containers(Some(options)))?;
         Ok(found.into_iter().filter_map(|container| container.id).collect())
     }
 
@@ -133,6 +134,19 @@ impl Engine {
             line.last().into_iter().flat_map(|args| args.split_whitespace()).map(str::to_owned).collect()
         };
         Ok(found.processes.unwrap_or_default().into_iter().map(words).collect())
+    }
+
+    pub(super) fn start(&self, id: &str, name: &str) -> Result<(), StackError> {
+        self.ask(&format!("start {name}"), self.docker.start_container(id, None))
+    }
+
+    /// As gently as its own stop timeout says.
+    pub(super) fn stop(&self, id: &str, name: &str) -> Result<(), StackError> {
+        self.ask(&format!("stop {name}"), self.docker.stop_container(id, None))
+    }
+
+    pub(super) fn restart(&self, id: &str, name: &str) -> Result<(), StackError> {
+        self.ask(&format!("restart {name}"), self.docker.restart_container(id, None))
     }
 
     /// Changes limits in place.

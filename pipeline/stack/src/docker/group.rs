@@ -16,7 +16,7 @@ pub(super) enum Group {
     /// One folder for all.
     Two(PathBuf),
     /// One for each controller.
-    One { cpu: Option<PathBuf>, memory: Option<PathBuf> },
+    One { cpu: Option<PathBuf>, memory: Option<PathBuf>, io: Option<PathBuf> },
 }
 
 impl Group {
@@ -25,7 +25,7 @@ impl Group {
     pub(super) fn find(root: &Path, pid: i64, id: &str) -> Option<Self> {
         let text = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
         let mount = root.join("sys/fs/cgroup");
-        let (mut cpu, mut memory, mut unified) = (None, None, None);
+        let (mut cpu, mut memory, mut io, mut unified) = (None, None, None, None);
         for line in text.lines() {
             let mut parts = line.splitn(3, ':').skip(1);
             let (Some(names), Some(path)) = (parts.next(), parts.next()) else { continue };
@@ -41,6 +41,7 @@ impl Group {
                 match name {
                     "cpu" => cpu = place(name),
                     "memory" => memory = place(name),
+                    "blkio" => io = place(name),
                     // On a machine that has both versions, the limits are where the controllers are: in version 1.
                     "" if mount.join("cgroup.controllers").exists() => {
                         unified = Some(mount.join(path)).filter(|dir| dir.is_dir());
@@ -51,7 +52,7 @@ impl Group {
         }
         match unified {
             Some(dir) => Some(Self::Two(dir)),
-            None if cpu.is_some() || memory.is_some() => Some(Self::One { cpu, memory }),
+            None if cpu.is_some() || memory.is_some() => Some(Self::One { cpu, memory, io }),
             None => None,
         }
     }
@@ -70,7 +71,7 @@ impl Group {
                 let swap = memory.zip(swap).map(|(memory, swap)| memory.saturating_add(swap));
                 Some(Held { cpu, memory, swap })
             }
-            Self::One { cpu, memory } => {
+            Self::One { cpu, memory, .. } => {
                 let limit = |bytes: i64| Some(bytes).filter(|bytes| *bytes < UNLIMITED);
                 let cpu = match cpu {
                     Some(dir) => {
@@ -90,6 +91,18 @@ impl Group {
                 Some(Held { cpu, memory, swap })
             }
         }
+    }
+
+    /// Its share of the disk; none where the kernel has no such weights, or not in the scale of the Engine (10 to 1000): an
+    /// Engine discards weights for want of `blkio.weight` in version 1, and converts them to another scale for `io.weight`.
+    pub(super) fn io_weight(&self) -> Option<i64> {
+        let file = match self {
+            Self::Two(dir) => dir.join("io.bfq.weight"),
+            Self::One { io, .. } => io.as_ref()?.join("blkio.weight"),
+        };
+        // `100`, or `default 100` and lines for devices.
+        let text = fs::read_to_string(file).ok()?;
+        text.lines().next()?.trim().trim_start_matches("default").trim().parse().ok()
     }
 
     /// Kills for want of memory since it began.

@@ -8,12 +8,14 @@ mod group;
 mod limits;
 mod lock;
 mod session;
+mod tasks;
 
 use crate::StackError;
-use crate::target::{Change, Figure, Live, Refusal, Session, Target, digest};
+use crate::target::{Change, Figure, Live, Refusal, Session, Target, TaskFound, digest};
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, SystemInfo};
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
+use domain::task::TaskRule;
 use domain::units::format_bytes;
 use engine::Engine;
 use group::Group;
@@ -44,6 +46,11 @@ struct Container {
     name: String,
     resource: String,
     limits: Limits,
+    /// None where the Engine has none of its own.
+    cpu_shares: Option<i64>,
+    blkio_weight: Option<i64>,
+    running: bool,
+    started_at: Option<String>,
     reservation: i64,
     /// Who runs it, where a change would be undone by them.
     owner: Option<&'static str>,
@@ -87,7 +94,7 @@ impl Target for DockerEngine {
                 "the Engine's kernel does not account for swap: what is above a memory limit may be swapped out".into(),
             );
         }
-        let all = containers(&engine)?;
+        let all = containers(&engine, false)?;
         if all.values().flatten().next().is_some() && all.values().flatten().all(|it| it.group.is_none()) {
             note(
                 None,
@@ -112,7 +119,7 @@ impl Target for DockerEngine {
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        let all = containers(&self.engine()?)?;
+        let all = containers(&self.engine()?, false)?;
         Ok(all.into_iter().filter_map(|(name, mut all)| Some((name, all.pop()?.setup))).collect())
     }
 
@@ -121,7 +128,15 @@ impl Target for DockerEngine {
             return Ok(Vec::new());
         }
         let engine = self.engine()?;
-        refusals(&engine, &engine.info()?, &containers(&engine)?, &self.address, changes)
+        refusals(&engine, &engine.info()?, &containers(&engine, false)?, &self.address, changes)
+    }
+
+    fn tasks(&self, rules: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let engine = self.engine()?;
+        tasks::found(&engine, &engine.info()?, rules)
     }
 
     fn cautions(&self, changes: &[Change]) -> Result<Vec<Note>, StackError> {
@@ -154,11 +169,11 @@ impl Target for DockerEngine {
     }
 }
 
-/// The running containers by resource, in the order of their names. One-off containers of `docker compose run` are nobody's
+/// The running containers, or the stopped ones too, by resource, in the order of their names. One-off containers of `docker compose run` are nobody's
 /// replicas.
-fn containers(engine: &Engine) -> Result<BTreeMap<String, Vec<Container>>, StackError> {
+fn containers(engine: &Engine, stopped_too: bool) -> Result<BTreeMap<String, Vec<Container>>, StackError> {
     let mut all: BTreeMap<String, Vec<Container>> = BTreeMap::new();
-    for id in engine.running()? {
+    for id in engine.ids(stopped_too)? {
         let Some(found) = engine.inspect(&id)? else { continue };
         if let Some(container) = Container::of(&found) {
             all.entry(container.resource.clone()).or_default().push(container);
@@ -195,6 +210,10 @@ impl Container {
         Some(Self {
             resource: format!("{env}/{service}"),
             limits: Limits::of(host),
+            cpu_shares: host.and_then(|host| host.cpu_shares).filter(|shares| *shares > 0),
+            blkio_weight: host.and_then(|host| host.blkio_weight).filter(|weight| *weight > 0).map(i64::from),
+            running: found.state.as_ref().and_then(|state| state.running) == Some(true),
+            started_at: found.state.as_ref().and_then(|state| state.started_at.clone()),
             reservation: host.and_then(|host| host.memory_reservation).unwrap_or(0),
             owner: owner.into_iter().find(|(name, _)| labels.contains_key(*name)).map(|(_, owner)| owner),
             group: pid.and_then(|pid| Group::find(Path::new("/"), pid, &id)),
@@ -227,7 +246,7 @@ fn environment(found: &ContainerInspectResponse) -> String {
 
 /// Work that runs in an environment: the first command line that `is_work` takes for some, and where it runs.
 fn work_in(engine: &Engine, env: &str, is_work: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
-    for id in engine.running()? {
+    for id in engine.ids(false)? {
         let Some(found) = engine.inspect(&id)?.filter(|found| environment(found) == env) else { continue };
         let name = found.name.as_deref().unwrap_or(&id).trim_start_matches('/');
         if let Some(words) = engine.processes(&id)?.into_iter().find(|words| is_work(words)) {
@@ -374,6 +393,7 @@ fn working_set(stats: &ContainerStatsResponse) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::task::Task;
     use serde_json::json;
 
     fn container(labels: serde_json::Value) -> Option<Container> {
@@ -403,5 +423,27 @@ mod tests {
         assert!(container(oneoff).is_none());
         let swarm = container(json!({"com.docker.swarm.service.id": "x"})).unwrap();
         assert_eq!(swarm.owner, Some("a Swarm service"));
+    }
+
+    #[test]
+    fn a_task_is_what_is_not_so_already_and_weights_that_the_kernel_lacks_are_refused() {
+        let it = container(json!({})).unwrap();
+        let rule = |edit: fn(&mut TaskRule)| {
+            let mut rule = TaskRule { resource: "docker/*".into(), ..TaskRule::default() };
+            edit(&mut rule);
+            tasks::task_of(&rule, std::slice::from_ref(&it))
+        };
+        assert_eq!(rule(|it| it.cpu_weight = Some(1024)), None, "what is usual where nothing is set");
+        assert_eq!(rule(|it| it.running = Some(true)), None);
+        assert_eq!(
+            (rule(|it| it.running = Some(false)), rule(|it| it.restart = true)),
+            (Some(Task::Stop), Some(Task::Restart))
+        );
+        let weigh = rule(|it| (it.cpu_weight, it.io_weight) = (Some(512), Some(500))).unwrap();
+        let refused = tasks::refused(&SystemInfo::default(), std::slice::from_ref(&it), &weigh);
+        assert!(refused.unwrap().contains("no I/O weights"));
+        let swarm = container(json!({"com.docker.swarm.service.id": "x"})).unwrap();
+        let refused = tasks::refused(&SystemInfo::default(), &[swarm], &Task::Stop);
+        assert!(refused.unwrap().contains("a Swarm service"));
     }
 }

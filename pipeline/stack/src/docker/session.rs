@@ -5,11 +5,13 @@ use super::engine::Engine;
 use super::group::Group;
 use super::limits::{Held, Limits};
 use super::lock::Lock;
+use super::tasks::{self, Doing};
 use super::{Container, containers, refusals, work_in};
 use crate::StackError;
-use crate::journal::Step;
+use crate::journal::{Progress, Step};
 use crate::target::{Change, Session, Stand, differs, in_words, same};
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
+use domain::task::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -83,6 +85,30 @@ impl HeldEngine {
         Ok(Some(Now { found, record, group }))
     }
 
+    /// Where a container stands with what is done beside its limits.
+    fn stands_with(&self, step: &Step, (before, after): &(Doing, Doing)) -> Result<Stand, StackError> {
+        let (id, name) = before.container();
+        let found = self.engine.inspect(id)?;
+        let Some(now) = found.as_ref().and_then(Container::of) else {
+            return Ok(Stand::Gone(format!("container {name} of {} is gone", step.resource)));
+        };
+        // A restart is not taken back: what runs is as good as what ran.
+        if let Doing::Started { at, .. } = before {
+            let restarted = after.holds(&now, at.as_deref());
+            return Ok(match (restarted, step.progress) {
+                (true, Progress::Undoing | Progress::Undone) => Stand::Before,
+                (true, _) => Stand::After,
+                (false, _) if before.holds(&now, None) => Stand::Before,
+                (false, _) => Stand::Partly(after.in_words(&now)),
+            });
+        }
+        Ok(match (before.holds(&now, None), after.holds(&now, None)) {
+            (_, true) => Stand::After,
+            (true, false) => Stand::Before,
+            (false, false) => Stand::Other(vec![after.in_words(&now)]),
+        })
+    }
+
     fn set(&mut self, from: &Point, to: &Point) -> Result<(), StackError> {
         let counts_swap = self.counts_swap()?;
         // Every figure that the step is about, whatever the record says of it: the kernel may not have it.
@@ -97,9 +123,11 @@ impl Session for HeldEngine {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let all = containers(&self.engine)?;
+        let all = containers(&self.engine, false)?;
+        let there = containers(&self.engine, true)?;
         let live = |change: &Change| all.get(&change.resource).and_then(|all| all.first()).map(|it| it.limits.state());
-        let drift = changes.iter().filter(|change| !live(change).is_some_and(|live| same(live, change.before)));
+        let limits = changes.iter().filter(|change| change.task.is_none());
+        let drift = limits.filter(|change| !live(change).is_some_and(|live| same(live, change.before)));
         let drift: Vec<String> =
             drift.map(|change| differs(&change.resource, Some(&change.before), live(change).as_ref())).collect();
         if !drift.is_empty() {
@@ -110,20 +138,50 @@ impl Session for HeldEngine {
             });
         }
         let info = self.engine.info()?;
+        let (tasks, changes): (Vec<Change>, Vec<Change>) =
+            changes.iter().cloned().partition(|change| change.task.is_some());
+        let changes = changes.as_slice();
         if let Some(refusal) = refusals(&self.engine, &info, &all, &self.address, changes)?.into_iter().next() {
             return Err(refusal.error);
         }
         let counts_swap = self.counts_swap()?;
-        let mut steps = Vec::new();
+        let mut steps: Vec<(u8, Step)> = Vec::new();
         for change in changes {
             for container in all.get(&change.resource).into_iter().flatten() {
-                steps.extend(step(change, container, counts_swap));
+                steps.extend(step(change, container, counts_swap).map(|step| (Task::rank(None), step)));
             }
         }
-        Ok(steps)
+        for change in &tasks {
+            let Some(task) = change.task.as_ref() else { continue };
+            let own = there.get(&change.resource).map(Vec::as_slice).unwrap_or_default();
+            if own.is_empty() {
+                let differs = vec![format!("{} is gone", change.resource)];
+                return Err(StackError::Drifted { target: self.address.clone(), since: "the plan was made", differs });
+            }
+            for (before, after, what) in tasks::steps(task, own) {
+                if !own.iter().any(|it| it.id == before.container().0 && before.holds(it, None)) {
+                    let differs = vec![format!("{} is not as it was: {what}", change.resource)];
+                    return Err(StackError::Drifted {
+                        target: self.address.clone(),
+                        since: "the plan was made",
+                        differs,
+                    });
+                }
+                let value = |doing: &Doing| serde_json::to_value(doing).unwrap_or(Value::Null);
+                let (before, after) = (value(&before), value(&after));
+                let items = vec![change.item_id.clone()];
+                steps.push((Task::rank(Some(task)), Step::new(change.resource.clone(), items, what, before, after)));
+            }
+        }
+        // Stable: of one kind, in the order of the plan.
+        steps.sort_by_key(|(rank, _)| *rank);
+        Ok(steps.into_iter().map(|(_, step)| step).collect())
     }
 
     fn stands(&mut self, step: &Step) -> Result<Stand, StackError> {
+        if let Some(doing) = doing(step) {
+            return self.stands_with(step, &doing);
+        }
         let (before, after) = points(step)?;
         let Some(now) = self.now(&before.container)? else {
             let short = before.container.get(..12).unwrap_or(&before.container);
@@ -159,6 +217,14 @@ impl Session for HeldEngine {
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<(), StackError> {
+        if let Some((before, after)) = doing(step) {
+            let id = before.container().0.to_owned();
+            // What runs is to go on running as it did, unless that is the very thing.
+            if let (Doing::Weights { .. }, Some(now)) = (&after, self.now(&id)?) {
+                self.baselines.insert(id, Baseline::of(&now));
+            }
+            return after.bring_about(&self.engine);
+        }
         let (before, after) = points(step)?;
         if let Some(now) = self.now(&before.container)? {
             self.baselines.insert(before.container.clone(), Baseline::of(&now));
@@ -167,22 +233,37 @@ impl Session for HeldEngine {
     }
 
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
+        if let Some((before, _)) = doing(step) {
+            return before.bring_about(&self.engine);
+        }
         let (before, after) = points(step)?;
         self.set(&after, &before)
     }
 
     fn healthy(&mut self, step: &Step, most: Duration) -> Result<(), StackError> {
-        let (point, _) = points(step)?;
+        let (id, name, stopped) = match doing(step) {
+            Some((_, after)) => {
+                let (id, name) = after.container();
+                (id.to_owned(), name.to_owned(), matches!(after, Doing::Running { running: false, .. }))
+            }
+            None => {
+                let (point, _) = points(step)?;
+                (point.container, point.name, false)
+            }
+        };
         let unhealthy = |what: String| StackError::Unhealthy {
             resource: step.resource.clone(),
-            what: format!("container {} {what}", point.name),
+            what: format!("container {name} {what}"),
         };
-        let known = self.baselines.get(&point.container).cloned();
+        if stopped {
+            return Ok(());
+        }
+        let known = self.baselines.get(&id).cloned();
         // After a run that was killed: what ran when the plan was prepared is to run.
         let baseline = known.unwrap_or_else(Baseline::unknown);
         let began = Instant::now();
         loop {
-            let Some(now) = self.now(&point.container)? else { return Err(unhealthy("is gone".to_owned())) };
+            let Some(now) = self.now(&id)? else { return Err(unhealthy("is gone".to_owned())) };
             match baseline.compared(&now) {
                 Verdict::Well => return Ok(()),
                 Verdict::Ill(what) => return Err(unhealthy(what)),
@@ -293,6 +374,11 @@ fn step(change: &Change, container: &Container, counts_swap: bool) -> Option<Ste
     let value = |limits: Limits| serde_json::to_value(point(limits)).unwrap_or(Value::Null);
     let (before, after) = (value(container.limits), value(limits));
     Some(Step::new(change.resource.clone(), vec![change.item_id.clone()], what, before, after))
+}
+
+/// What a step does beside limits; none where it is about them.
+fn doing(step: &Step) -> Option<(Doing, Doing)> {
+    Some((Doing::deserialize(&step.before).ok()?, Doing::deserialize(&step.after).ok()?))
 }
 
 fn points(step: &Step) -> Result<(Point, Point), StackError> {

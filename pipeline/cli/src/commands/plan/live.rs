@@ -1,9 +1,10 @@
 //! What is live: of each target, or, without one, what was last observed.
 
 use crate::failure::{Exit, Failure};
-use domain::plan::{PlannedTarget, State, TargetRef};
+use domain::plan::{PlannedTarget, State, TargetRef, Tasked};
+use domain::task::TaskRule;
 use learn::usage::Usage;
-use stack::{Live, Target, parse_target};
+use stack::{Live, Target, TaskFound, parse_target};
 use std::collections::BTreeMap;
 
 /// A target of the plan to be, as it was read.
@@ -43,6 +44,22 @@ pub(super) fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, F
         all.push(LiveTarget { planned: planned(id, reference, &live), target: Some(target), live });
     }
     Ok(all)
+}
+
+/// What people want done beside limits, as far as this target has it.
+pub(super) fn tasks(on: &LiveTarget, rules: &[TaskRule]) -> Result<Vec<Tasked>, Failure> {
+    let Some(target) = &on.target else { return Ok(Vec::new()) };
+    let found = tokio::task::block_in_place(|| target.tasks(rules))?;
+    let tasked = |it: TaskFound| Tasked {
+        resource: it.resource,
+        on: on.planned.id.clone(),
+        live: it.live,
+        task: it.task,
+        pattern: it.pattern,
+        reason: it.reason,
+        refused: it.refused,
+    };
+    Ok(found.into_iter().map(tasked).collect())
 }
 
 fn planned(id: String, reference: TargetRef, live: &Live) -> PlannedTarget {

@@ -35,11 +35,12 @@ pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
             let (before, after) = (item.before, item.after);
             let cpu = arrow(&cores(before), &cores(after));
             let memory = arrow(&bytes(before), &bytes(after));
+            let cpu = item.task.map_or(cpu, |task| text(&task.in_words()));
             lines.push(row(&[text(&item.resource), item.on.clone(), cpu, memory, text(&item.reason)]));
         }
         section(&mut lines, "What it would have done on the past days");
         lines.extend(table(&["service", "throttled", "over memory", "CPU slack", "memory slack", "confidence"]));
-        for item in &changes {
+        for item in changes.iter().filter(|item| item.task.is_none()) {
             let past = &item.projected;
             let figures = [past.throttled_rate, past.oom_rate, past.slack, past.memory_slack, item.confidence];
             let mut cells = vec![text(&item.resource)];

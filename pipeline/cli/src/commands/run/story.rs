@@ -5,6 +5,7 @@ use crate::commands::run::{Ran, Record};
 use crate::commands::sql::reports;
 use crate::context::Context;
 use crate::failure::Failure;
+use domain::Timestamp;
 use domain::plan::Plan;
 use domain::units::format_bytes;
 use lake::Parameters;
@@ -21,7 +22,8 @@ pub async fn story(context: &Context, record: &Record) -> Vec<(&'static str, Str
     let mut lines = Vec::new();
     let plan = planned(record);
     if plan.is_some() || ran(record, "materialize").is_some() {
-        match resources(context).await {
+        // As it was when the job began: the days that it may have played through since are told by what came of the plan.
+        match resources(context, record.now).await {
             Ok(rows) => lines.extend(starved_and_idle(&rows)),
             Err(failure) => context.progress.note(&format!("{REPORT}: {}", failure.what)),
         }
@@ -58,10 +60,10 @@ fn planned(record: &Record) -> Option<(Plan, String)> {
     Some((plan, path.unwrap_or_else(|| "plan.json".to_owned())))
 }
 
-/// The rows of the report over the last 30 days.
-async fn resources(context: &Context) -> Result<Vec<Value>, Failure> {
+/// The rows of the report over the 30 days before.
+async fn resources(context: &Context, now: Timestamp) -> Result<Vec<Value>, Failure> {
     let (script, declared) = reports::read(REPORT)?;
-    let session = context.lake().await?.session(context.now).await?;
+    let session = context.lake().await?.session(now).await?;
     let parameters = Parameters::new(BTreeMap::new(), declared);
     let mut rows = Vec::new();
     for statement in script {
@@ -119,6 +121,9 @@ fn changes(plan: &Plan) -> String {
     let changes: Vec<String> = plan
         .changes()
         .map(|item| {
+            if let Some(task) = &item.task {
+                return format!("{} {}", item.resource, task.in_words());
+            }
             let (before, after) = (item.before, item.after);
             let mut parts = Vec::new();
             if before.cpu_cores != after.cpu_cores {

@@ -1,0 +1,176 @@
+//! What is done to containers beside their limits: weights are set, they are started again, started, or stopped.
+//!
+//! Owns what there is to do for a person's rules, what the Engine would refuse of it, and what each container has and is to
+//! have. Weights have no "unset" to go back to: what was never set is written down as what the kernel has.
+
+use super::engine::Engine;
+use super::{Container, containers};
+use crate::StackError;
+use crate::target::TaskFound;
+use bollard::models::{ContainerUpdateBody, SystemInfo};
+use domain::task::{Task, TaskRule, Weights};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `cpu.shares` where nothing is set.
+const CPU_USUAL: i64 = 1024;
+
+/// What a step knows of its container beside limits, before and after.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Doing {
+    /// Its weights.
+    Weights { container: String, name: String, weights: Weights },
+    /// Whether it runs.
+    Running { container: String, name: String, running: bool },
+    /// Since when it runs; none: since it was started again.
+    Started { container: String, name: String, at: Option<String> },
+}
+
+impl Doing {
+    pub(super) fn container(&self) -> (&str, &str) {
+        match self {
+            Self::Weights { container, name, .. }
+            | Self::Running { container, name, .. }
+            | Self::Started { container, name, .. } => (container, name),
+        }
+    }
+
+    /// Makes a container so.
+    pub(super) fn bring_about(&self, engine: &Engine) -> Result<(), StackError> {
+        match self {
+            Self::Weights { container, name, weights } => {
+                let io = weights.io.and_then(|weight| u16::try_from(weight).ok());
+                let body =
+                    ContainerUpdateBody { cpu_shares: weights.cpu, blkio_weight: io, ..ContainerUpdateBody::default() };
+                engine.update(container, name, body)
+            }
+            Self::Running { container, name, running: true } => engine.start(container, name),
+            Self::Running { container, name, running: false } => engine.stop(container, name),
+            Self::Started { at: None, container, name } => engine.restart(container, name),
+            // Nobody can have been running since before.
+            Self::Started { at: Some(_), .. } => Ok(()),
+        }
+    }
+
+    /// Whether a container is so.
+    pub(super) fn holds(&self, now: &Container, since: Option<&str>) -> bool {
+        match self {
+            Self::Weights { weights, .. } => {
+                let now = now.weights();
+                [(weights.cpu, now.cpu), (weights.io, now.io)].iter().all(|(is, now)| is.is_none() || is == now)
+            }
+            Self::Running { running, .. } => now.running == *running,
+            Self::Started { at: Some(at), .. } => now.running && now.started_at.as_ref() == Some(at),
+            Self::Started { at: None, .. } => now.running && now.started_at.as_deref() != since,
+        }
+    }
+
+    pub(super) fn in_words(&self, now: &Container) -> String {
+        let (_, name) = self.container();
+        match self {
+            Self::Weights { .. } => {
+                let Weights { cpu, io } = now.weights();
+                format!("{name} has CPU weight {cpu:?} and I/O weight {io:?}")
+            }
+            _ if now.running => format!("{name} runs"),
+            _ => format!("{name} does not run"),
+        }
+    }
+}
+
+impl Container {
+    /// What the Engine has of its weights, and where it has none, what the kernel has.
+    pub(super) fn weights(&self) -> Weights {
+        let io = self.group.as_ref().and_then(super::group::Group::io_weight);
+        Weights { cpu: Some(self.cpu_shares.unwrap_or(CPU_USUAL)), io: self.blkio_weight.or(io) }
+    }
+}
+
+/// What there is to do for these rules; of several that are about one resource and ask for the same kind of thing, the last.
+pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
+    let all = containers(engine, true)?;
+    let mut found: BTreeMap<(String, u8), TaskFound> = BTreeMap::new();
+    for rule in rules {
+        for (resource, containers) in all.iter().filter(|(resource, _)| rule.is_about(resource)) {
+            let Some(first) = containers.first() else { continue };
+            let Some(task) = task_of(rule, containers) else { continue };
+            let refused = refused(info, containers, &task);
+            let live = first.limits.state();
+            let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
+            let it = TaskFound { resource: resource.clone(), live, task, pattern, reason, refused };
+            found.insert((resource.clone(), Task::rank(Some(&task))), it);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// What a rule asks for, where it is not so already.
+pub(super) fn task_of(rule: &TaskRule, containers: &[Container]) -> Option<Task> {
+    let first = containers.first()?;
+    if rule.cpu_weight.is_some() || rule.io_weight.is_some() {
+        let now = first.weights();
+        let before = Weights { cpu: rule.cpu_weight.and(now.cpu), io: rule.io_weight.and(now.io) };
+        let after = Weights { cpu: rule.cpu_weight, io: rule.io_weight };
+        return (before != after).then_some(Task::Weigh { before, after });
+    }
+    let runs = containers.iter().any(|container| container.running);
+    match rule.running {
+        Some(true) => containers.iter().any(|container| !container.running).then_some(Task::Start),
+        Some(false) => runs.then_some(Task::Stop),
+        None => runs.then_some(Task::Restart),
+    }
+}
+
+/// Why the Engine, its kernel or who runs the containers would not have it.
+pub(super) fn refused(info: &SystemInfo, containers: &[Container], task: &Task) -> Option<String> {
+    if let Some(owner) = containers.iter().find_map(|container| container.owner) {
+        return Some(format!("it is run by {owner}, which would undo the change"));
+    }
+    let Task::Weigh { before, after } = task else { return None };
+    let differs = containers.windows(2).any(|pair| pair[0].weights() != pair[1].weights());
+    if differs {
+        return Some("its containers have different weights".to_owned());
+    }
+    if after.cpu.is_some() && info.cpu_shares == Some(false) {
+        return Some("the Engine's kernel has no CPU weights".to_owned());
+    }
+    (after.io.is_some() && before.io.is_none()).then(|| {
+        "its kernel has no I/O weights (blkio.weight, or io.bfq.weight in version 2), or is on another machine"
+            .to_owned()
+    })
+}
+
+/// The steps of one change: before and after for each of its containers, and what is done in words.
+pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing, String)> {
+    let one = |it: &Container| {
+        let (container, name) = (it.id.clone(), it.name.clone());
+        let what = format!("{}: {}", it.name, task.in_words());
+        let (a, b) = match task {
+            Task::Weigh { before, after } => {
+                let of = |weights: &Weights| Doing::Weights {
+                    container: container.clone(),
+                    name: name.clone(),
+                    weights: *weights,
+                };
+                (of(before), of(after))
+            }
+            Task::Restart => {
+                let of = |at: Option<String>| Doing::Started { container: container.clone(), name: name.clone(), at };
+                (of(it.started_at.clone()), of(None))
+            }
+            Task::Start | Task::Stop => {
+                let of = |running| Doing::Running { container: container.clone(), name: name.clone(), running };
+                (of(*task == Task::Stop), of(*task == Task::Start))
+            }
+        };
+        (a, b, what)
+    };
+    // Of several containers those are left that are so already.
+    let wanted = |it: &&Container| match task {
+        Task::Weigh { .. } => true,
+        Task::Start => !it.running,
+        Task::Restart | Task::Stop => it.running,
+    };
+    containers.iter().filter(wanted).map(one).collect()
+}
