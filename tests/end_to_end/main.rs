@@ -41,6 +41,7 @@ mod record_install;
 mod retry;
 mod s3;
 mod s3_server;
+mod series;
 mod services;
 mod snapshots;
 mod sparse_days;

@@ -7,7 +7,7 @@ mod hours;
 mod schedule;
 
 use crate::LearnError;
-use crate::forecast::{self, DAY, LAST_VALUE, Outlook, Past, Spec, WEEK};
+use crate::forecast::{self, DAY, Outlook, Past, Spec, WEEK};
 use crate::parquet;
 use domain::Timestamp;
 use domain::columns::shadow as col;
@@ -55,6 +55,12 @@ pub struct ShadowSummary {
     pub mase_seasonal_naive: Option<f64>,
     /// Mean share of later hours inside their interval.
     pub coverage: Option<f64>,
+    /// Mean over the measured series of the error of the daily peaks, in the unit of MASE.
+    pub peak_mase: Option<f64>,
+    /// The same of the last day's peak again.
+    pub peak_mase_naive: Option<f64>,
+    /// Share of days whose peak stayed below its upper bound.
+    pub peak_held: Option<f64>,
     /// Mean confidence of the resources, 0 to 1.
     pub confidence: f64,
     /// The newest hour with data.
@@ -144,20 +150,22 @@ struct Shadow {
 fn shadows(histories: &BTreeMap<String, History>, events: &[Event], spec: &ShadowSpec) -> Vec<Shadow> {
     let first = spec.now.0.div_euclid(HOUR) + 1;
     let mut pasts = Vec::new();
-    let mut skipped = Vec::new();
     for history in histories.values() {
         for figure in 0..2 {
             let (mut values, last) = regular(history, figure).unwrap_or_default();
             values.drain(..values.len().saturating_sub(MOST));
             let skip = skipped_steps(first - 1 - last);
-            pasts.push(Past { values, steps: skip + spec.horizon_hours, ceiling: None });
-            skipped.push(skip);
+            pasts.push(Past { values, skip, steps: spec.horizon_hours });
         }
     }
-    let forecast =
-        Spec { periods: vec![DAY, WEEK], horizon: spec.horizon_hours, coverage: spec.coverage, enough: ENOUGH };
-    let outlooks = forecast::outlooks(&pasts, &forecast, &|_| ());
-    let mut outlooks = outlooks.into_iter().zip(skipped).map(|(outlook, skip)| Some(after(outlook?, skip)));
+    let forecast = Spec {
+        periods: vec![DAY, WEEK],
+        horizon: spec.horizon_hours,
+        coverage: spec.coverage,
+        enough: ENOUGH,
+        peak_steps: Some(DAY),
+    };
+    let mut outlooks = forecast::outlooks(&pasts, &forecast, &|_| ()).into_iter();
     let one = |(resource, history): (&String, &History)| {
         let outlooks = [outlooks.next().flatten(), outlooks.next().flatten()];
         shadow(resource, history, outlooks, events, spec)
@@ -177,7 +185,9 @@ fn shadow(
     let touching: Vec<&Event> = events.iter().filter(|event| event.touches(resource)).collect();
     for (figure, outlook) in outlooks.iter_mut().enumerate() {
         if let Some(outlook) = outlook {
+            let before = (block_most(&outlook.centre), block_most(&outlook.upper));
             schedule::apply(outlook, history, figure, &touching, first);
+            raise_peaks(outlook, &before);
         }
     }
     let weakest = outlooks.iter().flatten().map(|o| o.confidence).min_by(f64::total_cmp).unwrap_or(0.0);
@@ -191,19 +201,26 @@ fn shadow(
     }
 }
 
+/// The largest value of each day ahead.
+fn block_most(values: &[f64]) -> Vec<f64> {
+    values.chunks(DAY).map(|day| day.iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect()
+}
+
+/// What an event raises by so much in the hours of a day, it raises by as much in the day's peak.
+fn raise_peaks(outlook: &mut Outlook, before: &(Vec<f64>, Vec<f64>)) {
+    let after = (block_most(&outlook.centre), block_most(&outlook.upper));
+    let raised = |after: f64, before: f64| if before > 0.0 { (after / before).max(1.0) } else { 1.0 };
+    for (day, peak) in outlook.peaks.iter_mut().enumerate() {
+        peak.value *= raised(after.0[day], before.0[day]);
+        peak.upper = (peak.upper * raised(after.1[day], before.1[day])).max(peak.value);
+    }
+}
+
 /// Steps between the last hour with data and the first hour asked for. Data older than two weeks is continued as if it were
 /// between one and two weeks old: hour and weekday stay right, and no trend runs on for months.
 fn skipped_steps(hours: i64) -> usize {
     let hours = usize::try_from(hours).unwrap_or(0);
     if hours <= 2 * WEEK { hours } else { WEEK + hours % WEEK }
-}
-
-/// What remains of an outlook when its first steps are left out.
-fn after(mut outlook: Outlook, steps: usize) -> Outlook {
-    for values in [&mut outlook.centre, &mut outlook.lower, &mut outlook.upper] {
-        values.drain(..steps.min(values.len()));
-    }
-    outlook
 }
 
 /// 1 up to a day, then halved every week.
@@ -233,6 +250,11 @@ fn write(shadows: &[Shadow], spec: &ShadowSpec, out: &Path) -> Result<(), LearnE
         columns.push(numbers(names[0], &|s, step| s.outlooks[figure].as_ref().map(|o| o.centre[step])));
         columns.push(numbers(names[1], &|s, step| s.outlooks[figure].as_ref().map(|o| o.lower[step])));
         columns.push(numbers(names[2], &|s, step| s.outlooks[figure].as_ref().map(|o| o.upper[step])));
+    }
+    for (figure, names) in [col::PEAK_CPU_CORES, col::PEAK_MEMORY_BYTES].into_iter().enumerate() {
+        let peak = |s: &Shadow, step: usize| s.outlooks[figure].as_ref()?.peaks.get(step / DAY).copied();
+        columns.push(numbers(names[0], &|s, step| peak(s, step).map(|p| p.value)));
+        columns.push(numbers(names[1], &|s, step| peak(s, step).map(|p| p.upper)));
     }
     columns.extend([
         numbers(col::COVERAGE, &|_, _| Some(spec.coverage)),
@@ -265,9 +287,16 @@ fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
     let mean = |of: fn(&forecast::Measured) -> f64| {
         (!measured.is_empty()).then(|| measured.iter().map(of).sum::<f64>() / measured.len() as f64)
     };
+    let peaks: Vec<forecast::MeasuredPeaks> = outlooks().filter_map(|o| o.measured_peaks).collect();
+    let mean_peak = |of: fn(&forecast::MeasuredPeaks) -> f64| {
+        (!peaks.is_empty()).then(|| peaks.iter().map(of).sum::<f64>() / peaks.len() as f64)
+    };
     ShadowSummary {
         resources: shadows.len(),
         ephemeral: Ephemeral::default(),
+        peak_mase: mean_peak(|p| p.mase),
+        peak_mase_naive: mean_peak(|p| p.mase_naive),
+        peak_held: mean_peak(|p| p.held),
         rows: shadows.len() * spec.horizon_hours,
         wins,
         mase: mean(|m| m.mase),
@@ -282,6 +311,7 @@ fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
 mod tests {
     use super::schedule::UNKNOWN_EVENT_FACTOR;
     use super::*;
+    use crate::forecast::LAST_VALUE;
     use crate::forecast::tests::daily;
     use crate::frame::Frame;
     use domain::columns::{hours as h, schedule as s};
@@ -355,6 +385,8 @@ mod tests {
         assert_eq!(r.summary.data_watermark, Timestamp(end * HOUR));
         assert!(r.event.iter().all(Option::is_none));
         assert!(r.summary.mase.unwrap() < r.summary.mase_seasonal_naive.unwrap());
+        assert!(r.summary.peak_mase.unwrap() < 1.5 * r.summary.peak_mase_naive.unwrap());
+        assert!((0.8..=1.0).contains(&r.summary.peak_held.unwrap()));
     }
 
     #[test]
