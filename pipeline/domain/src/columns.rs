@@ -209,10 +209,6 @@ pub mod shadow {
     pub const CPU_CORES: [&str; 3] = ["cpu_cores", "cpu_cores_lower", "cpu_cores_upper"];
     /// Largest memory of the hour in bytes: centre, then the bounds of the interval.
     pub const MEMORY_BYTES: [&str; 3] = ["memory_bytes", "memory_bytes_lower", "memory_bytes_upper"];
-    /// The largest of the hours of the day ahead that the hour is in: expected, and its upper bound.
-    pub const PEAK_CPU_CORES: [&str; 2] = ["peak_cpu_cores", "peak_cpu_cores_upper"];
-    /// The largest memory of that day: expected, and its upper bound.
-    pub const PEAK_MEMORY_BYTES: [&str; 2] = ["peak_memory_bytes", "peak_memory_bytes_upper"];
     /// The coverage that the bounds aim at, 0 to 1.
     pub const COVERAGE: &str = "coverage";
     /// Measured, 0 to 1.
