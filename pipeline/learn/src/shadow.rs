@@ -266,8 +266,8 @@ fn write(shadows: &[Shadow], spec: &ShadowSpec, out: &Path) -> Result<(), LearnE
     columns.extend([
         numbers(col::COVERAGE, &|_, _| Some(spec.coverage)),
         numbers(col::CONFIDENCE, &|shadow, _| Some(shadow.confidence)),
-        texts(col::MODEL_CPU, &|shadow, _| shadow.outlooks[0].as_ref().map(|o| model_name(o))),
-        texts(col::MODEL_MEMORY, &|shadow, _| shadow.outlooks[1].as_ref().map(|o| model_name(o))),
+        texts(col::MODEL_CPU, &|shadow, _| shadow.outlooks[0].as_ref().map(model_name)),
+        texts(col::MODEL_MEMORY, &|shadow, _| shadow.outlooks[1].as_ref().map(model_name)),
         times(col::DATA_WATERMARK, &|shadow, _| shadow.newest * HOUR),
         times(col::LAST_UPDATED, &|_, _| spec.now.0),
         texts(col::SCHEDULE_EVENT_ID, &|shadow, step| shadow.events[step].clone()),
