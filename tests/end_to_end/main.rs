@@ -46,6 +46,7 @@ mod report;
 mod retry;
 mod s3;
 mod s3_server;
+mod series;
 mod services;
 mod snapshots;
 mod sparse_days;

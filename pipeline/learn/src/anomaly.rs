@@ -31,7 +31,8 @@ pub struct Detector {
     /// Values in a cycle; none: no season is looked for.
     period: Option<usize>,
     seen: VecDeque<f64>,
-    count: usize,
+    /// How often each surprise was measured, and its record.
+    counts: [usize; 3],
     records: [f64; 3],
     margin: f64,
 }
@@ -40,10 +41,10 @@ impl Detector {
     /// Knows nothing yet. `period` is the number of values in a cycle, a day for example.
     pub fn new(period: Option<usize>) -> Self {
         let period = period.filter(|p| *p > 1);
-        Self { period, seen: VecDeque::new(), count: 0, records: [0.0; 3], margin: 0.0 }
+        Self { period, seen: VecDeque::new(), counts: [0; 3], records: [0.0; 3], margin: 0.0 }
     }
 
-    /// The number of values in a cycle, where it turns out after the first values. Shorter ones than now known only.
+    /// The number of values in a cycle, where it turns out after the first values only.
     pub fn set_period(&mut self, period: Option<usize>) {
         self.period = period.filter(|p| *p > 1);
     }
@@ -53,13 +54,15 @@ impl Detector {
         let surprises = self.surprises(value);
         let fade = |half_life: f64| 0.5_f64.powf(1.0 / half_life);
         let mut ratio: f64 = 0.0;
-        for (record, surprise) in self.records.iter_mut().zip(surprises) {
-            if self.count > QUIET && surprise > 0.0 {
+        for ((record, count), surprise) in self.records.iter_mut().zip(&mut self.counts).zip(surprises) {
+            let Some(surprise) = surprise else { continue };
+            if *count > QUIET && surprise > 0.0 {
                 ratio = ratio.max(if *record > 0.0 { (surprise / *record).min(LARGEST) } else { LARGEST });
             }
-            if self.count > UNSETTLED {
+            if *count > UNSETTLED {
                 *record = (*record * fade(HALF_LIFE)).max(surprise);
             }
+            *count += 1;
         }
         ratio /= 1.0 + self.margin;
         self.margin = if ratio > 1.0 { MARGIN } else { self.margin * fade(MARGIN_HALF_LIFE) };
@@ -68,14 +71,14 @@ impl Detector {
         if self.seen.len() > most {
             self.seen.pop_front();
         }
-        self.count += 1;
         ratio / (1.0 + ratio)
     }
 
-    fn surprises(&self, value: f64) -> [f64; 3] {
+    /// None where too little is known to measure it.
+    fn surprises(&self, value: f64) -> [Option<f64>; 3] {
         let n = self.seen.len();
         if n == 0 {
-            return [0.0; 3];
+            return [None; 3];
         }
         let mean = |from: usize, to: usize| self.seen.range(from..to).sum::<f64>() / (to - from).max(1) as f64;
         let spike = (value - mean(n.saturating_sub(LONG), n)).abs();
@@ -83,24 +86,23 @@ impl Detector {
         let begin = (n + 1).saturating_sub(SHORT);
         let short = (self.seen.range(begin.min(n)..n).sum::<f64>() + value) / (n + 1 - begin) as f64;
         let before = (n + 1).saturating_sub(BEFORE);
-        let shift = if begin > before { (short - mean(before, begin)).abs() } else { 0.0 };
+        let shift = (begin > before).then(|| (short - mean(before, begin)).abs());
         // What rounding leaves of sums of large values is no surprise.
         let noise = 1e-9 * (value.abs() + short.abs());
-        let told = |surprise: f64| if surprise > noise { surprise } else { 0.0 };
-        [told(spike), told(self.odd_place(value)), told(shift)]
+        [Some(spike), self.odd_place(value), shift].map(|s| s.map(|s| if s > noise { s } else { 0.0 }))
     }
 
     /// How far from the median of the same place, and the two beside it, in the cycles before.
-    fn odd_place(&self, value: f64) -> f64 {
+    fn odd_place(&self, value: f64) -> Option<f64> {
         let n = self.seen.len();
-        let Some(period) = self.period.filter(|period| n > 2 * period) else { return 0.0 };
+        let period = self.period.filter(|period| n > 2 * period)?;
         let mut usual = Vec::with_capacity(3 * CYCLES);
         for cycle in (1..=CYCLES).take_while(|cycle| cycle * period < n) {
             let centre = n - cycle * period;
             usual.extend(self.seen.range(centre - 1..(centre + 2).min(n)).copied());
         }
         let middle = usual.len() / 2;
-        (value - *usual.select_nth_unstable_by(middle, f64::total_cmp).1).abs()
+        Some((value - *usual.select_nth_unstable_by(middle, f64::total_cmp).1).abs())
     }
 }
 
@@ -134,6 +136,7 @@ mod tests {
         values[night] = 2.9;
         assert!(scores(&values, Some(24))[night] > 0.8, "{:?}", &scores(&values, Some(24))[night - 2..=night]);
         assert!(scores(&values, None)[night] < 0.6);
+        assert!(scores(&values, Some(24))[..night].iter().all(|s| *s < 0.7), "also when the season begins to be known");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `anomalies`: how unusual every row of series of one's own was when it came. Needs no lake.
 
-use crate::commands::forecast::{SeriesArgs, may_replace, put};
+use crate::commands::forecast::{SeriesArgs, may_replace, of_series, put};
 use crate::commands::sql::output::Sink;
 use crate::context::{Answer, Context};
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ pub async fn run(context: &Context, args: AnomaliesArgs) -> Result<Answer, Failu
     let folder = scratch()?;
     let draft = folder.path().join("anomalies.parquet");
     let task = context.progress.task("anomalies");
-    let summary = series::anomalies(&series.spec(), period.map(|p| p as usize), &draft)?;
+    let summary = series::anomalies(&series.spec(), period.map(|p| p as usize), &draft).map_err(of_series)?;
     drop(task);
     put(&draft, sink, &output)?;
     context.say(format!("{} rows of {} series scored in {}", summary.rows, summary.series, output.display()));

@@ -5,6 +5,7 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
 use clap::Args;
+use learn::LearnError;
 use learn::series::{self, FORECAST_COLUMNS, ForecastSpec, SeriesSpec, has_columns};
 use serde_json::json;
 use std::fs;
@@ -68,7 +69,7 @@ pub async fn run(context: &Context, args: ForecastArgs) -> Result<Answer, Failur
     let folder = scratch()?;
     let draft = folder.path().join("forecast.parquet");
     let task = context.progress.task("forecast");
-    let summary = series::forecast(&spec, &draft, &|_, _| ())?;
+    let summary = series::forecast(&spec, &draft, &|_, _| ()).map_err(of_series)?;
     drop(task);
     put(&draft, sink, &output)?;
     context.say(format!(
@@ -88,6 +89,16 @@ pub async fn run(context: &Context, args: ForecastArgs) -> Result<Answer, Failur
         context.say(format!("  {} series: no better than the last period again", summary.no_better_than_naive));
     }
     Ok(Answer::done(json!(summary)).brief(format!("{} series, {horizon} steps ahead", summary.series)))
+}
+
+/// The same failures as of a lake, with what to do about a file.
+pub fn of_series(error: LearnError) -> Failure {
+    let hint = match &error {
+        LearnError::TooLittleData(_) => "leave out series that are so short, or wait for more values",
+        LearnError::Read { .. } => "--series takes one Parquet file",
+        _ => return error.into(),
+    };
+    Failure::from(error).hint(hint)
 }
 
 /// Refuses a place where something is that this command did not write: a file is replaced by one of its own kind only. An

@@ -71,11 +71,17 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         summary.resources, args.horizon, summary.data_watermark
     ));
     context.say(format!("{} rows in predictions.shadow_inventory", summary.rows));
-    context.say_wrapped("series won: ", &wins.join(", "), 12);
+    context.say_wrapped("series led by: ", &wins.join(", "), 15);
     if let (Some(ours), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
         context.say("by cross-validation:");
         context.say(format!("  MASE {ours:.3} (seasonal-naive {naive:.3})"));
         context.say(format!("  {:.1} % of later hours inside the 90 % interval", coverage * 100.0));
+        if let (Some(ours), Some(naive), Some(held)) = (summary.peak_mase, summary.peak_mase_naive, summary.peak_held) {
+            context.say(format!(
+                "  daily peaks {ours:.3} (the last day's {naive:.3}), {:.1} % below their bound",
+                held * 100.0
+            ));
+        }
         context.say(format!("  mean confidence {:.2}", summary.confidence));
     }
     let mut brief = format!("{} resources, {} h ahead", summary.resources, args.horizon);

@@ -13,6 +13,8 @@ const POWER: f64 = 4.0;
 const POOLED: f64 = 0.3;
 /// Smaller shares are left out, so that the name of a combination is all of it.
 const LEAST_SHARE: f64 = 0.02;
+/// Smaller errors are rounding.
+const EXACT: f64 = 1e-9;
 /// The logarithm of an error relative to the best is cut here when series are pooled.
 const WORST: f64 = 3.0;
 
@@ -45,8 +47,9 @@ impl Combination {
         let mut ranked: Vec<(usize, f64)> = scores(trials, without).into_iter().enumerate().filter_map(drawn).collect();
         ranked.retain(|(i, _)| trials.next[*i].is_some());
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        ranked.truncate(MOST);
-        let best = ranked.first()?.1;
+        let (first, best) = *ranked.first()?;
+        // What repeats itself exactly is told by the simplest candidate that says so.
+        ranked.truncate(if is_exact(trials, first, without) { 1 } else { MOST });
         let belief: Vec<(usize, f64)> = ranked.iter().map(|(i, s)| (*i, (-POWER * (s - best)).exp())).collect();
         let all: f64 = belief.iter().map(|(_, b)| b).sum();
         let kept: Vec<(usize, f64)> = belief.into_iter().filter(|(_, b)| *b >= LEAST_SHARE * all).collect();
@@ -69,6 +72,12 @@ impl Combination {
     }
 }
 
+/// Whether a candidate made no error at any origin.
+fn is_exact(trials: &Trials, candidate: usize, without: Option<usize>) -> bool {
+    let origins = trials.origins.iter().enumerate().filter(|(i, _)| Some(*i) != without);
+    origins.map(|(_, origin)| origin.errors[candidate]).all(|e| e.is_some_and(|e| e[0] <= EXACT * trials.scale))
+}
+
 /// The logarithm of each candidate's error relative to the best one's, between its absolute and its relative errors; none
 /// where it did not forecast from every origin.
 fn scores(trials: &Trials, without: Option<usize>) -> Vec<Option<f64>> {
@@ -77,7 +86,7 @@ fn scores(trials: &Trials, without: Option<usize>) -> Vec<Option<f64>> {
     let sum = |model: usize, of: usize| {
         origins.iter().map(|(_, origin)| origin.errors[model].map(|e| e[of])).sum::<Option<f64>>()
     };
-    let slack = [1e-9 * trials.scale, 1e-9];
+    let slack = [EXACT * trials.scale, EXACT];
     let logs = [0, 1].map(|of| {
         let sums: Vec<Option<f64>> = (0..models).map(|model| sum(model, of)).collect();
         let best = sums.iter().flatten().copied().fold(f64::INFINITY, f64::min);
@@ -116,8 +125,9 @@ mod tests {
 
     #[test]
     fn an_exact_candidate_is_the_only_one() {
-        let trials = trials(&[Some(0.5), Some(0.0)]);
-        let pool = Pool::of(&Model::all(&[])[..2], std::slice::from_ref(&trials));
+        // The first of two that are exact: the simpler one.
+        let trials = trials(&[Some(0.5), Some(0.0), Some(0.0)]);
+        let pool = Pool::of(&Model::all(&[])[..3], std::slice::from_ref(&trials));
         assert_eq!(Combination::choose(&trials, &pool, None).unwrap().0, [(1, 1.0)]);
     }
 

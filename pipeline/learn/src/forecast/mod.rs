@@ -14,11 +14,13 @@ mod model;
 mod naive;
 mod optimum;
 mod panel;
+mod peaks;
 mod smoothing;
 mod theta;
 mod trials;
 
 pub use panel::{LAST_VALUE, LEAST, Past, Spec, outlooks};
+pub use peaks::{MeasuredPeaks, Peak};
 
 /// Hours in a day.
 pub const DAY: usize = 24;
@@ -34,10 +36,14 @@ pub struct Outlook {
     pub lower: Vec<f64>,
     /// Upper bounds.
     pub upper: Vec<f64>,
+    /// The largest value of each block of steps, if it was asked for; the last block may be short.
+    pub peaks: Vec<Peak>,
     /// The candidates that the values are the weighted mean of, the largest weight first.
     pub models: Vec<String>,
     /// Measured by rolling origins; none: too short to measure.
     pub measured: Option<Measured>,
+    /// The same of the peaks.
+    pub measured_peaks: Option<MeasuredPeaks>,
     /// 0 to 1, see [`Measured::confidence`]; at most 0.2 where nothing was measured.
     pub confidence: f64,
 }
@@ -99,8 +105,8 @@ pub(crate) mod tests {
 
     /// One series alone.
     fn outlook(values: &[f64], steps: usize, horizon: usize, coverage: f64) -> Option<Outlook> {
-        let spec = Spec { periods: vec![DAY, WEEK], horizon, coverage, enough: 2 * DAY };
-        let past = Past { values: values.to_vec(), steps, ceiling: None };
+        let spec = Spec { periods: vec![DAY, WEEK], horizon, coverage, enough: 2 * DAY, peak_steps: Some(DAY) };
+        let past = Past { values: values.to_vec(), skip: 0, steps };
         outlooks(&[past], &spec, &|_| ()).pop().flatten()
     }
 

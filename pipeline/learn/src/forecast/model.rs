@@ -116,6 +116,9 @@ const MOST_CYCLES: usize = 12;
 /// No forecast on logarithms is further outside what was seen than this factor (e).
 const LOG_MARGIN: f64 = 1.0;
 
+/// Continues what is left of a series without its seasons: values, steps, periods.
+type OfRest = fn(&[f64], usize, &[usize]) -> Option<Vec<f64>>;
+
 impl<'a> Past<'a> {
     pub(super) fn new(values: &'a [f64], periods: &'a [usize]) -> Self {
         let logs = values.iter().all(|v| *v > 0.0).then(|| values.iter().map(|v| v.ln()).collect());
@@ -134,7 +137,7 @@ impl<'a> Past<'a> {
     }
 
     fn on(&self, model: Model, y: &[f64], steps: usize) -> Option<Vec<f64>> {
-        let around = |of: fn(&[f64], usize, &[usize]) -> Option<Vec<f64>>| {
+        let around = |of: OfRest| {
             let parts = self.parts[usize::from(model.log)].get_or_init(|| {
                 let most = MOST_CYCLES * self.periods.iter().copied().max().unwrap_or(1);
                 Decomposed::of(&y[y.len().saturating_sub(most)..], self.periods, SEASONAL_WINDOW)

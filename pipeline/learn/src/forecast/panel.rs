@@ -4,6 +4,7 @@
 use super::combine::{Combination, Pool};
 use super::intervals::{Calibration, Miss, Misses};
 use super::model::Model;
+use super::peaks::{Peak, Peaks};
 use super::trials::{Trials, absolute};
 use super::{Measured, Outlook};
 use rayon::prelude::*;
@@ -28,6 +29,8 @@ pub struct Spec {
     pub coverage: f64,
     /// Fewer values are continued by the last one.
     pub enough: usize,
+    /// Steps of which the largest value is forecast too: a day of hours.
+    pub peak_steps: Option<usize>,
 }
 
 /// A series to be continued.
@@ -35,10 +38,10 @@ pub struct Spec {
 pub struct Past {
     /// Its values, a step apart, oldest first; finite.
     pub values: Vec<f64>,
-    /// Steps to continue it by.
+    /// Steps after its end that are of no interest any more: it ended before now.
+    pub skip: usize,
+    /// Steps to continue it by after those.
     pub steps: usize,
-    /// No value can be larger.
-    pub ceiling: Option<f64>,
 }
 
 /// Continues every series; none where one is empty. The same series give the same forecasts, whatever their order in time
@@ -55,7 +58,7 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
         .par_iter()
         .map(|&i| {
             let scaled: Vec<f64> = pasts[i].values.iter().map(|v| v / units[i]).collect();
-            let trials = Trials::run(&models, &scaled, &spec.periods, spec.horizon, pasts[i].steps);
+            let trials = Trials::run(&models, &scaled, &spec.periods, spec.horizon, pasts[i].skip + pasts[i].steps);
             tick(1);
             trials
         })
@@ -63,11 +66,14 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
     let pool = Pool::of(&models, &trials);
     let misses: Vec<Misses> = trials.iter().map(|trials| misses(trials, &pool)).collect();
     let calibration = Calibration::fit(&misses, spec.coverage);
+    let peaks = spec.peak_steps.map(|block| Peaks::fit(&misses, block, spec.coverage));
     let mut outlooks: Vec<Option<Outlook>> =
         pasts.iter().zip(&units).map(|(past, unit)| too_short(past, *unit, spec)).collect();
     for (at, (i, trials)) in tried.into_iter().zip(&trials).enumerate() {
-        let one = One { trials, misses: &misses[at], pool: &pool, models: &models, calibration: &calibration, at };
-        if let Some(outlook) = one.outlook(spec) {
+        let misses = &misses[at];
+        let one =
+            One { trials, misses, pool: &pool, models: &models, calibration: &calibration, peaks: peaks.as_ref(), at };
+        if let Some(outlook) = one.outlook(spec, pasts[i].skip) {
             outlooks[i] = Some(bounded(outlook, &pasts[i], units[i]));
         }
     }
@@ -97,17 +103,34 @@ struct One<'a> {
     pool: &'a Pool,
     models: &'a [Model],
     calibration: &'a Calibration,
+    peaks: Option<&'a Peaks>,
     at: usize,
 }
 
 impl One<'_> {
-    fn outlook(&self, spec: &Spec) -> Option<Outlook> {
+    fn outlook(&self, spec: &Spec, skip: usize) -> Option<Outlook> {
         let combination = Combination::choose(self.trials, self.pool, None)?;
-        let centre = combination.of(&self.trials.next)?;
-        let (lower, upper) = self.calibration.around(self.at, self.misses, &centre, None);
+        let mut centre = combination.of(&self.trials.next)?;
+        let (mut lower, mut upper) = self.calibration.around(self.at, self.misses, &centre, None);
+        for values in [&mut centre, &mut lower, &mut upper] {
+            values.drain(..skip.min(values.len()));
+        }
         let measured = self.measured(spec);
         let confidence = measured.map_or(UNMEASURED, |m| m.confidence(spec.coverage));
-        Some(Outlook { centre, lower, upper, models: combination.names(self.models), measured, confidence })
+        let peaks = self.peaks.map_or_else(Vec::new, |peaks| peaks.next(self.at, self.misses, &centre));
+        let measured_peaks = self.peaks.and_then(|peaks| peaks.measured(self.at, self.naive_peaks(peaks, spec)));
+        let models = combination.names(self.models);
+        Some(Outlook { centre, lower, upper, peaks, models, measured, measured_peaks, confidence })
+    }
+
+    /// The error of the peak of the last period again.
+    fn naive_peaks(&self, peaks: &Peaks, spec: &Spec) -> Option<f64> {
+        let period = spec.periods.iter().copied().min().unwrap_or(1);
+        let at = self.models.iter().position(|m| *m == Model::seasonal_naive(period))?;
+        let origins = &self.trials.origins;
+        let error = |origin: &super::trials::Origin| Some(peaks.error(origin.said[at].as_ref()?, &origin.came));
+        let sum = origins.iter().map(error).sum::<Option<f64>>()?;
+        Some(sum / origins.len() as f64 / self.misses.scale)
     }
 
     /// None where there is one origin only: what was chosen by it cannot be judged by it.
@@ -146,13 +169,14 @@ impl One<'_> {
     }
 }
 
-/// Back to the unit of the series. What was never negative is not forecast to be, nor anything above its ceiling.
+/// Back to the unit of the series. What was never negative is not forecast to be.
 fn bounded(mut outlook: Outlook, past: &Past, unit: f64) -> Outlook {
     let floor = if past.values.iter().all(|v| *v >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
-    let ceiling = past.ceiling.unwrap_or(f64::INFINITY).max(floor);
+    let back = |value: &mut f64| *value = (*value * unit).max(floor);
     for values in [&mut outlook.centre, &mut outlook.lower, &mut outlook.upper] {
-        values.iter_mut().for_each(|v| *v = (*v * unit).clamp(floor, ceiling));
+        values.iter_mut().for_each(back);
     }
+    outlook.peaks.iter_mut().for_each(|peak| [&mut peak.value, &mut peak.upper].into_iter().for_each(back));
     outlook
 }
 
@@ -168,8 +192,10 @@ fn too_short(past: &Past, unit: f64, spec: &Spec) -> Option<Outlook> {
         centre: vec![last / unit; past.steps],
         lower: vec![low; past.steps],
         upper: vec![high; past.steps],
+        peaks: vec![Peak { value: last / unit, upper: high }; spec.peak_steps.map_or(0, |b| past.steps.div_ceil(b))],
         models: vec![LAST_VALUE.to_owned()],
         measured: None,
+        measured_peaks: None,
         confidence: UNMEASURED * (past.values.len() as f64 / spec.enough.max(LEAST) as f64).min(1.0),
     };
     Some(bounded(outlook, past, unit))

@@ -128,9 +128,9 @@ mod tests {
         changed[9 * 24..].iter_mut().for_each(|v| *v += 0.2);
         let ((models, a), (_, b)) = (run(&series, 24), run(&changed, 24));
         for (a, b) in a.origins.iter().zip(&b.origins) {
-            for i in 0..models.len() {
-                if let (Some(a), Some(b)) = (&a.said[i], &b.said[i]) {
-                    assert_eq!(a, b, "{}", models[i].name());
+            for (model, (a, b)) in models.iter().zip(a.said.iter().zip(&b.said)) {
+                if let (Some(a), Some(b)) = (a, b) {
+                    assert_eq!(a, b, "{}", model.name());
                 }
             }
         }

@@ -64,9 +64,15 @@ pub fn forecast(
         )));
     }
     let (steps, lasts): (Vec<i64>, Vec<i64>) = parts.iter().map(|part| (part.step, part.last)).unzip();
-    let past = |part: Regular| Past { values: part.values, steps: spec.horizon, ceiling: None };
+    let past = |part: Regular| Past { values: part.values, skip: 0, steps: spec.horizon };
     let pasts: Vec<Past> = parts.into_iter().map(past).collect();
-    let wanted = Spec { periods: spec.periods.clone(), horizon: spec.horizon, coverage: COVERAGE, enough: LEAST };
+    let wanted = Spec {
+        periods: spec.periods.clone(),
+        horizon: spec.horizon,
+        coverage: COVERAGE,
+        enough: LEAST,
+        peak_steps: None,
+    };
     let done = std::sync::atomic::AtomicUsize::new(0);
     let count = |n: usize| tick(done.fetch_add(n, std::sync::atomic::Ordering::Relaxed) + n, pasts.len());
     let futures = outlooks(&pasts, &wanted, &count);

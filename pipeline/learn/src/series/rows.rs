@@ -178,8 +178,9 @@ pub(super) fn regular(keyed: &Keyed, clock: Clock, fill: usize) -> Result<Regula
             }
             let missing = (distance / step - 1) as usize;
             if missing > fill {
+                let steps = if missing == 1 { "step" } else { "steps" };
                 return Err(refused(
-                    format!("{missing} steps without a value after {}", clock.shown(from)),
+                    format!("{missing} {steps} without a value after {}", clock.shown(from)),
                     "`--fill-gaps N` fills gaps of up to N steps on a straight line",
                 ));
             }

@@ -1,0 +1,158 @@
+//! From hours in a file to rows in another.
+
+use super::schedule::UNKNOWN_EVENT_FACTOR;
+use super::*;
+use crate::forecast::LAST_VALUE;
+use crate::forecast::tests::daily;
+use crate::frame::Frame;
+use domain::columns::{hours as h, schedule as s};
+
+const START: i64 = 400_000;
+
+/// Hour, cores, bytes.
+type Rows = Vec<(Hour, f64, f64)>;
+
+fn write_hours(path: &Path, resources: &[(&str, Rows)]) {
+    let rows = || resources.iter().flat_map(|(r, hours)| hours.iter().map(move |row| (*r, row)));
+    let columns = vec![
+        Column::from(Series::new(h::RESOURCE.into(), rows().map(|(r, _)| r).collect::<Vec<_>>())),
+        parquet::time_column(h::HOUR, rows().map(|(_, row)| row.0 * HOUR).collect()),
+        Series::new(h::CPU_CORES.into(), rows().map(|(_, row)| row.1).collect::<Vec<_>>()).into(),
+        Series::new(h::MEMORY_BYTES.into(), rows().map(|(_, row)| row.2).collect::<Vec<_>>()).into(),
+    ];
+    parquet::write(path, columns).unwrap();
+}
+
+struct Given<'a>(&'a str, Option<&'a str>, &'a str, Hour, Hour, Option<f64>);
+
+fn write_schedule(path: &Path, events: &[Given]) {
+    let columns = vec![
+        Column::from(Series::new(s::ID.into(), events.iter().map(|e| e.0).collect::<Vec<_>>())),
+        Series::new(s::RESOURCE.into(), events.iter().map(|e| e.1).collect::<Vec<_>>()).into(),
+        Series::new(s::EVENT_TYPE.into(), events.iter().map(|e| e.2).collect::<Vec<_>>()).into(),
+        parquet::time_column(s::START_TIME, events.iter().map(|e| e.3 * HOUR).collect()),
+        parquet::time_column(s::END_TIME, events.iter().map(|e| e.4 * HOUR).collect()),
+        Series::new(s::SCALE.into(), events.iter().map(|e| e.5).collect::<Vec<_>>()).into(),
+    ];
+    parquet::write(path, columns).unwrap();
+}
+
+fn days(n: usize, seed: u64) -> Rows {
+    daily(24 * n, 0.8, 0.1, seed).into_iter().zip(START..).map(|(v, hour)| (hour, v, v * 1e9)).collect()
+}
+
+struct Run {
+    summary: ShadowSummary,
+    cpu: [Vec<f64>; 3],
+    confidence: Vec<f64>,
+    at: Vec<Option<Timestamp>>,
+    event: Vec<Option<String>>,
+}
+
+fn run(resources: &[(&str, Rows)], events: &[Given], now: Hour) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let [hours, schedule, out] = ["hours", "schedule", "out"].map(|name| folder.path().join(name));
+    write_hours(&hours, resources);
+    write_schedule(&schedule, events);
+    let spec = ShadowSpec::new(Timestamp(now * HOUR + 17), 24);
+    let summary = forecast(&hours, Some(&schedule), &spec, &out).unwrap();
+    let frame = Frame::read(&out).unwrap();
+    Run {
+        summary,
+        cpu: col::CPU_CORES.map(|name| frame.numbers(name).unwrap()),
+        confidence: frame.numbers(col::CONFIDENCE).unwrap(),
+        at: frame.times(col::AT).unwrap(),
+        event: frame.texts(col::SCHEDULE_EVENT_ID).unwrap(),
+    }
+}
+
+#[test]
+fn one_row_per_resource_and_hour_after_now() {
+    let end = START + 24 * 10 - 1;
+    let r = run(&[("b/x", days(10, 1)), ("a/x", days(10, 2))], &[], end);
+    assert_eq!((r.summary.resources, r.summary.rows, r.at.len()), (2, 48, 48));
+    assert_eq!(r.at[0], Some(Timestamp((end + 1) * HOUR)));
+    assert_eq!(r.at[23], Some(Timestamp((end + 24) * HOUR)));
+    assert_eq!(r.summary.data_watermark, Timestamp(end * HOUR));
+    assert!(r.event.iter().all(Option::is_none));
+    assert!(r.summary.mase.unwrap() < r.summary.mase_seasonal_naive.unwrap());
+    assert!(r.summary.peak_mase.unwrap() < 1.5 * r.summary.peak_mase_naive.unwrap());
+    assert!((0.8..=1.0).contains(&r.summary.peak_held.unwrap()));
+}
+
+#[test]
+fn what_lived_shorter_than_it_has_been_gone_is_left_out_and_counted() {
+    let now = START + 239;
+    let at = |hours: std::ops::RangeInclusive<i64>| -> Rows { hours.map(|hour| (hour, 1.0, 1e9)).collect() };
+    let resources = |dates: std::ops::RangeInclusive<i64>| [("a/x", days(10, 1)), ("b/build", at(dates))];
+    let left_out = |dates| run(&resources(dates), &[], now).summary.ephemeral;
+    // A container of seconds: one hour with samples, two hours ago; the hour going on is not over.
+    assert_eq!((left_out(now - 3..=now - 3).resources, left_out(now - 2..=now - 2).resources), (1, 0));
+    // Six hours, gone for six and for seven.
+    assert_eq!(left_out(now - 12..=now - 7).resources, 0);
+    let gone = left_out(now - 13..=now - 8);
+    assert_eq!((gone.resources, gone.longest_hours), (1, 6));
+    // A day is no moment: what lived that long is shown, with the confidence of its age.
+    assert_eq!(left_out(now - 200..=now - 177).resources, 0);
+    assert_eq!(left_out(now - 200..=now - 178).resources, 1);
+    let kept = run(&resources(now - 3..=now - 3), &[], now);
+    assert_eq!((kept.summary.resources, kept.at.len()), (1, 24));
+}
+
+#[test]
+fn hours_after_now_are_not_read() {
+    let mut later = days(10, 1);
+    later.extend((0..48).map(|i| (START + 240 + i, 1e6, 1e15)));
+    let (a, b) = (run(&[("a/x", days(10, 1))], &[], START + 239), run(&[("a/x", later)], &[], START + 239));
+    assert_eq!(a.cpu, b.cpu);
+}
+
+#[test]
+fn a_scheduled_scale_raises_centre_and_upper_of_its_hours_only() {
+    let now = START + 239;
+    let event = |resource| [Given("deploy-7", resource, "deployment", now + 3, now + 5, Some(2.0))];
+    let calm = run(&[("a/x", days(10, 1))], &[], now);
+    for resource in [Some("a/x"), Some("a"), None] {
+        let r = run(&[("a/x", days(10, 1))], &event(resource), now);
+        for step in 0..24 {
+            let hit = step == 2 || step == 3;
+            let factor = if hit { 2.0 } else { 1.0 };
+            assert!((r.cpu[0][step] - factor * calm.cpu[0][step]).abs() < 1e-9);
+            assert!((r.cpu[2][step] - factor * calm.cpu[2][step]).abs() < 1e-9);
+            assert_eq!(r.event[step].as_deref(), hit.then_some("deploy-7"));
+        }
+    }
+    assert!(run(&[("a/x", days(10, 1))], &event(Some("b")), now).event.iter().all(Option::is_none));
+}
+
+#[test]
+fn an_unscaled_event_does_what_its_kind_did_before() {
+    let now = START + 239;
+    let mut past = days(10, 1);
+    for row in &mut past[200..204] {
+        row.1 *= 3.0;
+    }
+    let seen = Given("old", Some("a"), "load", START + 200, START + 204, None);
+    let next = || Given("new", Some("a"), "load", now + 2, now + 3, None);
+    let calm = run(&[("a/x", past.clone())], &[], now);
+    let learnt = run(&[("a/x", past.clone())], &[seen, next()], now);
+    let ratio = learnt.cpu[0][1] / calm.cpu[0][1];
+    assert!((2.4..3.6).contains(&ratio), "{ratio}");
+    let unknown = run(&[("a/x", past.clone())], &[next()], now);
+    assert_eq!(unknown.cpu[0][1], calm.cpu[0][1]);
+    assert!((unknown.cpu[2][1] - UNKNOWN_EVENT_FACTOR * calm.cpu[2][1]).abs() < 1e-9);
+    let quiet = run(&[("a/x", past)], &[Given("m", None, "maintenance", now + 2, now + 3, None)], now);
+    assert_eq!((quiet.cpu[2][1], quiet.event[1].as_deref()), (calm.cpu[2][1], Some("m")));
+}
+
+#[test]
+fn old_and_short_data_are_trusted_less() {
+    let fresh = run(&[("a/x", days(10, 1))], &[], START + 239);
+    let stale = run(&[("a/x", days(10, 1))], &[], START + 239 + 24 * 15);
+    assert!(stale.confidence[0] < 0.3 * fresh.confidence[0]);
+    let ancient = run(&[("a/x", days(10, 1))], &[], START + 239 + 24 * 4000);
+    assert!(ancient.confidence[0] < 0.01 && ancient.cpu[2].iter().all(|v| *v < 20.0));
+    let short = run(&[("a/x", days(1, 1))], &[], START + 23);
+    assert!(short.confidence[0] <= 0.2);
+    assert_eq!(short.summary.wins[LAST_VALUE], 2);
+}
