@@ -12,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod feedback;
 pub mod ingest;
+pub mod init;
 pub mod judge;
 pub mod labels;
 pub mod lake;
@@ -70,6 +71,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Export(args) => export::run(context, args).await,
             Command::Run(args) => run::run(context, args).await,
             Command::Doctor(args) => doctor::run(context, args).await,
+            Command::Init(args) => init::run(context, args),
             Command::Completions(args) => completions::completions(context, &args),
             Command::Man(args) => completions::man(context, &args),
             Command::Schema(args) => schema::run(context, args),
