@@ -177,7 +177,7 @@ fn the_doctor_says_what_works_and_what_to_do() {
     .unwrap();
     open.env_remove("PIPELINE_PSEUDONYM_KEY").env("XDG_CONFIG_HOME", &config);
     let ended = end(open);
-    assert!(ended.code == 3 && ended.out.contains("can be read or changed by others"), "{}", ended.out);
+    assert!(ended.code == 3 && ended.out.contains("FINDING  key "), "{}", ended.out);
 }
 
 #[test]

@@ -50,8 +50,7 @@ fn verdict(standing: &Standing) -> (String, Tone) {
             return (back, Tone::Warn);
         }
         Stands::Expired => {
-            let late =
-                format!("The last plan ended at {} and was not applied: make a new one.", plan.expires_at.minute());
+            let late = format!("The last plan could be applied until {}: make a new one.", plan.expires_at.minute());
             return (late, Tone::Warn);
         }
         Stands::Waits | Stands::Approved(_) => {}
