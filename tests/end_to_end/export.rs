@@ -177,5 +177,20 @@ fn the_doctor_says_what_works_and_what_to_do() {
     .unwrap();
     open.env_remove("PIPELINE_PSEUDONYM_KEY").env("XDG_CONFIG_HOME", &config);
     let ended = end(open);
-    assert!(ended.code == 3 && ended.out.contains("can be read or changed by others"), "{}", ended.out);
+    assert!(ended.code == 3 && ended.out.contains("FINDING  key "), "{}", ended.out);
+}
+
+#[test]
+fn a_first_job_runs_as_it_is_and_leaves_what_is_there_alone() {
+    let place = Place::new();
+    place.write("compose.yaml", "services:\n  web:\n    image: web\n    mem_limit: 1g\n");
+    place.write("overrides.toml", "# mine\n");
+    let told = place.json(&["init"]);
+    assert_eq!(told["written"], serde_json::json!(["jobs/nightly.toml", "dumps/started.ndjson"]));
+    assert_eq!(place.read("overrides.toml"), "# mine\n");
+    assert!(place.read("jobs/nightly.toml").contains("compose:compose.yaml"));
+    let ended = place.run(&["run", "jobs/nightly.toml"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(place.read("report.html").contains("There is nothing to plan from yet"));
+    assert_eq!(place.json(&["init"])["written"], serde_json::json!([]), "a second time writes nothing");
 }

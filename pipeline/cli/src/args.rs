@@ -135,6 +135,8 @@ pub enum Command {
     Export(commands::export::ExportArgs),
     /// Run a job: the commands above in order, with a run record
     Run(commands::run::RunArgs),
+    /// Write a first job for this folder: it looks, and asks nothing
+    Init(commands::init::InitArgs),
     /// Say what works here, a line each, with the remedy
     Doctor(commands::doctor::DoctorArgs),
     /// Print completions for a shell

@@ -57,9 +57,10 @@ pub fn markdown(page: &Page, cut: Cut) -> String {
     out
 }
 
-/// The hidden line: `-->` cannot be in it.
+/// The hidden line: nothing in it ends it, or looks like markup.
 fn marker(page: &Page) -> String {
-    format!("<!-- pipeline-report {} -->\n", page.state.to_string().replace('-', "\\u002d").replace('>', "\\u003e"))
+    let state = page.state.to_string().replace('-', "\\u002d").replace('<', "\\u003c").replace('>', "\\u003e");
+    format!("<!-- pipeline-report {state} -->\n")
 }
 
 /// The largest length up to `bytes` that cuts no character.

@@ -57,6 +57,8 @@ impl Unit {
             ("_rate", Unit::Share),
         ];
         let found = match column {
+            "pr_id" => Some(("pull_request", Self::Plain)),
+            "job_key" => Some(("job", Self::Plain)),
             "core_hours" => Some(("used", Self::CoreHours)),
             "gib_hours" => Some(("used", Self::GibHours)),
             _ if column.starts_with("gib_") => Some((column, Self::Gib)),

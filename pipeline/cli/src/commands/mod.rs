@@ -14,6 +14,7 @@ pub mod export;
 pub mod feedback;
 pub mod forecast;
 pub mod ingest;
+pub mod init;
 pub mod judge;
 pub mod labels;
 pub mod lake;
@@ -74,6 +75,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Export(args) => export::run(context, args).await,
             Command::Run(args) => run::run(context, args).await,
             Command::Doctor(args) => doctor::run(context, args).await,
+            Command::Init(args) => init::run(context, args),
             Command::Completions(args) => completions::completions(context, &args),
             Command::Man(args) => completions::man(context, &args),
             Command::Schema(args) => schema::run(context, args),

@@ -149,13 +149,13 @@ pub async fn run(context: &Context, args: ReportArgs) -> Result<Answer, Failure>
     task.at("page");
     let unchanged = previous.as_ref().filter(|_| args.pr.is_none()).and_then(|previous| {
         let state: State = serde_json::from_value(page.state.clone()).ok()?;
-        previous.unchanged(&state, args.min_change)
+        previous.unchanged(&state, args.min_change).map(|line| (line, previous))
     });
     let text = match format {
         Format::Html => page::html(&page)?,
         Format::Markdown => match unchanged {
             // The marker stays, so that the comment is found, and is compared with what it was made from.
-            Some(line) => page::markdown(&since::nothing_new(&page, line), Cut::default()),
+            Some((line, previous)) => page::markdown(&since::nothing_new(&page, line, previous), Cut::default()),
             None => page::markdown(&page, Cut::default()),
         },
         Format::Json => serde_json::to_string_pretty(&page).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?,

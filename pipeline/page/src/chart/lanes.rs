@@ -49,7 +49,7 @@ impl Lanes {
         let bottom = LANE * self.rows.len() as f64;
         for (at, word) in x.times(5) {
             svg.line((x.place(at), 0.0), (x.place(at), bottom), FAINT.0, "");
-            svg.text((x.place(at).min(WIDTH - 18.0), bottom + 16.0), "middle", &word, "");
+            svg.text((x.place(at).min(WIDTH - 22.0), bottom + 16.0), "middle", &word, "");
         }
         for (n, row) in self.rows.iter().enumerate() {
             let top = LANE * n as f64;

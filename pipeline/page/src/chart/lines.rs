@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Points a series keeps: about two a unit of the smallest screen.
 const POINTS: usize = 140;
-const LEFT: f64 = 54.0;
+const LEFT: f64 = 62.0;
 const PANEL: f64 = 118.0;
 
 /// Panels above one another.
@@ -112,7 +112,7 @@ impl Lines {
                 let place = x.place(at);
                 svg.line((place, y), (place, y + 4.0), FAINT.0, "");
                 if last {
-                    svg.text((place.min(WIDTH - 18.0), y + 16.0), "middle", &word, "");
+                    svg.text((place.min(WIDTH - 22.0), y + 16.0), "middle", &word, "");
                 }
             }
             y += if last { 22.0 } else { 12.0 };

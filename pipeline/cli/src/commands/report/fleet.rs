@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Resources on the first screen.
 const WORST: usize = 10;
 
+/// Resources whose state one report hands on to the next.
+const NAMED: usize = 200;
+
 /// What was measured of the days of a report.
 #[derive(Default)]
 pub struct Fleet {
@@ -105,12 +108,12 @@ pub async fn gather(source: &Source<'_>) -> Result<Fleet, Failure> {
         fleet.states = states.into_iter().filter(of_report).collect();
         fleet.states.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     }
-    if source.has("marts.runs") {
-        if let Some(row) = source.rows(BUILDS).await?.first() {
-            let number = |name: &str| row[name].as_f64();
-            let runs = number("runs").unwrap_or_default();
-            fleet.builds = Builds { runs, p95: number("p95"), low: number("low"), high: number("high") };
-        }
+    if source.has("marts.runs")
+        && let Some(row) = source.rows(BUILDS).await?.first()
+    {
+        let number = |name: &str| row[name].as_f64();
+        let runs = number("runs").unwrap_or_default();
+        fleet.builds = Builds { runs, p95: number("p95"), low: number("low"), high: number("high") };
     }
     Ok(fleet)
 }
@@ -124,6 +127,7 @@ pub fn time(value: &Value) -> Option<Timestamp> {
 /// How old something is, in words: hours, then days.
 pub fn age(at: Timestamp, now: Timestamp) -> String {
     match (now.0 - at.0) as f64 {
+        span if span < HOUR as f64 => "under an hour".to_owned(),
         span if span < 2.0 * DAY as f64 => format!("{:.0} hours", span.max(0.0) / HOUR as f64),
         span => format!("{:.0} days", span / DAY as f64),
     }
@@ -203,10 +207,11 @@ impl Fleet {
         self.states.iter().take(WORST).filter_map(|row| row["resource"].as_str())
     }
 
-    /// Each resource and how it stands.
+    /// The resources that are starved or idle, the worst of them.
     pub fn states(&self) -> BTreeMap<String, String> {
         let name = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        self.states.iter().map(|row| (name(row, "resource"), name(row, "state"))).collect()
+        let told = self.states.iter().filter(|row| row["state"] == "starved" || row["state"] == "idle");
+        told.take(NAMED).map(|row| (name(row, "resource"), name(row, "state"))).collect()
     }
 
     /// The figures that are compared from report to report.

@@ -30,7 +30,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Vec<Fact> {
         Fact::new("Made", format!("{}, {} ago", plan.created_at.minute(), age(plan.created_at))),
         Fact::new("May be applied until", plan.expires_at.minute()),
         Fact::new("Data up to", format!("{}, {} old", plan.data_watermark.minute(), age(plan.data_watermark))),
-        Fact::new("Rests on", format!("{} ({})", plan.model.name, plan.model.version)),
+        Fact::new("Rests on", format!("{}, version {}", plan.model.name, plan.model.version)),
         Fact::new("Changes", plan.targets_in_words()),
         Fact::code("Digest", &plan.digest),
     ]
@@ -50,8 +50,7 @@ fn verdict(standing: &Standing) -> (String, Tone) {
             return (back, Tone::Warn);
         }
         Stands::Expired => {
-            let late =
-                format!("The last plan ended at {} and was not applied: make a new one.", plan.expires_at.minute());
+            let late = format!("The last plan could be applied until {}: make a new one.", plan.expires_at.minute());
             return (late, Tone::Warn);
         }
         Stands::Waits | Stands::Approved(_) => {}
@@ -89,7 +88,7 @@ fn verdict(standing: &Standing) -> (String, Tone) {
     let then = match (standing.stands, plan.applyable) {
         (_, false) => " It cannot be applied: the limits were only observed; name a --target.".to_owned(),
         (Stands::Approved(at), _) => format!(" It was approved at {} and is not applied yet.", at.minute()),
-        _ => " It waits for a yes.".to_owned(),
+        _ => " It waits for approval.".to_owned(),
     };
     (format!("{changes} of {all} resources should change: {money}{get}.{then}{people}"), Tone::Plain)
 }
@@ -103,7 +102,7 @@ fn next(standing: &Standing, context: &Context) -> Vec<Block> {
     let changes = standing.plan.changes().next().is_some();
     match standing.stands {
         _ if !standing.plan.applyable || !changes => Vec::new(),
-        Stands::Waits => vec![command("To say yes, and to carry it out:", &["approve", "apply"])],
+        Stands::Waits => vec![command("To approve it, and to carry it out:", &["approve", "apply"])],
         Stands::Approved(_) => vec![command("To carry it out:", &["apply"])],
         Stands::Applied(_) => vec![command("To see whether it helped, and to undo it:", &["verify", "rollback"])],
         Stands::RolledBack(_) | Stands::Expired => Vec::new(),

@@ -193,6 +193,7 @@ fn phases(metrics: &Value) -> Section {
     let known: Vec<(&str, f64)> = phases
         .into_iter()
         .filter_map(|phase| Some((phase, metrics[format!("{phase}_seconds").as_str()].as_f64()?)))
+        .filter(|(phase, seconds)| *phase != "away" || *seconds > 0.0)
         .collect();
     if known.is_empty() {
         return section.with([Block::text("No phase of it has ended yet.")]);

@@ -45,7 +45,7 @@ pub struct State {
     /// What the plan does, by resource.
     changes: BTreeMap<String, String>,
     figures: BTreeMap<String, f64>,
-    /// How each resource stands.
+    /// Which resources are starved or idle.
     resources: BTreeMap<String, String>,
 }
 
@@ -116,12 +116,13 @@ fn state(text: &str) -> Option<State> {
 }
 
 /// A page of one line: the comment stays, and says that there is nothing new.
-pub fn nothing_new(page: &Page, line: String) -> Page {
+/// It hands on what it was compared with, so that many small moves add up to one that is told.
+pub fn nothing_new(page: &Page, line: String, previous: &State) -> Page {
     Page {
         verdict: line,
         about: page.verdict.clone(),
         made: page.made.clone(),
-        state: page.state.clone(),
+        state: serde_json::to_value(previous).unwrap_or_default(),
         ..Page::default()
     }
 }
@@ -160,13 +161,13 @@ pub fn section(previous: Option<&State>, now: &State, entries: &[Entry], least: 
     let mut lines = Vec::new();
     for (resource, state) in &now.resources {
         match previous.resources.get(resource) {
-            None => lines.push(format!("{resource} is new: {state}")),
+            None => lines.push(format!("{resource} is {state} now")),
             Some(before) if before != state => lines.push(format!("{resource} was {before}, and is {state}")),
             Some(_) => {}
         }
     }
     let gone = previous.resources.keys().filter(|resource| !now.resources.contains_key(*resource));
-    lines.extend(gone.map(|resource| format!("{resource} has no usage any more")));
+    lines.extend(gone.map(|resource| format!("{resource} is {} no more", previous.resources[resource])));
     for (resource, change) in &now.changes {
         if previous.changes.get(resource) != Some(change) {
             lines.push(format!("{resource}: the plan now says {change}"));
