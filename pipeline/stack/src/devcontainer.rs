@@ -57,6 +57,14 @@ impl Figure {
         }
     }
 
+    /// Whether a state asks for something between what can be written.
+    fn is_finer(self, state: State, asked: u64) -> bool {
+        match self {
+            Self::Cpus => state.cpu_cores.is_some_and(|cores| cores != asked as f64),
+            Self::Memory => state.memory_bytes.is_some_and(|bytes| bytes != asked),
+        }
+    }
+
     fn read(self, text: &str) -> Option<u64> {
         if self == Self::Cpus {
             return text.parse().ok();
@@ -157,6 +165,10 @@ impl DevContainer {
                 };
                 match amount(&read.value, figure) {
                     Err(why) => refuse(refusal(why, "write it as the specification has it, then make a new plan")),
+                    // A plan that promised less would promise it again and again.
+                    Ok(Some(old)) if old == asked && figure.is_finer(change.after, asked) => {
+                        refuse(refusal("it takes whole cores and MiB, and stays".to_owned(), "nothing is to be done"));
+                    }
                     Ok(Some(old)) if old == asked => {}
                     Ok(_) => {
                         let reads = |value: &Value| value.scalar().and_then(|text| figure.read(text)) == Some(asked);
@@ -353,6 +365,9 @@ mod tests {
         let odd = "{\"hostRequirements\": {\"memory\": \"lots\"}}";
         let (same, refusals) = target().tried(odd, &[change(None, Some(GIB))]).unwrap();
         assert_eq!((same.as_str(), refusals.len()), (odd, 1));
+        let (_, refusals) =
+            target().tried("{\"hostRequirements\": {\"cpus\": 2}}", &[change(Some(1.6), None)]).unwrap();
+        assert!(refusals[0].error.to_string().contains("whole cores"), "{refusals:?}");
         let other = DevContainer::new("/src/shop/.devcontainer/python/devcontainer.json");
         assert_eq!(other.resource(), "shop/python");
         assert_eq!(DevContainer::new("/src/shop/.devcontainer.json").resource(), "shop/devcontainer");

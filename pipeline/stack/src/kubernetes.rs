@@ -146,8 +146,8 @@ impl KubernetesFolder {
             })?;
             let before = done.iter().rev().find(|(file, slice, _)| (*file, *slice) == (place.file, place.slice));
             let read = before.map(|(.., read)| read);
-            let part = workloads.slices[place.file][place.slice].part.as_ref();
-            let Some(read) = read.or_else(|| part.map(|part| &part.read)) else { continue };
+            let part = workloads.slices[place.file][place.slice].read.as_ref();
+            let Some(read) = read.or(part) else { continue };
             let reads = |value: &Value| value.scalar().and_then(|text| figure.read(text)) == Some(amount);
             let keys = ["resources", which, figure.key()];
             let written = Amount { figure, amount };
@@ -158,9 +158,7 @@ impl KubernetesFolder {
         for (file, slice, read) in done {
             let slice = &mut workloads.slices[file][slice];
             slice.text.clone_from(&read.text);
-            if let Some(part) = &mut slice.part {
-                part.read = read;
-            }
+            slice.read = Some(read);
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The containers of a manifest.
 
 use super::quantity::Figure;
-use crate::yaml::stream::{Part, Step};
-use crate::yaml::value::Value;
+use crate::yaml::stream::{Read, Step};
+use crate::yaml::value::{Found, Value};
 use domain::own_memory::Setup;
 use std::collections::BTreeMap;
 
@@ -47,8 +47,8 @@ pub(super) enum Reading {
 }
 
 /// The objects of a document; those of a `List` one by one.
-pub(super) fn objects(part: &Part) -> Vec<Object> {
-    let root = &part.read.value;
+pub(super) fn objects(read: &Read) -> Vec<Object> {
+    let root = &read.value;
     let object = |value: &Value, path: Vec<Step>| {
         let metadata = value.get("metadata");
         let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::scalar).map(str::to_owned);
@@ -136,7 +136,6 @@ impl Container {
 
 /// What a key below a mapping says.
 pub(super) fn reading(value: &Value, path: &[&str], figure: Figure) -> Reading {
-    use crate::yaml::value::Found;
     match value.at(path) {
         Found::Nothing => Reading::Nothing,
         Found::Odd(why) => Reading::Unknown(why),

@@ -4,7 +4,7 @@ use super::folder::{Layout, Role};
 use super::manifest::{Container, Object, Reading, objects};
 use super::quantity::Figure;
 use crate::StackError;
-use crate::yaml::stream::{Part, Step, parts};
+use crate::yaml::stream::{Read, Step, parts};
 use crate::yaml::value::Value;
 use domain::own_memory::Setup;
 use domain::plan::State;
@@ -16,7 +16,7 @@ const DEEPEST: usize = 12;
 /// A document of a file, or what could not be read of it.
 pub(super) struct Slice {
     pub(super) text: String,
-    pub(super) part: Option<Part>,
+    pub(super) read: Option<Read>,
 }
 
 /// Where a container is described.
@@ -77,14 +77,9 @@ impl Workloads {
         let mut slices = Vec::new();
         for layer in &layout.layers {
             let mut of_file = Vec::new();
-            let mut at = 0;
-            let read = parts(&layer.text);
-            let ends: Vec<usize> = ends(&read, &layer.text);
-            for (part, end) in read.into_iter().zip(ends) {
-                let text = layer.text[at..end].to_owned();
-                at = end;
-                let part = part.map_err(|error| notes.push(not_read(&layer.path, &error))).ok();
-                of_file.push(Slice { text, part });
+            for (bytes, read) in parts(&layer.text) {
+                let read = read.map_err(|error| notes.push(not_read(&layer.path, &error))).ok();
+                of_file.push(Slice { text: layer.text[bytes].to_owned(), read });
             }
             slices.push(of_file);
         }
@@ -100,15 +95,15 @@ impl Workloads {
     fn manifests(&mut self) {
         let mut workloads: Vec<Workload> = Vec::new();
         for (file, layer) in self.layout.layers.iter().enumerate() {
-            for (slice, part) in self.slices[file].iter().enumerate().filter_map(|(i, s)| Some((i, s.part.as_ref()?))) {
-                if let (Role::Patch { target }, Value::List(_)) = (&layer.role, &part.read.value) {
+            for (slice, read) in self.slices[file].iter().enumerate().filter_map(|(i, s)| Some((i, s.read.as_ref()?))) {
+                if let (Role::Patch { target }, Value::List(_)) = (&layer.role, &read.value) {
                     if layer.text.contains("resources") {
                         let why = format!("a JSON patch sets its resources: {}", layer.path.display());
                         self.layout.unknown.push((target.clone(), why));
                     }
                     continue;
                 }
-                for object in objects(part) {
+                for object in objects(read) {
                     let place = |container: &Container| Place { file, slice, container: container.clone() };
                     match &layer.role {
                         Role::Patch { target } => {
@@ -181,9 +176,9 @@ impl Workloads {
     fn values(&mut self) {
         let chart = self.layout.chart.clone().unwrap_or_default();
         let mut found = Vec::new();
-        for (slice, part) in self.slices.first().into_iter().flatten().enumerate() {
-            if let Some(part) = &part.part {
-                resources(&part.read.value, &mut Vec::new(), &mut |path, value| {
+        for (slice, read) in self.slices.first().into_iter().flatten().enumerate() {
+            if let Some(read) = &read.read {
+                resources(&read.value, &mut Vec::new(), &mut |path, value| {
                     let dotted: Vec<&str> = path.iter().map(String::as_str).collect();
                     let name = if dotted.is_empty() { chart.clone() } else { dotted.join(".") };
                     let path = path.iter().cloned().map(Step::Key).collect();
@@ -291,11 +286,6 @@ fn resources(value: &Value, path: &mut Vec<String>, found: &mut dyn FnMut(&[Stri
         resources(value, path, found);
         path.pop();
     }
-}
-
-/// Where each document ends.
-fn ends(parts: &[Result<Part, StackError>], text: &str) -> Vec<usize> {
-    crate::yaml::stream::cuts(text)[1..].iter().copied().take(parts.len()).collect()
 }
 
 fn not_read(path: &std::path::Path, error: &StackError) -> String {

@@ -17,13 +17,6 @@ pub(crate) enum Step {
     At(usize),
 }
 
-/// A document with the bytes of the text that it stands on, its marker with it.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) bytes: Range<usize>,
-    pub(crate) read: Read,
-}
-
 /// What a document holds.
 #[derive(Debug)]
 pub(crate) struct Read {
@@ -112,21 +105,19 @@ impl Value {
     }
 }
 
-/// The documents of a text.
-pub(crate) fn parts(text: &str) -> Vec<Result<Part, StackError>> {
-    let cuts = cuts(text);
+/// The documents of a text, each with the bytes that it stands on, its marker with it.
+pub(crate) fn parts(text: &str) -> Vec<(Range<usize>, Result<Read, StackError>)> {
     let part = |pair: &[usize]| {
         let bytes = pair[0]..pair[1];
-        match Read::new(&text[bytes.clone()]) {
-            Ok(read) => Ok(Part { bytes, read }),
-            Err(error) => Err(lower(error, text[..bytes.start].matches('\n').count())),
-        }
+        let lines = text[..bytes.start].matches('\n').count();
+        let read = Read::new(&text[bytes.clone()]).map_err(|error| lower(error, lines));
+        (bytes, read)
     };
-    cuts.windows(2).map(part).collect()
+    cuts(text).windows(2).map(part).collect()
 }
 
 /// Where documents begin, and the end of the text.
-pub(crate) fn cuts(text: &str) -> Vec<usize> {
+fn cuts(text: &str) -> Vec<usize> {
     let mut cuts = vec![0];
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -158,13 +149,13 @@ mod tests {
     #[test]
     fn documents_are_cut_at_their_markers_and_keep_every_byte() {
         let text = "# head\n---\na: 1\n--- # two\nb: |\n  x\n  ---\n\n---\n{c: 3}\n...\n";
-        let read: Vec<Part> = parts(text).into_iter().map(Result::unwrap).collect();
-        assert_eq!(read.iter().map(|part| &text[part.bytes.clone()]).collect::<String>(), text);
+        let read = parts(text);
+        assert_eq!(read.iter().map(|(bytes, _)| &text[bytes.clone()]).collect::<String>(), text);
         assert_eq!(read.len(), 3);
-        assert_eq!(read[2].read.value.get("c").and_then(Value::scalar), Some("3"));
+        assert_eq!(read[2].1.as_ref().unwrap().value.get("c").and_then(Value::scalar), Some("3"));
         let broken = parts("a: 1\n---\nb: [\n---\nc: 1\n");
-        assert!(broken[0].is_ok() && broken[2].is_ok());
-        assert!(matches!(broken[1], Err(StackError::Syntax { line: 3.., .. })), "{:?}", broken[1]);
+        assert!(broken[0].1.is_ok() && broken[2].1.is_ok());
+        assert!(matches!(broken[1].1, Err(StackError::Syntax { line: 3.., .. })), "{:?}", broken[1]);
     }
 
     #[test]
