@@ -309,7 +309,7 @@ impl Fleet {
     }
 
     fn held_back(&self) -> Number {
-        let name = "Kills, and hours held back".to_owned();
+        let name = "Kills, and contended hours".to_owned();
         let Some((share, interval)) = self.contended() else {
             return Number { name, value: "–".into(), note: "no usage of these days".into(), ..Number::default() };
         };
@@ -355,7 +355,7 @@ impl Fleet {
         let columns = vec![
             Column::text("resource"),
             Column::text("state"),
-            Column::number("hours held back (%)"),
+            Column::number("contended hours (%)"),
             Column::number("kills"),
             Column::number("CPU peak of limit (cores)"),
             Column::number("memory peak of limit (GiB)"),
@@ -418,10 +418,10 @@ impl Fleet {
         let columns = vec![
             Column::text("day"),
             Column::number("resource-hours"),
-            Column::number("held back (%)"),
+            Column::number("contended (%)"),
             Column::number("kills"),
         ];
-        let mut numbers = Table::new("Hours held back by day", columns);
+        let mut numbers = Table::new("Contended hours by day", columns);
         let share = |day: &Day| (day.hours > 0.0).then(|| day.contended / day.hours);
         for day in &self.days {
             numbers.rows.push(vec![
@@ -435,7 +435,7 @@ impl Fleet {
         let panel = Panel {
             unit: Unit::Share,
             series: vec![Series {
-                name: "hours held back".into(),
+                name: "contended hours".into(),
                 ink: Ink::Blue,
                 shape: Shape::Columns,
                 points: self.days.iter().map(|day| (day.at, share(day))).collect(),

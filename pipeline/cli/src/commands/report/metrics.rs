@@ -77,7 +77,7 @@ impl Fleet {
                 "gib_peak",
                 1_073_741_824.0,
             ),
-            ("pipeline_resource_contended_ratio", "Share of its hours that a limit held back.", "contended_pct", 0.01),
+            ("pipeline_resource_contended_ratio", "Share of its hours that were contended.", "contended_pct", 0.01),
             ("pipeline_resource_memory_kills", "Kills for memory in the days shown.", "oom_kills", 1.0),
         ];
         for (name, help, column, factor) in columns {
