@@ -5,6 +5,7 @@
 
 use super::ComposeFile;
 use super::read::{Project, Service};
+use super::variables::Variables;
 use crate::StackError;
 use crate::write::read_text;
 use crate::yaml::value::Value;
@@ -20,13 +21,13 @@ impl ComposeFile {
         let project = Project { parsed: &parsed, around: &around };
         let env = self.environment(project)?;
         let folder = self.path().parent().unwrap_or_else(|| Path::new(""));
-        let of = |name: &str| Some((format!("{env}/{name}"), project.service(name)?.setup(folder)));
+        let of = |name: &str| Some((format!("{env}/{name}"), project.service(name)?.setup(folder, &around.variables)));
         Ok(project.services().into_iter().filter_map(of).collect())
     }
 }
 
 impl Service {
-    fn setup(&self, folder: &Path) -> Setup {
+    fn setup(&self, folder: &Path, known: &Variables) -> Setup {
         let scalar = |key: &str| self.value.get(key).and_then(text).unwrap_or_default();
         let words = ["entrypoint", "command"].iter().filter_map(|key| self.value.get(key)).flat_map(words);
         let mut variables = BTreeMap::new();
@@ -35,11 +36,17 @@ impl Service {
             let lines = lines.lines().map(str::trim).filter(|line| !line.starts_with('#'));
             variables.extend(lines.filter_map(pair));
         }
+        // A name without a value takes that of `.env`.
+        let inherited = |name: &str| Some((name.to_owned(), known.get(name)?.to_owned()));
         match self.value.get("environment").map(untagged) {
-            Some(Value::Map(map)) => {
-                variables.extend(map.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))));
+            Some(Value::Map(map)) => variables.extend(map.iter().filter_map(|(name, value)| {
+                let given = text(value)?;
+                if given.is_empty() { inherited(name) } else { Some((name.clone(), given)) }
+            })),
+            Some(Value::List(list)) => {
+                let line = |line: String| pair(&line).or_else(|| inherited(line.trim()));
+                variables.extend(list.iter().filter_map(text).filter_map(line));
             }
-            Some(Value::List(list)) => variables.extend(list.iter().filter_map(text).filter_map(|line| pair(&line))),
             _ => {}
         }
         Setup { image: scalar("image"), words: words.collect(), variables }
@@ -111,6 +118,7 @@ services:
     environment:
       - NODE_OPTIONS=--max-old-space-size=2048
       - UNSET
+      - JAVA_OPTS
   like-web:
     extends: web
     command: -jar other.jar
@@ -121,6 +129,7 @@ services:
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("compose.yaml");
         std::fs::write(&path, TEXT).unwrap();
+        std::fs::write(folder.path().join(".env"), "JAVA_OPTS=-Xmx4g\nEMPTY=e\n").unwrap();
         std::fs::write(folder.path().join("a.env"), "# c\nexport GOMEMLIMIT=\"1GiB\"\nNODE_OPTIONS=none\n").unwrap();
         let setups = ComposeFile::new(&path).all_setups().unwrap();
         let (web, cache, like) = (&setups["shop/web"], &setups["shop/cache"], &setups["shop/like-web"]);
@@ -132,6 +141,8 @@ services:
             "the service's own wins over the file's"
         );
         assert_eq!(cache.variables["GOMEMLIMIT"], "1GiB");
+        assert_eq!((cache.variables["JAVA_OPTS"].as_str(), web.variables["EMPTY"].as_str()), ("-Xmx4g", "e"));
+        assert!(!cache.variables.contains_key("UNSET"));
         assert_eq!(like.words, ["java", "-Xmx4g", "-jar", "other.jar"]);
     }
 }
