@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const WINDOW: i64 = 35 * DAY;
 /// An hour counts as seen where so much of it is covered, in microseconds.
 const MOST_OF_AN_HOUR: i64 = HOUR / 2;
+/// A sample stands for an hour at the most: the memory in it is that of one moment, however long its interval, and one
+/// reading a day says nothing of the day.
+const LONGEST_S: f64 = 3_600.0;
 
 /// Hours since 1970 → microseconds of them that samples cover, over the last five weeks with data.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +27,7 @@ impl Covered {
         let Some(newest) = samples.last().map(|s| s.ts.0) else { return Self::default() };
         let mut until = newest - WINDOW;
         for sample in samples.iter().filter(|s| s.ts.0 > newest - WINDOW) {
-            let interval = (sample.interval_s.clamp(FINE_INTERVAL_S, 1e7) * SECOND as f64) as i64;
+            let interval = (sample.interval_s.clamp(FINE_INTERVAL_S, LONGEST_S) * SECOND as f64) as i64;
             let mut from = (sample.ts.0 - interval).max(until);
             until = until.max(sample.ts.0);
             while from < sample.ts.0 {
@@ -95,6 +98,15 @@ mod tests {
         assert_eq!((week.week_hours, week.hours), (168, 168.0));
         assert!(!coverage(&rows("a/b", half_hours(2), 1800.0), "a/b").is_enough(1000));
         assert!(!coverage(&rows("a/b", half_hours(5), 1800.0), "a/b").is_enough(1000), "five working days");
+    }
+
+    #[test]
+    fn a_reading_a_day_or_every_six_hours_is_no_week_whatever_its_interval() {
+        for (hours, interval_s) in [(24, 86_400.0), (24, 604_800.0), (6, 21_600.0)] {
+            let seen = coverage(&rows("a/b", (1..=120 * 24 / hours).map(|i| i * hours * 60), interval_s), "a/b");
+            assert!(seen.week_hours <= 28 && !seen.is_enough(120), "{interval_s}: {seen:?}");
+        }
+        assert!(coverage(&rows("a/b", (1..=14 * 24).map(|i| i * 60), 3_600.0), "a/b").is_enough(336));
     }
 
     #[test]
