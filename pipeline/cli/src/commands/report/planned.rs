@@ -1,6 +1,6 @@
 //! The plan on the page: the verdict of the first screen, the policies beside each other, and each item with its reasons.
 
-use super::demand::{Demand, policies};
+use super::demand::{CHARTED, Demand, policies};
 use super::fleet::{age, month};
 use super::ledger::{Standing, Stands, quoted};
 use crate::context::Context;
@@ -164,6 +164,12 @@ pub fn sections(standing: &Standing, demand: &Demand, context: &Context, only: O
         let about = "Each change with its reason, what it would have done on the past days, and how to undo it.";
         let mut section = Section::new("What changes, and why", about);
         section.blocks.extend(bounds(&act));
+        if act.len() > CHARTED {
+            section.blocks.push(Block::text(format!(
+                "For room, the first {CHARTED} of {} items have a chart and a replay; report --resource shows those of any other.",
+                act.len()
+            )));
+        }
         for item in act.iter().take(ITEMS) {
             section.parts.push(part(standing, item, demand, context));
         }
