@@ -331,6 +331,7 @@ mod tests {
             on: "devcontainer".into(),
             before: State::default(),
             after: State { cpu_cores: cores, memory_bytes: bytes },
+            task: None,
         }
     }
 

@@ -319,6 +319,7 @@ mod tests {
             on: "exec".into(),
             before: live.resources["a/b"],
             after: State { cpu_cores: Some(0.5), memory_bytes: None },
+            task: None,
         };
         let mut journal = journal(&planned);
         let timeout = Duration::from_secs(20);
@@ -374,6 +375,7 @@ mod tests {
             on: "exec".into(),
             before: State::default(),
             after: State::default(),
+            task: None,
         };
         nobody.after.cpu_cores = Some(1.0);
         assert_eq!(target.refusals(&[nobody]).unwrap().len(), 1);
