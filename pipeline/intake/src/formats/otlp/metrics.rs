@@ -33,7 +33,10 @@ pub(super) struct Metric<'v> {
 pub(super) fn read(samples: &mut Samples, resource: &Resource, value: &Value, out: &mut Out) -> Option<&'static str> {
     match metric(value) {
         Ok((kind, metric)) => {
-            metric.points.iter().for_each(|point| take(samples, resource, &metric, point, out));
+            // OTLP promises no order of the points, and a counter's growth is read from one to the next.
+            let mut points: Vec<&Value> = metric.points.iter().collect();
+            points.sort_by_key(|point| micros(point.get("timeUnixNano")));
+            points.into_iter().for_each(|point| take(samples, resource, &metric, point, out));
             Some(kind)
         }
         Err(reason) => {
@@ -231,6 +234,40 @@ mod tests {
     fn sum(name: &str, unit: &str, points: Value) -> Value {
         json!({"name": name, "unit": unit,
             "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points}})
+    }
+
+    #[test]
+    fn points_in_any_order_say_the_same() {
+        let of = |order: [u64; 3]| {
+            let points: Value =
+                order.iter().map(|n| json!({"timeUnixNano": at(n * 10), "asDouble": *n as f64})).collect();
+            events([request(&[("container.name", "web")], json!([sum("container.cpu.time", "s", points)]))])
+        };
+        assert_eq!(of([1, 2, 3]).len(), 2);
+        assert_eq!(format!("{:?}", of([3, 1, 2])), format!("{:?}", of([1, 2, 3])));
+    }
+
+    #[test]
+    fn an_unspecified_temporality_is_a_reject() {
+        for unspecified in [json!(0), json!("AGGREGATION_TEMPORALITY_UNSPECIFIED")] {
+            let mut metric = sum("container.cpu.time", "s", json!([{"timeUnixNano": at(0), "asDouble": 1.0}]));
+            metric["sum"]["aggregationTemporality"] = unspecified;
+            let taken = taken([request(&[("container.name", "web")], json!([metric]))]);
+            assert!(matches!(taken[..], [Err(Reason::Format(_))]), "{taken:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_source_says_of_itself_tells_containers_apart() {
+        for key in ["aws.ecs.task.arn", "azure.vm.name", "faas.instance", "host.ip", "cloud.resource_id"] {
+            let of = |who: &str, from: f64| {
+                let points = json!([{"timeUnixNano": at(0), "asDouble": from}, {"timeUnixNano": at(10), "asDouble": from + 1.0}]);
+                request(&[("container.name", "web"), (key, who)], json!([sum("container.cpu.time", "s", points)]))
+            };
+            let events = events([of("a", 5.0), of("b", 50_000.0)]);
+            let cores: Vec<f64> = events.iter().filter_map(|event| event.payload["cpu_cores"].as_f64()).collect();
+            assert_eq!(cores, [0.1, 0.1], "{key}");
+        }
     }
 
     #[test]
