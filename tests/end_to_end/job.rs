@@ -152,6 +152,8 @@ fn a_job_changes_nothing_and_writes_nowhere_else_unless_a_person_says_so() {
         r#"["sql", "select 1", "-o", "${NOT_SET:-/nonexistent/out.csv}"]"#,
         r#"["trace", "export", "--to", "/proc/traces"]"#,
         r#"["plan", "-o", "/nonexistent/plan.json"]"#,
+        r#"["plan", "--target", "exec:touch harmed"]"#,
+        r#"["report", "-o", "/nonexistent/report.html"]"#,
     ] {
         let first = "[[step]]\nname = \"take\"\nrun = [\"ingest\", \"one.ndjson\"]\n";
         place.write("job.toml", format!("{first}[[step]]\nname = \"harm\"\nrun = {step}\n"));

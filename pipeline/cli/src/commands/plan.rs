@@ -141,6 +141,11 @@ impl PlanArgs {
     pub fn shows(&self) -> bool {
         self.shown.is_some()
     }
+
+    /// Whether a target of it is a command, which is run to be read.
+    pub fn runs_a_command(&self) -> bool {
+        self.target.iter().any(|spec| spec.starts_with("exec:"))
+    }
 }
 
 /// Makes, writes and shows a plan.
