@@ -25,6 +25,15 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     (bytes.is_finite() && bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
+/// A share as people write it, `2%` or `0.02`; none where it is no finite number.
+pub fn parse_share(text: &str) -> Option<f64> {
+    let share = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.trim().parse(),
+    };
+    share.ok().filter(|share| share.is_finite())
+}
+
 /// Writes bytes for people: `96 B`, `14 KiB`, `512 MiB`, `1.5 GiB`.
 pub fn format_bytes(bytes: f64) -> String {
     match bytes.abs() {

@@ -2,7 +2,7 @@
 
 use crate::StackError;
 use crate::journal::Step;
-use crate::target::{Change, Session, Stand, differs, digest, same};
+use crate::target::{Change, Session, Stand, check_as_planned, digest};
 use crate::text::first_changed_line;
 use crate::write::{LockedFile, read_text};
 use domain::plan::State;
@@ -64,14 +64,7 @@ impl<T: TextFiles> HeldFiles<T> {
             Some(file) => file,
             None => self.locked.entry(path.clone()).or_insert(LockedFile::lock(&path)?),
         };
-        if file.replace(text_of(from), text_of(to))? {
-            return Ok(());
-        }
-        Err(StackError::Drifted {
-            target: path.display().to_string(),
-            since: "this run began",
-            differs: vec!["an editor saved it".to_owned()],
-        })
+        file.exchange(text_of(from), text_of(to))
     }
 }
 
@@ -83,18 +76,7 @@ impl<T: TextFiles> Session for HeldFiles<T> {
     fn prepare(&mut self, prior_state_digest: &str, changes: &[Change]) -> Result<Vec<Step>, StackError> {
         let texts = self.target.texts()?;
         let limits = self.target.limits(&texts)?;
-        let is_same = |change: &&Change| limits.get(&change.resource).is_some_and(|live| same(*live, change.before));
-        let mut drift: Vec<String> = changes
-            .iter()
-            .filter(|change| !is_same(change))
-            .map(|change| differs(&change.resource, Some(&change.before), limits.get(&change.resource)))
-            .collect();
-        if digest_of(&texts) != prior_state_digest || !drift.is_empty() {
-            if drift.is_empty() {
-                drift.push("the limits to change are the same".to_owned());
-            }
-            return Err(StackError::Drifted { target: self.target.name(), since: "the plan was made", differs: drift });
-        }
+        check_as_planned(self.target.name(), digest_of(&texts) == prior_state_digest, &limits, changes)?;
         let after = self.target.edited(&texts, changes)?;
         let items: Vec<String> = changes.iter().map(|change| change.item_id.clone()).collect();
         let step = |(path, text): (&PathBuf, &String)| {

@@ -236,6 +236,25 @@ pub(crate) fn same(a: State, b: State) -> bool {
     nano(a) == nano(b) && a.memory_bytes == b.memory_bytes
 }
 
+/// That texts and limits are still those that a plan was made from; drifted where they are not.
+pub(crate) fn check_as_planned(
+    target: String,
+    is_same_text: bool,
+    limits: &BTreeMap<String, State>,
+    changes: &[Change],
+) -> Result<(), StackError> {
+    let is_same = |change: &&Change| limits.get(&change.resource).is_some_and(|live| same(*live, change.before));
+    let moved = changes.iter().filter(|change| !is_same(change));
+    let mut drift: Vec<String> =
+        moved.map(|change| differs(&change.resource, Some(&change.before), limits.get(&change.resource))).collect();
+    match (is_same_text, drift.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => drift.push("the limits to change are the same".to_owned()),
+        (_, false) => {}
+    }
+    Err(StackError::Drifted { target, since: "the plan was made", differs: drift })
+}
+
 /// How a resource differs from what was expected of it.
 pub(crate) fn differs(resource: &str, wanted: Option<&State>, live: Option<&State>) -> String {
     match (wanted, live) {

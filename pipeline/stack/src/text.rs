@@ -2,7 +2,7 @@
 
 use crate::StackError;
 use crate::journal::Step;
-use crate::target::{Change, Session, Stand, differs, digest, same};
+use crate::target::{Change, Session, Stand, check_as_planned, differs, digest};
 use domain::plan::State;
 use domain::units::counted;
 use serde_json::Value;
@@ -29,18 +29,7 @@ impl<T: WholeText> Session for T {
     fn prepare(&mut self, prior_state_digest: &str, changes: &[Change]) -> Result<Vec<Step>, StackError> {
         let live = self.snapshot()?;
         let limits = self.limits(&live)?;
-        let is_same = |change: &&Change| limits.get(&change.resource).is_some_and(|live| same(*live, change.before));
-        let mut drift: Vec<String> = changes
-            .iter()
-            .filter(|change| !is_same(change))
-            .map(|change| differs(&change.resource, Some(&change.before), limits.get(&change.resource)))
-            .collect();
-        if digest(&live) != prior_state_digest || !drift.is_empty() {
-            if drift.is_empty() {
-                drift.push("the limits to change are the same".to_owned());
-            }
-            return Err(StackError::Drifted { target: self.name(), since: "the plan was made", differs: drift });
-        }
+        check_as_planned(self.name(), digest(&live) == prior_state_digest, &limits, changes)?;
         let after = self.edited(&live, changes)?;
         if after == live {
             return Ok(Vec::new());

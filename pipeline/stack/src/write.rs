@@ -65,6 +65,18 @@ impl LockedFile {
         read_text(&self.path)
     }
 
+    /// [`Self::replace`]; drifted where it is no longer `from`.
+    pub(crate) fn exchange(&mut self, from: &str, to: &str) -> Result<(), StackError> {
+        if self.replace(from, to)? {
+            return Ok(());
+        }
+        Err(StackError::Drifted {
+            target: self.path.display().to_string(),
+            since: "this run began",
+            differs: vec!["an editor saved it".to_owned()],
+        })
+    }
+
     /// Replaces the text, keeping owner, permissions and extended attributes; false, with nothing done, where it is no
     /// longer `from`: editors do not ask for our lock.
     pub(crate) fn replace(&mut self, from: &str, to: &str) -> Result<bool, StackError> {

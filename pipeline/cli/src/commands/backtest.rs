@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
 use clap::Args;
 use domain::plan::Replay;
-use domain::units::format_bytes;
+use domain::units::{self, format_bytes};
 use learn::backtest::{Asked, Beside, Frontier, Point, Usage};
 use learn::sizing::{DEFAULT_RISK, Policy};
 use serde_json::{Value, json};
@@ -35,11 +35,9 @@ pub fn parse_policy(text: &str) -> Result<Policy, String> {
 
 /// `2%` or `0.02`.
 pub fn parse_share(text: &str) -> Result<f64, String> {
-    let share = match text.trim().strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.trim().parse(),
-    };
-    share.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
+    units::parse_share(text)
+        .filter(|share| (0.0..1.0).contains(share))
+        .ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
 }
 
 /// Replays and shows.

@@ -9,6 +9,7 @@ use crate::model_card::{coverage, show_reliability, table};
 use crate::scratch::scratch;
 use clap::Args;
 use domain::model::{Card, Judged};
+use domain::units;
 use lake::Session;
 use learn::LearnError;
 use learn::card::{Evaluation, TrainSpec};
@@ -37,8 +38,7 @@ pub struct EvaluateArgs {
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
-    let share = text.strip_suffix('%').and_then(|t| t.trim().parse::<f64>().ok()).map(|p| p / 100.0);
-    share.filter(|s| *s > 0.0 && *s < 1.0).ok_or_else(|| "write it as 20%".to_owned())
+    units::parse_share(text).filter(|share| *share > 0.0 && *share < 1.0).ok_or_else(|| "write it as 20%".to_owned())
 }
 
 /// Shows figures beside those of the baselines.

@@ -8,6 +8,7 @@ use clap::Args;
 use domain::judge::{
     Design, Direction, Effect, JudgeError, Judgement, Margin, Rules, RulesError, Sample, Verdict, judge,
 };
+use domain::units;
 use lake::{Samples, View};
 use serde_json::{Value, json};
 
@@ -66,12 +67,7 @@ pub struct JudgeArgs {
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
-    let text = text.trim();
-    let share = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.parse(),
-    };
-    share.ok().filter(|share| share.is_finite()).ok_or_else(|| "write it as 20% or 0.2".to_owned())
+    units::parse_share(text).ok_or_else(|| "write it as 20% or 0.2".to_owned())
 }
 
 impl JudgeArgs {

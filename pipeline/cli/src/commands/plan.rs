@@ -19,7 +19,7 @@ use domain::plan::{
     Action, Basis, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan,
 };
 use domain::time::{DAY, HOUR, SECOND, format_span, parse_span};
-use domain::units::format_bytes;
+use domain::units::{self, format_bytes};
 use lake::Session;
 use learn::LearnError;
 use learn::backtest::Asked;
@@ -117,7 +117,7 @@ fn parse_tolerance(text: &str) -> Result<Tolerance, String> {
                 "data" => {
                     tolerance.data_hours = parse_span(value.trim()).filter(|span| *span >= 0)? as f64 / HOUR as f64;
                 }
-                "forecast" => tolerance.forecast_share = parse_percent(value).filter(|share| *share >= 0.0)?,
+                "forecast" => tolerance.forecast_share = units::parse_share(value).filter(|share| *share >= 0.0)?,
                 "models" => tolerance.models = value.trim().parse().ok()?,
                 _ => return None,
             }
@@ -126,14 +126,6 @@ fn parse_tolerance(text: &str) -> Result<Tolerance, String> {
         known.ok_or_else(|| format!("cannot read {part:?}: write data=3d,forecast=20%,models=0"))?;
     }
     Ok(tolerance)
-}
-
-fn parse_percent(text: &str) -> Option<f64> {
-    let share = match text.trim().strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.trim().parse(),
-    };
-    share.ok().filter(|share| share.is_finite())
 }
 
 impl PlanArgs {

@@ -214,14 +214,7 @@ impl WholeText for HeldCompose {
     }
 
     fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError> {
-        if self.file.replace(from, to)? {
-            return Ok(());
-        }
-        Err(StackError::Drifted {
-            target: self.file.path().display().to_string(),
-            since: "this run began",
-            differs: vec!["an editor saved it".to_owned()],
-        })
+        self.file.exchange(from, to)
     }
 }
 
