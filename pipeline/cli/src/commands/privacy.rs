@@ -1,6 +1,6 @@
 //! `privacy`: what the lake holds of people, and how a person leaves it.
 
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, kept_privacy};
 use crate::failure::{Exit, Failure};
 use clap::{Args, Subcommand};
 use domain::privacy::people_in;
@@ -19,8 +19,9 @@ enum PrivacyCommand {
     /// Count what the lake holds of people, and look for leaks
     #[command(after_help = "\
 Reads every text of every table. Shows numbers, tables and columns, never a
-value. Exit code 3: an address, a secret, a home name or an erased person was
-found.")]
+value. Where the lake's key is at hand, also finds by name whom the lake holds
+by hash. Exit code 3: an address, a secret, a home name, a name or an erased
+person was found.")]
     Audit,
     /// Take a person out of every table and every old version, for good
     #[command(after_help = "\
@@ -58,8 +59,12 @@ pub async fn run(context: &Context, args: PrivacyArgs) -> Result<Answer, Failure
 
 async fn audit(context: &Context) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
+    let key = match kept_privacy() {
+        Some(key) if lake.is_under(&key).await? => Some(key),
+        _ => None,
+    };
     let mut task = context.progress.task("privacy audit");
-    let audit = lake.privacy_audit(&mut |table| task.at(table)).await?;
+    let audit = lake.privacy_audit(key.as_ref(), &mut |table| task.at(table)).await?;
     drop(task);
     context.say(format!("{} people, {} erased; key {}", audit.people, audit.erased, audit.key_fingerprint));
     for column in &audit.columns {
@@ -86,10 +91,20 @@ async fn audit(context: &Context) -> Result<Answer, Failure> {
             doubt.table, doubt.column, doubt.rows
         ));
     }
+    match &audit.named {
+        Some(named) => named.iter().for_each(|name| {
+            let place = format!("{}.{}", name.table, name.column);
+            context.say(format!("FINDING {place}: {} rows name somebody whom the lake holds by hash", name.rows));
+        }),
+        None => context.say("  names were not looked for: that needs the lake's key"),
+    }
     if audit.erased_but_found > 0 {
         context.say(format!("FINDING {} erased people are in the tables: erase them again", audit.erased_but_found));
     }
-    let found = !audit.leaks.is_empty() || !audit.suspicious.is_empty() || audit.erased_but_found > 0;
+    let found = !audit.leaks.is_empty()
+        || !audit.suspicious.is_empty()
+        || audit.named.as_ref().is_some_and(|named| !named.is_empty())
+        || audit.erased_but_found > 0;
     let json = serde_json::to_value(&audit).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer::new(if found { Exit::Findings } else { Exit::Done }, json))
 }
