@@ -7,11 +7,12 @@ mod as_text;
 mod component;
 mod graph;
 mod judge;
+mod kinds;
 mod manifest;
 mod place;
 mod route;
 
-pub use component::{Component, Kind, Restoring};
+pub use component::{Carrier, Component, Kind, Restoring};
 pub use judge::{JudgeSection, Metric, OnInconclusive};
 pub use manifest::{GroupSection, Manifest, Mistake};
 pub use route::RouteSection;
