@@ -7,10 +7,11 @@ use crate::docker::DockerEngine;
 use crate::exec::ExecCommand;
 use crate::journal::Step;
 use crate::kubernetes::KubernetesFolder;
+use crate::text_file::TextFile;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, Plan, State, TargetRef};
-use domain::task::{Task, TaskRule};
+use domain::task::{Deployment, Release, Task, TaskRule};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,6 +67,9 @@ pub struct Change {
     /// What is done beside limits, which then stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// The text that a deployment names by its hash; a journal has it in its steps.
+    #[serde(skip)]
+    pub text: Option<String>,
 }
 
 /// What there is to do beside limits, as a person's rule asks.
@@ -112,6 +116,11 @@ pub trait Target: Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What a resource has of a component: of its variables, those that are named.
+    fn release(&self, resource: &str, _names: &[&str]) -> Result<Release, StackError> {
+        Err(cannot_deploy(resource, &self.reference().kind))
+    }
+
     /// Who may read it, as the permissions of a file: what is kept of it is kept as closely.
     fn mode(&self) -> u32;
 
@@ -143,6 +152,11 @@ pub trait Session {
         Ok(None)
     }
 
+    /// Whether components can be deployed to it.
+    fn deploys(&self) -> bool {
+        false
+    }
+
     /// Whether it is written as a whole: then a change by somebody else keeps all of it from being undone.
     fn is_whole(&self) -> bool;
 }
@@ -163,7 +177,7 @@ pub enum Stand {
 }
 
 /// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
-/// `devcontainer:FILE` or `exec:COMMAND`.
+/// `devcontainer:FILE`, `exec:COMMAND` or `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
@@ -175,6 +189,7 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
             "kubernetes" => return Ok(Box::new(KubernetesFolder::new(absolute()))),
             "devcontainer" => return Ok(Box::new(DevContainer::new(absolute()))),
             "exec" => return Ok(Box::new(ExecCommand::new(rest))),
+            "file" => return Ok(Box::new(TextFile::new(absolute()))),
             _ => {}
         }
     }
@@ -194,6 +209,7 @@ pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackErr
         "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
         "kubernetes" => Ok(Box::new(KubernetesFolder::new(&reference.location))),
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
+        "file" => Ok(Box::new(TextFile::new(&reference.location))),
         "exec" if !reference.location.is_empty() => Ok(Box::new(ExecCommand::new(&reference.location))),
         "docker" if !reference.location.is_empty() => Ok(Box::new(DockerEngine::named(&reference.location)?)),
         kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
@@ -201,6 +217,27 @@ pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackErr
 }
 
 impl Change {
+    /// The component that it deploys.
+    pub(crate) fn deployment(&self) -> Option<&Deployment> {
+        match &self.task {
+            Some(Task::Deploy(deployment)) => Some(deployment),
+            _ => None,
+        }
+    }
+
+    /// The text that it deploys, proven to be the one that was planned.
+    pub(crate) fn whole_text(&self) -> Result<Option<&str>, StackError> {
+        let Some(wanted) = self.deployment().and_then(|deployment| deployment.after.text.as_ref()) else {
+            return Ok(None);
+        };
+        let text = self.text.as_deref().filter(|text| digest(text) == *wanted);
+        text.map(Some).ok_or_else(|| StackError::Refused {
+            service: self.resource.clone(),
+            what: format!("the text {wanted} that was planned for it is not there"),
+            hint: "the lake keeps it under stack/texts; make a new plan".to_owned(),
+        })
+    }
+
     /// The figures that it sets.
     pub(crate) fn figures(&self) -> impl Iterator<Item = Figure> + use<> {
         let cpu = self.after.cpu_cores.map(|_| Figure::Cpu);
@@ -218,7 +255,8 @@ impl Change {
                 on: item.on.clone(),
                 before: item.before,
                 after: item.after,
-                task: item.task,
+                task: item.task.clone(),
+                text: None,
             })
             .collect()
     }
@@ -227,6 +265,15 @@ impl Change {
 /// `sha256:` and 64 hex digits.
 pub(crate) fn digest(text: &str) -> String {
     format!("sha256:{}", sha256_hex(text.as_bytes()))
+}
+
+/// Why a target of a kind takes no components.
+pub(crate) fn cannot_deploy(resource: &str, kind: &str) -> StackError {
+    StackError::Refused {
+        service: resource.to_owned(),
+        what: format!("components are not deployed to a target of the kind {kind}"),
+        hint: "deploy to compose:FILE#SERVICE or file:FILE".to_owned(),
+    }
 }
 
 /// Whether two states set the same: cores are compared as Docker keeps them, in billionths, because a plan's figures
@@ -293,6 +340,7 @@ mod tests {
             "kubernetes:deploy/../k8s",
             "devcontainer:.devcontainer/devcontainer.json",
             "exec:./size.sh --all",
+            "file:edge/rules.nft",
         ] {
             let reference = parse_target(spec).unwrap().reference();
             assert_eq!(planned_target(&reference).unwrap().reference(), reference, "{spec}");
