@@ -1,10 +1,11 @@
-//! What is done to the containers of a service beside its limits: their weights, and whether they run.
+//! What is done beside limits: the weights of containers and whether they run, and the shares of the groups on a route.
 //!
 //! Owns the rules that people write beside their overrides, and what is to be done. No policy asks for any of it: it is what a
 //! person wants done in the same plan, with the same approval, journal and rollback.
 
 use crate::overrides::matches;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The kernel's bounds: `cpu.shares`, and `blkio.weight` as Docker has it.
 const CPU_WEIGHTS: std::ops::RangeInclusive<i64> = 2..=262_144;
@@ -38,8 +39,11 @@ pub struct Weights {
     pub io: Option<i64>,
 }
 
+/// Version group → its share of the users, whole per cent.
+pub type Shares = BTreeMap<String, u8>;
+
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Task {
     /// Weights are set; none is left as it is.
@@ -55,6 +59,13 @@ pub enum Task {
     Start,
     /// Its containers are stopped.
     Stop,
+    /// The shares of the groups are set; one that is not named gets nothing.
+    Route {
+        /// What is set now.
+        before: Shares,
+        /// What is to be.
+        after: Shares,
+    },
 }
 
 impl TaskRule {
@@ -100,6 +111,7 @@ impl Task {
             Self::Restart => "restart".to_owned(),
             Self::Start => "stopped -> running".to_owned(),
             Self::Stop => "running -> stopped".to_owned(),
+            Self::Route { before, after } => format!("{} -> {}", shares_in_words(before), shares_in_words(after)),
         }
     }
 
@@ -111,8 +123,17 @@ impl Task {
             None => 2,
             Some(Self::Restart) => 3,
             Some(Self::Stop) => 4,
+            // Nobody is sent to what is not there yet.
+            Some(Self::Route { .. }) => 5,
         }
     }
+}
+
+/// `blue 90 %, green 10 %`.
+pub fn shares_in_words(shares: &Shares) -> String {
+    let all: Vec<String> =
+        shares.iter().filter(|(_, share)| **share > 0).map(|(group, share)| format!("{group} {share} %")).collect();
+    if all.is_empty() { "nobody".to_owned() } else { all.join(", ") }
 }
 
 #[cfg(test)]

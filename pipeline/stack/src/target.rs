@@ -218,7 +218,7 @@ impl Change {
                 on: item.on.clone(),
                 before: item.before,
                 after: item.after,
-                task: item.task,
+                task: item.task.clone(),
             })
             .collect()
     }

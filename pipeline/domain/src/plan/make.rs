@@ -122,6 +122,7 @@ impl Tasked {
             Task::Restart => (Action::Restart, Action::None),
             Task::Start => (Action::Provision, Action::Deprovision),
             Task::Stop => (Action::Deprovision, Action::Provision),
+            Task::Route { .. } => (Action::Route, Action::Route),
         };
         let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         let refused = self.refused.as_ref().map_or_else(String::new, |why| format!("; not done: {why}"));
@@ -144,7 +145,7 @@ impl Tasked {
                 pattern: self.pattern.clone(),
                 reason: self.reason.clone(),
             }),
-            task: Some(self.task),
+            task: Some(self.task.clone()),
             inverse: Inverse { action: back, after: self.live },
             guidance: String::new(),
         }
@@ -229,6 +230,7 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
         notes: inputs.notes.clone(),
         basis: inputs.basis.clone(),
         hours: inputs.overrides.hours(),
+        rollout: None,
         applyable,
     };
     plan.digest = plan.compute_digest();
