@@ -12,6 +12,6 @@ mod place;
 mod route;
 
 pub use component::{Component, Kind, Restoring};
-pub use judge::{JudgeSection, Metric, OnInconclusive};
+pub use judge::JudgeSection;
 pub use manifest::{GroupSection, Manifest, Mistake};
 pub use route::RouteSection;

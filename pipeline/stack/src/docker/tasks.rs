@@ -98,8 +98,8 @@ pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> R
             let refused = refused(info, containers, &task);
             let live = first.limits.state();
             let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
-            let it = TaskFound { resource: resource.clone(), live, task, pattern, reason, refused };
-            found.insert((resource.clone(), Task::rank(Some(&task))), it);
+            let key = (resource.clone(), Task::rank(Some(&task)));
+            found.insert(key, TaskFound { resource: resource.clone(), live, task, pattern, reason, refused });
         }
     }
     Ok(found.into_values().collect())
@@ -163,14 +163,17 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
                 let of = |running| Doing::Running { container: container.clone(), name: name.clone(), running };
                 (of(*task == Task::Stop), of(*task == Task::Start))
             }
+            // No container has shares.
+            Task::Route { .. } => return None,
         };
-        (a, b, what)
+        Some((a, b, what))
     };
     // Of several containers those are left that are so already.
     let wanted = |it: &&Container| match task {
         Task::Weigh { .. } => true,
         Task::Start => !it.running,
         Task::Restart | Task::Stop => it.running,
+        Task::Route { .. } => false,
     };
-    containers.iter().filter(wanted).map(one).collect()
+    containers.iter().filter(wanted).filter_map(one).collect()
 }
