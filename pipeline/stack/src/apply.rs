@@ -7,7 +7,7 @@
 use crate::StackError;
 use crate::health::Health;
 use crate::journal::{Journal, Phase, Progress, Step};
-use crate::target::{Change, Session, Stand, Target};
+use crate::target::{Change, Session, Stand, Target, cannot_deploy};
 use domain::Timestamp;
 use domain::plan::{PlannedTarget, TargetRef};
 use std::error::Error;
@@ -265,6 +265,9 @@ impl Run<'_> {
             let of_target: Vec<Change> = changes.iter().filter(|change| change.on == held.id).cloned().collect();
             let planned = self.journal.targets.iter().find(|target| target.id == held.id);
             let prior = planned.map(|target| target.prior_state_digest.clone()).unwrap_or_default();
+            if let Some(change) = of_target.iter().find(|it| it.deployment().is_some() && !held.session.deploys()) {
+                return Err(cannot_deploy(&change.resource, &held.reference.kind));
+            }
             let found = held.session.prepare(&prior, &of_target)?;
             steps.extend(found.into_iter().map(|step| Step { on: held.id.clone(), ..step }));
         }

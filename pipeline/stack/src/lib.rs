@@ -23,6 +23,7 @@ pub mod journal;
 pub mod kubernetes;
 pub mod target;
 mod text;
+pub mod text_file;
 pub mod versions;
 mod write;
 mod yaml;

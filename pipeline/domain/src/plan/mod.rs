@@ -17,7 +17,7 @@ mod words;
 pub use crate::state::State;
 pub use basis::{Basis, Forecast, Today, Tolerance};
 pub use form::ONLY_TARGET;
-pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan};
+pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
@@ -52,6 +52,8 @@ pub enum Action {
     FixLeak,
     /// Change who is sent where.
     Route,
+    /// Give it another version.
+    Deploy,
     /// Leave it.
     None,
 }
