@@ -6,6 +6,9 @@ use super::tree::Tree;
 use rayon::prelude::*;
 use std::ops::{AddAssign, Range, SubAssign};
 
+/// A column's place, and the histograms of a parent and of its smaller child.
+type Pair<'a, S> = (usize, (&'a mut [S], &'a mut [S]));
+
 /// Smaller pieces of work are not worth another thread.
 const PARALLEL_ROWS: usize = 1024;
 
@@ -256,7 +259,7 @@ impl<M: Measure> Splitter for BestSplits<'_, M> {
         let rows = if left_is_smaller { rows[0] } else { rows[1] };
         let sums = self.sums(rows);
         let mut histogram = vec![M::Sums::default(); parent.len()];
-        let one = |(at, (parent, histogram)): (usize, (&mut [M::Sums], &mut [M::Sums]))| {
+        let one = |(at, (parent, histogram)): Pair<M::Sums>| {
             let column = self.columns[at];
             self.fill(histogram, column, rows, &sums);
             parent.iter_mut().zip(histogram.iter()).for_each(|(p, h)| *p -= *h);
