@@ -233,7 +233,16 @@ const CHANGE: &[Field] = &[
 
 const DEBUG: &[Field] = &[opt("breakpoints", List), opt("duration_ms", Count)];
 
-const API_CALL: &[Field] = &[req("service", Text), opt("endpoint", Text), opt("status", Id), opt("duration_ms", Count)];
+const API_CALL: &[Field] = &[
+    req("service", Text),
+    opt("endpoint", Text),
+    opt("status", Id),
+    opt("duration_ms", Count),
+    opt("stack_group", Text),
+];
+
+/// A look at a canary beside its control.
+const VERDICT: &[Field] = &[req("plan_id", Text), req("metric", Text), req("verdict", Text)];
 
 const ANNOTATION: &[Field] = &[req("note", Text)];
 
@@ -281,6 +290,7 @@ pub fn of(event_type: &str) -> &'static [&'static [Field]] {
         "feedback" => &[FEEDBACK],
         "component" => &[COMPONENT],
         "health" => &[HEALTH],
+        "verdict" => &[VERDICT],
         "adjustment" | "outcome" => &[CHANGE],
         _ => &[],
     }
@@ -304,6 +314,7 @@ pub const TYPES: &[&str] = &[
     "adjustment",
     "component",
     "health",
+    "verdict",
     "outcome",
     "feedback",
 ];

@@ -1,4 +1,5 @@
-//! What is done to the containers of a service beside its limits: their weights, whether they run, and what they run.
+//! What is done beside limits: the weights of containers, whether they run and what they run, and the shares of the groups on a
+//! route.
 //!
 //! Owns the rules that people write beside their overrides, and what is to be done. No policy asks for any of it: it is what a
 //! person wants done in the same plan, with the same approval, journal and rollback.
@@ -38,6 +39,9 @@ pub struct Weights {
     /// `blkio.weight`.
     pub io: Option<i64>,
 }
+
+/// Version group → its share of the users, whole per cent.
+pub type Shares = BTreeMap<String, u8>;
 
 /// What a target has of a component of a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +110,13 @@ pub enum Task {
     Start,
     /// Its containers are stopped.
     Stop,
+    /// The shares of the groups are set; one that is not named gets nothing.
+    Route {
+        /// What is set now.
+        before: Shares,
+        /// What is to be.
+        after: Shares,
+    },
     /// It is given another version.
     Deploy(Box<Deployment>),
 }
@@ -183,6 +194,7 @@ impl Task {
             Self::Restart => "restart".to_owned(),
             Self::Start => "stopped -> running".to_owned(),
             Self::Stop => "running -> stopped".to_owned(),
+            Self::Route { before, after } => format!("{} -> {}", shares_in_words(before), shares_in_words(after)),
             Self::Deploy(deployment) => deployment.in_words(),
         }
     }
@@ -195,8 +207,17 @@ impl Task {
             None | Some(Self::Deploy(_)) => 2,
             Some(Self::Restart) => 3,
             Some(Self::Stop) => 4,
+            // Nobody is sent to what is not there yet.
+            Some(Self::Route { .. }) => 5,
         }
     }
+}
+
+/// `blue 90 %, green 10 %`.
+pub fn shares_in_words(shares: &Shares) -> String {
+    let all: Vec<String> =
+        shares.iter().filter(|(_, share)| **share > 0).map(|(group, share)| format!("{group} {share} %")).collect();
+    if all.is_empty() { "nobody".to_owned() } else { all.join(", ") }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod docker;
 pub mod error;
 pub mod exec;
 mod files;
+pub mod haproxy;
 pub mod health;
 mod holder;
 pub mod journal;

@@ -5,6 +5,7 @@ use crate::compose::ComposeFile;
 use crate::devcontainer::DevContainer;
 use crate::docker::DockerEngine;
 use crate::exec::ExecCommand;
+use crate::haproxy::HaproxyMap;
 use crate::journal::Step;
 use crate::kubernetes::KubernetesFolder;
 use crate::text_file::TextFile;
@@ -16,6 +17,7 @@ use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 /// What is set on a target now.
@@ -146,6 +148,11 @@ pub trait Session {
     /// Waits, at most so long, until what a step touched is seen to be well; [`StackError::Unhealthy`] where it is not.
     fn healthy(&mut self, step: &Step, most: Duration) -> Result<(), StackError>;
 
+    /// What a reader should know of the step that was just done or undone.
+    fn remark(&mut self) -> Option<String> {
+        None
+    }
+
     /// Work that a step would disturb, in words: what runs in the environment of its resource, of which `is_work` says that
     /// it is some. A text disturbs nobody.
     fn busy(&mut self, _: &Step, _: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
@@ -177,7 +184,7 @@ pub enum Stand {
 }
 
 /// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
-/// `devcontainer:FILE`, `exec:COMMAND` or `file:FILE`.
+/// `devcontainer:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
@@ -189,6 +196,10 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
             "kubernetes" => return Ok(Box::new(KubernetesFolder::new(absolute()))),
             "devcontainer" => return Ok(Box::new(DevContainer::new(absolute()))),
             "exec" => return Ok(Box::new(ExecCommand::new(rest))),
+            "haproxy-map" => {
+                let folder = std::path::absolute(".").unwrap_or_default();
+                return Ok(Box::new(HaproxyMap::named(rest, &folder)));
+            }
             "file" => return Ok(Box::new(TextFile::new(absolute()))),
             _ => {}
         }
@@ -211,6 +222,9 @@ pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackErr
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
         "file" => Ok(Box::new(TextFile::new(&reference.location))),
         "exec" if !reference.location.is_empty() => Ok(Box::new(ExecCommand::new(&reference.location))),
+        "haproxy-map" if !reference.location.is_empty() => {
+            Ok(Box::new(HaproxyMap::named(&reference.location, Path::new(""))))
+        }
         "docker" if !reference.location.is_empty() => Ok(Box::new(DockerEngine::named(&reference.location)?)),
         kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
     }
@@ -340,6 +354,8 @@ mod tests {
             "kubernetes:deploy/../k8s",
             "devcontainer:.devcontainer/devcontainer.json",
             "exec:./size.sh --all",
+            "haproxy-map:routes.map",
+            "haproxy-map:routes.map#haproxy.sock",
             "file:edge/rules.nft",
         ] {
             let reference = parse_target(spec).unwrap().reference();

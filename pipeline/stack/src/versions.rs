@@ -18,7 +18,7 @@ mod route;
 pub use ask::{Answered, ask};
 pub use component::{Carrier, Component, Kind, Restoring};
 pub use group::{Group, Member};
-pub use judge::{JudgeSection, Metric, OnInconclusive};
+pub use judge::JudgeSection;
 pub use live::tagged;
 pub use manifest::{GroupSection, Manifest, Mistake};
 pub use route::RouteSection;

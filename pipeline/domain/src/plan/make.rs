@@ -122,6 +122,7 @@ impl Tasked {
             Task::Restart => (Action::Restart, Action::None),
             Task::Start => (Action::Provision, Action::Deprovision),
             Task::Stop => (Action::Deprovision, Action::Provision),
+            Task::Route { .. } => (Action::Route, Action::Route),
             Task::Deploy(_) => (Action::Deploy, Action::Deploy),
         };
         let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
@@ -239,6 +240,7 @@ fn assembled(inputs: &PlanInputs, mut items: Vec<Item>, checks: Vec<Check>, now:
         notes: inputs.notes.clone(),
         basis: inputs.basis.clone(),
         hours: inputs.overrides.hours(),
+        rollout: None,
         applyable,
     };
     plan.digest = plan.compute_digest();

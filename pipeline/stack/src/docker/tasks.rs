@@ -164,6 +164,8 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
                 let of = |running| Doing::Running { container: container.clone(), name: name.clone(), running };
                 (of(*task == Task::Stop), of(*task == Task::Start))
             }
+            // No container has shares.
+            Task::Route { .. } => return None,
             // What an image is made a container with is not the Engine's to know.
             Task::Deploy(_) => return None,
         };
@@ -174,6 +176,7 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
         Task::Weigh { .. } | Task::Deploy(_) => true,
         Task::Start => !it.running,
         Task::Restart | Task::Stop => it.running,
+        Task::Route { .. } => false,
     };
     containers.iter().filter(wanted).filter_map(one).collect()
 }

@@ -1,31 +1,9 @@
 //! The `[judge]` of `stack.toml`: what a canary is held to before it grows.
 
+use domain::rollout::{Metric, OnInconclusive};
 use domain::units::parse_share;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-
-/// What is compared between the canary and its control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Duration of a request.
-    Latency,
-    /// Share of requests slower than the slowest twentieth seen before.
-    LatencyTail,
-    /// Share of requests with a status from 500.
-    Errors,
-}
-
-/// What happens at a horizon where neither harm nor safety is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnInconclusive {
-    /// The canary stays where it is.
-    #[default]
-    Hold,
-    /// It is taken back.
-    Rollback,
-}
 
 /// A `[judge]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 use super::*;
-use crate::versions::{Kind, Metric, OnInconclusive};
+use crate::versions::Kind;
+use domain::rollout::{Metric, OnInconclusive};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = r#"[[component]]
