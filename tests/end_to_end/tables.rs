@@ -13,7 +13,7 @@ fn every_table_is_what_it_should_be() {
     let mut missing = Vec::new();
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for schema in ["traces", "marts", "plans", "features", "predictions"] {
+    for schema in ["traces", "marts", "plans", "stack", "features", "predictions"] {
         for file in std::fs::read_dir(root.join("sql").join(schema)).unwrap() {
             let table = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
             let folder = root.join("tests/sql").join(schema).join(&table);

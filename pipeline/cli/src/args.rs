@@ -69,6 +69,7 @@ impl Command {
         match self {
             Self::Verify(_) | Self::Judge(_) | Self::Log(_) | Self::Explain(_) | Self::Labels(_) => true,
             Self::Plan(args) => args.shows(),
+            Self::Stack(args) => args.changes(),
             _ => false,
         }
     }
@@ -123,6 +124,8 @@ pub enum Command {
     Rollback(commands::rollback::RollbackArgs),
     /// Judge a candidate against its control: pass, fail, or inconclusive
     Judge(commands::judge::JudgeArgs),
+    /// Route users to version groups of a stack, and advance a rollout
+    Stack(commands::stack::StackArgs),
     /// Print the ledger of all plans, or verify its integrity
     Log(commands::log::LogArgs),
     /// Rate the outcome of a plan item: a label for the next training

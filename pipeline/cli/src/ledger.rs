@@ -25,7 +25,7 @@ pub struct Ledger {
 pub struct Act<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// `plan`, `approve`, `expire`, `apply`, `revert` (an apply that failed and took back what it had done), `rollback`.
+    /// `plan`, `approve`, `expire`, `apply`, `advance` (a step of a rollout), `revert` (an apply that failed and took back what it had done), `rollback`.
     pub action: &'a str,
     /// The items it touches.
     pub items: &'a [String],
@@ -191,6 +191,9 @@ fn is_told(entries: &[Entry], act: &Act<'_>, who: &str) -> bool {
             let of_plan = entry.plan_id == act.plan.plan_id && entry.plan_digest == act.plan.digest;
             of_plan && entry.action == act.action && entry.who == who && entry.items == act.items
         }),
+        "advance" => {
+            entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action && e.items == act.items)
+        }
         "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
         "plan" | "expire" | "revert" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
         _ => false,

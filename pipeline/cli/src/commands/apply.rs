@@ -16,7 +16,7 @@ use domain::units::counted;
 use intake::Source;
 use lake::{IngestSpec, Lake};
 use serde_json::{Value, json};
-use stack::{Change, Done, Health, Held, How, Journal, Phase, StackError, Step, Work};
+use stack::{Change, Done, Health, Held, How, Journal, Phase, Progress, StackError, Step, Work};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,13 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     // The key and the ledger are proven first: once a target is written, nothing may stand in the way of saying so.
     let (lake, privacy) = context.lake_with_key().await?;
     let items = approved(context, &lake, &privacy, &plan).await?;
+    if plan.rollout.is_some() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("{} is a rollout: its steps are judged one by one", plan.plan_id),
+        )
+        .hint(format!("`pipeline stack advance {}` does the next one", args.plan.display())));
+    }
     let targets = Targets::of(&plan, &items)?;
     let changes = Change::of(&plan, &items);
     let mut held = targets.hold()?;
@@ -111,6 +118,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
+    remarks(context, &journal);
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
 }
@@ -144,9 +152,19 @@ fn parse_at_once(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
+/// What a reader should know of steps that were done or undone.
+pub fn remarks(context: &Context, journal: &Journal) {
+    for step in journal.steps.iter().filter(|step| step.progress != Progress::Waiting) {
+        if let Some(remark) = &step.remark {
+            context.say_wrapped("  note: ", &format!("{}: {remark}", step.resource), 8);
+        }
+    }
+}
+
 /// What a step is, without what was there before and after: that may hold secrets.
 pub fn shown(step: &Step) -> Value {
-    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress})
+    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress,
+        "remark": step.remark})
 }
 
 /// Everything that `apply` would check, and the steps that it would do.
@@ -181,7 +199,7 @@ fn as_approved(plan: &Plan, journal: &Journal, items: &[String]) -> Result<(), F
 
 /// The approved items of exactly this plan, in its order, or the reason why there are none. The ledger says so, and
 /// nothing else of the lake.
-async fn approved(context: &Context, lake: &Lake, privacy: &Privacy, plan: &Plan) -> Result<Vec<String>, Failure> {
+pub async fn approved(context: &Context, lake: &Lake, privacy: &Privacy, plan: &Plan) -> Result<Vec<String>, Failure> {
     let refused = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
     let ledger = Ledger::proven(lake, privacy).await?;
     ledger.made(plan)?;

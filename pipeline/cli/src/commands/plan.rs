@@ -235,6 +235,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         rates: Rates::default(),
         valid_for: args.valid_for,
         notes: targets.iter().flat_map(|target| target.live.notes.clone()).collect(),
+        rollout: None,
         salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
