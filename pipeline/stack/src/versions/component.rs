@@ -86,6 +86,19 @@ impl Component {
         format!("{} {}", self.name, self.version)
     }
 
+    /// What carries it; none where nothing does.
+    pub fn carrier(&self) -> Option<Carrier> {
+        self.target.as_deref().and_then(Carrier::parse)
+    }
+
+    /// The whole text that it is deployed as, of what its `source` holds; none where it is no text.
+    ///
+    /// # Errors
+    /// In words: the text cannot be made.
+    pub fn text(&self, source: Option<&str>) -> Result<Option<String>, String> {
+        self.kind.rules().text(self, source)
+    }
+
     /// The first of its fields that cannot be, and why.
     pub(super) fn wrong(&self) -> Option<(&'static str, String)> {
         if !is_name(&self.name) {
@@ -97,7 +110,38 @@ impl Component {
         if let Some(url) = self.health.as_deref().filter(|url| !is_url(url)) {
             return Some(("health", format!("{url:?} is not http://HOST[:PORT]/PATH")));
         }
-        None
+        if let Some(target) = self.target.as_deref().filter(|target| Carrier::parse(target).is_none()) {
+            return Some(("target", format!("{target:?} is neither compose:FILE#SERVICE nor file:FILE")));
+        }
+        self.kind.rules().wrong(self)
+    }
+}
+
+/// What carries a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A service of a Compose file.
+    Service {
+        /// The path of the file, beside `stack.toml`.
+        file: String,
+        /// The service.
+        service: String,
+    },
+    /// A file that is one text.
+    File {
+        /// Its path, beside `stack.toml`.
+        file: String,
+    },
+}
+
+impl Carrier {
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(file) = text.strip_prefix("file:").filter(|file| !file.is_empty()) {
+            return Some(Self::File { file: file.to_owned() });
+        }
+        let (file, service) = text.strip_prefix("compose:")?.split_once('#')?;
+        let named = !file.is_empty() && !service.is_empty() && !service.contains(['#', '/']);
+        named.then(|| Self::Service { file: file.to_owned(), service: service.to_owned() })
     }
 }
 
