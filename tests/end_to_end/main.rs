@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is the test
 
+mod anomalies;
 mod apply_guards;
 mod at_once;
 mod bad_input;

@@ -110,7 +110,7 @@ pub enum Command {
     Shadow(commands::shadow::ShadowArgs),
     /// Forecast series of your own, from Parquet to Parquet, without a lake
     Forecast(commands::forecast::ForecastArgs),
-    /// Score how unusual every value of series of your own was when it came
+    /// Find what is wrong in the lake, or score series of your own
     Anomalies(commands::anomalies::AnomaliesArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
