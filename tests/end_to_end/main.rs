@@ -38,6 +38,7 @@ mod plan_guards;
 mod predict;
 mod privacy;
 mod program;
+mod proposals;
 mod python;
 mod readme;
 mod record;
