@@ -4,6 +4,34 @@ use crate::program::{Place, checkout, end, say};
 use crate::python::python;
 use std::process::{Command, Stdio};
 
+/// The sample team's month: a forecast on some of its nights, a plan, its next days, and whether the plan helped.
+fn month() -> Place {
+    let place = Place::new();
+    let sample = |name: &str| checkout().join("data-samples").join(name).display().to_string();
+    place.ingest(&[&sample("team")]);
+    place.json(&["materialize"]);
+    let at = |day: u32, arguments: &[&str]| {
+        let now = format!("2026-11-{day:02}T00:00:00Z");
+        place.json(&[&["--now", &now], arguments].concat())
+    };
+    at(9, &["train", "build-time"]);
+    for night in [9, 11, 13, 16, 18, 20, 22] {
+        at(night, &["predict"]);
+        at(night, &["shadow"]);
+    }
+    std::fs::copy(sample("compose/compose.yaml"), place.path("compose.yaml")).unwrap();
+    let plan =
+        at(22, &["plan", "-o", "plan.json", "--target", "compose.yaml", "--override", &sample("overrides.toml")]);
+    at(22, &["approve", "plan.json"]);
+    at(22, &["apply", "plan.json"]);
+    place.ingest(&[&sample("team-next")]);
+    at(29, &["materialize"]);
+    at(29, &["verify", "plan.json"]);
+    at(29, &["feedback", plan["items"][0]["id"].as_str().unwrap(), "helpful", "--note", "no more waiting on Sundays"]);
+    at(29, &["materialize"]);
+    place
+}
+
 #[test]
 fn every_notebook_runs_without_a_network_and_shows_what_it_holds() {
     let Some(python) = python("the notebooks") else { return };
@@ -12,15 +40,13 @@ fn every_notebook_runs_without_a_network_and_shows_what_it_holds() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "ipynb"))
         .collect();
-    assert!(notebooks.len() >= 2, "{notebooks:?}");
+    assert_eq!(notebooks.len(), 4, "{notebooks:?}");
     for path in &notebooks {
         let size = std::fs::metadata(path).unwrap().len();
         assert!(size < 400_000, "{}: {size} bytes", path.display());
         assert!(std::fs::read_to_string(path).unwrap().contains("image/png"), "{} holds no picture", path.display());
     }
-    let place = Place::new();
-    place.ingest(&[&checkout().join("data-samples/team").display().to_string()]);
-    place.json(&["materialize"]);
+    let place = month();
 
     // A network namespace of its own has not even a loopback that is up.
     let alone = ["--net", "--map-root-user"];

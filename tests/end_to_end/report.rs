@@ -2,6 +2,7 @@
 
 mod browser;
 mod looks;
+mod sixty;
 
 use crate::plan;
 use crate::program::{Place, checkout};

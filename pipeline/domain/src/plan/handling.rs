@@ -55,6 +55,8 @@ impl Handling {
     pub(super) fn of(item: &Item, target: Option<&PlannedTarget>) -> Option<Self> {
         match (&item.task, item.action) {
             (_, Action::None) => None,
+            // What is routed and deployed has a rollout of its own.
+            (Some(Task::Route { .. } | Task::Deploy(_)), _) => None,
             (Some(task), _) => Some(Self::of_task(item, task)),
             (None, Action::Resize) => Some(resize(item, target)),
             (None, Action::FixLeak) => Some(Self {
@@ -111,6 +113,13 @@ impl Handling {
                 format!("docker start {stopped}"),
             ),
             Task::Job { before, after } => return Self::of_job(resource, before, after),
+            Task::Route { .. } | Task::Deploy(_) => (
+                "other versions are used",
+                Level::High,
+                "what is new was not used before",
+                task.in_words(),
+                "the same, the other way round".to_owned(),
+            ),
             Task::Load { image, archive, bytes, .. } => (
                 "nothing is fetched when it is needed",
                 Level::Low,

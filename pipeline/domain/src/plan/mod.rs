@@ -20,7 +20,7 @@ pub use crate::state::State;
 pub use basis::{Basis, Forecast, Today, Tolerance};
 pub use form::ONLY_TARGET;
 pub use handling::{Handling, Level};
-pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan};
+pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
 pub use propose::Proposed;
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
@@ -28,6 +28,7 @@ use crate::Timestamp;
 use crate::hours::Timetable;
 use crate::ledger::sha256_hex;
 use crate::overrides::Applied;
+use crate::rollout::Rollout;
 use crate::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,6 +56,10 @@ pub enum Action {
     FixLeak,
     /// Make a build faster: advice.
     Optimize,
+    /// Change who is sent where.
+    Route,
+    /// Give it another version.
+    Deploy,
     /// Leave it.
     None,
 }
@@ -71,6 +76,8 @@ impl Action {
             Self::Prioritize => "prioritize",
             Self::FixLeak => "fix_leak",
             Self::Optimize => "optimize",
+            Self::Route => "route",
+            Self::Deploy => "deploy",
             Self::None => "none",
         }
     }
@@ -193,6 +200,8 @@ impl Item {
             Task::Stop => Action::Deprovision,
             Task::Load { .. } => Action::Prefetch,
             Task::Job { .. } => Action::Resize,
+            Task::Route { .. } => Action::Route,
+            Task::Deploy(_) => Action::Deploy,
         }
     }
 
@@ -305,6 +314,9 @@ pub struct Plan {
     /// When its resources may be changed, as the overrides said.
     #[serde(default, skip_serializing_if = "Timetable::is_empty")]
     pub hours: Timetable,
+    /// Its items are the steps of a rollout, done one by one by `stack advance`; none: `apply` does them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// Whether `apply` would take it once approved.
     pub applyable: bool,
 }

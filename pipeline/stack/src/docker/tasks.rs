@@ -145,8 +145,9 @@ pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> R
             let refused = refused(info, containers, &task);
             let live = first.limits.state();
             let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
+            let rank = Task::rank(Some(&task));
             let it = TaskFound { resource: resource.clone(), live, task, pattern, reason, refused };
-            found.insert((resource.clone(), Task::rank(Some(&it.task))), it);
+            found.insert((resource.clone(), rank), it);
         }
     }
     Ok(found.into_values().collect())
@@ -197,7 +198,7 @@ pub(super) fn image_step(task: &Task) -> Option<(Doing, Doing, String)> {
 
 /// The steps of one change: before and after for each of its containers, and what is done in words.
 pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing, String)> {
-    let one = |it: &Container| {
+    let one = |it: &Container| -> Option<(Doing, Doing, String)> {
         let (container, name) = (it.id.clone(), it.name.clone());
         let what = format!("{}: {}", it.name, task.in_words());
         let (a, b) = match task {
@@ -219,15 +220,20 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
             }
             // It is about no container.
             Task::Load { .. } | Task::Job { .. } => return None,
+            // No container has shares.
+            Task::Route { .. } => return None,
+            // What an image is made a container with is not the Engine's to know.
+            Task::Deploy(_) => return None,
         };
         Some((a, b, what))
     };
     // Of several containers those are left that are so already.
     let wanted = |it: &&Container| match task {
-        Task::Weigh { .. } => true,
+        Task::Weigh { .. } | Task::Deploy(_) => true,
         Task::Start => !it.running,
         Task::Restart | Task::Stop => it.running,
         Task::Load { .. } | Task::Job { .. } => false,
+        Task::Route { .. } => false,
     };
     containers.iter().filter(wanted).filter_map(one).collect()
 }

@@ -38,6 +38,7 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
                 before: State::default(),
                 after: State::default(),
                 task: proposed.task.clone(),
+                text: None,
             };
             proposed.refused = tokio::task::block_in_place(|| target.job_refused(&change))?;
             found.proposals.push(proposed);
