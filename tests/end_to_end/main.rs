@@ -40,6 +40,7 @@ mod plan_guards;
 mod predict;
 mod privacy;
 mod program;
+mod proposals;
 mod python;
 mod readme;
 mod record;

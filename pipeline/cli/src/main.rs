@@ -10,7 +10,9 @@ mod ledger;
 mod model_card;
 mod plan_file;
 mod progress;
+mod rules_file;
 mod scratch;
+mod signature;
 mod targets;
 
 use args::{Cli, Command};
