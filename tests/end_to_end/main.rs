@@ -9,6 +9,7 @@ mod bounds;
 mod build_time;
 mod care;
 mod collect;
+mod command_line;
 mod disk;
 mod disk_faults;
 mod docker_target;

@@ -12,6 +12,10 @@ use std::path::PathBuf;
 
 /// What `anomalies` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline anomalies --series usage.parquet --key host --time at \\
+    --value cpu -o scored.parquet")]
 pub struct AnomaliesArgs {
     #[command(flatten)]
     series: SeriesArgs,

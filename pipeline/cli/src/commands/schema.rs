@@ -9,6 +9,9 @@ const PLAN: &str = include_str!("plan.schema.json");
 
 /// What `schema` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline schema plan > plan.schema.json")]
 pub struct SchemaArgs {
     /// The artifact
     #[arg(value_parser = ["plan"])]
