@@ -233,11 +233,43 @@ const CHANGE: &[Field] = &[
 
 const DEBUG: &[Field] = &[opt("breakpoints", List), opt("duration_ms", Count)];
 
-const API_CALL: &[Field] = &[req("service", Text), opt("endpoint", Text), opt("status", Id), opt("duration_ms", Count)];
+const API_CALL: &[Field] = &[
+    req("service", Text),
+    opt("endpoint", Text),
+    opt("status", Id),
+    opt("duration_ms", Count),
+    opt("stack_group", Text),
+];
+
+/// A look at a canary beside its control.
+const VERDICT: &[Field] = &[req("plan_id", Text), req("metric", Text), req("verdict", Text)];
 
 const ANNOTATION: &[Field] = &[req("note", Text)];
 
 const KPI: &[Field] = &[req("metric", Text), req("value", Float), opt("unit", Text)];
+
+/// Which version of a component is where: `component`, and `health` of it.
+const COMPONENT: &[Field] = &[
+    req("component", Text),
+    req("version", Text),
+    opt("digest", Text),
+    Field { name: "group", column: "stack_group", kind: Text, required: false },
+    opt("group_digest", Text),
+    opt("place", Text),
+];
+
+const HEALTH: &[Field] = &[
+    req("component", Text),
+    req("health", Text),
+    opt("version", Text),
+    opt("place", Text),
+    opt("status", Id),
+    opt("duration_ms", Count),
+    opt("note", Text),
+];
+
+/// The versions of the components that a run met: component → version.
+const MET: &[Field] = &[opt("components", Json)];
 
 const FEEDBACK: &[Field] = &[req("item_id", Text), req("verdict", Text), opt("note", Text)];
 
@@ -245,10 +277,10 @@ const FEEDBACK: &[Field] = &[req("item_id", Text), req("verdict", Text), opt("no
 pub fn of(event_type: &str) -> &'static [&'static [Field]] {
     match event_type {
         "edit" => &[EDIT],
-        "command" | "test" => &[COMMAND, USED, CHURN],
+        "command" | "test" => &[COMMAND, USED, CHURN, MET],
         "commit" | "push" => &[COMMIT],
         "pr" => &[PR],
-        "ci_run" => &[CI_RUN, CHURN, USED],
+        "ci_run" => &[CI_RUN, CHURN, USED, MET],
         "usage" => &[USAGE],
         "debug" => &[DEBUG],
         "api_call" => &[API_CALL],
@@ -256,6 +288,9 @@ pub fn of(event_type: &str) -> &'static [&'static [Field]] {
         "kpi" => &[KPI],
         "schedule" => &[SCHEDULE],
         "feedback" => &[FEEDBACK],
+        "component" => &[COMPONENT],
+        "health" => &[HEALTH],
+        "verdict" => &[VERDICT],
         "adjustment" | "outcome" => &[CHANGE],
         _ => &[],
     }
@@ -277,6 +312,9 @@ pub const TYPES: &[&str] = &[
     "usage",
     "kpi",
     "adjustment",
+    "component",
+    "health",
+    "verdict",
     "outcome",
     "feedback",
 ];

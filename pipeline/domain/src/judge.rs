@@ -36,7 +36,7 @@ mod laws;
 mod simulation;
 
 pub use effect::Effect;
-pub use rules::{Direction, Margin, Rules, RulesError};
+pub use rules::{Direction, Margin, Rules, RulesError, TailUse};
 
 use pairs::Paired;
 use sequence::Snapshot;
@@ -256,9 +256,13 @@ pub fn judge(control: &[Observation], candidate: &[Observation], rules: &Rules) 
         None => wager::judge(&paired, rules, &mut walk),
     };
     let snapshot = Snapshot::new(&paired, rules, outcome.pairs);
-    let (effect, needed) = effect::estimate(&snapshot, rules, &outcome, walk.shown()).unzip();
+    let (effect, needed) = match rules.tail {
+        TailUse::Alone => (effect::of_tail(&walk.tail, outcome.bound), None),
+        _ => effect::estimate(&snapshot, rules, &outcome, walk.shown()).unzip(),
+    };
     let shares = |(slow, rows): (usize, usize)| slow as f64 / rows.max(1) as f64;
-    let tail = (outcome.watches_tail && walk.has_tail() && outcome.pairs > 0)
+    let has_tail = walk.has_tail() || rules.tail == TailUse::Alone;
+    let tail = (outcome.watches_tail && has_tail && outcome.pairs > 0)
         .then(|| Tail { control: shares(walk.slow_rows[0]), candidate: shares(walk.slow_rows[1]) });
     let mut judgement = Judgement {
         verdict: outcome.verdict,

@@ -25,6 +25,7 @@ pub mod paths;
 pub mod plan;
 pub mod privacy;
 pub mod probability;
+pub mod rollout;
 mod state;
 pub mod task;
 pub mod time;

@@ -6,7 +6,7 @@
 //!
 //! `key` knows what the key must be and what is derived from it; `fields` knows field names and `words` their words; `rules`
 //! what is masked in text, with `tokens`, `options` and `who`; `people` and `secrets` what is one and what only looks like
-//! one; `structure` lists, settings and keys over several lines; `beside` a name in the other texts of its event; `filter`
+//! one, and `printed` names in what programs print; `structure` lists, settings and keys over several lines; `beside` a name in the other texts of its event; `filter`
 //! which texts need no rule; `broken` what to do with lines that are no JSON; `entries` what a JSON text holds that its value
 //! does not show; `suspicion` what looks like one by other, wider rules, for the audit.
 
@@ -18,6 +18,7 @@ mod filter;
 mod key;
 mod options;
 mod people;
+mod printed;
 mod rules;
 mod secrets;
 mod structure;
@@ -285,7 +286,7 @@ impl Privacy {
             Ok(mut value) => {
                 // What is too long to be kept whole may be many times its size in memory: it is not there twice.
                 let before = (line.len() <= REJECT_TEXT_LIMIT).then(|| value.clone());
-                self.scrub_value(&mut value);
+                self.scrub_whole(&mut value);
                 if before.is_some_and(|before| before == value) && !entries::is_hiding(line, &value) {
                     return line.to_owned();
                 }
@@ -294,6 +295,14 @@ impl Privacy {
             Err(_) => self.scrub_broken(cut(line, REJECT_TEXT_LIMIT)),
         };
         cut(&clean, REJECT_TEXT_LIMIT).to_owned()
+    }
+
+    /// [`Self::scrub_value`], and the names of its people wherever else they stand in it.
+    fn scrub_whole(&self, value: &mut Value) {
+        let mut names = Names::default();
+        names.add_value(value);
+        self.scrub_value(value);
+        self.scrub_names_in(&names, value);
     }
 }
 

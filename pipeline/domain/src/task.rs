@@ -1,10 +1,12 @@
-//! What is done to the containers of a service beside its limits: their weights, and whether they run.
+//! What is done beside limits: the weights of containers, whether they run and what they run, and the shares of the groups on a
+//! route.
 //!
 //! Owns the rules that people write beside their overrides, and what is to be done. No policy asks for any of it: it is what a
 //! person wants done in the same plan, with the same approval, journal and rollback.
 
 use crate::overrides::matches;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kernel's bounds: `cpu.shares`, and `blkio.weight` as Docker has it.
 const CPU_WEIGHTS: std::ops::RangeInclusive<i64> = 2..=262_144;
@@ -38,8 +40,61 @@ pub struct Weights {
     pub io: Option<i64>,
 }
 
+/// Version group → its share of the users, whole per cent.
+pub type Shares = BTreeMap<String, u8>;
+
+/// What a target has of a component of a stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The image that a service runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Variables of the service, those that a component sets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// `sha256:` and the hash of the whole text of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// Where a component is deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Where it is tried.
+    Staging,
+    /// Where it is used.
+    #[default]
+    Production,
+}
+
+/// A component of a stack in one version, in the place of another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its name.
+    pub component: String,
+    /// Its semantic version afterwards.
+    pub version: String,
+    /// Its version before, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
+    /// `sha256:` and the hash of what is deployed, where it is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The version group that it is deployed with, by its name.
+    pub group: String,
+    /// The digest of that group.
+    pub group_digest: String,
+    /// Where.
+    pub place: Place,
+    /// What the target has of it.
+    pub before: Release,
+    /// What it is to have.
+    pub after: Release,
+}
+
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Task {
     /// Weights are set; none is left as it is.
@@ -55,6 +110,15 @@ pub enum Task {
     Start,
     /// Its containers are stopped.
     Stop,
+    /// The shares of the groups are set; one that is not named gets nothing.
+    Route {
+        /// What is set now.
+        before: Shares,
+        /// What is to be.
+        after: Shares,
+    },
+    /// It is given another version.
+    Deploy(Box<Deployment>),
 }
 
 impl TaskRule {
@@ -92,6 +156,36 @@ impl Weights {
     }
 }
 
+impl Place {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+impl Deployment {
+    fn in_words(&self) -> String {
+        let was = self.was.as_deref().unwrap_or("what is there");
+        let mut parts = vec![format!("{} {was} -> {}", self.component, self.version)];
+        let (before, after) = (&self.before, &self.after);
+        let mut changed = |what: &str, before: Option<&String>, after: Option<&String>| {
+            if before != after {
+                let words = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
+                parts.push(format!("{what} {} -> {}", words(before), words(after)));
+            }
+        };
+        changed("image", before.image.as_ref(), after.image.as_ref());
+        for name in before.config.keys().chain(after.config.keys()).collect::<BTreeSet<_>>() {
+            changed(name, before.config.get(name), after.config.get(name));
+        }
+        changed("text", before.text.as_ref(), after.text.as_ref());
+        parts.join("; ")
+    }
+}
+
 impl Task {
     /// In words.
     pub fn in_words(&self) -> String {
@@ -100,6 +194,8 @@ impl Task {
             Self::Restart => "restart".to_owned(),
             Self::Start => "stopped -> running".to_owned(),
             Self::Stop => "running -> stopped".to_owned(),
+            Self::Route { before, after } => format!("{} -> {}", shares_in_words(before), shares_in_words(after)),
+            Self::Deploy(deployment) => deployment.in_words(),
         }
     }
 
@@ -108,11 +204,20 @@ impl Task {
         match task {
             Some(Self::Start) => 0,
             Some(Self::Weigh { .. }) => 1,
-            None => 2,
+            None | Some(Self::Deploy(_)) => 2,
             Some(Self::Restart) => 3,
             Some(Self::Stop) => 4,
+            // Nobody is sent to what is not there yet.
+            Some(Self::Route { .. }) => 5,
         }
     }
+}
+
+/// `blue 90 %, green 10 %`.
+pub fn shares_in_words(shares: &Shares) -> String {
+    let all: Vec<String> =
+        shares.iter().filter(|(_, share)| **share > 0).map(|(group, share)| format!("{group} {share} %")).collect();
+    if all.is_empty() { "nobody".to_owned() } else { all.join(", ") }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::rows::{Cell, EVENT_ID, Rows, TS};
 use crate::columns::events_schema;
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use arrow_schema::DataType;
 use std::sync::Arc;
 
 /// A column in the making: the values, and which rows have one.

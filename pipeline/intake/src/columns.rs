@@ -1,9 +1,9 @@
 //! The columns of the staging tables.
 
 use crate::reject::Reject;
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::error::ArrowError;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::ArrowError;
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use domain::columns::EVENT_OUTER;
 use domain::fields::{self, Kind};
 use std::sync::{Arc, LazyLock};

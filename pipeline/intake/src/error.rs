@@ -1,6 +1,6 @@
 //! What can go wrong while dumps are read, naming what was being done to which dump.
 
-use arrow::error::ArrowError;
+use arrow_schema::ArrowError;
 use std::error::Error;
 use thiserror::Error;
 

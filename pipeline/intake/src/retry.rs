@@ -15,9 +15,8 @@ use crate::error::IntakeError;
 use crate::formats::Format;
 use crate::reject::Reject;
 use crate::source::Source;
-use arrow::array::{Int64Array, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
+use arrow_data::ArrayData;
 use domain::Reason;
 use domain::identity::hash128;
 use domain::json::Tape;
@@ -188,17 +187,17 @@ fn rows(sink: &dyn Sink, (round, rounds): (u64, u64)) -> Result<(Vec<Row>, Vec<S
     Ok((rows, names))
 }
 
-fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> Result<arrow::array::ArrayRef, IntakeError> {
-    let column = batch.schema().index_of(name).map(|index| batch.column(index).clone());
-    column.and_then(|column| cast(&column, wanted)).map_err(IntakeError::columns("staging.rejects"))
+fn column(batch: &RecordBatch, name: &str) -> Result<ArrayData, IntakeError> {
+    let column = batch.schema().index_of(name).map(|index| batch.column(index).to_data());
+    column.map_err(IntakeError::columns("staging.rejects"))
 }
 
 fn texts(batch: &RecordBatch, name: &str) -> Result<StringArray, IntakeError> {
-    Ok(StringArray::from(column(batch, name, &DataType::Utf8)?.to_data()))
+    Ok(StringArray::from(column(batch, name)?))
 }
 
 fn numbers(batch: &RecordBatch, name: &str) -> Result<Int64Array, IntakeError> {
-    Ok(Int64Array::from(column(batch, name, &DataType::Int64)?.to_data()))
+    Ok(Int64Array::from(column(batch, name)?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::known::{Known, Verdict};
 use super::reject::Reject;
 use super::rows::Rows;
 use crate::error::IntakeError;
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 /// The day under which rejects are kept: they have none.
 pub const NO_DAY: i32 = i32::MIN;
@@ -28,7 +28,8 @@ pub trait Sink: Sync {
     /// Takes new rejects, with the columns of [`rejects_schema`](crate::rejects_schema).
     fn write_rejects(&self, rejects: RecordBatch) -> Result<(), IntakeError>;
 
-    /// Gives some columns of the rejects that are there, batch by batch.
+    /// Gives some columns of the rejects that are there, batch by batch, in the types of
+    /// [`rejects_schema`](crate::rejects_schema).
     fn each_reject(
         &self,
         columns: &[&str],

@@ -3,7 +3,7 @@
 use super::arrays::Columns;
 use super::rows::{EVENT_DATE, Rows};
 use crate::columns::events_schema;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::basic::{Compression, Encoding, ZstdLevel};

@@ -13,6 +13,7 @@ use crate::drift::{Features, compare, profile};
 use crate::frame::{Frame, finite_or_missing};
 use crate::kept::{self, Kept};
 use crate::metrics::{brier_losses, probability_metrics};
+use crate::model;
 use crate::odds::{BASE_RATE, Found, Odds, Rates, Rows, SAME_AS_LAST, SMALL_TREE, Search, reliability, search};
 use crate::own_table::count;
 use crate::tree::SmallTree;
@@ -26,6 +27,9 @@ use held_out::{HeldOut, with_labels_that_help};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+
+/// The model, for training and scoring.
+pub const MODEL: &dyn model::Model = &Contention;
 
 /// The name of the model.
 pub const NAME: &str = "contention";
@@ -45,7 +49,7 @@ struct Model {
 
 impl Kept for Model {
     const NAME: &'static str = NAME;
-    const FORMAT: u32 = 3;
+    const FORMAT: u32 = 4;
 
     fn check(&self) -> Result<(), String> {
         self.trusted.check()?;
@@ -271,101 +275,119 @@ fn both_classes(truth: &[bool], what: &str) -> Result<(), LearnError> {
     Ok(())
 }
 
-/// Trains on `features.contention`, judges on the latest fifth beside the baselines, then learns once more from everything.
-///
-/// # Errors
-/// [`LearnError::TooLittleData`] below 50 labelled rows or with one outcome only; unreadable or incomplete files.
-pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
-    let mut data = Data::read(path, spec.until)?;
-    let all = data.labelled(spec.since);
-    LearnError::unless_enough("rows with a known outcome", all.len(), ROWS_NEEDED)?;
-    let (_, test) = all.split_at(all.len() * 4 / 5);
-    let train = data.known_before(&all, test);
-    let test = &data.judges(test)[..];
-    LearnError::unless_enough("training rows", train.len(), ROWS_NEEDED / 2)?;
-    both_classes(&data.rows.truth(&train), "training rows")?;
+/// Learns from `features.contention`.
+#[derive(Debug)]
+struct Contention;
 
-    let search = data.search(&train, test, spec.seed)?;
-    let (contest, labels) = with_labels_that_help(&mut data, &search, &all, &train, test, spec.seed)?;
-    let HeldOut { serving, learnt, said, .. } = &contest;
-    let mut baselines = data.naive(&train, test);
-    let tree = SmallTree::grow(&data.rows, &train)?;
-    baselines.insert(SMALL_TREE.to_owned(), tree.say(&data.rows, &train, test));
-    let evaluation = data.evaluation(test, said, baselines).finite();
-    let causes = learnt.trusted.causes(&data.rows, &train, test);
-    let serves = contest.serves(&search);
-
-    // What was held out is learnt from too, and so is what people said of it, or not, as before.
-    if !labels.used {
-        data.use_measured(&all);
+impl model::Model for Contention {
+    fn name(&self) -> &'static str {
+        NAME
     }
-    let rules = SmallTree::grow(&data.rows, &all)?;
-    let last = data.learn(&search.finalists[*serving], &all, spec.seed)?;
-    let card = Card {
-        format_version: CARD_FORMAT,
-        model: NAME.to_owned(),
-        version: spec.until.compact(),
-        predicts: "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours"
-            .to_owned(),
-        algorithm: if serves.baseline {
-            format!("{}, calibrated on later rows", serves.name)
-        } else {
-            "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned()
-        },
-        created_at: spec.until,
-        data_watermark: all.iter().filter_map(|&i| data.known_at[i as usize]).max().unwrap_or_default(),
-        train_from: data.starts_at[all[0] as usize],
-        train_until: data.starts_at[test[0] as usize],
-        rows_train: train.len(),
-        rows_test: test.len(),
-        tables: spec.tables.clone(),
-        features: data.rows.names.clone(),
-        coverage: BTreeMap::new(),
-        verdict: verdict("brier", &evaluation, spec.seed),
-        champion: Champion::default(),
-        judged: Judged { profile: profile(&data.new_with_a_row(), &all), serves: vec![serves], ..Judged::default() },
-        labels,
-        probability: Some(Probability {
-            choice: search.choice.clone(),
-            reliability: evaluation.reliability,
-            causes: count(&causes, said),
-            trust: last.trust,
-            rules: rules.rules(),
-        }),
-        metrics: evaluation.metrics,
-        baselines: evaluation.baselines,
-        seed: spec.seed,
-    };
-    let model = Model { format_version: Model::FORMAT, trusted: last.trusted, everyone: last.everyone, rules };
-    Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
-}
 
-/// Scores a kept model on the labelled rows that started after `after`, beside baselines learnt from what was known then.
-///
-/// # Errors
-/// [`LearnError::TooLittleData`] below 10 later rows; a model that cannot be read; unreadable or incomplete files.
-pub fn evaluate(model: &[u8], rows: &Path, spec: &TrainSpec, after: Timestamp) -> Result<Evaluation, LearnError> {
-    let model = kept::read::<Model>(model)?;
-    let data = Data::read(rows, spec.until)?;
-    let mut test = data.labelled(spec.since);
-    test.retain(|&i| data.starts_at[i as usize] > after);
-    LearnError::unless_enough("later rows with a known outcome", test.len(), TEST_NEEDED)?;
-    test = data.judges(&test);
-    let train = data.known_before(&data.labelled(None), &test);
-    LearnError::unless_enough("earlier rows with a known outcome", train.len(), 1)?;
-    let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &train, &test);
-    Ok(data.evaluation(&test, &said, data.naive(&train, &test)))
-}
+    fn view(&self) -> &'static str {
+        "contention"
+    }
 
-/// How many columns of the rows that began after `after` were compared with those of the training, and which moved.
-///
-/// # Errors
-/// Unreadable or incomplete files.
-pub fn drift(card: &Card, rows: &Path, spec: &TrainSpec, after: Timestamp) -> Result<(usize, Vec<Moved>), LearnError> {
-    let data = Data::read(rows, spec.until)?;
-    let mut later = data.labelled(spec.since);
-    later.retain(|&i| data.starts_at[i as usize] > after);
-    Ok(compare(&card.judged.profile, "", &data.new_with_a_row(), &later))
+    fn train(&self, path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+        let mut data = Data::read(path, spec.until)?;
+        let all = data.labelled(spec.since);
+        LearnError::unless_enough("rows with a known outcome", all.len(), ROWS_NEEDED)?;
+        let (_, test) = all.split_at(all.len() * 4 / 5);
+        let train = data.known_before(&all, test);
+        let test = &data.judges(test)[..];
+        LearnError::unless_enough("training rows", train.len(), ROWS_NEEDED / 2)?;
+        both_classes(&data.rows.truth(&train), "training rows")?;
+
+        let search = data.search(&train, test, spec.seed)?;
+        let (contest, labels) = with_labels_that_help(&mut data, &search, &all, &train, test, spec.seed)?;
+        let HeldOut { serving, learnt, said, .. } = &contest;
+        let mut baselines = data.naive(&train, test);
+        let tree = SmallTree::grow(&data.rows, &train)?;
+        baselines.insert(SMALL_TREE.to_owned(), tree.say(&data.rows, &train, test));
+        let evaluation = data.evaluation(test, said, baselines).finite();
+        let causes = learnt.trusted.causes(&data.rows, &train, test);
+        let serves = contest.serves(&search);
+
+        // What was held out is learnt from too, and so is what people said of it, or not, as before.
+        if !labels.used {
+            data.use_measured(&all);
+        }
+        let rules = SmallTree::grow(&data.rows, &all)?;
+        let last = data.learn(&search.finalists[*serving], &all, spec.seed)?;
+        let card = Card {
+            format_version: CARD_FORMAT,
+            model: NAME.to_owned(),
+            version: spec.until.compact(),
+            predicts: "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours"
+                .to_owned(),
+            algorithm: if serves.baseline {
+                format!("{}, calibrated on later rows", serves.name)
+            } else {
+                "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned()
+            },
+            created_at: spec.until,
+            data_watermark: all.iter().filter_map(|&i| data.known_at[i as usize]).max().unwrap_or_default(),
+            train_from: data.starts_at[all[0] as usize],
+            train_until: data.starts_at[test[0] as usize],
+            rows_train: train.len(),
+            rows_test: test.len(),
+            tables: spec.tables.clone(),
+            features: data.rows.names.clone(),
+            coverage: BTreeMap::new(),
+            verdict: verdict("brier", &evaluation, spec.seed),
+            champion: Champion::default(),
+            judged: Judged {
+                profile: profile(&data.new_with_a_row(), &all),
+                serves: vec![serves],
+                ..Judged::default()
+            },
+            labels,
+            probability: Some(Probability {
+                choice: search.choice.clone(),
+                reliability: evaluation.reliability,
+                causes: count(&causes, said),
+                trust: last.trust,
+                rules: rules.rules(),
+            }),
+            metrics: evaluation.metrics,
+            baselines: evaluation.baselines,
+            seed: spec.seed,
+        };
+        let model = Model { format_version: Model::FORMAT, trusted: last.trusted, everyone: last.everyone, rules };
+        Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
+    }
+
+    fn evaluate(
+        &self,
+        model: &[u8],
+        rows: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<Evaluation, LearnError> {
+        let model = kept::read::<Model>(model)?;
+        let data = Data::read(rows, spec.until)?;
+        let mut test = data.labelled(spec.since);
+        test.retain(|&i| data.starts_at[i as usize] > after);
+        LearnError::unless_enough("later rows with a known outcome", test.len(), TEST_NEEDED)?;
+        test = data.judges(&test);
+        let train = data.known_before(&data.labelled(None), &test);
+        LearnError::unless_enough("earlier rows with a known outcome", train.len(), 1)?;
+        let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &train, &test);
+        Ok(data.evaluation(&test, &said, data.naive(&train, &test)))
+    }
+
+    fn drift(
+        &self,
+        card: &Card,
+        rows: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<(usize, Vec<Moved>), LearnError> {
+        let data = Data::read(rows, spec.until)?;
+        let mut later = data.labelled(spec.since);
+        later.retain(|&i| data.starts_at[i as usize] > after);
+        Ok(compare(&card.judged.profile, "", &data.new_with_a_row(), &later))
+    }
 }
 
 /// What is said of a piece of work whose outcome is not known yet.

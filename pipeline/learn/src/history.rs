@@ -1,9 +1,9 @@
 //! What was known of earlier runs at the moment a run started. Owns the rule that nothing comes from the future:
 //! a run counts only from its end on, in order of ending, whatever the order of starting.
 
-use crate::boost::Table;
 use crate::metrics::{mean, quantile};
 use crate::runs::Runs;
+use crate::trees::Table;
 use domain::Timestamp;
 use rayon::prelude::*;
 use std::cmp::Reverse;

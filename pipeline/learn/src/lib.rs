@@ -18,6 +18,7 @@ pub mod gather;
 mod history;
 mod kept;
 pub mod metrics;
+pub mod model;
 pub mod next_runs;
 mod odds;
 pub mod own_table;
@@ -30,6 +31,7 @@ pub mod services;
 pub mod shadow;
 pub mod sizing;
 mod tree;
+mod trees;
 mod trust;
 pub mod usage;
 

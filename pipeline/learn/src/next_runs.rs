@@ -100,6 +100,44 @@ enum Values {
     Flag(Vec<Option<bool>>),
 }
 
+/// The columns of the answer by name.
+#[derive(Default)]
+struct Columns(HashMap<String, Values>);
+
+impl Columns {
+    fn texts(&mut self, name: &str, values: Vec<Option<String>>) {
+        self.0.insert(name.to_owned(), Values::Text(values));
+    }
+
+    fn times(&mut self, name: &str, values: Vec<Option<Timestamp>>) {
+        self.0.insert(name.to_owned(), Values::Time(values));
+    }
+
+    fn numbers(&mut self, name: &str, values: Vec<Option<f64>>) {
+        self.0.insert(name.to_owned(), Values::Number(values));
+    }
+
+    fn flags(&mut self, name: &str, values: Vec<Option<bool>>) {
+        self.0.insert(name.to_owned(), Values::Flag(values));
+    }
+
+    /// `p50_NAME`, `p90_NAME` and `p99_NAME`.
+    fn levels(&mut self, name: &str, values: [Vec<Option<f64>>; 3]) {
+        for (level, values) in ["p50", "p90", "p99"].into_iter().zip(values) {
+            self.numbers(&format!("{level}_{name}"), values);
+        }
+    }
+
+    /// Those of [`COLUMNS`], in their order; one that was not made is an error of the file.
+    fn in_order(mut self, out: &Path) -> Result<Vec<Column>, LearnError> {
+        let made = |(name, kind): &(&str, Kind)| match self.0.remove(*name) {
+            Some(values) => Ok(column(name, *kind, values)),
+            None => Err(LearnError::Column { path: out.to_owned(), column: (*name).to_owned() }),
+        };
+        COLUMNS.iter().map(made).collect()
+    }
+}
+
 /// Writes one row per run that is expected, in the columns of [`COLUMNS`].
 ///
 /// # Errors
@@ -193,54 +231,44 @@ pub fn predict(spec: &NextRunsSpec, models: &Models, out: &Path) -> Result<NextR
     };
     let day = spec.now.date();
     let age_days = spec.now.0.saturating_sub(watermark.0) as f64 / DAY as f64;
-    let [p50, p90, p99] = times;
-    let [cpu50, cpu90, cpu99] = cpus;
-    let [peak50, peak90, peak99] = peaks;
-    let probability: Vec<Option<f64>> = contended.iter().map(|p| p.as_ref().map(|p| p.probability)).collect();
-    let columns = vec![
-        Values::Text(ids.iter().map(|id| Some(format!("{day} {id}"))).collect()),
-        Values::Time(vec![Some(spec.now); ids.len()]),
-        Values::Time(rows.iter().map(|&i| at[i]).collect()),
-        Values::Text(reasons),
-        Values::Text(pr_ids),
-        Values::Text(text(col::REPO)?),
-        Values::Text(text(col::JOB_KEY)?),
-        Values::Text(text(col::BRANCH)?),
-        Values::Text(text(e::RESOURCE)?),
-        Values::Number(duration.iter().map(|p| p.as_ref().map(|p| p.job_runs as f64)).collect()),
-        Values::Number(duration.iter().map(|p| p.as_ref()?.usual.map(|usual| usual * 1e3)).collect()),
-        Values::Number(p50),
-        Values::Number(p90),
-        Values::Number(p99),
-        Values::Number(cpu50),
-        Values::Number(cpu90),
-        Values::Number(cpu99),
-        Values::Number(peak50),
-        Values::Number(peak90),
-        Values::Number(peak99),
-        Values::Number(cpu_limit),
-        Values::Number(memory_limit),
-        Values::Number(probability.clone()),
-        Values::Text(contended.iter().map(|p| p.as_ref().map(|p| p.cause.name().to_owned())).collect()),
-        Values::Text(needs.iter().map(|needs| needs.as_ref().map(|needs| json!(needs).to_string())).collect()),
-        Values::Number(repeat(Some(spec.threshold_ms as f64))),
-        Values::Flag(exceeds),
-        Values::Flag(more_cpu),
-        Values::Flag(more_memory),
-        Values::Number(repeat(coverage)),
-        Values::Number(repeat(confidence)),
-        Values::Text(vec![Some(model); ids.len()]),
-        Values::Time(vec![Some(watermark); ids.len()]),
-        Values::Number(repeat(Some(age_days))),
-        Values::Flag(vec![Some(stale); ids.len()]),
-        Values::Time(vec![Some(newest); ids.len()]),
-        Values::Number(probability),
-    ];
-    debug_assert_eq!(columns.len(), COLUMNS.len());
-    parquet::write(
-        out,
-        COLUMNS.iter().zip(columns).map(|((name, kind), values)| column(name, *kind, values)).collect(),
-    )?;
+    let duration_of = |of: &dyn Fn(&Prediction) -> Option<f64>| duration.iter().map(|p| of(p.as_ref()?)).collect();
+    let causes = contended.iter().map(|p| p.as_ref().map(|p| p.cause.name().to_owned()));
+    let needs = needs.iter().map(|needs| needs.as_ref().map(|needs| json!(needs).to_string()));
+    let mut columns = Columns::default();
+    columns.texts("prediction_id", ids.iter().map(|id| Some(format!("{day} {id}"))).collect());
+    columns.times("predicted_at", vec![Some(spec.now); ids.len()]);
+    columns.times("expected_at", rows.iter().map(|&i| at[i]).collect());
+    columns.texts("reason", reasons);
+    columns.texts("pr_id", pr_ids);
+    columns.texts("repo", text(col::REPO)?);
+    columns.texts("job_key", text(col::JOB_KEY)?);
+    columns.texts("branch", text(col::BRANCH)?);
+    columns.texts("resource", text(e::RESOURCE)?);
+    columns.numbers("job_runs", duration_of(&|p| Some(p.job_runs as f64)));
+    columns.numbers("usual_duration_ms", duration_of(&|p| p.usual.map(|usual| usual * 1e3)));
+    columns.levels("duration_ms", times);
+    columns.levels("cpu_ms", cpus);
+    columns.levels("memory_peak_bytes", peaks);
+    columns.numbers("cpu_limit_cores", cpu_limit);
+    columns.numbers("memory_limit_bytes", memory_limit);
+    // The second is the former name of the first, kept for one version.
+    for name in ["contended_probability", "held_up_probability"] {
+        columns.numbers(name, contended.iter().map(|p| p.as_ref().map(|p| p.probability)).collect());
+    }
+    columns.texts("likely_cause", causes.collect());
+    columns.texts("likely_needs", needs.collect());
+    columns.numbers("threshold_ms", repeat(Some(spec.threshold_ms as f64)));
+    columns.flags("exceeds_threshold", exceeds);
+    columns.flags("needs_more_cpu", more_cpu);
+    columns.flags("needs_more_memory", more_memory);
+    columns.numbers("coverage90", repeat(coverage));
+    columns.numbers("confidence_score", repeat(confidence));
+    columns.texts("model", vec![Some(model); ids.len()]);
+    columns.times("model_watermark", vec![Some(watermark); ids.len()]);
+    columns.numbers("model_age_days", repeat(Some(age_days)));
+    columns.flags("stale", vec![Some(stale); ids.len()]);
+    columns.times("data_watermark", vec![Some(newest); ids.len()]);
+    parquet::write(out, columns.in_order(out)?)?;
     Ok(summary)
 }
 

@@ -7,7 +7,7 @@
 use crate::StackError;
 use crate::health::Health;
 use crate::journal::{Journal, Phase, Progress, Step};
-use crate::target::{Change, Session, Stand, Target};
+use crate::target::{Change, Session, Stand, Target, cannot_deploy};
 use domain::Timestamp;
 use domain::plan::{PlannedTarget, TargetRef};
 use std::error::Error;
@@ -112,6 +112,59 @@ pub fn apply(
     }
 }
 
+/// Carries out the next step alone: those after it wait for another call. A step that a killed run began is finished.
+///
+/// # Errors
+/// As [`apply`].
+pub fn step(
+    held: &mut [Held],
+    changes: &[Change],
+    journal: &mut Journal,
+    how: &How,
+    save: Save<'_>,
+) -> Result<Done, StackError> {
+    steady(held, journal, how, save)?;
+    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    if run.journal.state == Phase::Planned {
+        run.prepare(changes)?;
+    }
+    match run.next() {
+        Err(error) if !error.is_interruption() && run.is_touched()? => Err(run.go_back(Some(error))),
+        ended => ended,
+    }
+}
+
+/// Sees that the targets are as the steps that were done left them: one that a killed run began is finished, one that was
+/// done to the half is done again.
+///
+/// # Errors
+/// [`StackError::Drifted`] where somebody changed a target since; else as [`apply`].
+pub fn steady(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_>) -> Result<(), StackError> {
+    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
+    let plan_id = journal.plan_id.clone();
+    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    match run.journal.state {
+        Phase::RolledBack | Phase::RollingBack => return Err(StackError::RolledBack { plan_id }),
+        Phase::WentBack => {
+            let why = run.journal.why.clone().unwrap_or_default();
+            return Err(StackError::Failed { plan_id, why });
+        }
+        Phase::GoingBack => return Err(run.go_back(None)),
+        Phase::Planned | Phase::Prepared | Phase::Applied => {}
+    }
+    let Some(last) = run.journal.steps.iter().rposition(|step| step.progress != Progress::Waiting) else {
+        return Ok(());
+    };
+    match run.stands(last)? {
+        Stand::After if run.journal.steps[last].progress.is_done() => Ok(()),
+        Stand::Before if run.journal.steps[last].progress.is_done() => {
+            let differs = vec![format!("{} is as it was before", run.journal.steps[last].resource)];
+            Err(run.drifted(last, "the step was done", differs))
+        }
+        _ => run.step_forward(last),
+    }
+}
+
 /// Restores what was there before the plan.
 ///
 /// # Errors
@@ -178,6 +231,14 @@ impl Run<'_> {
         self.keep()
     }
 
+    fn remark(&mut self, i: usize, remark: Option<String>) {
+        if let Some(remark) = &remark {
+            let what = format!("{}: {remark}", self.journal.steps[i].resource);
+            self.journal.note(self.how.now, what);
+        }
+        self.journal.steps[i].remark = remark;
+    }
+
     /// The step, and the target that it is on.
     fn at(&mut self, i: usize) -> (&Step, &mut dyn Session) {
         let step = &self.journal.steps[i];
@@ -204,6 +265,9 @@ impl Run<'_> {
             let of_target: Vec<Change> = changes.iter().filter(|change| change.on == held.id).cloned().collect();
             let planned = self.journal.targets.iter().find(|target| target.id == held.id);
             let prior = planned.map(|target| target.prior_state_digest.clone()).unwrap_or_default();
+            if let Some(change) = of_target.iter().find(|it| it.deployment().is_some() && !held.session.deploys()) {
+                return Err(cannot_deploy(&change.resource, &held.reference.kind));
+            }
             let found = held.session.prepare(&prior, &of_target)?;
             steps.extend(found.into_iter().map(|step| Step { on: held.id.clone(), ..step }));
         }
@@ -225,6 +289,19 @@ impl Run<'_> {
         let what = if self.written || self.journal.steps.is_empty() { "applied" } else { "found it applied" };
         self.end(Phase::Applied, what)?;
         Ok(if self.written { Done::Written } else { Done::Already })
+    }
+
+    /// The first step that waits, and what it touched seen to be well; with the last one the plan is applied.
+    fn next(&mut self) -> Result<Done, StackError> {
+        let Some(i) = self.journal.steps.iter().position(|step| !step.progress.is_done()) else {
+            return Ok(Done::Already);
+        };
+        self.step_forward(i)?;
+        self.well(i..i + 1)?;
+        if i + 1 == self.journal.steps.len() {
+            self.end(Phase::Applied, "applied")?;
+        }
+        Ok(Done::Written)
     }
 
     /// Until no build or test runs where these steps change something.
@@ -260,6 +337,8 @@ impl Run<'_> {
         self.mark(i, Progress::Doing, &what)?;
         let (step, session) = self.at(i);
         session.carry_out(step)?;
+        let remark = session.remark();
+        self.remark(i, remark);
         self.written = true;
         let stand = self.stands(i)?;
         if stand != Stand::After {
@@ -352,6 +431,8 @@ impl Run<'_> {
                     self.mark(i, Progress::Undoing, "restoring what was there before")?;
                     let (step, session) = self.at(i);
                     session.undo(step)?;
+                    let remark = session.remark();
+                    self.remark(i, remark);
                     self.written = true;
                     let stand = self.stands(i)?;
                     if stand != Stand::Before {

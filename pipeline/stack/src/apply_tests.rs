@@ -102,6 +102,7 @@ fn changes() -> Vec<Change> {
         before,
         after,
         task: None,
+        text: None,
     };
     vec![
         change("i1", "dev/web", state(1.0, 2 * GIB), state(0.35, GIB)),

@@ -325,6 +325,7 @@ mod tests {
             before: State::default(),
             after: State { cpu_cores: cores, memory_bytes: bytes },
             task: None,
+            text: None,
         }
     }
 

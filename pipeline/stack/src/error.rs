@@ -259,7 +259,7 @@ impl StackError {
                 "the file is as it was: see to the cause, such as a full disk or a missing permission, and run it again"
             }
             Self::UnknownTarget { .. } => {
-                "write `compose:FILE` (or the path of a .yml or .yaml file), `docker`, `docker:HOST`, `kubernetes:FOLDER`, `devcontainer:FILE`, or `exec:COMMAND`"
+                "write `compose:FILE` (or the path of a .yml or .yaml file), `docker`, `docker:HOST`, `kubernetes:FOLDER`, `devcontainer:FILE`, `haproxy-map:FILE#SOCKET`, or `exec:COMMAND`"
             }
             Self::NoResource { .. } => "resources are named PROJECT/SERVICE; make a new plan against this target",
             Self::Locked { .. } => "wait for the other run to end, then try again",
@@ -291,7 +291,9 @@ impl StackError {
 
 fn unknown_target(spec: &str) -> String {
     match spec.split_once(':') {
-        Some((kind @ ("compose" | "devcontainer" | "kubernetes" | "exec"), _)) => format!("`{kind}:` names nothing"),
+        Some((kind @ ("compose" | "devcontainer" | "kubernetes" | "exec" | "haproxy-map"), _)) => {
+            format!("`{kind}:` names nothing")
+        }
         Some((kind, _)) if !kind.contains(['/', '.']) => format!("{kind:?} is no known kind of target"),
         _ => format!("cannot tell what kind of target {spec:?} is"),
     }

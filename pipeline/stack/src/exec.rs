@@ -320,6 +320,7 @@ mod tests {
             before: live.resources["a/b"],
             after: State { cpu_cores: Some(0.5), memory_bytes: None },
             task: None,
+            text: None,
         };
         let mut journal = journal(&planned);
         let timeout = Duration::from_secs(20);
@@ -376,6 +377,7 @@ mod tests {
             before: State::default(),
             after: State::default(),
             task: None,
+            text: None,
         };
         nobody.after.cpu_cores = Some(1.0);
         assert_eq!(target.refusals(&[nobody]).unwrap().len(), 1);

@@ -4,6 +4,8 @@
 //! proof that nothing else was touched. Refuses to guess: what it cannot read for certain it reports as unknown, and
 //! what it cannot change for certain it leaves alone. Decides nothing; the plan comes from `domain`.
 //!
+//! What is declared of a whole stack, its components and their groups, is read here too ([`versions`]).
+//!
 //! One kind of target, one file: [`Target`] and [`Session`] say what it must be able to do. Texts that are written as a
 //! whole (files) and targets that are changed step by step (an Engine) stand side by side.
 
@@ -14,12 +16,15 @@ pub mod docker;
 pub mod error;
 pub mod exec;
 mod files;
+pub mod haproxy;
 pub mod health;
 mod holder;
 pub mod journal;
 pub mod kubernetes;
 pub mod target;
 mod text;
+pub mod text_file;
+pub mod versions;
 mod write;
 mod yaml;
 

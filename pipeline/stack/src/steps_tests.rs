@@ -88,6 +88,7 @@ fn changes() -> Vec<Change> {
         before: State { cpu_cores: Some(1.0), memory_bytes: None },
         after: State { cpu_cores: Some(2.0), memory_bytes: None },
         task: None,
+        text: None,
     };
     vec![change("one"), change("two")]
 }

@@ -5,16 +5,19 @@ use crate::compose::ComposeFile;
 use crate::devcontainer::DevContainer;
 use crate::docker::DockerEngine;
 use crate::exec::ExecCommand;
+use crate::haproxy::HaproxyMap;
 use crate::journal::Step;
 use crate::kubernetes::KubernetesFolder;
+use crate::text_file::TextFile;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, Plan, State, TargetRef};
-use domain::task::{Task, TaskRule};
+use domain::task::{Deployment, Release, Task, TaskRule};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 /// What is set on a target now.
@@ -66,6 +69,9 @@ pub struct Change {
     /// What is done beside limits, which then stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// The text that a deployment names by its hash; a journal has it in its steps.
+    #[serde(skip)]
+    pub text: Option<String>,
 }
 
 /// What there is to do beside limits, as a person's rule asks.
@@ -112,6 +118,11 @@ pub trait Target: Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What a resource has of a component: of its variables, those that are named.
+    fn release(&self, resource: &str, _names: &[&str]) -> Result<Release, StackError> {
+        Err(cannot_deploy(resource, &self.reference().kind))
+    }
+
     /// Who may read it, as the permissions of a file: what is kept of it is kept as closely.
     fn mode(&self) -> u32;
 
@@ -137,10 +148,20 @@ pub trait Session {
     /// Waits, at most so long, until what a step touched is seen to be well; [`StackError::Unhealthy`] where it is not.
     fn healthy(&mut self, step: &Step, most: Duration) -> Result<(), StackError>;
 
+    /// What a reader should know of the step that was just done or undone.
+    fn remark(&mut self) -> Option<String> {
+        None
+    }
+
     /// Work that a step would disturb, in words: what runs in the environment of its resource, of which `is_work` says that
     /// it is some. A text disturbs nobody.
     fn busy(&mut self, _: &Step, _: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
         Ok(None)
+    }
+
+    /// Whether components can be deployed to it.
+    fn deploys(&self) -> bool {
+        false
     }
 
     /// Whether it is written as a whole: then a change by somebody else keeps all of it from being undone.
@@ -163,7 +184,7 @@ pub enum Stand {
 }
 
 /// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
-/// `devcontainer:FILE` or `exec:COMMAND`.
+/// `devcontainer:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
@@ -175,6 +196,11 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
             "kubernetes" => return Ok(Box::new(KubernetesFolder::new(absolute()))),
             "devcontainer" => return Ok(Box::new(DevContainer::new(absolute()))),
             "exec" => return Ok(Box::new(ExecCommand::new(rest))),
+            "haproxy-map" => {
+                let folder = std::path::absolute(".").unwrap_or_default();
+                return Ok(Box::new(HaproxyMap::named(rest, &folder)));
+            }
+            "file" => return Ok(Box::new(TextFile::new(absolute()))),
             _ => {}
         }
     }
@@ -194,13 +220,38 @@ pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackErr
         "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
         "kubernetes" => Ok(Box::new(KubernetesFolder::new(&reference.location))),
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
+        "file" => Ok(Box::new(TextFile::new(&reference.location))),
         "exec" if !reference.location.is_empty() => Ok(Box::new(ExecCommand::new(&reference.location))),
+        "haproxy-map" if !reference.location.is_empty() => {
+            Ok(Box::new(HaproxyMap::named(&reference.location, Path::new(""))))
+        }
         "docker" if !reference.location.is_empty() => Ok(Box::new(DockerEngine::named(&reference.location)?)),
         kind => Err(StackError::UnknownTarget { spec: format!("{kind}:{}", reference.location) }),
     }
 }
 
 impl Change {
+    /// The component that it deploys.
+    pub(crate) fn deployment(&self) -> Option<&Deployment> {
+        match &self.task {
+            Some(Task::Deploy(deployment)) => Some(deployment),
+            _ => None,
+        }
+    }
+
+    /// The text that it deploys, proven to be the one that was planned.
+    pub(crate) fn whole_text(&self) -> Result<Option<&str>, StackError> {
+        let Some(wanted) = self.deployment().and_then(|deployment| deployment.after.text.as_ref()) else {
+            return Ok(None);
+        };
+        let text = self.text.as_deref().filter(|text| digest(text) == *wanted);
+        text.map(Some).ok_or_else(|| StackError::Refused {
+            service: self.resource.clone(),
+            what: format!("the text {wanted} that was planned for it is not there"),
+            hint: "the lake keeps it under stack/texts; make a new plan".to_owned(),
+        })
+    }
+
     /// The figures that it sets.
     pub(crate) fn figures(&self) -> impl Iterator<Item = Figure> + use<> {
         let cpu = self.after.cpu_cores.map(|_| Figure::Cpu);
@@ -218,7 +269,8 @@ impl Change {
                 on: item.on.clone(),
                 before: item.before,
                 after: item.after,
-                task: item.task,
+                task: item.task.clone(),
+                text: None,
             })
             .collect()
     }
@@ -227,6 +279,15 @@ impl Change {
 /// `sha256:` and 64 hex digits.
 pub(crate) fn digest(text: &str) -> String {
     format!("sha256:{}", sha256_hex(text.as_bytes()))
+}
+
+/// Why a target of a kind takes no components.
+pub(crate) fn cannot_deploy(resource: &str, kind: &str) -> StackError {
+    StackError::Refused {
+        service: resource.to_owned(),
+        what: format!("components are not deployed to a target of the kind {kind}"),
+        hint: "deploy to compose:FILE#SERVICE or file:FILE".to_owned(),
+    }
 }
 
 /// Whether two states set the same: cores are compared as Docker keeps them, in billionths, because a plan's figures
@@ -293,6 +354,9 @@ mod tests {
             "kubernetes:deploy/../k8s",
             "devcontainer:.devcontainer/devcontainer.json",
             "exec:./size.sh --all",
+            "haproxy-map:routes.map",
+            "haproxy-map:routes.map#haproxy.sock",
+            "file:edge/rules.nft",
         ] {
             let reference = parse_target(spec).unwrap().reference();
             assert_eq!(planned_target(&reference).unwrap().reference(), reference, "{spec}");

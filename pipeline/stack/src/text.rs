@@ -21,6 +21,10 @@ pub(crate) trait WholeText {
     fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError>;
     /// The text with the changes made and nothing else touched.
     fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError>;
+    /// Whether components can be deployed to it.
+    fn deploys(&self) -> bool {
+        false
+    }
     /// Puts `to` in the place of `from`, wholly or not at all; drifted where `from` is no longer there.
     fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError>;
 }
@@ -76,6 +80,10 @@ impl<T: WholeText> Session for T {
     /// A text disturbs nobody: what it describes takes it up later.
     fn healthy(&mut self, _: &Step, _: Duration) -> Result<(), StackError> {
         Ok(())
+    }
+
+    fn deploys(&self) -> bool {
+        WholeText::deploys(self)
     }
 
     fn is_whole(&self) -> bool {

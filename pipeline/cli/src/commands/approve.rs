@@ -106,6 +106,7 @@ fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy:
     for item in approved(plan, items) {
         let words = item
             .task
+            .as_ref()
             .map_or_else(|| format!("{} -> {}", in_words(item.before), in_words(item.after)), |task| task.in_words());
         let on = if plan.targets.len() > 1 { format!(", on {}", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{words}{on}"), 27);

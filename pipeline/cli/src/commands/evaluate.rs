@@ -4,16 +4,17 @@ use crate::artifacts::champion;
 use crate::commands::train::spec;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
-use crate::learner::{Learner, Per};
+use crate::learner::{self, Per};
 use crate::model_card::{coverage, show_reliability, table};
 use crate::scratch::scratch;
 use clap::Args;
 use domain::model::{Card, Judged};
 use domain::units;
 use lake::Session;
-use learn::LearnError;
 use learn::card::{Evaluation, TrainSpec};
 use learn::drift::judge;
+use learn::model::Model;
+use learn::{LearnError, build_time};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -25,8 +26,8 @@ Examples:
   pipeline evaluate build-time --holdout 20% --per repo --gate")]
 pub struct EvaluateArgs {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = Learner::parse)]
-    models: Vec<Learner>,
+    #[arg(value_name = "MODEL", value_parser = learner::parse)]
+    models: Vec<&'static dyn Model>,
     /// Use runs that began since: 30d, 8w, a date
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
@@ -56,7 +57,7 @@ pub async fn run(context: &Context, args: EvaluateArgs) -> Result<Answer, Failur
         return holdout(context, &args, share, &session, &spec).await;
     }
     let (mut found, mut last, mut missed) = (Map::new(), None, false);
-    for learner in Learner::chosen(&args.models) {
+    for learner in learner::chosen(&args.models) {
         let name = learner.name();
         let Some(kept) = champion(&lake, name, context.now).await? else { continue };
         let rows = folder.path().join(format!("{name}.parquet"));
@@ -121,7 +122,7 @@ async fn holdout(
         Failure::new(Exit::Usage, what).hint("`pipeline evaluate build-time --holdout 20% --per repo`, or demand")
     };
     let learner = match args.models[..] {
-        [] => Learner::BuildTime,
+        [] => build_time::MODEL,
         [learner] => learner,
         _ => return Err(usage("--holdout is for one model at a time")),
     };
@@ -131,10 +132,10 @@ async fn holdout(
     let name = learner.name();
     let task = context.progress.task(&format!("evaluate {name}"));
     let began = Instant::now();
-    let held = learner
-        .holdout(&rows, spec, share, args.per.unwrap_or(Per::Repo))
-        .ok_or_else(|| usage("--holdout is for models of runs, --per project for services"))?;
-    let (evaluation, n_train) = held?;
+    let (evaluation, n_train) = match args.per {
+        Some(Per::Project) => learner.holdout_projects(&rows, spec, share)?,
+        _ => learner.holdout(&rows, spec, share)?,
+    };
     let seconds = began.elapsed().as_secs_f64();
     drop(task);
     context.say(format!("{name} · {n_train} runs trained, {} held out", evaluation.rows));

@@ -7,7 +7,6 @@ use crate::artifacts::{Kept, champion};
 use crate::commands::predict::seconds;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
-use crate::learner::Learner;
 use crate::scratch::scratch;
 use clap::Args;
 use domain::Timestamp;
@@ -97,17 +96,17 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
     let (runs, rows) = (&paths[0], &paths[1]);
     let (next, next_rows) = (paths.get(2).map(PathBuf::as_path), paths.get(3).map(PathBuf::as_path));
     let mut parts = Vec::new();
-    if let Some(kept) = then(context, &lake, Learner::BuildTime, &asked).await? {
+    if let Some(kept) = then(context, &lake, build_time::NAME, &asked).await? {
         let one = build_time::explain(&kept.model, runs, next, until, &asked.key)?;
         parts.extend(one.map(|one| ("duration", kept.card.model.clone(), kept.card.version.clone(), one)));
     }
-    if let Some(kept) = then(context, &lake, Learner::Demand, &asked).await? {
+    if let Some(kept) = then(context, &lake, demand::NAME, &asked).await? {
         let both = demand::explain(&kept.model, runs, next, until, &asked.key)?;
         for (name, one) in ["CPU time", "peak memory"].into_iter().zip(both) {
             parts.extend(one.map(|one| (name, kept.card.model.clone(), kept.card.version.clone(), one)));
         }
     }
-    let contended = match then(context, &lake, Learner::Contention, &asked).await? {
+    let contended = match then(context, &lake, contention::NAME, &asked).await? {
         Some(kept) => {
             let one = contention::explain(&kept.model, rows, next_rows, until, &asked.unit_id)?;
             one.map(|one| (kept.card.version.clone(), kept.card.data_watermark >= asked.key.started_at, one))
@@ -189,10 +188,10 @@ async fn said_before(session: &Session, row: &Value) -> Result<Option<Value>, Fa
 }
 
 /// The model that served when the run began; where none did, today's.
-async fn then(context: &Context, lake: &Lake, learner: Learner, asked: &Asked) -> Result<Option<Kept>, Failure> {
-    match champion(lake, learner.name(), asked.key.started_at).await? {
+async fn then(context: &Context, lake: &Lake, model: &str, asked: &Asked) -> Result<Option<Kept>, Failure> {
+    match champion(lake, model, asked.key.started_at).await? {
         Some(kept) => Ok(Some(kept)),
-        None => champion(lake, learner.name(), context.now).await,
+        None => champion(lake, model, context.now).await,
     }
 }
 

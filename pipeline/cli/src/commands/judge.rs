@@ -81,6 +81,7 @@ impl JudgeArgs {
             looks: self.looks,
             seed: self.seed,
             accepts_other_time: self.control_before,
+            ..Rules::default()
         }
     }
 }

@@ -3,7 +3,6 @@
 use crate::artifacts::{Kept, champion};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
-use crate::learner::Learner;
 use crate::scratch::scratch;
 use clap::Args;
 use domain::time::{DAY, parse_span};
@@ -39,10 +38,10 @@ fn parse_threshold(text: &str) -> Result<i64, String> {
 /// Predicts, and writes what was predicted beside what earlier days said.
 pub async fn run(context: &Context, args: PredictArgs) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
-    let build_time = champion(&lake, Learner::BuildTime.name(), context.now).await?;
-    let demand = champion(&lake, Learner::Demand.name(), context.now).await?;
-    let contention = champion(&lake, Learner::Contention.name(), context.now).await?;
-    let services = champion(&lake, Learner::Services.name(), context.now).await?;
+    let build_time = champion(&lake, learn::build_time::NAME, context.now).await?;
+    let demand = champion(&lake, learn::demand::NAME, context.now).await?;
+    let contention = champion(&lake, learn::contention::NAME, context.now).await?;
+    let services = champion(&lake, learn::services::NAME, context.now).await?;
     if [&build_time, &demand, &contention, &services].iter().all(|kept| kept.is_none()) {
         return Err(Failure::new(Exit::Inconclusive, "no model was trained yet").hint("`pipeline train` first"));
     }

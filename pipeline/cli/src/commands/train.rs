@@ -4,15 +4,17 @@ use crate::artifacts::{champion, keep_model};
 use crate::commands::own_table::{self, OwnTableArgs};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
-use crate::learner::Learner;
+use crate::learner;
 use crate::model_card::show;
 use crate::scratch::scratch;
 use clap::Args;
 use domain::Timestamp;
 use domain::model::{Card, Champion, Verdict};
 use lake::Session;
-use learn::LearnError;
+
 use learn::card::{TrainSpec, Trained, better};
+use learn::model::Model;
+use learn::{LearnError, contention};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +28,8 @@ use std::path::Path;
 )]
 pub struct TrainArgs {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = Learner::parse)]
-    models: Vec<Learner>,
+    #[arg(value_name = "MODEL", value_parser = learner::parse)]
+    models: Vec<&'static dyn Model>,
     /// Use runs that began since: 30d, 8w, a date [default: all history]
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
@@ -53,7 +55,7 @@ pub fn spec(session: &Session, since: Option<Timestamp>, until: Timestamp, seed:
 /// Trains what was asked: from a table of one's own, or from the lake.
 pub async fn run(context: &Context, args: TrainArgs) -> Result<Answer, Failure> {
     match args.own.features {
-        Some(_) if args.models != [Learner::Contention] => {
+        Some(_) if !matches!(args.models[..], [model] if model.name() == contention::NAME) => {
             Err(Failure::new(Exit::Usage, "--features is for the contention model alone")
                 .hint("`pipeline train contention --features F.parquet --label COLUMN --split COLUMN`"))
         }
@@ -70,7 +72,7 @@ async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
     let (mut cards, mut skipped, mut not_kept) = (Vec::new(), Vec::new(), false);
-    for learner in Learner::chosen(&args.models) {
+    for learner in learner::chosen(&args.models) {
         let name = learner.name();
         let mut task = context.progress.task(&format!("train {name}"));
         task.at("features");
@@ -125,7 +127,7 @@ async fn from_lake(context: &Context, args: TrainArgs) -> Result<Answer, Failure
 /// Champion against challenger, on the rows that neither has learnt from. The challenger is the best of its candidates,
 /// baselines included, so without a champion it serves. One whose coverage is off serves never.
 fn contest(
-    learner: Learner,
+    learner: &dyn Model,
     trained: &Trained,
     previous: Option<(&Card, &Vec<u8>)>,
     rows: &Path,

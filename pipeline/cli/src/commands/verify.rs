@@ -147,7 +147,7 @@ async fn one(
     let (items, span) = in_force(context, ledger, plan)?;
     let mut seen = Vec::new();
     // What starts, stops or starts again has no hours before to hold the hours after against.
-    let judged = |item: &&Item| item.task.is_none_or(|task| matches!(task, Task::Weigh { .. }));
+    let judged = |item: &&Item| item.task.as_ref().is_none_or(|task| matches!(task, Task::Weigh { .. }));
     for item in plan.changes().filter(judged).filter(|item| items.contains(&item.id)) {
         let span = alone(session, plan, item, span).await?;
         seen.push(look(session, item, span).await?);

@@ -69,6 +69,19 @@ pub fn estimate(
     Some((effect, needed(&shift, rules, snapshot.points.len(), can_pass)))
 }
 
+/// The rise of the share of slow rows, where the tail is judged alone.
+pub fn of_tail(tail: &[f64], bound: f64) -> Option<Effect> {
+    let count = tail.len() as f64;
+    if tail.is_empty() {
+        return None;
+    }
+    let change = tail.iter().sum::<f64>() / count;
+    let variance = tail.iter().map(|d| (d - change).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    let reach = Some(bound * (variance / count).sqrt()).filter(|reach| reach.is_finite() && count > 1.0);
+    let (lower, upper) = (reach.map(|reach| change - reach), reach.map(|reach| change + reach));
+    Some(Effect { is_relative: false, change, lower, upper })
+}
+
 /// Halvings of the range in which a shift is looked for.
 const HALVINGS: usize = 22;
 

@@ -22,6 +22,18 @@ pub enum Margin {
     Absolute(f64),
 }
 
+/// What becomes of the slowest observations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TailUse {
+    /// They are judged beside the typical value, where there are enough of them.
+    #[default]
+    Beside,
+    /// They are judged alone.
+    Alone,
+    /// Only the typical value is judged.
+    Ignored,
+}
+
 /// The rules of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
@@ -31,6 +43,10 @@ pub struct Rules {
     pub margin: Margin,
     /// Bound of the probability of a wrong `fail`, and of a wrong `pass`, over all looks together.
     pub alpha: f64,
+    /// The same of a wrong `pass` alone, where it is another; none: `alpha`.
+    pub safety_alpha: Option<f64>,
+    /// What becomes of the tail.
+    pub tail: TailUse,
     /// Observations of an arm at which the last look takes place; none: no end is declared, and evidence is a wealth.
     pub horizon: Option<usize>,
     /// Most looks on the way to the horizon.
@@ -47,6 +63,8 @@ impl Default for Rules {
             direction: Direction::default(),
             margin: Margin::Relative(0.2),
             alpha: 0.05,
+            safety_alpha: None,
+            tail: TailUse::default(),
             horizon: None,
             looks: 40,
             seed: 0,
@@ -78,8 +96,10 @@ pub const MOST: usize = 10_000_000;
 impl Rules {
     /// Refuses rules that cannot be followed.
     pub fn check(&self) -> Result<(), RulesError> {
-        if !(0.001..=0.5).contains(&self.alpha) {
-            return Err(RulesError::Alpha(self.alpha));
+        for alpha in [self.alpha, self.safety_alpha()] {
+            if !(0.001..=0.5).contains(&alpha) {
+                return Err(RulesError::Alpha(alpha));
+            }
         }
         let is_possible = match (self.margin, self.direction) {
             (Margin::Relative(share), Direction::HigherIsBetter) => share > 0.0 && share < 1.0,
@@ -97,6 +117,11 @@ impl Rules {
             return Err(RulesError::Looks);
         }
         Ok(())
+    }
+
+    /// Bound of the probability of a wrong `pass`.
+    pub(super) fn safety_alpha(&self) -> f64 {
+        self.safety_alpha.unwrap_or(self.alpha)
     }
 
     /// How far a candidate at the margin is moved, on the scale of [`Scale`](super::scale::Scale): worse is more.

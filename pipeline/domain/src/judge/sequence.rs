@@ -8,7 +8,7 @@
 use super::flips::sums;
 use super::pairs::Paired;
 use super::ranks::{signed_ranks, spread, standardized};
-use super::rules::Rules;
+use super::rules::{Rules, TailUse};
 use super::scale::{Limits, Point, Scale, Seen, point};
 use super::spending::{Look, Spending, vectors};
 use super::walk::{Shown, TAIL_NEEDS, Walk};
@@ -59,8 +59,8 @@ impl Snapshot {
 }
 
 /// The sums under all sign vectors, in units of their spread.
-fn standardized_sums(ranks: &[i64], rules: &Rules) -> Vec<f64> {
-    let count = vectors(rules.alpha);
+fn standardized_sums(ranks: &[i64], rules: &Rules, alpha: f64) -> Vec<f64> {
+    let count = vectors(alpha);
     match spread(ranks) {
         0.0 => vec![0.0; count],
         spread => sums(ranks, rules.seed, count).into_iter().map(|sum| sum as f64 / spread).collect(),
@@ -70,8 +70,12 @@ fn standardized_sums(ranks: &[i64], rules: &Rules) -> Vec<f64> {
 /// Repeats every look that the schedule has had so far, and ends at the first that decides.
 pub fn judge(paired: &Paired, rules: &Rules, horizon: usize, walk: &mut Walk<'_>) -> Outcome {
     let schedule = rules.schedule(horizon, paired.pairs.len());
-    let watches_tail = horizon >= TAIL_NEEDS;
-    let (mut harm, mut safety) = (Spending::new(rules.alpha), Spending::new(rules.alpha));
+    let watches_tail = match rules.tail {
+        TailUse::Beside => horizon >= TAIL_NEEDS,
+        TailUse::Alone => true,
+        TailUse::Ignored => false,
+    };
+    let (mut harm, mut safety) = (Spending::new(rules.alpha), Spending::new(rules.safety_alpha()));
     let mut is_shift_excluded = false;
     let mut outcome = Outcome::default();
     for (n, size) in schedule.iter().copied().enumerate() {
@@ -111,11 +115,12 @@ fn look_for_safety(
     test: &mut Spending,
     share: f64,
 ) -> Look {
-    if is_known || !matches!(walk.shown(), Shown::ByShift | Shown::ByShiftAndSteps) {
+    let asked = rules.tail != TailUse::Alone && matches!(walk.shown(), Shown::ByShift | Shown::ByShiftAndSteps);
+    if is_known || !asked {
         return Look { is_beyond: false, bound: f64::INFINITY };
     }
     let gain: Vec<f64> = snapshot.differences(rules.shift()).into_iter().map(|worse| -worse).collect();
-    test.look(share, &standardized_sums(&signed_ranks(&gain), rules))
+    test.look(share, &standardized_sums(&signed_ranks(&gain), rules, rules.safety_alpha()))
 }
 
 struct Harm {
@@ -131,10 +136,14 @@ fn look_for_harm(
     test: &mut Spending,
     share: f64,
 ) -> Harm {
+    if rules.tail == TailUse::Alone {
+        let look = test.look(share, &standardized_sums(&signed_ranks(&walk.tail), rules, rules.alpha));
+        return Harm { look, is_tail_alone: look.is_beyond };
+    }
     let ranks = signed_ranks(&snapshot.differences(0.0));
-    let mut statistic = standardized_sums(&ranks, rules);
+    let mut statistic = standardized_sums(&ranks, rules, rules.alpha);
     if watches_tail && walk.has_tail() {
-        let tail = standardized_sums(&signed_ranks(&walk.tail), rules);
+        let tail = standardized_sums(&signed_ranks(&walk.tail), rules, rules.alpha);
         statistic.iter_mut().zip(tail).for_each(|(typical, tail)| *typical = typical.max(tail));
     }
     let look = test.look(share, &statistic);

@@ -1,7 +1,7 @@
 //! The design without a horizon: evidence is wealth (`e`), and one may look for ever.
 
 use super::pairs::Paired;
-use super::rules::Rules;
+use super::rules::{Rules, TailUse};
 use super::walk::{TAIL_NEEDS, Walk};
 use super::{Outcome, Verdict};
 
@@ -10,8 +10,9 @@ use super::{Outcome, Verdict};
 /// The tail needs a hundred pairs: until so many are there a pass speaks of the typical value alone, and says so.
 pub fn judge(paired: &Paired, rules: &Rules, walk: &mut Walk<'_>) -> Outcome {
     let line = (1.0 / rules.alpha).ln();
+    let safety_line = (1.0 / rules.safety_alpha()).ln();
     let all = paired.pairs.len();
-    let watches_tail = all >= TAIL_NEEDS;
+    let watches_tail = rules.tail != TailUse::Ignored && all >= TAIL_NEEDS;
     let mut is_shift_excluded = false;
     let mut outcome = Outcome { watches_tail, ..Outcome::default() };
     for size in 1..=all {
@@ -19,7 +20,7 @@ pub fn judge(paired: &Paired, rules: &Rules, walk: &mut Walk<'_>) -> Outcome {
         // What has no time has no earlier looks.
         let is_counted = paired.is_ordered || size == all;
         let is_harmful = is_counted && walk.harm_log() >= line;
-        is_shift_excluded |= is_counted && walk.safe_log() >= line;
+        is_shift_excluded |= is_counted && walk.safe_log() >= safety_line;
         outcome.pairs = size;
         outcome.looks = size;
         if is_harmful {

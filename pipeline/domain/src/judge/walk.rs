@@ -7,7 +7,7 @@
 use super::Arm;
 use super::pairs::{Pair, Paired, Row};
 use super::quantile::RunningQuantile;
-use super::rules::{Direction, Margin, Rules};
+use super::rules::{Direction, Margin, Rules, TailUse};
 use super::scale::{Limits, Point, Scale, Seen, is_tie, point};
 use super::wealth::{MeanBets, SignBets};
 use std::collections::VecDeque;
@@ -140,8 +140,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn line(&self) -> f64 {
-        (1.0 / self.rules.alpha).ln()
+    /// The wealth at which a pass may rest on a bet.
+    fn safety_line(&self) -> f64 {
+        (1.0 / self.rules.safety_alpha()).ln()
     }
 
     /// Goes on until so many pairs have entered.
@@ -164,7 +165,7 @@ impl<'a> Walk<'a> {
         let [a, b] = points;
         self.pairs += 1;
         self.points.push((a, b));
-        let (line, shift) = (self.line(), rules.shift());
+        let (line, shift) = (self.safety_line(), rules.shift());
         let worse = self.limits.compare(a, b, 0.0);
         self.ties += usize::from(is_tie(a, b));
         self.harm.bet(worse);
@@ -255,6 +256,9 @@ impl<'a> Walk<'a> {
 
     /// Whether safety is shown, given whether the shift is excluded.
     pub fn is_safe(&self, is_shift_excluded: bool, needs_tail: bool) -> bool {
+        if self.rules.tail == TailUse::Alone {
+            return self.calm.has;
+        }
         let is_typical_safe = match self.shown() {
             Shown::ByShift => is_shift_excluded,
             Shown::ByShiftAndSteps => is_shift_excluded && self.net.has,
@@ -274,6 +278,8 @@ impl<'a> Walk<'a> {
     /// The logarithm of the wealth of bets on harm. Half of it is on the tail from when there is one.
     pub fn harm_log(&self) -> f64 {
         match self.divided {
+            _ if self.rules.tail == TailUse::Alone => self.harm_tail.log(),
+            _ if self.rules.tail == TailUse::Ignored => self.harm.log(),
             None => self.harm.log(),
             Some(before) => {
                 let (typical, tail) = (self.harm.log() - before, self.harm_tail.log());
@@ -286,7 +292,7 @@ impl<'a> Walk<'a> {
 
     /// Whether the bets on the typical value alone would not have sufficed.
     pub fn is_harm_in_tail(&self) -> bool {
-        self.divided.is_some() && self.harm.log() < self.line()
+        self.rules.tail != TailUse::Ignored && self.divided.is_some() && self.harm.log() < (1.0 / self.rules.alpha).ln()
     }
 
     /// The logarithm of the wealth of bets that a shift by the margin is excluded.

@@ -1,7 +1,7 @@
 //! The verdict in words, and what to beware of.
 
 use super::pairs::Paired;
-use super::rules::{Direction, Margin, Rules};
+use super::rules::{Direction, Margin, Rules, TailUse};
 use super::walk::{Shown, TAIL_MARGIN, TAIL_NEEDS, Walk, Why};
 use super::{Judgement, Observation, Outcome, Verdict};
 
@@ -33,6 +33,9 @@ pub fn reason(
             "harm is shown in the tail: more of the candidate's observations are among the worst twentieth".to_owned()
         }
         Verdict::Fail => "harm is shown: the candidate is worse than the control".to_owned(),
+        Verdict::Pass if rules.tail == TailUse::Alone => {
+            format!("a rise of the worst twentieth by {} points is excluded", TAIL_MARGIN * 100.0)
+        }
         Verdict::Pass if outcome.watches_tail && walk.has_tail() => format!(
             "a regression of {margin} or more is excluded, and so is a rise of the worst twentieth by {} points",
             TAIL_MARGIN * 100.0
@@ -73,7 +76,12 @@ fn inconclusive(
         }
         _ => {}
     }
-    let undecided = format!("neither harm is shown nor a regression of {margin} or more excluded");
+    let undecided = match rules.tail {
+        TailUse::Alone => {
+            format!("neither more slow ones are shown nor a rise of theirs by {} points excluded", TAIL_MARGIN * 100.0)
+        }
+        _ => format!("neither harm is shown nor a regression of {margin} or more excluded"),
+    };
     match rules.horizon {
         Some(horizon) if judgement.used >= horizon => {
             format!("{undecided}, and the horizon of {horizon} is reached: this is the final answer")

@@ -4,7 +4,7 @@ use super::checks::checks;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Basis, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
+    Action, Basis, Check, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
     Recommendation, Replay,
 };
 use crate::Timestamp;
@@ -122,6 +122,8 @@ impl Tasked {
             Task::Restart => (Action::Restart, Action::None),
             Task::Start => (Action::Provision, Action::Deprovision),
             Task::Stop => (Action::Deprovision, Action::Provision),
+            Task::Route { .. } => (Action::Route, Action::Route),
+            Task::Deploy(_) => (Action::Deploy, Action::Deploy),
         };
         let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         let refused = self.refused.as_ref().map_or_else(String::new, |why| format!("; not done: {why}"));
@@ -144,7 +146,7 @@ impl Tasked {
                 pattern: self.pattern.clone(),
                 reason: self.reason.clone(),
             }),
-            task: Some(self.task),
+            task: Some(self.task.clone()),
             inverse: Inverse { action: back, after: self.live },
             guidance: String::new(),
         }
@@ -200,18 +202,27 @@ pub type ReplayLimits<'a> = &'a dyn Fn(&str, State) -> Option<Replay>;
 /// Makes the plan: an item per candidate, and one more where its memory leaks while its CPU changes. What is to be done
 /// comes first, then by resource.
 pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Plan {
-    let tasks = if inputs.tasks.is_empty() { String::new() } else { format!("{:?}", inputs.tasks) };
-    let seed = format!("{now}{}{:?}{:?}{tasks}", inputs.salt, inputs.targets, inputs.candidates);
-    let short = &sha256_hex(seed.as_bytes())[..8];
     let mut items: Vec<Item> = inputs.candidates.iter().flat_map(|c| items_of(c, inputs, replay, now)).collect();
     items.extend(inputs.tasks.iter().map(Tasked::item));
     let key = |item: &Item| (item.action == Action::None, item.resource.clone());
     // Stable: of one resource on several targets, in the order of the targets.
     items.sort_by_key(key);
+    let checks = checks(inputs, &items, now);
+    assembled(inputs, items, checks, now)
+}
+
+/// Makes a plan of nothing but tasks, in their order, of which the caller knows what must hold.
+pub fn plan_tasks(inputs: &PlanInputs, checks: Vec<Check>, now: Timestamp) -> Plan {
+    assembled(inputs, inputs.tasks.iter().map(Tasked::item).collect(), checks, now)
+}
+
+fn assembled(inputs: &PlanInputs, mut items: Vec<Item>, checks: Vec<Check>, now: Timestamp) -> Plan {
+    let tasks = if inputs.tasks.is_empty() { String::new() } else { format!("{:?}", inputs.tasks) };
+    let seed = format!("{now}{}{:?}{:?}{tasks}", inputs.salt, inputs.targets, inputs.candidates);
+    let short = &sha256_hex(seed.as_bytes())[..8];
     for (i, item) in items.iter_mut().enumerate() {
         item.id = format!("{short}-{}", i + 1);
     }
-    let checks = checks(inputs, &items, now);
     let changes = items.iter().any(Item::is_change);
     let applyable = changes && inputs.is_live() && checks.iter().all(|check| check.passed || !check.blocking);
     let mut plan = Plan {
@@ -229,6 +240,7 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
         notes: inputs.notes.clone(),
         basis: inputs.basis.clone(),
         hours: inputs.overrides.hours(),
+        rollout: None,
         applyable,
     };
     plan.digest = plan.compute_digest();

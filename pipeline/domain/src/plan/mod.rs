@@ -17,13 +17,14 @@ mod words;
 pub use crate::state::State;
 pub use basis::{Basis, Forecast, Today, Tolerance};
 pub use form::ONLY_TARGET;
-pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan};
+pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
 use crate::hours::Timetable;
 use crate::ledger::sha256_hex;
 use crate::overrides::Applied;
+use crate::rollout::Rollout;
 use crate::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +50,10 @@ pub enum Action {
     Prioritize,
     /// More memory would only delay the kill.
     FixLeak,
+    /// Change who is sent where.
+    Route,
+    /// Give it another version.
+    Deploy,
     /// Leave it.
     None,
 }
@@ -252,6 +257,9 @@ pub struct Plan {
     /// When its resources may be changed, as the overrides said.
     #[serde(default, skip_serializing_if = "Timetable::is_empty")]
     pub hours: Timetable,
+    /// Its items are the steps of a rollout, done one by one by `stack advance`; none: `apply` does them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// Whether `apply` would take it once approved.
     pub applyable: bool,
 }

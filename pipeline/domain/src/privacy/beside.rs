@@ -182,6 +182,11 @@ impl Names {
         }
     }
 
+    /// Those whom a value names, be it a list.
+    pub(super) fn add_value(&mut self, value: &Value) {
+        self.add_field("", value);
+    }
+
     fn add_field(&mut self, key: &str, value: &Value) {
         match value {
             Value::String(name) if matches!(fields::field(key), Field::Person | Field::PersonLike) => self.add(name),
@@ -241,7 +246,7 @@ impl Privacy {
         }
     }
 
-    fn scrub_names_in(&self, names: &Names, value: &mut Value) {
+    pub(super) fn scrub_names_in(&self, names: &Names, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Cow::Owned(clean) = self.without_names(names, text) {

@@ -2,8 +2,10 @@
 
 use super::people::is_hash;
 use super::secrets::value_at;
-use super::{MASK, Privacy, is_person_field, is_secret_field};
+use super::{MASK, Names, Privacy, is_person_field, is_secret_field};
+use crate::json::ends::{End, Ends};
 use regex::Regex;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -13,8 +15,21 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 impl Privacy {
-    /// [`Privacy::scrub`], and by field name what only a field tells.
+    /// [`Privacy::scrub`], and by field name what only a field tells. Where the line is nearly JSON, the names of its people
+    /// everywhere in it, and by structure what is left then.
     pub(super) fn scrub_broken(&self, line: &str) -> String {
+        let Some((before, rest)) = mended(line) else { return self.scrub_lines(line, Names::default()) };
+        let mut names = Names::default();
+        names.add_value(&before);
+        let clean = self.scrub_lines(line, names);
+        let mut after = before.clone();
+        self.scrub_whole(&mut after);
+        // What is in no value stands behind it.
+        let rest = || self.scrub_lines(rest, Names::default());
+        if is_left(&before, &after, &clean) { format!("{after}{}", rest()) } else { clean }
+    }
+
+    fn scrub_lines(&self, line: &str, mut names: Names) -> String {
         let line = unescaped(line);
         // First the rules, which know where a header ends: of `Authorization: Bearer x` a field's value is one word.
         let line = self.scrub(&line);
@@ -33,6 +48,9 @@ impl Privacy {
                 let bare = matches!(text, "" | "null" | "true" | "false") || text.starts_with(['{', '[']);
                 let hashed = person && is_hash(text);
                 if !bare && !hashed {
+                    if person {
+                        names.add(text);
+                    }
                     clean.push_str(&line[kept..value.start]);
                     clean.push_str(&if person { self.mention(text) } else { MASK.to_owned() });
                     (kept, at) = (value.end, value.end);
@@ -40,8 +58,86 @@ impl Privacy {
             }
         }
         clean.push_str(&line[kept..]);
-        self.scrub_text(&clean)
+        self.without_names(&names, &self.scrub_text(&clean)).into_owned()
     }
+}
+
+/// Whether a text that was masked in one value of two is still in a line.
+fn is_left(before: &Value, after: &Value, line: &str) -> bool {
+    match (before, after) {
+        (Value::Array(before), Value::Array(after)) => {
+            before.iter().zip(after).any(|(before, after)| is_left(before, after, line))
+        }
+        (Value::Object(before), Value::Object(after)) => before.iter().any(|(key, before)| match after.get(key) {
+            Some(after) => is_left(before, after, line),
+            None => line.contains(key),
+        }),
+        (before, after) if before == after => false,
+        (Value::String(before), _) => line.contains(before),
+        (Value::Number(before), _) => line.contains(&before.to_string()),
+        // An object that became a person.
+        (Value::Object(members), _) => members.values().any(|member| is_left(member, &Value::Null, line)),
+        (Value::Array(items), _) => items.iter().any(|item| is_left(item, &Value::Null, line)),
+        _ => false,
+    }
+}
+
+/// What is not JSON, but programs write into it, as JSON has it.
+const LOOSE: &[(&str, &str)] = &[
+    ("-Infinity", "\"-Infinity\""),
+    ("Infinity", "\"Infinity\""),
+    ("NaN", "\"NaN\""),
+    ("nan", "\"nan\""),
+    ("inf", "\"inf\""),
+    ("undefined", "null"),
+    ("None", "null"),
+    ("True", "true"),
+    ("False", "false"),
+];
+
+/// A line that is JSON but for numbers that are none, or for an end that is missing; and what is not in the value.
+fn mended(line: &str) -> Option<(Value, &str)> {
+    let start = line.find(['{', '['])?;
+    let (mut text, mut quoted, mut at) = (String::with_capacity(line.len()), false, start);
+    while let Some(next) = line[at..].chars().next() {
+        let loose = LOOSE.iter().find(|(name, _)| {
+            let alone = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+            line[at..].starts_with(name)
+                && alone(line[..at].chars().next_back())
+                && alone(line[at + name.len()..].chars().next())
+        });
+        match (next, loose.filter(|_| !quoted)) {
+            (_, Some((name, json))) => {
+                text.push_str(json);
+                at += name.len();
+                continue;
+            }
+            ('\\', _) if quoted => {
+                let escaped = line[at + 1..].chars().next().map_or(0, char::len_utf8);
+                text.push_str(&line[at..at + 1 + escaped]);
+                at += 1 + escaped;
+                continue;
+            }
+            ('"', _) => quoted = !quoted,
+            _ => {}
+        }
+        text.push(next);
+        at += next.len_utf8();
+    }
+    // The logger's words before it, if any, are left.
+    if let Ok(value) = serde_json::from_str(&text) {
+        return Some((value, &line[..start]));
+    }
+    let mut ends = Ends::default();
+    if !matches!(ends.feed(text.as_bytes()), End::Open) {
+        return None;
+    }
+    let closed = String::from_utf8(ends.closed(text.as_bytes())).ok()?;
+    let same = closed.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+    let rest = text.len() - text.floor_char_boundary(same);
+    let value = serde_json::from_str(&closed).ok()?;
+    // As many bytes from the end: what was exchanged stands before.
+    Some((value, &line[line.ceil_char_boundary(line.len().saturating_sub(rest))..]))
 }
 
 /// The value of a field, or those of a list of texts.

@@ -75,19 +75,24 @@ const MAYBE_PEOPLE: &[&str] = &[
     "cn",
     "contact",
     "customer",
+    "editor",
+    "executor",
     "follower",
     "guest",
     "lead",
+    "manager",
     "member",
     "operator",
     "owner",
     "people",
     "person",
+    "persona",
     "principal",
     "publisher",
     "recipient",
     "requestedfor",
     "signer",
+    "who",
 ];
 
 /// After a word for a person: which part of one the field holds.
@@ -265,29 +270,39 @@ const NOT_PEOPLE: &[&str] = &[
 
 /// Words that hold a secret.
 const SECRETS: &[&str] = &[
+    "adgangskode",
+    "amzsignature",
+    "apikeys",
     "bearer",
+    "contrasena",
     "cookie",
     "cookies",
     "creds",
     "csrf",
+    "haslo",
+    "heslo",
+    "jelszo",
     "jwt",
     "kennwort",
     "kubeconfig",
+    "losenord",
     "motdepasse",
     "otp",
+    "parola",
     "passcode",
+    "passord",
     "passphrases",
     "passwords",
     "passwort",
     "psk",
     "pwd",
+    "salasana",
     "secrets",
     "senha",
+    "sifre",
     "totp",
     "wachtwoord",
     "xsrf",
-    "apikeys",
-    "amzsignature",
 ];
 
 /// Endings of a word that holds a secret: `dbpassword`, `xapikey`.
@@ -380,6 +395,7 @@ const SECRET_PAIRS: &[(&str, &str)] = &[
     ("amz", "signature"),
     ("backup", "codes"),
     ("db", "pass"),
+    ("de", "passe"),
     ("key", "pass"),
     ("keystore", "pass"),
     ("mfa", "code"),
@@ -387,12 +403,17 @@ const SECRET_PAIRS: &[(&str, &str)] = &[
     ("pass", "phrase"),
     ("pass", "wd"),
     ("pass", "word"),
+    ("pin", "code"),
     ("recovery", "codes"),
     ("security", "answer"),
     ("security", "code"),
     ("seed", "phrase"),
     ("smtp", "pass"),
 ];
+
+/// Before `url`, what may only be reached by a password or a secret address.
+const ADDRESSES: &[&str] =
+    &["amqp", "broker", "database", "db", "hook", "mongo", "mongodb", "postgres", "redis", "webhook"];
 
 /// Words after a word for a secret that leave it one: `password_hash`, `tokenValue`, `SecretString`.
 const TAILS: &[&str] = &[
@@ -489,6 +510,8 @@ fn secret(before: &str, last: &str) -> Field {
     match sure {
         true => Field::Secret,
         false if MAYBE_SECRETS.contains(&last) || (before, last) == ("session", "id") => Field::SecretLike,
+        // Whoever knows the address may use what is behind it.
+        false if matches!(last, "url" | "uri") && ADDRESSES.contains(&before) => Field::SecretLike,
         false => Field::Plain,
     }
 }
@@ -499,8 +522,9 @@ fn singular(word: &str) -> &str {
 
 fn person(words: &Words) -> Field {
     match words.joined() {
-        // Also a repository's: `acme/api`.
-        "fullname" => return Field::PersonLike,
+        // Also a repository's or a service's: `acme/api`.
+        "fullname" | "displayname" => return Field::PersonLike,
+        "replyto" => return Field::Person,
         whole if WHOLE.contains(&whole) => return Field::Person,
         _ => {}
     }
@@ -665,7 +689,18 @@ mod tests {
         for key in ["GITHUB_ACTOR", "GIT_AUTHOR_NAME", "co_authors", "lastName", "slack_handle"] {
             assert_eq!(field(key), Field::Person, "{key}");
         }
-        for key in ["owner", "process.owner", "full_name", "started_by", "by", "account", "members"] {
+        for key in ["webhook_url", "DATABASE_URL"] {
+            assert_eq!(field(key), Field::SecretLike, "{key}");
+        }
+        for key in ["pin_code", "mot_de_passe", "heslo"] {
+            assert_eq!(field(key), Field::Secret, "{key}");
+        }
+        for key in ["package_manager", "url", "html_url", "repository_url"] {
+            assert_eq!(field(key), Field::Plain, "{key}");
+        }
+        for key in
+            ["owner", "display_name", "editor", "process.owner", "full_name", "started_by", "by", "account", "members"]
+        {
             assert_eq!(field(key), Field::PersonLike, "{key}");
         }
         for key in ["tokens", "license_key", "client_key", "auth", "session_id"] {

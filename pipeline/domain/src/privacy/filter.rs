@@ -44,6 +44,12 @@ enum Around {
     Folder,
     /// A program before it that takes a password so.
     Option,
+    /// A word near behind it of small letters, capitals and digits.
+    Odd,
+    /// A name and nothing more of an address after it.
+    Profile,
+    /// Parts of a name before it, and of a domain after it.
+    Spelt,
 }
 
 /// (needle, the word it stands for, where in the word it begins, rules, what must be around)
@@ -183,6 +189,79 @@ const NEEDLES: &[Needle] = &[
     ("e re", "merge remote", 4, WHO, Around::Any),
     ("tch-", "-patch-", 3, WHO, Around::Any),
     ("ote:", "wrote:", 2, WHO, Around::Any),
+    ("ecr", "secret", 1, OPTION, Around::Odd),
+    ("tok", "token", 0, OPTION, Around::Odd),
+    ("ssw", "passw", 2, OPTION, Around::Odd),
+    ("auth", "auth", 0, OPTION, Around::Odd),
+    ("gin", "login", 2, OPTION, Around::Odd),
+    ("gni", "signin", 2, OPTION, Around::Odd),
+    ("obs", "obscure", 0, OPTION, Around::Odd),
+    ("qlp", "sqlplus", 1, OPTION, Around::Odd),
+    ("cql", "cqlsh", 0, OPTION, Around::Odd),
+    ("rde", "rdesktop", 0, OPTION, Around::Odd),
+    ("unas", "runas", 1, OPTION, Around::Odd),
+    ("t us", "net use", 2, OPTION, Around::Odd),
+    ("stic", "restic", 2, OPTION, Around::Odd),
+    ("send", "send", 0, OPTION, Around::Odd),
+    ("p-b", "http-basic", 3, OPTION, Around::Odd),
+    ("as s", "alias set", 3, OPTION, Around::Odd),
+    ("g:s", "config:set", 5, OPTION, Around::Odd),
+    ("g se", "config set", 5, OPTION, Around::Odd),
+    (" -p", " -p", 0, OPTION, Around::Odd),
+    (" -w", " -w", 0, OPTION, Around::Odd),
+    (" -k", " -k", 0, OPTION, Around::Odd),
+    (" -b", " -b", 0, OPTION, Around::Odd),
+    (" -a", " -a", 0, OPTION, Around::Odd),
+    ("-key", "-key", 0, OPTION, Around::Odd),
+    ("-bod", "-body", 0, OPTION, Around::Odd),
+    ("-val", "-value", 0, OPTION, Around::Odd),
+    ("/use", "/user:", 0, OPTION, Around::Odd),
+    ("<<<", "<<< ", 0, OPTION, Around::Odd),
+    ("key=", "key=", 0, OPTION, Around::Odd),
+    ("pw=", "pw=", 0, OPTION, Around::Odd),
+    ("ss=", "pass=", 2, OPTION, Around::Odd),
+    ("ig=", "sig=", 1, OPTION, Around::Odd),
+    ("in=", "login=", 3, OPTION, Around::Odd),
+    ("pin=", "pin=", 0, OPTION, Around::Odd),
+    ("sid=", "sid=", 0, OPTION, Around::Odd),
+    ("alt=", "salt=", 1, OPTION, Around::Odd),
+    ("rep", "requirepass", 5, OPTION, Around::Any),
+    ("rau", "masterauth", 5, OPTION, Around::Any),
+    ("ue:", "value:", 3, ASSIGNED, Around::Any),
+    (":543", ":543", 0, ASSIGNED, Around::Any),
+    (":*:", ":*:", 0, ASSIGNED, Around::Any),
+    ("n/us", "run/user/", 2, HOME, Around::Any),
+    ("/afs", "/afs/", 0, HOME, Around::Any),
+    ("s/us", "s/user", 0, HOME, Around::Any),
+    ("a/us", "a/user", 0, HOME, Around::Any),
+    ("e/us", "e/user", 0, HOME, Around::Any),
+    (" at", " at ", 0, AT, Around::Spelt),
+    ("gne", "assignee", 4, WHO, Around::Line),
+    ("gne", "-assignee", 5, WHO, Around::Any),
+    ("gne", "assignee=", 4, WHO, Around::Any),
+    ("-rev", "-reviewer", 0, WHO, Around::Any),
+    ("--us", "--user", 0, WHO, Around::Any),
+    ("n na", "login name", 4, WHO, Around::Any),
+    ("l na", "real name", 3, WHO, Around::Any),
+    ("l na", "full name", 3, WHO, Around::Any),
+    ("r na", "user name", 3, WHO, Around::Any),
+    ("t na", "account name", 6, WHO, Around::Any),
+    (":x:", ":x:", 0, WHO, Around::Any),
+    ("r-x", "r-x", 0, WHO, Around::Any),
+    ("rw-", "rw-", 0, WHO, Around::Any),
+    ("rwx", "rwx", 0, WHO, Around::Any),
+    (":~$", ":~$", 0, WHO, Around::Any),
+    (":~#", ":~#", 0, WHO, Around::Any),
+    ("]$ ", "]$ ", 0, WHO, Around::Any),
+    ("-lap", "-laptop", 0, WHO, Around::Any),
+    ("-mac", "-macbook", 0, WHO, Around::Any),
+    ("-mbp", "-mbp", 0, WHO, Around::Any),
+    ("-ima", "-imac", 0, WHO, Around::Any),
+    ("-des", "-desktop", 0, WHO, Around::Any),
+    ("-thi", "-thinkpad", 0, WHO, Around::Any),
+    ("ub.c", "github.com/", 4, WHO, Around::Profile),
+    ("ab.c", "gitlab.com/", 4, WHO, Around::Profile),
+    ("b.io", ".github.io", 6, WHO, Around::Any),
 ];
 
 /// Programs that take a password by an option of one letter.
@@ -369,6 +448,16 @@ fn confirmed(text: &[u8], hit: usize, word: &[u8], offset: usize, around: Around
     match around {
         Around::Any => true,
         Around::Option => follows_program(&text[..start]),
+        Around::Odd => odd_follows(rest),
+        Around::Profile => {
+            let name = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+            name > 0 && !matches!(rest.get(name), Some(b'/' | b'.' | b'_' | b'%'))
+        }
+        Around::Spelt => {
+            let before = text[..start].iter().rev().take(WINDOW).take_while(|b| !b.is_ascii_whitespace());
+            let after = rest.iter().take(WINDOW).take_while(|b| !b.is_ascii_whitespace());
+            before.clone().any(|b| matches!(b, b'.' | b'_')) && after.clone().any(|b| *b == b'.')
+        }
         Around::Key if word == b"key" => {
             let before = text[..start].strip_suffix(b"_").or(text[..start].strip_suffix(b"-"));
             let before = before.unwrap_or(&text[..start]);
@@ -424,7 +513,9 @@ pub(super) fn on_drive(before: &[u8]) -> bool {
     let path = path_before(before);
     let bare = &path[..path.len() - path.iter().rev().take_while(|b| matches!(b, b'/' | b'\\')).count()];
     let letter = matches!(bare, [.., b'/', letter] if letter.is_ascii_alphabetic());
-    letter || path.len() == PATH_WINDOW || path.iter().any(|b| matches!(b, b':' | b'%'))
+    // `\\server\users\ann`
+    let server = path.starts_with(b"\\\\");
+    letter || server || path.len() == PATH_WINDOW || path.iter().any(|b| matches!(b, b':' | b'%'))
 }
 
 trait EndsWith {
@@ -435,6 +526,17 @@ impl EndsWith for [u8] {
     fn ends_with_ignore_case(&self, end: &[u8]) -> bool {
         self.len() >= end.len() && self[self.len() - end.len()..].eq_ignore_ascii_case(end)
     }
+}
+
+/// How far behind a word what it announces is looked for, in bytes.
+pub(super) const ANNOUNCED: usize = 160;
+
+/// Whether soon a word follows in which small letters, capitals and digits are mixed.
+fn odd_follows(rest: &[u8]) -> bool {
+    rest[..rest.len().min(ANNOUNCED)].split(|byte| !byte.is_ascii_alphanumeric()).any(|word| {
+        let has = |is: fn(&u8) -> bool| word.iter().any(is);
+        word.len() >= 6 && has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+    })
 }
 
 /// How far is looked around a word; beyond, the answer is yes.

@@ -1,8 +1,9 @@
 //! Passwords on command lines: the option of one program is a directory or a port of another.
 
 use super::MASK;
+use super::filter::ANNOUNCED;
 use super::rules::replace_after;
-use super::secrets::{login_value, option_value, random_at, value_at};
+use super::secrets::{is_jumbled, login_value, option_value, random_at, value_at};
 use regex::{Match, Regex};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -72,6 +73,16 @@ pattern!(
 );
 pattern!(STORED_VALUE, r"(?-u:[ \t\x0b][A-Za-z0-9_.-]+=)");
 
+// What announces a password among the next words: there, what only a machine or a careful person makes up is one.
+pattern!(
+    ANNOUNCING,
+    concat!(
+        r"(?i-u:secret|token|passw|auth|log-?in|sign-?in|obscure|sqlplus|cqlsh|rdesktop|runas|\bnet use\b|restic|\bsend\b",
+        r"|http-basic|alias set|config[: ]set|[ \t\x0b]-[pwkba]|-(?:key|body|value)\b|/user:|<<<[ ]",
+        r"|(?:key|pw|pass|sig|login|pin|sid|salt)=)"
+    )
+);
+
 /// What takes a password from its standard input.
 const READERS: &[&str] =
     &["--password-stdin", "--passphrase-fd", "kinit", "sudo -S", "--with-token", "--token-stdin", "cryptsetup"];
@@ -99,6 +110,53 @@ fn set(text: &str, found: Match) -> Option<Range<usize>> {
     (line.contains("chpasswd") && !text[value.clone()].starts_with(['$', '['])).then_some(value)
 }
 
+/// What is between the words of a command, of addresses and of settings.
+fn is_between(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\'' | '`' | '=' | ',' | '&' | '(' | ')' | '<' | '>' | ':' | '@' | '/' | '\\' | '{' | '}' | '[' | ']'
+        )
+}
+
+/// The longest word that is looked at, in bytes.
+const LONGEST: usize = 128;
+
+/// Where a word ends.
+fn word_end(text: &str) -> usize {
+    text.find(is_between).unwrap_or(text.len())
+}
+
+/// Masks what looks made up behind a word that announces a password, up to the end of the command.
+fn announced(text: &mut Cow<'_, str>) {
+    let mut clean = String::new();
+    let (mut kept, mut looked) = (0, 0);
+    for found in ANNOUNCING.find_iter(text) {
+        let end = text.floor_char_boundary(found.end() + ANNOUNCED);
+        // A word that was cut off at the end goes on.
+        let end = text.floor_char_boundary(end + word_end(&text[end..text.floor_char_boundary(end + LONGEST)]));
+        let start = looked.max(found.end());
+        if start >= end {
+            continue;
+        }
+        let rest = &text[start..end];
+        let rest = &rest[..rest.find(['\n', ';', '|']).unwrap_or(rest.len())];
+        looked = start + rest.len();
+        for word in rest.split(is_between) {
+            let start = word.as_ptr().addr() - text.as_ptr().addr();
+            if start >= kept && is_jumbled(word) {
+                clean.push_str(&text[kept..start]);
+                clean.push_str(MASK);
+                kept = start + word.len();
+            }
+        }
+    }
+    if kept > 0 {
+        clean.push_str(&text[kept..]);
+        *text = Cow::Owned(clean);
+    }
+}
+
 /// Masks the passwords among the arguments of programs.
 pub(super) fn mask(text: &mut Cow<'_, str>) {
     let write = |_: &str| MASK.to_owned();
@@ -113,4 +171,5 @@ pub(super) fn mask(text: &mut Cow<'_, str>) {
     if text.contains("vault") && STORED.is_match(text) {
         replace_after(text, &STORED_VALUE, |text, found| random_at(text, found.end()), write);
     }
+    announced(text);
 }

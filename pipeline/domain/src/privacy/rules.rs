@@ -3,7 +3,7 @@
 use super::fields::{self, Field};
 use super::filter::{self, KEYS};
 use super::people::{home_name, is_hash, no_person, other_home_name, trailer_name};
-use super::secrets::{harmless, header_value, is_random, option_value, random_at, value_at};
+use super::secrets::{harmless, header_value, is_jumbled, is_random, option_value, random_at, value_at};
 use super::{MASK, Privacy, options, tokens};
 use regex::{Captures, Match, Regex};
 use std::borrow::Cow;
@@ -41,14 +41,22 @@ pattern!(QUOTED, format!("\"([^\"@\\n]{{1,64}})\"@({DOMAIN}|\\[[0-9A-Fa-f.:]+\\]
 // Of a machine without a domain.
 pattern!(ANGLE, r"<([^<>@\s]{1,64})@([A-Za-z0-9-]+)>");
 pattern!(LITERAL, r"([A-Za-z0-9._%+-]+)@(\[[0-9A-Fa-f.:]+\])");
-pattern!(SPELT, r"(?i)\b([\p{L}\p{N}._+-]{2,64})[ \t]+at[ \t]+([\p{L}\p{N}-]+(?:[ \t]+dot[ \t]+[\p{L}\p{N}-]+)+)");
+pattern!(
+    SPELT,
+    concat!(
+        r"(?i)\b((?:[\p{L}\p{N}_-]+[ \t]+dot[ \t]+)*[\p{L}\p{N}._+-]{2,64})(?:[ \t]+at[ \t]+|[ \t]*[\[({]at[\])}][ \t]*)",
+        r"([\p{L}\p{N}-]+(?:[ \t]+dot[ \t]+[\p{L}\p{N}-]+)+)"
+    )
+);
+// `ann.doe at mail.example.org`
+pattern!(SPELT_AT, r"(?-u:\b)([\p{L}]{2,}[._][\p{L}]{4,}) at ((?:[\p{L}\p{N}-]+\.)+\p{L}{2,})");
 pattern!(MENTION, r"(^|[^\w@/.\]`-])@([\p{L}\p{N}](?:[\p{L}\p{N}\p{M}_\-]|\.[\p{Ll}\p{N}])*)([/(]?)");
 pattern!(HOME_PATH, r"(?i-u:([/\\]|%2f|%5c)+(?:homes?\$?|users|profiles|documents and settings)([/\\]|%2f|%5c)+)");
 // Folders that hold one for each person, and the short form of a home.
 pattern!(
     OTHER_HOME,
     concat!(
-        r#"(?-u:(?:^|[\s"'=:(@,;])/(?:homes|u|media|scratch|run/media|var/mail|var/spool/mail|var/spool/cron(?:/crontabs)?)/|pytest-of-"#,
+        r#"(?-u:(?:^|[\s"'=:(@,;])/(?:homes|u|media|scratch|run/media|run/user|(?:[a-z]{2,10}/)?(?:gpfs|nfs|lustre|beegfs|ceph|data|net|srv|storage)/users?|afs/[a-z0-9.]+/users?(?:/[a-z]/[a-z]{2})?|var/mail|var/spool/mail|var/spool/cron(?:/crontabs)?)/|pytest-of-"#,
         r#"|(?:^|[\s"'=:(])~)"#
     )
 );
@@ -98,6 +106,12 @@ pattern!(
     ATTRIBUTE,
     r#"(?i-u:\b(?:name|key|id)[ \t]*=[ \t]*\\*["'])([^"'<>\\]{1,80})\\*["'][^<>"']{0,40}?(?i-u:\bvalue[ \t]*=[ \t]*\\*["'])([^"'\\]{1,400})"#
 );
+pattern!(
+    YAML_PAIR,
+    r#"(?i-u:\b(?:name|key)[ \t]*:[ \t]*["']?)([A-Za-z0-9_.-]{1,80})["']?[ \t]*\r?\n[ \t]*(?i-u:value)[ \t]*:[ \t]*["']?([^\s"']{1,400})"#
+);
+// A line of `.pgpass`.
+pattern!(PGPASS, r"(?m-u:^[!-9;-~]{1,100}:(?:[0-9]{2,5}|\*):[!-9;-~]{1,60}:[!-9;-~]{1,60}:([!-~]{6,100})[ \t\r]*$)");
 pattern!(HEADER_LINE, r#"(?i-u:(?:authorization|\bcookie|\bset-cookie)\\*["'`]?\s*(?:=>|:|=|\\*["'],)[ \t]*)"#);
 pattern!(SCHEME, r"(?i-u:\b(bearer|basic)[ \t]+)([A-Za-z0-9._~+/=\-]{8,})");
 pattern!(
@@ -239,7 +253,8 @@ impl Privacy {
             replace_after(&mut text, &FOREIGN_KEY, value, |_| MASK.to_owned());
             replace_after(&mut text, &KEY_BEFORE, |text, m| random_at(text, m.end()), |_| MASK.to_owned());
             replace_after(&mut text, &IDENTIFIED, |text, m| option_value(text, m.end()), |_| MASK.to_owned());
-            for pattern in [&TAG, &ATTRIBUTE] {
+            replace_part(&mut text, &PGPASS, |value| is_random(value) || is_jumbled(value));
+            for pattern in [&TAG, &ATTRIBUTE, &YAML_PAIR] {
                 replace(&mut text, pattern, |c| {
                     let (all, value) = (&c[0], &c[2]);
                     let secret = match fields::field(&c[1]) {
@@ -270,7 +285,12 @@ impl Privacy {
         if on(filter::AT) {
             self.names_before_addresses(&mut text);
             let kept = |name: &str| name.starts_with("[masked") || is_hash(name) || name == "git";
-            for pattern in [&VERP, &QUOTED, &LITERAL, &SPELT] {
+            let spelt = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+            let (dots, at) = (spelt(" dot "), spelt(" at "));
+            for (pattern, on) in [(&VERP, true), (&QUOTED, true), (&LITERAL, true), (&SPELT, dots), (&SPELT_AT, at)] {
+                if !on {
+                    continue;
+                }
                 replace(&mut text, pattern, |c| match kept(&c[1]) {
                     true => c[0].to_owned(),
                     false => self.mention(&format!("{}@{}", &c[1], &c[2])),

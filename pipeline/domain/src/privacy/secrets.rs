@@ -232,6 +232,28 @@ pub(super) fn is_random(text: &str) -> bool {
         || bytes.len() >= 16 && changes >= 4 && parts == 0
 }
 
+/// Whether small letters, capitals and digits of a word change as chance has it: every second letter is of another kind
+/// than the one before. In names of code (`testThatLogin2Works`) every fourth is.
+pub(super) fn is_jumbled(word: &str) -> bool {
+    let kind = |byte: u8| match byte {
+        b'a'..=b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let bytes = word.as_bytes();
+    let mut counts = [0; 4];
+    bytes.iter().for_each(|byte| counts[kind(*byte)] += 1);
+    let changes = bytes.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    (8..=128).contains(&bytes.len())
+        && counts[0] > 0
+        && counts[1] > 0
+        && counts[2] > 1
+        && counts[3] * 6 <= bytes.len()
+        && changes * 2 >= bytes.len() - 1
+        && !is_hash(word)
+}
+
 /// Whether a text is long enough and of the letters of Base64, and could hold anything.
 fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');

@@ -648,3 +648,99 @@ proptest! {
         prop_assert_eq!(privacy().scrub(&text), all);
     }
 }
+
+#[test]
+fn a_reject_is_masked_by_the_same_rules_as_an_event() {
+    let hash = privacy().person("brunhilde");
+    for line in [
+        r#"{"ts":"2026-11-10T09:00:00Z","type":"annotation","developer":"brunhilde","payload":{"note":"brunhilde was here","v":NaN}}"#,
+        r#"{"developer":"brunhilde","payload":{"note":"brunhilde was here","v":-Infinity}}"#,
+        r#"{"developer":"brunhilde","note":"brunhilde was here","x":"#,
+        r#"{"developer":"brunhilde","note":"brunhilde was he"#,
+        r#"{"developer":"brunhilde","note":"brunhilde was here"}"#,
+        r#"[{"developer":"brunhilde"},{"note":"brunhilde was here"}]"#,
+        "developer=brunhilde note='brunhilde was here'",
+        r#"INFO {"developer": "brunhilde", "note": "brunhilde was here", "v": NaN}"#,
+    ] {
+        let clean = privacy().scrub_reject(line);
+        assert!(!clean.contains("brunhilde") && clean.contains(&hash), "{line}\n{clean}");
+        assert!(clean.contains("was he"), "{line}\n{clean}");
+    }
+    let pair = r#"{"env":[{"name":"DB_PASSWORD","value":"plainword"}],"v":NaN}"#;
+    assert!(!privacy().scrub_reject(pair).contains("plainword"));
+    for line in [r#"{"note":"a \"quoted\" word","v":NaN}"#, "INFO ready", r#"{"v":NaN"#] {
+        assert_eq!(privacy().scrub_reject(line), line);
+    }
+}
+
+#[test]
+fn what_a_word_announces_is_masked_where_it_looks_made_up() {
+    let secret = "Qz7Rt93xLmPw42";
+    for text in [
+        "gh secret set TOKEN -b SECRET",
+        "rclone obscure SECRET",
+        "sqlplus scott/SECRET@db",
+        "kinit -p SECRET",
+        "cqlsh -u a -p SECRET",
+        "mc alias set m http://h KEY SECRET",
+        "curl 'https://x/?sig=SECRET&se=1'",
+        "heroku config:set KEY=SECRET",
+        "net use x /user:bob SECRET",
+        "restic -p <(echo SECRET)",
+        "env:\n- name: DB_PASSWORD\n  value: SECRET\n",
+        "h:5432:db:a:SECRET",
+    ] {
+        let clean = privacy().scrub_text(&text.replace("SECRET", secret));
+        assert!(!clean.contains(secret), "{clean}");
+    }
+    for text in [
+        "cargo test -p core testThatTheLoginOf2UsersWorks",
+        "docker build -t acme/api:v1.2.3 --build-arg KEY=value .",
+        "auth: handle OAuth2Callback in LoginController2Test",
+        "src/main.rs:10:5:error:unused",
+        "kubectl get secret web-7d9f8b6c5-x2x9z -o yaml",
+        "send a1b2c3d4e5f6a7b8c9d0 to the server",
+    ] {
+        assert_eq!(privacy().scrub_text(text), text);
+    }
+}
+
+#[test]
+fn names_in_what_programs_print_are_hashes() {
+    let hash = privacy().person("brunhilde");
+    for text in [
+        "drwxr-xr-x 2 brunhilde staff 64 Nov 1 x",
+        "brunhilde:x:1000:1000:Brunhilde Kowalski:/home/brunhilde:/bin/bash",
+        "brunhilde@laptop:~$ ls",
+        "[brunhilde@laptop x]$ ls",
+        "connected from brunhilde-laptop",
+        "see https://github.com/brunhilde",
+        "https://brunhilde.github.io/x",
+        "gh pr create --assignee brunhilde",
+        "jira assignee = brunhilde",
+        "Login name: brunhilde",
+        "approved by brunhilde",
+        "--user=brunhilde",
+    ] {
+        let clean = privacy().scrub_text(text);
+        assert!(!clean.to_lowercase().contains("brunhilde") && clean.contains(&hash), "{clean}");
+    }
+    for text in
+        [r"\\srv\users\brunhilde\x", "/gpfs/users/brunhilde/x", "/run/user/brunhilde", "/afs/x/user/b/br/brunhilde/x"]
+    {
+        assert!(!privacy().scrub_text(text).contains("brunhilde"), "{text}");
+    }
+    for text in ["brunhilde.kowalski at corp.example.com", "brunhilde dot kowalski (at) corp dot example dot com"] {
+        assert!(privacy().scrub_text(text).starts_with("u-"), "{}", privacy().scrub_text(text));
+    }
+    for text in [
+        "drwxr-xr-x 2 root root 64 Nov 1 x",
+        "https://github.com/features and https://github.com/acme/api/pull/1",
+        "a dev-laptop, a test-desktop and gaming-desktop",
+        "blocked by review, created by running make, triggered by schedule",
+        "--user=1000:1000",
+        "look at example.com, and version 1.2 at example.com",
+    ] {
+        assert_eq!(privacy().scrub_text(text), text);
+    }
+}

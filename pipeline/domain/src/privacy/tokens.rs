@@ -53,7 +53,7 @@ const TOKENS: &[(&str, Body, usize)] = &[
     ("CCIPRJ_", Any, 30),
     ("CFPAT-", Any, 30),
     ("CLOJARS_", Hex, 40),
-    ("EAA", Letters, 60),
+    ("EAA", Letters, 40),
     ("EAAA", Any, 22),
     ("EZAK", Letters, 50),
     ("EZTK", Letters, 50),
@@ -412,6 +412,10 @@ fn by_place(text: &[u8], run: &Range<usize>) -> Option<Range<usize>> {
         && is_mixed(inside)
         && !before.iter().rev().nth(2).is_some_and(u8::is_ascii_alphanumeric)
     {
+        return whole();
+    }
+    // Azure DevOps
+    if inside.len() >= 76 && memchr::memmem::find(inside, b"JQQJ99").is_some() {
         return whole();
     }
     // MaxMind

@@ -26,6 +26,8 @@ pattern!(
         r#"|\b(?:adduser|useradd|usermod|userdel|deluser)[ \t\x0b]+(?:-[!-~]*[ \t\x0b]+)*"#,
         r#"|\b(?:[A-Z0-9]+_)*(?:ACTOR|LOGNAME|USERNAME|USER|USER_NAME|USER_LOGIN|AUTHOR|AUTHOR_NAME|COMMITTER|COMMITTER_NAME)=[\t ]*"#,
         r#"|\b(?i:username|logged in as|whoami)[ \t]*:?[ \t]+|\buid=[0-9]+\(|\buser '|\bactor="#,
+        r#"|(?:^|[ \t\x0b"'])--(?:(?:add-)?(?:assignee|reviewer)|username)[= \t\x0b]+|(?:^|[ \t\x0b"'])--user="#,
+        r#"|\b(?i:assignee|reporter|reviewer|approver)[ \t]*!?=[ \t]*|\b(?i:(?:login|real|full|user|account) name)[ \t]*[:=][ \t]*"#,
         r#"|\b(?:TODO|FIXME|XXX|HACK)\()"#
     )
 );
@@ -130,7 +132,7 @@ const SYSTEM: &[&str] = &[
 ];
 
 /// Whether it is the user of a system, or no name at all.
-fn is_nobody(name: &str) -> bool {
+pub(super) fn is_nobody(name: &str) -> bool {
     let number = name.bytes().all(|byte| byte.is_ascii_digit());
     let odd = name.is_empty() || name.starts_with(['$', '<', '{', '%', '-', '.', '/', '*', '[', '\\', '#']);
     odd || number || SYSTEM.binary_search(&&*name.to_ascii_lowercase()).is_ok() || name == "[masked]"
@@ -257,6 +259,7 @@ impl Privacy {
         if let Cow::Owned(clean) = self.without_names(&names, text) {
             *text = Cow::Owned(clean);
         }
+        self.printed_names(text);
         replace(text, &PATCH, |c: &Captures| {
             let name = &c[1];
             let nobody = NO_PATCHER.contains(&&*name.to_ascii_lowercase()) || is_hash(name) || name.starts_with("u-");

@@ -2,7 +2,7 @@ use super::*;
 use crate::arrays::Columns;
 use crate::columns::events_schema;
 use crate::rows::EVENT_DATE;
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use domain::event::read_native;
 use domain::fields::Kind as Type;
 use proptest::prelude::*;

@@ -3,7 +3,8 @@
 use super::{NO_DAY, Sink};
 use crate::error::IntakeError;
 use crate::rows::Rows;
-use arrow::array::{AsArray, RecordBatch};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
 use domain::identity::hex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

@@ -13,8 +13,10 @@ use crate::delta::table::{self, TableName};
 use crate::delta::writers::Writing;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use arrow::array::{Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Add;
 use domain::privacy::Privacy;
@@ -26,7 +28,7 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 
 /// One of the two staging tables.
@@ -111,7 +113,7 @@ fn identity(id: &str) -> Option<u128> {
 /// The identities of some rows, whoever wrote them.
 fn identities(batch: &RecordBatch, target: Target) -> Result<StringArray, LakeError> {
     let column = batch.column_by_name(target.id()).ok_or_else(|| LakeError::NoIdentity(target.name().to_string()))?;
-    let column = arrow::compute::cast(column, &DataType::Utf8).map_err(LakeError::columns(target.id()))?;
+    let column = cast(column, &DataType::Utf8).map_err(LakeError::columns(target.id()))?;
     let texts = column.as_any().downcast_ref::<StringArray>().cloned();
     texts.ok_or_else(|| LakeError::NoIdentity(target.name().to_string()))
 }
@@ -379,12 +381,27 @@ impl Sink for Staging<'_> {
         columns: &[&str],
         take: &mut dyn FnMut(RecordBatch) -> Result<(), IntakeError>,
     ) -> Result<(), IntakeError> {
-        Ok(self.rejects(columns, &mut |batch| Ok(take(batch)?))?)
+        let types = rejects_schema();
+        Ok(self.rejects(columns, &mut |batch| {
+            let batch = as_written(&types, &batch).map_err(LakeError::columns("staging.rejects"))?;
+            Ok(take(batch)?)
+        })?)
     }
 
     fn abandon(&self) {
         self.handle.block_on(self.remove_files());
     }
+}
+
+/// A batch in the types that its columns are written in; readers may hand texts as views.
+fn as_written(types: &Schema, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let names = batch.schema();
+    let one = |(field, column): (&Arc<Field>, &ArrayRef)| {
+        let wanted = types.field_with_name(field.name())?.data_type();
+        Ok((field.name().clone(), cast(column, wanted)?))
+    };
+    let columns = names.fields().iter().zip(batch.columns()).map(one).collect::<Result<Vec<_>, ArrowError>>()?;
+    RecordBatch::try_from_iter(columns)
 }
 
 /// A table and its files as they are now.

@@ -2,8 +2,8 @@
 //! mean of those that answered alike (path contributions, Saabas 2014). The means are those of the rows that it is compared
 //! with, sent through the trees here, so that trees need not carry them.
 
-use super::tree::Tree;
-use super::{Forest, Table};
+use super::Forest;
+use crate::trees::{Table, Tree};
 
 impl Forest {
     /// How far each feature moved what is said of `row` from the mean over `others`, in the unit of the target. The mean and
@@ -14,54 +14,41 @@ impl Forest {
         let asked = features(row);
         let (mut mean, mut moves) = (self.start, vec![0.0; table.columns.len()]);
         for tree in &self.trees {
-            let means = tree.means(&others);
+            let means = means(tree, &others);
             mean += means[0];
-            let mut at = 0;
-            while tree.left[at] != 0 {
-                let next = tree.next(at, &asked);
-                moves[usize::from(tree.feature[at])] += means[next] - means[at];
-                at = next;
-            }
+            tree.contributions(|at| means[at], |column| asked[column], |column, moved| moves[column] += moved);
         }
         (mean, moves)
     }
 }
 
-impl Tree {
-    fn next(&self, at: usize, row: &[f32]) -> usize {
-        let v = row[usize::from(self.feature[at])];
-        let left = if v.is_nan() { self.missing_left[at] } else { v <= self.value[at] };
-        self.left[at] as usize + usize::from(!left)
-    }
-
-    /// Of each node the mean of what the tree says of the rows that come by; where none does, of both its children.
-    fn means(&self, rows: &[Vec<f32>]) -> Vec<f64> {
-        let mut count = vec![0.0_f64; self.left.len()];
-        for row in rows {
-            let mut at = 0;
+/// Of each node the mean of the values of the rows that come by; where none does, of both its children.
+fn means(tree: &Tree, rows: &[Vec<f32>]) -> Vec<f64> {
+    let mut count = vec![0.0_f64; tree.left.len()];
+    for row in rows {
+        let mut at = 0;
+        count[at] += 1.0;
+        while tree.left[at] != 0 {
+            at = tree.next(at, |column| row[column]);
             count[at] += 1.0;
-            while self.left[at] != 0 {
-                at = self.next(at, row);
-                count[at] += 1.0;
-            }
         }
-        let mut means = vec![0.0; self.left.len()];
-        // Children come after their parents.
-        for at in (0..self.left.len()).rev() {
-            let left = self.left[at] as usize;
-            means[at] = match count[at] {
-                _ if left == 0 => f64::from(self.value[at]),
-                0.0 => (means[left] + means[left + 1]) / 2.0,
-                n => (count[left] * means[left] + count[left + 1] * means[left + 1]) / n,
-            };
-        }
-        means
     }
+    let mut means = vec![0.0; tree.left.len()];
+    // Children come after their parents.
+    for at in (0..tree.left.len()).rev() {
+        let left = tree.left[at] as usize;
+        means[at] = match count[at] {
+            _ if left == 0 => f64::from(tree.value[at]),
+            0.0 => (means[left] + means[left + 1]) / 2.0,
+            n => (count[left] * means[left] + count[left + 1] * means[left + 1]) / n,
+        };
+    }
+    means
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Bins;
+    use super::super::Columns;
     use super::super::tests::KNOBS;
     use super::*;
 
@@ -73,7 +60,7 @@ mod tests {
         let target: Vec<f64> = (0..2000).map(|i| if i % 10 < 5 { 1.0 } else { 3.0 } + noise(i)).collect();
         let table = Table { columns: vec![step, other] };
         let rows: Vec<u32> = (0..2000).collect();
-        let forest = Forest::fit(&Bins::of(&table, &rows), &target, 0.5, &KNOBS, 1);
+        let forest = Forest::fit(&Columns::of(&table, &rows), &target, 0.5, &KNOBS, 1);
         let said = forest.predict(&table, &rows);
         for row in [0, 7] {
             let (mean, moves) = forest.explain(&table, row, &rows[..500]);

@@ -68,7 +68,7 @@ fn spec(until_hour: i64) -> TrainSpec {
 fn the_load_is_found_and_beats_every_baseline() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(2000));
-    let trained = train(&path, &spec(10_000)).unwrap();
+    let trained = MODEL.train(&path, &spec(10_000)).unwrap();
     let card = &trained.card;
     assert!(card.verdict.beats_baselines && card.metrics["brier"] < 0.15, "{:?} {:?}", card.verdict, card.metrics);
     assert!(card.metrics["roc_auc"] > 0.8 && card.metrics["ece10"] < 0.1, "{:?}", card.metrics);
@@ -76,7 +76,7 @@ fn the_load_is_found_and_beats_every_baseline() {
     assert_eq!((labels.measured, labels.feedback, labels.outcomes, card.rows_test), (1800, 150, 50, 400));
     let rules = rules(&trained.model).unwrap();
     assert!(rules.starts_with("if load <= 0.6"), "{rules}");
-    assert!(trained.model == train(&path, &spec(10_000)).unwrap().model);
+    assert!(trained.model == MODEL.train(&path, &spec(10_000)).unwrap().model);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn the_hour_to_come_is_predicted_and_not_trained_on() {
     all.push(Row { hour: 1000, load: Some(0.95), ..Row::default() });
     all.push(Row { hour: 1001, load: Some(0.05), ..Row::default() });
     let path = file(&folder, &all);
-    let trained = train(&path, &spec(1000)).unwrap();
+    let trained = MODEL.train(&path, &spec(1000)).unwrap();
     let labels = &trained.card.labels;
     assert_eq!(labels.measured + labels.feedback + labels.outcomes, 1000);
     let said = predict(&trained.model, &path, Timestamp(1000 * HOUR)).unwrap();
@@ -120,8 +120,8 @@ fn an_outcome_not_yet_known_moves_no_feature() {
 fn a_kept_tree_scores_later_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(1500));
-    let trained = train(&path, &spec(1000)).unwrap();
-    let later = evaluate(&trained.model, &path, &spec(10_000), Timestamp(1000 * HOUR)).unwrap();
+    let trained = MODEL.train(&path, &spec(1000)).unwrap();
+    let later = MODEL.evaluate(&trained.model, &path, &spec(10_000), Timestamp(1000 * HOUR)).unwrap();
     assert_eq!(later.rows, 499);
     assert!(later.metrics["brier"] < later.baselines["base_rate"]["brier"]);
 }
@@ -133,7 +133,7 @@ fn said_of_high_load(more: &[Row]) -> (f64, Card) {
     all.extend_from_slice(more);
     all.push(Row { hour: 600, load: Some(0.9), ..Row::default() });
     let path = file(&folder, &all);
-    let trained = train(&path, &spec(600)).unwrap();
+    let trained = MODEL.train(&path, &spec(600)).unwrap();
     let said = predict(&trained.model, &path, Timestamp(600 * HOUR)).unwrap();
     (said.last().unwrap().probability, trained.card)
 }
@@ -167,7 +167,7 @@ fn verdicts_that_correct_false_measurements_lower_the_loss() {
     let mut all = rows(1000);
     // On every tenth hour, which a person judged, the measurement was the wrong way round.
     all.iter_mut().filter(|r| r.hour % 10 == 0).for_each(|r| r.measured = r.label.map(|l| !l));
-    let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+    let trained = MODEL.train(&file(&folder, &all), &spec(10_000)).unwrap();
     let labels = trained.card.labels;
     assert_eq!((labels.feedback, labels.changed_by_feedback), (75, 75));
     assert_eq!((labels.outcomes, labels.changed_by_outcomes), (25, 25));
@@ -184,7 +184,7 @@ fn verdicts_that_raise_the_held_out_loss_are_shown_and_not_used() {
         row.measured = row.label;
         row.label = row.label.map(|l| !l);
     }
-    let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+    let trained = MODEL.train(&file(&folder, &all), &spec(10_000)).unwrap();
     let labels = &trained.card.labels;
     let (with, without) = labels.loss_with_and_without.unwrap();
     assert!(without < with && !labels.used, "{labels:?}");
@@ -203,7 +203,7 @@ fn a_baseline_that_is_better_serves_calibrated_with_a_card_like_any_other() {
         row.label = Some(state != (scatter(row.hour + 99, 20) == 0));
         row.load = Some(scatter(row.hour, 100) as f64 / 100.0);
     }
-    let trained = train(&file(&folder, &all), &spec(10_000)).unwrap();
+    let trained = MODEL.train(&file(&folder, &all), &spec(10_000)).unwrap();
     let (card, serves) = (&trained.card, &trained.card.judged.serves[0]);
     let least = card.baselines.values().map(|m| m["brier"]).fold(f64::INFINITY, f64::min);
     assert!(card.metrics["brier"] < least + 0.005, "{serves:?} {:?} {:?}", card.metrics, card.baselines);
@@ -217,7 +217,7 @@ fn a_baseline_that_is_better_serves_calibrated_with_a_card_like_any_other() {
 fn a_damaged_model_is_an_error_and_neither_a_panic_nor_an_endless_walk() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(600));
-    let trained = train(&path, &spec(600)).unwrap();
+    let trained = MODEL.train(&path, &spec(600)).unwrap();
     let text = String::from_utf8(trained.model).unwrap();
     let said = |text: &str| predict(text.as_bytes(), &path, Timestamp(700 * HOUR));
     assert!(said(&text).is_ok());
@@ -230,8 +230,8 @@ fn a_damaged_model_is_an_error_and_neither_a_panic_nor_an_endless_walk() {
         assert!(text.contains(from), "{from}");
         assert!(matches!(said(&text.replacen(from, to, 1)), Err(LearnError::Model { model: NAME, .. })), "{to}");
     }
-    let newer = text.replacen("\"format_version\":3", "\"format_version\":4", 1);
-    assert!(matches!(said(&newer), Err(LearnError::Newer { found: 4, known: 3, .. })));
+    let newer = text.replacen("\"format_version\":4", "\"format_version\":5", 1);
+    assert!(matches!(said(&newer), Err(LearnError::Newer { found: 5, known: 4, .. })));
     assert!(matches!(said(&text[..text.len() / 2]), Err(LearnError::Model { .. })));
 }
 
@@ -239,7 +239,7 @@ fn a_damaged_model_is_an_error_and_neither_a_panic_nor_an_endless_walk() {
 fn the_cause_is_the_resource_that_moved_the_probability() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(600));
-    let trained = train(&path, &spec(600)).unwrap();
+    let trained = MODEL.train(&path, &spec(600)).unwrap();
     // `load` measures no resource that is known, so no cause is made up.
     let causes = trained.card.probability.unwrap().causes;
     assert!(causes.keys().all(|cause| cause == "unclear"), "{causes:?}");
@@ -249,7 +249,7 @@ fn the_cause_is_the_resource_that_moved_the_probability() {
 fn too_few_rows_or_one_outcome_are_inconclusive() {
     let folder = tempfile::tempdir().unwrap();
     let inconclusive = |rows: &[Row]| {
-        let trained = train(&file(&folder, rows), &spec(10_000));
+        let trained = MODEL.train(&file(&folder, rows), &spec(10_000));
         matches!(trained, Err(LearnError::TooLittleData(_)))
     };
     assert!(inconclusive(&rows(49)));

@@ -1,6 +1,5 @@
 //! A blend of learners on columns, calibrated: how it learns what was found to be best, and what it says.
 
-use super::bins::Bins;
 use super::calibrate::Calibration;
 use super::line::Line;
 use super::live::{corrected, telling};
@@ -12,6 +11,7 @@ use super::view::{Make, Recipe, make, sides};
 use crate::LearnError;
 use crate::kept::finite;
 use crate::tree::SmallTree;
+use crate::trees::Bins;
 use domain::probability::Cause;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

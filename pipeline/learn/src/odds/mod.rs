@@ -4,7 +4,6 @@
 //! blend is better than a baseline at all, is chosen on folds of the training rows that are like the split they will be
 //! judged by.
 
-mod bins;
 mod calibrate;
 mod fit;
 mod folds;
@@ -16,7 +15,6 @@ mod search;
 mod trees;
 mod view;
 
-pub(crate) use bins::Bins;
 pub(crate) use calibrate::{Calibration, Kind};
 pub(crate) use fit::Odds;
 pub(crate) use line::Line;

@@ -2,13 +2,13 @@
 
 use super::{Quantity, RUNS_NEEDED};
 use crate::LearnError;
-use crate::boost::Table;
 use crate::card::TrainSpec;
 use crate::drift::Features;
 use crate::frame::finite_or_missing;
 use crate::history::{self, Past};
 use crate::metrics::quantile;
 use crate::runs::Runs;
+use crate::trees::Table;
 use domain::Timestamp;
 use domain::columns::runs::KNOWN;
 use domain::time::{DAY, HOUR};

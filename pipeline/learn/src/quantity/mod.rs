@@ -18,6 +18,7 @@ use crate::card::{Evaluation, TrainSpec, Trained, verdict};
 use crate::drift;
 use crate::kept::{self, Kept};
 use crate::metrics::mean;
+use crate::model::Held;
 use candidates::{Choice, compete, naive};
 use data::Data;
 use domain::Timestamp;
@@ -77,6 +78,7 @@ impl Quantity {
 }
 
 /// A model of one or more quantities.
+#[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) name: &'static str,
     pub(crate) predicts: &'static str,
@@ -112,7 +114,7 @@ struct Models {
 impl Kept for Models {
     // One format for all tasks; which one it is says the folder.
     const NAME: &'static str = "of runs";
-    const FORMAT: u32 = 3;
+    const FORMAT: u32 = 4;
 
     fn check(&self) -> Result<(), String> {
         if self.features != data::feature_names() {
@@ -134,13 +136,16 @@ struct Learnt {
     judged: Judged,
 }
 
-impl Task {
-    /// Trains on `features.runs`, judges on the latest fifth beside the baselines, then fits once more on everything.
-    ///
-    /// # Errors
-    /// [`LearnError::TooLittleData`] below 50 usable runs, 10 of them later than the training, for each quantity;
-    /// unreadable or incomplete files.
-    pub(crate) fn train(&self, runs: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+impl crate::model::Model for Task {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn view(&self) -> &'static str {
+        "runs"
+    }
+
+    fn train(&self, runs: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         let (mut models, mut learnt) = (BTreeMap::new(), Vec::new());
         let mut lacking = None;
         for (prefix, quantity) in self.quantities {
@@ -204,12 +209,7 @@ impl Task {
         Ok(Trained { model, card, losses: evaluation.losses })
     }
 
-    /// Scores a kept model on the runs that started after `after`, beside the baselines; what had ended by then gives
-    /// the baselines their residuals.
-    ///
-    /// # Errors
-    /// [`LearnError::TooLittleData`] below 10 later runs; a model that cannot be read; unreadable or incomplete files.
-    pub(crate) fn evaluate(
+    fn evaluate(
         &self,
         model: &[u8],
         runs: &Path,
@@ -232,11 +232,7 @@ impl Task {
         }
     }
 
-    /// How many features of the runs that started after `after` were compared with those of the training, and which moved.
-    ///
-    /// # Errors
-    /// Unreadable or incomplete files.
-    pub(crate) fn drift(
+    fn drift(
         &self,
         card: &Card,
         runs: &Path,
@@ -258,17 +254,7 @@ impl Task {
         Ok(all)
     }
 
-    /// A training judged on the last `test_share` (0 to 1) of each repository's runs; nothing is kept.
-    /// Returns the figures and the number of rows trained on.
-    ///
-    /// # Errors
-    /// As [`Task::train`].
-    pub(crate) fn holdout(
-        &self,
-        runs: &Path,
-        spec: &TrainSpec,
-        test_share: f64,
-    ) -> Result<(Evaluation, usize), LearnError> {
+    fn holdout(&self, runs: &Path, spec: &TrainSpec, test_share: f64) -> Held {
         let (mut scored, mut rows_train, mut lacking) = (Vec::new(), 0, None);
         for (prefix, quantity) in self.quantities {
             match holdout_one(runs, spec, *quantity, test_share) {
@@ -285,7 +271,9 @@ impl Task {
             _ => Ok((together(scored.into_iter()), rows_train)),
         }
     }
+}
 
+impl Task {
     /// What a kept model says of each run that started after `after`, from what was known when it started; with `expected`,
     /// of each of those too: none of them has begun, and none tells of another.
     ///

@@ -5,7 +5,7 @@ use super::data::Data;
 use super::linear::Linear;
 use super::track::Shifts;
 use crate::LearnError;
-use crate::boost::{Bins, Forest, Knobs};
+use crate::boost::{Columns, Forest, Knobs};
 use crate::kept;
 use crate::metrics::{level_losses, level_metrics, quantile};
 use domain::Timestamp;
@@ -103,9 +103,9 @@ fn knobs(level: f64, targets: &[f64], start: f64) -> Knobs {
 pub(super) fn forests(data: &Data, rows: &[u32], levels: &[f64], global: f64, seed: u64) -> Vec<Forest> {
     let rows = data.with_copies(rows);
     let targets = data.targets(&rows, global);
-    let bins = Bins::of(&data.table, &rows);
+    let columns = Columns::of(&data.table, &rows);
     let middle = quantile(targets.iter().copied(), 0.5);
-    let fit = |level: &f64| Forest::fit(&bins, &targets, *level, &knobs(*level, &targets, middle), seed);
+    let fit = |level: &f64| Forest::fit(&columns, &targets, *level, &knobs(*level, &targets, middle), seed);
     match levels {
         // Two at once keep two cores busier than one after the other, whose small leaves leave one idle.
         [a, b] => <[Forest; 2]>::from(rayon::join(|| fit(a), || fit(b))).into(),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::build_time::{evaluate, holdout, predict, train};
+use crate::build_time::{MODEL, predict};
 use crate::parquet::{time_column, write};
 use domain::columns::runs::{self as col, KNOWN};
 use domain::time::{MINUTE, SECOND};
@@ -75,7 +75,7 @@ fn spec(until_min: i64) -> TrainSpec {
 #[test]
 fn what_churn_explains_is_learnt_beyond_every_baseline() {
     let folder = tempfile::tempdir().unwrap();
-    let trained = train(&file(&folder, &runs(1500)), &spec(1_000_000)).unwrap();
+    let trained = MODEL.train(&file(&folder, &runs(1500)), &spec(1_000_000)).unwrap();
     let card = &trained.card;
     assert!(card.verdict.beats_baselines, "{:?}", card.verdict);
     assert!(card.verdict.ours < 0.5 * card.verdict.best_baseline, "{:?}", card.verdict);
@@ -88,7 +88,7 @@ fn what_churn_explains_is_learnt_beyond_every_baseline() {
 fn the_same_seed_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &runs(300));
-    let (a, b) = (train(&path, &spec(1_000_000)).unwrap(), train(&path, &spec(1_000_000)).unwrap());
+    let (a, b) = (MODEL.train(&path, &spec(1_000_000)).unwrap(), MODEL.train(&path, &spec(1_000_000)).unwrap());
     assert!(a.model == b.model);
     assert_eq!(a.card, b.card);
 }
@@ -131,7 +131,7 @@ fn a_planted_future_moves_no_feature() {
 fn a_run_that_ends_later_shifts_no_level_before_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let border = 700 * 37;
-    let model = train(&file(&folder, &runs(1000)), &spec(border)).unwrap().model;
+    let model = MODEL.train(&file(&folder, &runs(1000)), &spec(border)).unwrap().model;
     let now = 850;
     let said = |factor: i64| {
         let mut changed = runs(1000);
@@ -154,7 +154,7 @@ fn a_new_repository_borrows_from_the_others_and_says_that_it_knows_less() {
     with_newcomer.iter_mut().skip(2400).step_by(50).for_each(|r| r.job = 9);
     let path = file(&folder, &with_newcomer);
     let border = Timestamp(2300 * 37 * MINUTE);
-    let model = train(&path, &spec(2300 * 37)).unwrap().model;
+    let model = MODEL.train(&path, &spec(2300 * 37)).unwrap().model;
     let said = predict(&model, &path, Timestamp(i64::MAX), border).unwrap();
     let of = |run: usize| said.iter().find(|p| p.run_id == format!("{run:06}")).unwrap();
     let width = |p: &Prediction| p.p90.ln_1p() - p.p50.ln_1p();
@@ -184,8 +184,8 @@ fn shifts_bring_levels_back_to_what_is_stated_when_the_world_drifts() {
         run.duration_s = run.duration_s * (100 + scatter(i + 7, 60)) / 100;
     }
     let path = file(&folder, &drifting);
-    let model = train(&path, &spec(2000 * 37)).unwrap().model;
-    let later = evaluate(&model, &path, &spec(i64::MAX / MINUTE), Timestamp(2500 * 37 * MINUTE)).unwrap();
+    let model = MODEL.train(&path, &spec(2000 * 37)).unwrap().model;
+    let later = MODEL.evaluate(&model, &path, &spec(i64::MAX / MINUTE), Timestamp(2500 * 37 * MINUTE)).unwrap();
     assert!((later.metrics["coverage90"] - 0.9).abs() < 0.03, "{:?}", later.metrics);
     assert!(later.gate.passed(), "{:?}", later.gate);
 }
@@ -198,13 +198,13 @@ fn demand_is_learnt_where_it_was_measured() {
         let usual = 256 << run.job;
         run.memory_mib = Some(usual * (95 + scatter(i + 5, 10)) / 100 * if run.src_churn > 500 { 2 } else { 1 });
     }
-    let trained = crate::demand::train(&file(&folder, &measured), &spec(1_000_000)).unwrap();
+    let trained = crate::demand::MODEL.train(&file(&folder, &measured), &spec(1_000_000)).unwrap();
     let card = &trained.card;
     assert_eq!(card.labels.measured, 1000, "CPU was never measured, memory in two runs of three");
     assert!(card.verdict.beats_baselines && card.metrics["memory_within_25pct"] > 0.95, "{:?}", card.metrics);
     assert!((0.8..=0.99).contains(&card.metrics["memory_coverage90"]), "{:?}", card.metrics);
     assert!(card.metrics["memory_mae_mib"] < card.baselines["rolling_median_5"]["memory_mae_mib"]);
-    let none = crate::demand::train(&file(&folder, &runs(300)), &spec(1_000_000));
+    let none = crate::demand::MODEL.train(&file(&folder, &runs(300)), &spec(1_000_000));
     assert!(matches!(none, Err(LearnError::TooLittleData(_))));
 }
 
@@ -213,7 +213,7 @@ fn where_nothing_is_to_be_learnt_a_naive_predictor_wins() {
     let folder = tempfile::tempdir().unwrap();
     let mut still = runs(200);
     still.iter_mut().for_each(|r| r.duration_s = 100 << r.job);
-    let card = train(&file(&folder, &still), &spec(1_000_000)).unwrap().card;
+    let card = MODEL.train(&file(&folder, &still), &spec(1_000_000)).unwrap().card;
     let [first, ..] = &card.judged.candidates[..] else { panic!("no candidates") };
     assert!(first.chosen && first.loss_log < 1e-6, "{first:?}");
     assert_eq!(card.judged.candidates.len(), 6);
@@ -229,7 +229,7 @@ fn what_was_best_before_and_is_not_on_held_out_time_does_not_serve() {
     for (i, run) in turned.iter_mut().enumerate().skip(800) {
         run.duration_s = (100 << run.job) * (90 + scatter(i, 100) / 5) / 100;
     }
-    let card = train(&file(&folder, &turned), &spec(1_000_000)).unwrap().card;
+    let card = MODEL.train(&file(&folder, &turned), &spec(1_000_000)).unwrap().card;
     let [serves] = &card.judged.serves[..] else { panic!("one quantity") };
     assert!(serves.baseline && serves.why.contains("on held-out time"), "{serves:?}");
     assert!(card.judged.candidates[0].name == "boosted_trees" && !card.judged.candidates[0].chosen);
@@ -242,7 +242,7 @@ fn what_was_best_before_and_is_not_on_held_out_time_does_not_serve() {
 fn a_damaged_model_is_refused_and_so_is_one_of_a_later_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &runs(600));
-    let text = String::from_utf8(train(&path, &spec(400 * 37)).unwrap().model).unwrap();
+    let text = String::from_utf8(MODEL.train(&path, &spec(400 * 37)).unwrap().model).unwrap();
     let said = |text: &str| predict(text.as_bytes(), &path, Timestamp(i64::MAX), Timestamp(400 * 37 * MINUTE));
     assert!(said(&text).is_ok());
     for (from, to) in
@@ -254,7 +254,7 @@ fn a_damaged_model_is_refused_and_so_is_one_of_a_later_format() {
             "{to}"
         );
     }
-    let newer = text.replacen("\"format_version\":3", "\"format_version\":9", 1);
+    let newer = text.replacen("\"format_version\":4", "\"format_version\":9", 1);
     assert!(matches!(said(&newer), Err(LearnError::Newer { found: 9, .. })));
 }
 
@@ -263,8 +263,8 @@ fn a_kept_model_scores_and_predicts_later_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &runs(1000));
     let border = 700 * 37;
-    let trained = train(&path, &spec(border)).unwrap();
-    let later = evaluate(&trained.model, &path, &spec(1_000_000), Timestamp(border * MINUTE)).unwrap();
+    let trained = MODEL.train(&path, &spec(border)).unwrap();
+    let later = MODEL.evaluate(&trained.model, &path, &spec(1_000_000), Timestamp(border * MINUTE)).unwrap();
     assert_eq!(later.rows, 299);
     assert!(later.metrics["mae_log"] < later.baselines["rolling_median_5"]["mae_log"]);
     let end = Timestamp(1_000_000 * MINUTE);
@@ -276,7 +276,7 @@ fn a_kept_model_scores_and_predicts_later_runs() {
 #[test]
 fn holding_out_takes_the_tail_of_each_repository() {
     let folder = tempfile::tempdir().unwrap();
-    let (judged, trained_on) = holdout(&file(&folder, &runs(403)), &spec(1_000_000), 0.2).unwrap();
+    let (judged, trained_on) = MODEL.holdout(&file(&folder, &runs(403)), &spec(1_000_000), 0.2).unwrap();
     // 101, 101, 101 and 100 runs: the first 80 of each train.
     assert_eq!((trained_on, judged.rows), (320, 83));
 }
@@ -284,9 +284,9 @@ fn holding_out_takes_the_tail_of_each_repository() {
 #[test]
 fn too_few_runs_are_inconclusive() {
     let folder = tempfile::tempdir().unwrap();
-    let failed = train(&file(&folder, &runs(49)), &spec(1_000_000));
+    let failed = MODEL.train(&file(&folder, &runs(49)), &spec(1_000_000));
     assert!(matches!(failed, Err(LearnError::TooLittleData(_))));
-    assert!(train(&file(&folder, &runs(50)), &spec(1_000_000)).is_ok());
+    assert!(MODEL.train(&file(&folder, &runs(50)), &spec(1_000_000)).is_ok());
 }
 
 /// The first runs as those that have ended, the others as those that are expected at `now`.
@@ -307,7 +307,7 @@ fn a_run_that_is_expected_is_told_as_if_it_began_now_and_tells_the_others_nothin
     let folder = tempfile::tempdir().unwrap();
     let all = runs(1000);
     let (now, border) = (Timestamp(900 * 37 * MINUTE), 700 * 37);
-    let model = train(&file(&folder, &all), &spec(border)).unwrap().model;
+    let model = MODEL.train(&file(&folder, &all), &spec(border)).unwrap().model;
     // None of these is still running then, so that the past of a real run is that of an expected one.
     let before: Vec<Run> =
         all[..900].iter().filter(|r| r.start_min * 60 + r.duration_s < 900 * 37 * 60).cloned().collect();
@@ -338,7 +338,7 @@ fn a_hundred_thousand_runs_are_predicted_in_two_seconds() {
     let mut many = runs(120_000);
     many.iter_mut().enumerate().for_each(|(i, r)| r.job = i % 2000);
     many.iter_mut().enumerate().for_each(|(i, r)| r.start_min = i as i64 / 4);
-    let model = train(&file(&folder, &many[..20_000]), &spec(1_000_000)).unwrap().model;
+    let model = MODEL.train(&file(&folder, &many[..20_000]), &spec(1_000_000)).unwrap().model;
     let (ended, next) = expecting(&folder, &many[..20_000], &many[20_000..], 1_000_000);
     let began = std::time::Instant::now();
     let said = crate::build_time::expected(&model, &ended, &next, Timestamp(1_000_000 * MINUTE)).unwrap();

@@ -5,7 +5,8 @@ use super::data::{ALL, Data};
 use super::look::{ANY, FACTS, Look, Strengths, nearest};
 use super::past::{Past, ranked};
 use crate::kept::finite;
-use crate::odds::{Bins, Calibration, Kind, Lesson, Line, Trees};
+use crate::odds::{Calibration, Kind, Lesson, Line, Trees};
+use crate::trees::Bins;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 

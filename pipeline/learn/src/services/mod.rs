@@ -20,10 +20,12 @@ use crate::card::{Evaluation, TrainSpec, Trained, verdict};
 use crate::frame::Frame;
 use crate::kept::{self, Kept};
 use crate::metrics::mean;
+use crate::model::{self, Held};
 use contest::{Choice, Pupil, Ranker, strengths};
 use data::Data;
 use domain::Timestamp;
 use domain::columns::{expected as next_runs, runs, services as col};
+use domain::drift::Moved;
 use domain::model::{CARD_FORMAT, Candidate, Card, Champion, Fold, Judged, LabelUse, Metrics, Serves};
 use judge::{FIRST, Told, evaluation, metrics};
 use look::FACTS;
@@ -31,6 +33,9 @@ use past::{Past, stream, stream_apart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The model, for training and scoring.
+pub const MODEL: &dyn model::Model = &Services;
 
 /// The name of the model.
 pub const NAME: &str = "services";
@@ -58,7 +63,7 @@ struct Model {
 
 impl Kept for Model {
     const NAME: &'static str = NAME;
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 3;
 
     fn check(&self) -> Result<(), String> {
         if self.facts != FACTS {
@@ -252,143 +257,161 @@ fn all(data: &Data) -> Vec<u32> {
     (0..data.runs.len() as u32).collect()
 }
 
-/// Trains on `features.services`, judges on the latest fifth beside the baselines, then learns once more from everything.
-///
-/// # Errors
-/// [`LearnError::TooLittleData`] below 50 runs that needed something, or 10 of them in the latest fifth; unreadable or
-/// incomplete files.
-pub fn train(path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
-    let data = Data::read(path, spec.until)?;
-    let usable = data.seen(spec.since.unwrap_or_default());
-    LearnError::unless_enough("finished runs that needed something", count_needing(&data, &usable), RUNS_NEEDED)?;
-    let test = &usable[usable.len() * 4 / 5..];
-    LearnError::unless_enough("test runs that needed something", count_needing(&data, test), TEST_NEEDED)?;
-    let border = data.runs[test[0] as usize].started;
-    let learnt = known_by(&data, &usable, border);
-    LearnError::unless_enough("training runs that needed something", count_needing(&data, &learnt), RUNS_NEEDED / 2)?;
+/// Learns from `features.services`.
+#[derive(Debug)]
+struct Services;
 
-    let rows = all(&data);
-    let past = known_by(&data, &rows, border);
-    let (chosen, candidates) = compete(&data, &past, &learnt, spec.seed);
-    let lessons = Lessons::new(&data, &past, &learnt, spec.seed);
-    let (choice, serves, evaluation) = held_out(&lessons, chosen, &rows, test);
-    let evaluation = evaluation.finite();
-    let ranker = Lessons::new(&data, &rows, &usable, spec.seed).learn(choice);
-
-    let card = Card {
-        format_version: CARD_FORMAT,
-        model: NAME.to_owned(),
-        version: spec.until.compact(),
-        predicts: "services that a run will call and packages that it will fetch or build, the most probable first"
-            .to_owned(),
-        algorithm: match choice {
-            Choice::Boosted => "boosted trees on rates pooled from all repositories to the same job (own)",
-            Choice::Logistic => "logistic regression on rates pooled from all repositories to the same job (own)",
-            Choice::Pooled => "rates pooled from all repositories to the same job, Beta-binomial (own)",
-            naive => naive.name(),
-        }
-        .to_owned(),
-        created_at: spec.until,
-        data_watermark: usable.iter().map(|&row| data.runs[row as usize].known).max().unwrap_or_default(),
-        train_from: data.runs[usable[0] as usize].started,
-        train_until: border,
-        rows_train: learnt.len(),
-        rows_test: evaluation.rows,
-        tables: spec.tables.clone(),
-        features: FACTS.map(str::to_owned).into(),
-        coverage: BTreeMap::new(),
-        verdict: verdict("miss3", &evaluation, spec.seed),
-        metrics: evaluation.metrics,
-        baselines: evaluation.baselines,
-        champion: Champion::default(),
-        labels: LabelUse { measured: usable.len(), ..LabelUse::default() },
-        judged: Judged { candidates, serves: vec![serves], ..Judged::default() },
-        probability: None,
-        seed: spec.seed,
-    };
-    let model = Model { format_version: Model::FORMAT, facts: FACTS.map(str::to_owned).into(), ranker };
-    Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
-}
-
-/// Scores a kept model on the runs that started after `after`, beside the baselines.
-///
-/// # Errors
-/// [`LearnError::TooLittleData`] below 10 later runs that needed something; a model that cannot be read; unreadable or
-/// incomplete files.
-pub fn evaluate(model: &[u8], path: &Path, spec: &TrainSpec, after: Timestamp) -> Result<Evaluation, LearnError> {
-    let Model { ranker, .. } = kept::read(model)?;
-    let data = Data::read(path, spec.until)?;
-    let mut test = data.seen(spec.since.unwrap_or_default());
-    test.retain(|row| data.runs[*row as usize].started > after);
-    LearnError::unless_enough("later runs that needed something", count_needing(&data, &test), TEST_NEEDED)?;
-    Ok(judged(&data, &ranker, &all(&data), &test))
-}
-
-/// A training judged on the last `share` (0 to 1) of each repository's runs; nothing is kept. Returns the figures and the
-/// number of rows trained on.
-///
-/// # Errors
-/// As [`train`].
-pub fn holdout(path: &Path, spec: &TrainSpec, share: f64) -> Result<(Evaluation, usize), LearnError> {
-    let data = Data::read(path, spec.until)?;
-    let (mut learnt, mut test) = (Vec::new(), Vec::new());
-    for rows in by_repository(&data, &data.seen(spec.since.unwrap_or_default())).into_values() {
-        let (first, last) = rows.split_at((rows.len() as f64 * (1.0 - share)) as usize);
-        learnt.extend(first);
-        test.extend(last);
+impl model::Model for Services {
+    fn name(&self) -> &'static str {
+        NAME
     }
-    learnt.sort_unstable();
-    test.sort_unstable();
-    LearnError::unless_enough("training runs that needed something", count_needing(&data, &learnt), RUNS_NEEDED / 2)?;
-    LearnError::unless_enough("test runs that needed something", count_needing(&data, &test), TEST_NEEDED)?;
-    let rows = all(&data);
-    let (choice, _) = compete(&data, &rows, &learnt, spec.seed);
-    let ranker = Lessons::new(&data, &rows, &learnt, spec.seed).learn(choice);
-    Ok((judged(&data, &ranker, &rows, &test), learnt.len()))
-}
 
-/// A training judged on repositories that had no part in it, each held out once, about `share` (0 to 1) of them at a time;
-/// nothing is kept. Those that are learnt from are known whole; of a held-out one only its own runs that had ended, and in
-/// the `cold_` figures not even these. Returns the figures and the mean number of rows trained on.
-///
-/// The repository at place i by name is in fold i modulo the number of folds.
-///
-/// # Errors
-/// As [`train`], and with fewer repositories than folds.
-pub fn holdout_projects(path: &Path, spec: &TrainSpec, share: f64) -> Result<(Evaluation, usize), LearnError> {
-    let data = Data::read(path, spec.until)?;
-    let folds = ((1.0 / share).round() as usize).max(2);
-    let projects: Vec<Vec<u32>> =
-        by_repository(&data, &data.seen(spec.since.unwrap_or_default())).into_values().collect();
-    LearnError::unless_enough("repositories", projects.len(), folds)?;
-    let mut told: Vec<Vec<Told>> = (0..Choice::NAIVE.len() + 2).map(|_| Vec::new()).collect();
-    let mut learnt_rows = 0;
-    for fold in 0..folds {
-        let of = |held: bool| projects.iter().enumerate().filter(move |(at, _)| (at % folds == fold) == held);
-        let mut learnt: Vec<u32> = of(false).flat_map(|(_, rows)| rows).copied().collect();
-        learnt.sort_unstable();
+    fn view(&self) -> &'static str {
+        "services"
+    }
+
+    fn train(&self, path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
+        let data = Data::read(path, spec.until)?;
+        let usable = data.seen(spec.since.unwrap_or_default());
+        LearnError::unless_enough("finished runs that needed something", count_needing(&data, &usable), RUNS_NEEDED)?;
+        let test = &usable[usable.len() * 4 / 5..];
+        LearnError::unless_enough("test runs that needed something", count_needing(&data, test), TEST_NEEDED)?;
+        let border = data.runs[test[0] as usize].started;
+        let learnt = known_by(&data, &usable, border);
         LearnError::unless_enough(
             "training runs that needed something",
             count_needing(&data, &learnt),
             RUNS_NEEDED / 2,
         )?;
-        learnt_rows += learnt.len();
-        let (choice, _) = compete(&data, &learnt, &learnt, spec.seed);
-        let ours = Lessons::new(&data, &learnt, &learnt, spec.seed).learn(choice);
-        let naive = Choice::NAIVE.map(Ranker::naive);
-        let mut known = Past::default();
-        stream(&data, &mut known, &learnt, |_, _| {});
-        for (_, rows) in of(true) {
-            stream_apart(&data, &mut known.clone(), rows, |past, row| {
-                let rankers = [(&ours, false), (&ours, true)].into_iter().chain(naive.iter().map(|r| (r, false)));
-                for ((ranker, as_new), told) in rankers.zip(&mut told) {
-                    told.push(Told { row, list: ranker.list(&data, past, row, as_new) });
-                }
-            });
-        }
+
+        let rows = all(&data);
+        let past = known_by(&data, &rows, border);
+        let (chosen, candidates) = compete(&data, &past, &learnt, spec.seed);
+        let lessons = Lessons::new(&data, &past, &learnt, spec.seed);
+        let (choice, serves, evaluation) = held_out(&lessons, chosen, &rows, test);
+        let evaluation = evaluation.finite();
+        let ranker = Lessons::new(&data, &rows, &usable, spec.seed).learn(choice);
+
+        let card = Card {
+            format_version: CARD_FORMAT,
+            model: NAME.to_owned(),
+            version: spec.until.compact(),
+            predicts: "services that a run will call and packages that it will fetch or build, the most probable first"
+                .to_owned(),
+            algorithm: match choice {
+                Choice::Boosted => "boosted trees on rates pooled from all repositories to the same job (own)",
+                Choice::Logistic => "logistic regression on rates pooled from all repositories to the same job (own)",
+                Choice::Pooled => "rates pooled from all repositories to the same job, Beta-binomial (own)",
+                naive => naive.name(),
+            }
+            .to_owned(),
+            created_at: spec.until,
+            data_watermark: usable.iter().map(|&row| data.runs[row as usize].known).max().unwrap_or_default(),
+            train_from: data.runs[usable[0] as usize].started,
+            train_until: border,
+            rows_train: learnt.len(),
+            rows_test: evaluation.rows,
+            tables: spec.tables.clone(),
+            features: FACTS.map(str::to_owned).into(),
+            coverage: BTreeMap::new(),
+            verdict: verdict("miss3", &evaluation, spec.seed),
+            metrics: evaluation.metrics,
+            baselines: evaluation.baselines,
+            champion: Champion::default(),
+            labels: LabelUse { measured: usable.len(), ..LabelUse::default() },
+            judged: Judged { candidates, serves: vec![serves], ..Judged::default() },
+            probability: None,
+            seed: spec.seed,
+        };
+        let model = Model { format_version: Model::FORMAT, facts: FACTS.map(str::to_owned).into(), ranker };
+        Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
     }
-    LearnError::unless_enough("test runs that needed something", needing_told(&data, &told[0]), TEST_NEEDED)?;
-    Ok((with_naive(&data, told), learnt_rows / folds))
+
+    fn evaluate(
+        &self,
+        model: &[u8],
+        path: &Path,
+        spec: &TrainSpec,
+        after: Timestamp,
+    ) -> Result<Evaluation, LearnError> {
+        let Model { ranker, .. } = kept::read(model)?;
+        let data = Data::read(path, spec.until)?;
+        let mut test = data.seen(spec.since.unwrap_or_default());
+        test.retain(|row| data.runs[*row as usize].started > after);
+        LearnError::unless_enough("later runs that needed something", count_needing(&data, &test), TEST_NEEDED)?;
+        Ok(judged(&data, &ranker, &all(&data), &test))
+    }
+
+    fn holdout(&self, path: &Path, spec: &TrainSpec, share: f64) -> Held {
+        let data = Data::read(path, spec.until)?;
+        let (mut learnt, mut test) = (Vec::new(), Vec::new());
+        for rows in by_repository(&data, &data.seen(spec.since.unwrap_or_default())).into_values() {
+            let (first, last) = rows.split_at((rows.len() as f64 * (1.0 - share)) as usize);
+            learnt.extend(first);
+            test.extend(last);
+        }
+        learnt.sort_unstable();
+        test.sort_unstable();
+        LearnError::unless_enough(
+            "training runs that needed something",
+            count_needing(&data, &learnt),
+            RUNS_NEEDED / 2,
+        )?;
+        LearnError::unless_enough("test runs that needed something", count_needing(&data, &test), TEST_NEEDED)?;
+        let rows = all(&data);
+        let (choice, _) = compete(&data, &rows, &learnt, spec.seed);
+        let ranker = Lessons::new(&data, &rows, &learnt, spec.seed).learn(choice);
+        Ok((judged(&data, &ranker, &rows, &test), learnt.len()))
+    }
+
+    // What is learnt from is known whole; of a held-out repository only its own runs that had ended, and in the `cold_`
+    // figures not even these.
+    fn holdout_projects(&self, path: &Path, spec: &TrainSpec, share: f64) -> Held {
+        let data = Data::read(path, spec.until)?;
+        let folds = ((1.0 / share).round() as usize).max(2);
+        let projects: Vec<Vec<u32>> =
+            by_repository(&data, &data.seen(spec.since.unwrap_or_default())).into_values().collect();
+        LearnError::unless_enough("repositories", projects.len(), folds)?;
+        let mut told: Vec<Vec<Told>> = (0..Choice::NAIVE.len() + 2).map(|_| Vec::new()).collect();
+        let mut learnt_rows = 0;
+        for fold in 0..folds {
+            let of = |held: bool| projects.iter().enumerate().filter(move |(at, _)| (at % folds == fold) == held);
+            let mut learnt: Vec<u32> = of(false).flat_map(|(_, rows)| rows).copied().collect();
+            learnt.sort_unstable();
+            LearnError::unless_enough(
+                "training runs that needed something",
+                count_needing(&data, &learnt),
+                RUNS_NEEDED / 2,
+            )?;
+            learnt_rows += learnt.len();
+            let (choice, _) = compete(&data, &learnt, &learnt, spec.seed);
+            let ours = Lessons::new(&data, &learnt, &learnt, spec.seed).learn(choice);
+            let naive = Choice::NAIVE.map(Ranker::naive);
+            let mut known = Past::default();
+            stream(&data, &mut known, &learnt, |_, _| {});
+            for (_, rows) in of(true) {
+                stream_apart(&data, &mut known.clone(), rows, |past, row| {
+                    let rankers = [(&ours, false), (&ours, true)].into_iter().chain(naive.iter().map(|r| (r, false)));
+                    for ((ranker, as_new), told) in rankers.zip(&mut told) {
+                        told.push(Told { row, list: ranker.list(&data, past, row, as_new) });
+                    }
+                });
+            }
+        }
+        LearnError::unless_enough("test runs that needed something", needing_told(&data, &told[0]), TEST_NEEDED)?;
+        Ok((with_naive(&data, told), learnt_rows / folds))
+    }
+
+    // Its features are lists of paths and tools: what drifts of them shows in the loss.
+    fn drift(
+        &self,
+        _card: &Card,
+        _rows: &Path,
+        _spec: &TrainSpec,
+        _after: Timestamp,
+    ) -> Result<(usize, Vec<Moved>), LearnError> {
+        Ok((0, Vec::new()))
+    }
 }
 
 fn needing_told(data: &Data, told: &[Told]) -> usize {

@@ -80,7 +80,7 @@ fn first(needs: &[Need]) -> Vec<&str> {
 fn touching_the_lockfile_needs_packages_and_touching_documents_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(400));
-    let trained = train(&path, &spec()).unwrap();
+    let trained = MODEL.train(&path, &spec()).unwrap();
     let card = &trained.card;
     assert!(card.metrics["gap_closed"] > 0.9 && card.metrics["brier"] < 0.1, "{:?} {:?}", card.judged, card.metrics);
     assert!(card.metrics["precision3_best"] < 1.0, "a run that needs one thing cannot have three hits");
@@ -98,25 +98,25 @@ fn touching_the_lockfile_needs_packages_and_touching_documents_does_not() {
         said[1]
     );
     assert!(said[2][0].probability < 0.3, "nothing is needed: {:?}", said[2]);
-    assert!(trained.model == train(&path, &spec()).unwrap().model, "same data, same seed: same bytes");
-    let later = evaluate(&trained.model, &path, &spec(), Timestamp(200 * HOUR)).unwrap();
+    assert!(trained.model == MODEL.train(&path, &spec()).unwrap().model, "same data, same seed: same bytes");
+    let later = MODEL.evaluate(&trained.model, &path, &spec(), Timestamp(200 * HOUR)).unwrap();
     assert!(later.rows > 100 && later.metrics["gap_closed"] > 0.9, "{:?}", later.metrics);
-    assert!(matches!(evaluate(&trained.model, &path, &spec(), now), Err(LearnError::TooLittleData(_))));
+    assert!(matches!(MODEL.evaluate(&trained.model, &path, &spec(), now), Err(LearnError::TooLittleData(_))));
 }
 
 #[test]
 fn a_repository_nobody_has_seen_borrows_from_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, &rows(400));
-    let trained = train(&path, &spec()).unwrap();
+    let trained = MODEL.train(&path, &spec()).unwrap();
     let said = predict(&trained.model, &path, Timestamp(500 * HOUR), &[change("new/one", LOCK)], 3).unwrap();
     assert_eq!(first(&said[0]), ["pkg:cargo/cfg-if", "pkg:cargo/libc", "pkg:cargo/syn"]);
-    let (held, _) = holdout_projects(&path, &spec(), 0.2).unwrap();
+    let (held, _) = MODEL.holdout_projects(&path, &spec(), 0.2).unwrap();
     assert!(held.metrics["cold_gap_closed"] > 0.9, "{:?}", held.metrics);
     // All that need something were held out once.
     assert_eq!(held.rows, rows(400).iter().filter(|row| !row.needs.is_empty()).count());
     assert!(held.baselines["popularity"]["gap_closed"].abs() < 1e-9);
-    let (tail, learnt) = holdout(&path, &spec(), 0.2).unwrap();
+    let (tail, learnt) = MODEL.holdout(&path, &spec(), 0.2).unwrap();
     assert!(learnt == 320 && tail.metrics["gap_closed"] > 0.9, "{:?}", tail.metrics);
 }
 
@@ -149,7 +149,7 @@ fn what_is_known_only_later_moves_nothing() {
 fn strangers_teach_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let honest = rows(400);
-    let model = train(&file(&folder, &honest), &spec()).unwrap().model;
+    let model = MODEL.train(&file(&folder, &honest), &spec()).unwrap().model;
     let mut attacked = honest.clone();
     let lie = |hour: i64| Row { hour, repo: 3, paths: LOCK, needs: vec!["pkg:cargo/evil".to_owned()], stranger: true };
     attacked.extend((0..399).map(lie));
@@ -163,7 +163,8 @@ fn strangers_teach_nothing() {
 #[test]
 fn too_few_runs_that_needed_something_are_inconclusive() {
     let folder = tempfile::tempdir().unwrap();
-    let inconclusive = |rows: &[Row]| matches!(train(&file(&folder, rows), &spec()), Err(LearnError::TooLittleData(_)));
+    let inconclusive =
+        |rows: &[Row]| matches!(MODEL.train(&file(&folder, rows), &spec()), Err(LearnError::TooLittleData(_)));
     assert!(inconclusive(&rows(40)));
     assert!(!inconclusive(&rows(100)));
     let mut idle = rows(400);
@@ -181,7 +182,7 @@ fn a_naive_list_that_is_better_on_held_out_time_serves_with_probabilities_that_c
         row.paths = if at < 800 { row.paths } else { &["src/b.rs"] };
         row.needs = if odd { Vec::new() } else { vec![format!("pkg:cargo/own{}", row.repo)] };
     }
-    let trained = train(&file(&folder, &all), &spec()).unwrap();
+    let trained = MODEL.train(&file(&folder, &all), &spec()).unwrap();
     let card = &trained.card;
     let [serves] = &card.judged.serves[..] else { panic!("one model") };
     assert!(card.verdict.ours <= card.verdict.best_baseline, "{serves:?} {:?}", card.verdict);

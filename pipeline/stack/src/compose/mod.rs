@@ -1,12 +1,13 @@
 //! Docker Compose files: one service, one resource; the project name is the environment.
 //!
-//! Owns reading limits out of such a file, and out of the files that Compose reads with it, and writing them into that
-//! one file. Runs no `docker`.
+//! Owns reading limits and images out of such a file, and out of the files that Compose reads with it, and writing them into
+//! that one file. Runs no `docker`.
 
 mod around;
 mod edit;
 mod figure;
 mod read;
+mod release;
 mod setup;
 mod variables;
 
@@ -19,6 +20,7 @@ use crate::write::{LockedFile, check_replaceable, identity, read_text};
 use around::Surroundings;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
+use domain::task::Release;
 use edit::edit_around;
 use figure::Figure;
 use read::{Parsed, Project, normalised};
@@ -92,7 +94,11 @@ impl ComposeFile {
     }
 
     fn inside<T>(&self, result: Result<T, StackError>) -> Result<T, StackError> {
-        result.map_err(|source| StackError::In { path: self.path.clone(), source: Box::new(source) })
+        result.map_err(|source| self.within(source))
+    }
+
+    fn within(&self, source: StackError) -> StackError {
+        StackError::In { path: self.path.clone(), source: Box::new(source) }
     }
 
     /// The project name as Compose finds it, `-p` and the variables of the shell aside: they belong to one call, not to
@@ -173,6 +179,10 @@ impl Target for ComposeFile {
         Ok(self.tried(&text, changes)?.1)
     }
 
+    fn release(&self, resource: &str, names: &[&str]) -> Result<Release, StackError> {
+        self.release_of(&read_text(&self.path)?, resource, names)
+    }
+
     /// The file's permissions; its owner's alone where they cannot be told.
     fn mode(&self) -> u32 {
         use std::os::unix::fs::PermissionsExt as _;
@@ -210,7 +220,24 @@ impl WholeText for HeldCompose {
 
     fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
         check_replaceable(self.file.path())?;
-        self.compose.edited(text, changes)
+        // A snapshot is put back whole.
+        for change in changes {
+            if let Some(whole) = change.whole_text()? {
+                return Ok(whole.to_owned());
+            }
+        }
+        let limits: Vec<Change> = changes.iter().filter(|change| change.task.is_none()).cloned().collect();
+        let mut text = self.compose.edited(text, &limits)?;
+        for change in changes {
+            if let Some(deployment) = change.deployment() {
+                text = self.compose.released(&text, &change.resource, &deployment.after)?;
+            }
+        }
+        Ok(text)
+    }
+
+    fn deploys(&self) -> bool {
+        true
     }
 
     fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError> {
@@ -228,3 +255,5 @@ mod edit_tests;
 mod laws;
 #[cfg(test)]
 mod read_tests;
+#[cfg(test)]
+mod release_tests;

@@ -35,6 +35,7 @@ fn change(resource: &str, cpu_cores: Option<f64>, memory_bytes: Option<u64>) -> 
         before: State::default(),
         after,
         task: None,
+        text: None,
     }
 }
 

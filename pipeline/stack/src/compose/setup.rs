@@ -16,8 +16,12 @@ use std::path::Path;
 impl ComposeFile {
     /// The services by `env/service`.
     pub(crate) fn all_setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        let text = read_text(self.path())?;
-        let (parsed, around) = self.looked_around(&text)?;
+        self.setups_of(&read_text(self.path())?)
+    }
+
+    /// The same, of this text in the place of the file's.
+    pub(super) fn setups_of(&self, text: &str) -> Result<BTreeMap<String, Setup>, StackError> {
+        let (parsed, around) = self.looked_around(text)?;
         let project = Project { parsed: &parsed, around: &around };
         let env = self.environment(project)?;
         let folder = self.path().parent().unwrap_or_else(|| Path::new(""));

@@ -98,8 +98,9 @@ pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> R
             let refused = refused(info, containers, &task);
             let live = first.limits.state();
             let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
+            let rank = Task::rank(Some(&task));
             let it = TaskFound { resource: resource.clone(), live, task, pattern, reason, refused };
-            found.insert((resource.clone(), Task::rank(Some(&task))), it);
+            found.insert((resource.clone(), rank), it);
         }
     }
     Ok(found.into_values().collect())
@@ -143,7 +144,7 @@ pub(super) fn refused(info: &SystemInfo, containers: &[Container], task: &Task) 
 
 /// The steps of one change: before and after for each of its containers, and what is done in words.
 pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing, String)> {
-    let one = |it: &Container| {
+    let one = |it: &Container| -> Option<(Doing, Doing, String)> {
         let (container, name) = (it.id.clone(), it.name.clone());
         let what = format!("{}: {}", it.name, task.in_words());
         let (a, b) = match task {
@@ -163,14 +164,19 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
                 let of = |running| Doing::Running { container: container.clone(), name: name.clone(), running };
                 (of(*task == Task::Stop), of(*task == Task::Start))
             }
+            // No container has shares.
+            Task::Route { .. } => return None,
+            // What an image is made a container with is not the Engine's to know.
+            Task::Deploy(_) => return None,
         };
-        (a, b, what)
+        Some((a, b, what))
     };
     // Of several containers those are left that are so already.
     let wanted = |it: &&Container| match task {
-        Task::Weigh { .. } => true,
+        Task::Weigh { .. } | Task::Deploy(_) => true,
         Task::Start => !it.running,
         Task::Restart | Task::Stop => it.running,
+        Task::Route { .. } => false,
     };
-    containers.iter().filter(wanted).map(one).collect()
+    containers.iter().filter(wanted).filter_map(one).collect()
 }

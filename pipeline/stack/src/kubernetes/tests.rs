@@ -60,7 +60,15 @@ fn state(cpu_cores: f64, memory_bytes: u64) -> State {
 }
 
 fn change(resource: &str, before: State, after: State) -> Change {
-    Change { item_id: "i".into(), resource: resource.into(), on: "kubernetes".into(), before, after, task: None }
+    Change {
+        item_id: "i".into(),
+        resource: resource.into(),
+        on: "kubernetes".into(),
+        before,
+        after,
+        task: None,
+        text: None,
+    }
 }
 
 /// The files with these changes made, by name.

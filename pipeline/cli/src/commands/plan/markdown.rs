@@ -35,7 +35,7 @@ pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
             let (before, after) = (item.before, item.after);
             let cpu = arrow(&cores(before), &cores(after));
             let memory = arrow(&bytes(before), &bytes(after));
-            let cpu = item.task.map_or(cpu, |task| text(&task.in_words()));
+            let cpu = item.task.as_ref().map_or(cpu, |task| text(&task.in_words()));
             lines.push(row(&[text(&item.resource), item.on.clone(), cpu, memory, text(&item.reason)]));
         }
         section(&mut lines, "What it would have done on the past days");

@@ -3,9 +3,9 @@
 use super::Source;
 use crate::artifacts::newest_card;
 use crate::failure::Failure;
-use crate::learner::Learner;
 use domain::model::Card;
 use domain::time::DAY;
+use learn::model::MODELS;
 use page::{
     Bar, Bars, Block, Cell, Chart, Column, Ink, Lines, Panel, Scale, Section, Series, Shape, Table, Tone, Track,
     Tracks, Unit,
@@ -17,7 +17,7 @@ pub async fn section(source: &Source<'_>) -> Result<Section, Failure> {
     let mut section = Section::new("What the models can, and what not", about);
     let now = source.context.now;
     let mut cards = Vec::new();
-    for learner in Learner::ALL {
+    for learner in MODELS {
         match newest_card(source.lake, learner.name(), now).await? {
             Some((_, card)) => cards.push(card),
             None => {
@@ -46,7 +46,7 @@ pub async fn section(source: &Source<'_>) -> Result<Section, Failure> {
 /// The cards of the models that serve.
 pub async fn serving(source: &Source<'_>) -> Result<Vec<Card>, Failure> {
     let mut cards = Vec::new();
-    for learner in Learner::ALL {
+    for learner in MODELS {
         let found = newest_card(source.lake, learner.name(), source.context.now).await?;
         cards.extend(found.map(|(_, card)| card));
     }

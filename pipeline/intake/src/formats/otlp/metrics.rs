@@ -3,7 +3,7 @@
 use super::names::measure;
 use super::{Out, Resource, Samples, attributes, list, micros, text, unsigned};
 use crate::formats::Object;
-use crate::formats::samples::{Measure, Point};
+use crate::formats::samples::{Measure, Point, parts};
 use domain::Reason;
 use domain::time::SECOND;
 use serde_json::{Value, json};
@@ -33,10 +33,7 @@ pub(super) struct Metric<'v> {
 pub(super) fn read(samples: &mut Samples, resource: &Resource, value: &Value, out: &mut Out) -> Option<&'static str> {
     match metric(value) {
         Ok((kind, metric)) => {
-            // OTLP promises no order of the points, and a counter's growth is read from one to the next.
-            let mut points: Vec<&Value> = metric.points.iter().collect();
-            points.sort_by_key(|point| micros(point.get("timeUnixNano")));
-            points.into_iter().for_each(|point| take(samples, resource, &metric, point, out));
+            metric.points.iter().for_each(|point| take(samples, resource, &metric, point, out));
             Some(kind)
         }
         Err(reason) => {
@@ -113,14 +110,15 @@ fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: 
         if metric.delta && since.is_none_or(|since| since == at) {
             return refuse(Reason::Format("a delta has no startTimeUnixNano before its end"));
         }
-        let series = who.series(metric.name, &Value::Object(attributes).to_string());
+        let parts = parts(attributes.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap_or("part"))));
+        let series = &who.series(metric.name, Value::Object(attributes).to_string());
         if measure == Measure::RESTARTS && text(&resource.attributes, &[LAST_REASON]).is_some() {
             let oom = text(&resource.attributes, &[LAST_REASON]) == Some("OOMKilled");
             let value = f64::from(u8::from(oom));
             let measure = Measure::LAST_EXIT_OOM;
-            samples.add(&Point { who, series, measure, at, value, since: None, delta: false }, out);
+            samples.add(&Point { who, series, measure, parts, at, value, since: None, delta: false }, out);
         }
-        return samples.add(&Point { who, series, measure, at, value, since, delta: metric.delta }, out);
+        return samples.add(&Point { who, series, measure, parts, at, value, since, delta: metric.delta }, out);
     }
     let mut payload = kpi(metric, metric.name, metric.unit, value, attributes, point, at);
     if metric.shape != Shape::Gauge {
@@ -245,6 +243,53 @@ mod tests {
         };
         assert_eq!(of([1, 2, 3]).len(), 2);
         assert_eq!(format!("{:?}", of([3, 1, 2])), format!("{:?}", of([1, 2, 3])));
+    }
+
+    #[test]
+    fn points_of_many_lines_in_any_order_say_the_same_and_none_is_lost() {
+        let line = |n: u64, delta: bool| {
+            let mut metric = sum(
+                "container.cpu.time",
+                "s",
+                json!([{"timeUnixNano": at(n * 10), "startTimeUnixNano": at(if delta { n * 10 - 10 } else { 0 }), "asDouble": n as f64}]),
+            );
+            metric["sum"]["aggregationTemporality"] = json!(if delta { 1 } else { 2 });
+            request(&[("container.name", "web")], json!([metric]))
+        };
+        for delta in [false, true] {
+            let of = |order: &[u64]| format!("{:?}", events(order.iter().map(|n| line(*n, delta))));
+            let right = of(&[1, 2, 3, 4]);
+            assert_eq!(events((1..=4).map(|n| line(n, delta))).len(), if delta { 4 } else { 3 });
+            for order in [&[4, 3, 2, 1][..], &[3, 4, 1, 2], &[2, 1, 4, 3], &[1, 2, 4, 4, 3, 3]] {
+                assert_eq!(of(order), right, "{order:?}");
+            }
+        }
+        let lone = events([line(1, false)]);
+        assert_eq!((lone.len(), lone[0].kind.as_str()), (1, "kpi"));
+        assert_eq!(lone[0].payload["metric"], "container.cpu.time");
+    }
+
+    #[test]
+    fn a_whole_beside_its_parts_counts_alone() {
+        let point = |seconds: u64, state: &str, value: f64| json!({"timeUnixNano": at(seconds), "asDouble": value, "attributes": strings(&[("state", state)])});
+        let points = json!([
+            point(0, "user", 1.0),
+            point(0, "system", 1.0),
+            point(0, "total", 2.0),
+            point(10, "user", 4.0),
+            point(10, "system", 2.0),
+            point(10, "total", 6.5),
+        ]);
+        let gauges = json!([point(10, "user", 0.2), point(10, "system", 0.1)]);
+        let all = events([
+            request(&[("container.name", "web")], json!([sum("container.cpu.time", "s", points)])),
+            request(&[("container.name", "db")], json!([gauge("container.cpu.usage", "{cpu}", gauges)])),
+        ]);
+        let cores = |name: &str| {
+            all.iter().find(|event| event.resource.as_deref() == Some(name)).unwrap().payload["cpu_cores"].as_f64()
+        };
+        assert_eq!(cores("web"), Some(0.45));
+        assert!((cores("db").unwrap() - 0.3).abs() < 1e-9);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn measure(metric: &Metric<'_>, attributes: &Object) -> Option<Measur
             (true, Some("ms")) => Measure::CPU_TIME.summed().scaled(1e-3),
             (true, Some("us")) => Measure::CPU_TIME.summed().scaled(1e-6),
             (true, Some("ns")) => Measure::CPU_TIME.summed().scaled(1e-9),
-            (false, Some("{cpu}" | "{cpus}" | "{cores}" | "cores" | "1") | None) => Measure::CPU,
+            (false, Some("{cpu}" | "{cpus}" | "{cores}" | "cores" | "1") | None) => Measure::CPU.summed(),
             _ => return None,
         },
         "container.cpu.limit" | "k8s.container.cpu_limit" | "k8s.container.cpu.limit" => Measure::CPU_LIMIT,

@@ -170,11 +170,13 @@ impl Prometheus {
         if value.is_infinite() {
             return Err(Reason::Format("the value of a sample is infinite"));
         }
-        if let (Some(who), Some((measure, id))) = (&series.who, series.measure) {
+        if let (Some(who), Some((measure, parts, name))) = (&series.who, &series.measure) {
             if value < 0.0 {
                 return Err(Reason::Format("a container's use is negative"));
             }
-            self.samples.add(&Point { who, series: id, measure, at, value, since: None, delta: false }, out);
+            let (measure, parts) = (*measure, *parts);
+            let point = Point { who, series: name, measure, parts, at, value, since: None, delta: false };
+            self.samples.add(&point, out);
             return Ok(());
         }
         let mut payload = Object::new();
@@ -350,6 +352,23 @@ mod tests {
             |job: &str| json!({"__name__": "container_memory_working_set_bytes", "instance": "n1", "job": job});
         let all = events([matrix(&[(memory("kubelet"), &[(0, "5")]), (memory("cadvisor"), &[(0, "5")])])]);
         assert_eq!(all.len(), 1);
+    }
+
+    #[test]
+    fn all_processors_beside_each_of_them_are_counted_once() {
+        let cpu = |cpu: &str| json!({"__name__": "container_cpu_usage_seconds_total", "cpu": cpu});
+        for whole in ["total", "all", ""] {
+            let mut series = [
+                (cpu("cpu00"), &[(0, "10"), (60, "40")][..]),
+                (cpu("cpu01"), &[(0, "10"), (60, "16")]),
+                (cpu(whole), &[(0, "20"), (60, "56")]),
+            ];
+            for _ in 0..3 {
+                series.rotate_left(1);
+                let all = events([matrix(&series)]);
+                assert_eq!(all[0].payload["cpu_cores"], 0.6, "{whole}");
+            }
+        }
     }
 
     #[test]

@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn a_rate_of_cpu_seconds_is_cores() {
         let krr = r#"max(rate(container_cpu_usage_seconds_total{namespace="dev", pod=~"a|b/c"}[5m])) by (pod, job)"#;
-        assert_eq!((measured(krr), Query::read(krr).namespace.as_deref()), (Some(Measure::CPU), Some("dev")));
-        assert_eq!(measured("sum by(pod) (irate(container_cpu_usage_seconds_total[1m]))"), Some(Measure::CPU));
+        assert_eq!((measured(krr), Query::read(krr).namespace.as_deref()), (Some(Measure::CPU.summed()), Some("dev")));
+        assert_eq!(measured("sum by(pod) (irate(container_cpu_usage_seconds_total[1m]))"), Some(Measure::CPU.summed()));
         let memory = "max(container_memory_working_set_bytes{}) by (pod)";
         assert_eq!(measured(memory), Some(Measure::WORKING_SET));
         let limit = r#"max(kube_pod_container_resource_limits{resource="memory"}) by (pod)"#;

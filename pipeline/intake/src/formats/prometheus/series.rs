@@ -4,7 +4,7 @@
 //! what Robusta KRR and the Vertical Pod Autoscaler's history provider read.
 
 use super::query::Query;
-use crate::formats::samples::{Labels, Measure, Who};
+use crate::formats::samples::{self, Labels, Measure, Who, parts};
 use crate::formats::{Object, workload};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub(super) struct Series {
     pub(super) env: Option<String>,
     /// The container or pod, if it is about one.
     pub(super) who: Option<Arc<Who>>,
-    /// What of it, and by which number its counter is remembered.
-    pub(super) measure: Option<(Measure, u128)>,
+    /// What of it, as which part, and by which name its counter is remembered.
+    pub(super) measure: Option<(Measure, u64, Arc<samples::Series>)>,
 }
 
 impl Series {
@@ -45,12 +45,15 @@ impl Series {
         let pause = label(&labels, &["exported_container", "container"]) == Some("POD");
         let measure = measure.filter(|measure| !pause || *measure == Measure::NET_RX || *measure == Measure::NET_TX);
         let measure = who.as_ref().zip(measure).map(|(who, measure)| {
-            let id = who.series(&metric, &Value::Object(labels.clone()).to_string());
-            (measure, id)
+            let parts = parts(PARTS.iter().filter_map(|name| Some((*name, labels.get(*name)?.as_str()?))));
+            (measure, parts, who.series(&metric, Value::Object(labels.clone()).to_string()))
         });
         Ok(Self { metric, labels, env, who, measure })
     }
 }
+
+/// Labels by which cAdvisor and others tell the parts of a container's use apart.
+const PARTS: &[&str] = &["cpu", "device", "disk", "interface", "major", "minor", "mode", "operation", "state"];
 
 /// The first of these labels that is not empty.
 fn label<'l>(labels: &'l Object, names: &[&str]) -> Option<&'l str> {
@@ -112,10 +115,7 @@ pub(super) fn measure(metric: &str, labels: &Object) -> Option<Measure> {
     let resource = || label(labels, &["resource"]);
     Some(match metric {
         // One series for each processor, where cAdvisor is asked for that.
-        "container_cpu_usage_seconds_total" => match label(labels, &["cpu"]) {
-            None | Some("total") => Measure::CPU_TIME,
-            Some(_) => Measure::CPU_TIME.summed(),
-        },
+        "container_cpu_usage_seconds_total" => Measure::CPU_TIME.summed(),
         "container_cpu_cfs_periods_total" => Measure::PERIODS,
         "container_cpu_cfs_throttled_periods_total" => Measure::THROTTLED_PERIODS,
         "container_memory_working_set_bytes" => Measure::WORKING_SET,

@@ -5,23 +5,30 @@
 //! container at the same moment, and carries limits on until they change.
 //!
 //! Memory is bounded: [`PENDING`] moments wait at most, and when more come the oldest quarter is completed with what is
-//! known by then (a point that comes still later makes an event of its own); [`SERIES`] counters and as many containers
-//! are remembered at most, those not seen for the longest time are forgotten first, and begin anew.
+//! known by then (a point that comes still later makes an event of its own); so do [`counters::WAITING`] readings of
+//! counters, to be put in order; [`SERIES`] counters and as many containers are remembered at most, those not seen for
+//! the longest time are forgotten first, and begin anew.
 
+mod counters;
 mod instances;
 mod measure;
+mod parts;
 
-use super::{Object, Out};
+use super::{Object, Out, Taken};
+use counters::{Counters, GAP_STEPS, Reading, Told};
 use domain::time::{SECOND, Timestamp};
 use measure::{CPU_TIME, Kind, LAST_EXIT_OOM, MEMORY_USED, PERIODS, RESTARTS, THROTTLED, WORKING_SET, is_state};
+use parts::Part;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use instances::Instances;
 
+pub(super) use counters::Series;
 pub(super) use instances::Labels;
 pub(super) use measure::Measure;
+pub(super) use parts::parts;
 
 /// Moments of containers that wait for more to be said about them.
 const PENDING: usize = 1 << 18;
@@ -29,18 +36,11 @@ const PENDING: usize = 1 << 18;
 /// Counters that are remembered.
 const SERIES: usize = 1 << 20;
 
-/// A pause of more than so many steps is a gap: how a counter grew inside it is not known.
-const GAP_STEPS: i64 = 10;
-
 /// How long a sample stands for that is the only one of its container: Prometheus's default scrape interval.
 const ASSUMED_STEP: i64 = 60 * SECOND;
 
 /// A limit from here on means that there is none: cgroup v1 writes 2^63 less a page.
 const NO_LIMIT: f64 = (1_u64 << 60) as f64;
-
-/// More cores than a container is believed to have used since a counter began anew without having fallen: some
-/// receivers tell of their own start, not of the counter's.
-const BELIEVED_CORES: f64 = 64.0;
 
 /// What was sampled: one container of one pod, or one whole pod.
 #[derive(Debug)]
@@ -72,9 +72,10 @@ impl Who {
         Arc::new(Self { id, labels_id, labels: Arc::new(labels), env: env.map(str::to_owned), resource, about })
     }
 
-    /// Names a series of it by the metric and what else tells its series apart.
-    pub(super) fn series(&self, metric: &str, labels: &str) -> u128 {
-        identity([self.id.to_string().as_str(), self.labels_id.to_string().as_str(), metric, labels])
+    /// Names a series of it by the metric and what else tells its series apart: its labels as a JSON object.
+    pub(super) fn series(&self, metric: &str, labels: String) -> Arc<Series> {
+        let id = identity([self.id.to_string().as_str(), self.labels_id.to_string().as_str(), metric, &labels]);
+        Arc::new(Series { id, metric: metric.to_owned(), labels })
     }
 
     /// `env/service`.
@@ -104,8 +105,10 @@ pub(super) fn event(at: i64, kind: &str, env: Option<&str>, resource: Option<&st
 /// One point of a series.
 pub(super) struct Point<'a> {
     pub(super) who: &'a Arc<Who>,
-    pub(super) series: u128,
+    pub(super) series: &'a Arc<Series>,
     pub(super) measure: Measure,
+    /// As which of several parts; see [`parts()`].
+    pub(super) parts: u64,
     /// Microseconds since 1970.
     pub(super) at: i64,
     /// Finite and not negative.
@@ -121,17 +124,10 @@ const PORTION: usize = 4096;
 
 #[derive(Default)]
 pub(super) struct Samples {
-    counters: HashMap<u128, Counter>,
+    counters: Counters,
     instances: Instances,
     containers: HashMap<u128, Container>,
     pending: BTreeMap<(i64, u128), Moment>,
-}
-
-struct Counter {
-    at: i64,
-    value: f64,
-    step: i64,
-    since: Option<i64>,
 }
 
 #[derive(Default)]
@@ -153,41 +149,77 @@ struct Moment {
     about: Object,
     /// How long the counters grew that are in it.
     span: Option<i64>,
-    values: Vec<(&'static str, f64)>,
+    values: Vec<Part>,
 }
 
 impl Samples {
     /// Takes a point; events of moments that can wait no longer come out.
     pub(super) fn add(&mut self, point: &Point<'_>, out: &mut Out) {
-        let Some((value, span)) = self.value(point) else { return };
-        let Point { who, measure, at, .. } = point;
-        if measure.kind == Kind::State {
-            for id in self.instances.all(who.id, who.labels_id, &who.labels) {
-                self.put(id, point, value, span);
+        let Point { who, measure, parts, at, value, since, delta, .. } = *point;
+        match measure.kind {
+            Kind::State => {
+                // What is none, or as much as there is, ends the limit before it.
+                let scaled = value * measure.scale;
+                let value = if scaled > 0.0 && scaled < NO_LIMIT { scaled } else { 0.0 };
+                for id in self.instances.all(who.id, who.labels_id, &who.labels) {
+                    self.put(id, who, measure, parts, at, value, None);
+                }
             }
-        } else {
-            let id = self.instances.one(who.id, who.labels_id, &who.labels);
-            let container = self.containers.entry(id).or_default();
-            let step = at - container.seen;
-            if container.seen > 0 && step > 0 {
-                container.step = if container.step == 0 { step } else { container.step.min(step) };
+            Kind::Gauge => {
+                let id = self.instances.one(who.id, who.labels_id, &who.labels);
+                self.see(id, at);
+                self.put(id, who, measure, parts, at, value * measure.scale, None);
             }
-            container.seen = *at;
-            self.put(id, point, value, span);
+            Kind::Increase | Kind::PerSecond | Kind::HighWater => {
+                let container = self.instances.one(who.id, who.labels_id, &who.labels);
+                // Restarts are told at times of their own.
+                if measure != Measure::RESTARTS {
+                    self.see(container, at);
+                }
+                let (who, series) = (Arc::clone(who), Arc::clone(point.series));
+                self.counters.wait(Reading { who, container, series, measure, parts, at, value, since, delta });
+            }
+        }
+        if self.counters.are_many() {
+            self.read(None, out);
         }
         if self.pending.len() > PENDING {
             self.complete(PENDING * 3 / 4, out);
         }
-        if forget(&mut self.containers, |container| container.seen) {
+        if forget(&mut self.containers, |container| container.seen, |_| {}) {
             let containers = &self.containers;
             self.instances.retain(|id| containers.contains_key(&id));
         }
     }
 
+    /// Reads the counters that wait, in the order of time.
+    fn read(&mut self, until: Option<i64>, out: &mut Out) {
+        for reading in self.counters.in_order(until) {
+            match self.counters.read(&reading) {
+                Told::Amount(value, span) => {
+                    let Reading { who, container, measure, parts, at, .. } = &reading;
+                    self.put(*container, who, *measure, *parts, *at, value, span);
+                }
+                Told::Nothing => {}
+                Told::Refused(reason) => out.push(reading.refused(reason)),
+            }
+        }
+    }
+
+    /// A moment of a container.
+    fn see(&mut self, id: u128, at: i64) {
+        let container = self.containers.entry(id).or_default();
+        let step = at - container.seen;
+        if container.seen > 0 && step > 0 {
+            container.step = if container.step == 0 { step } else { container.step.min(step) };
+        }
+        container.seen = at;
+    }
+
     /// Puts a value to what else is said of a container at that moment.
-    fn put(&mut self, id: u128, point: &Point<'_>, value: f64, span: Option<i64>) {
-        let Point { who, measure, at, .. } = point;
-        let moment = self.pending.entry((*at, id)).or_insert_with(|| Moment {
+    #[expect(clippy::too_many_arguments, reason = "what a point says, one by one")]
+    fn put(&mut self, id: u128, who: &Arc<Who>, measure: Measure, parts: u64, at: i64, value: f64, span: Option<i64>) {
+        let moment = self.pending.entry((at, id)).or_insert_with(|| Moment {
             who: Arc::clone(who),
             about: Object::new(),
             span: None,
@@ -198,102 +230,30 @@ impl Samples {
             moment.about.extend(new.map(|(field, value)| (field.clone(), value.clone())));
         }
         moment.span = moment.span.max(span);
-        match moment.values.iter_mut().find(|(field, _)| *field == measure.field) {
-            Some((_, before)) if measure.adds => *before += value,
-            Some((_, before)) => *before = before.max(value),
-            None => moment.values.push((measure.field, value)),
-        }
+        parts::put(&mut moment.values, Part { field: measure.field, parts, adds: measure.adds, value });
     }
 
     /// Completes some of what waits, the oldest first: all of it at once could take more memory than waiting does.
     pub(super) fn end(&mut self, out: &mut Out) {
         // A moment may have nothing new to say; silence would be taken for the end.
         let before = out.len();
+        self.read(Some(i64::MAX), out);
         while out.len() == before && !self.pending.is_empty() {
             self.complete(self.pending.len().saturating_sub(PORTION), out);
         }
-    }
-
-    /// What a point says about its field, and over how long. `None`: it only marks where a counter stands.
-    fn value(&mut self, point: &Point<'_>) -> Option<(f64, Option<i64>)> {
-        let Point { measure, at, value, delta, .. } = *point;
-        let value = value * measure.scale;
-        match measure.kind {
-            Kind::State if value <= 0.0 || value >= NO_LIMIT => None,
-            Kind::State | Kind::Gauge => Some((value, None)),
-            Kind::HighWater => {
-                let (_, before, _) = self.advance(point.series, at, value, None)?;
-                (value > before).then_some((value, None))
-            }
-            Kind::Increase | Kind::PerSecond => {
-                let (grown, span) = if delta { self.delta(point, value)? } else { self.grown(point, value)? };
-                if measure.kind == Kind::PerSecond {
-                    return Some((grown * SECOND as f64 / span as f64, Some(span)));
-                }
-                // No restart is nothing to tell; Kubernetes repeats it beside every sample, at times of its own.
-                (measure.field != RESTARTS || grown > 0.0).then_some((grown, Some(span)))
-            }
+        if out.len() == before {
+            out.extend(self.counters.left(PORTION));
         }
-    }
-
-    /// What a point counts that counts from the end of the one before. What is not later than that one was sent again.
-    fn delta(&mut self, point: &Point<'_>, value: f64) -> Option<(f64, i64)> {
-        let span = point.at - point.since?;
-        let last = self.counters.get(&point.series).map(|counter| counter.at);
-        if span <= 0 || last.is_some_and(|last| point.at <= last) {
-            return None;
-        }
-        self.counters.insert(point.series, Counter { at: point.at, value, step: 0, since: None });
-        forget(&mut self.counters, |counter| counter.at);
-        Some((value, span))
-    }
-
-    /// How much a counter grew, and in how long.
-    fn grown(&mut self, point: &Point<'_>, value: f64) -> Option<(f64, i64)> {
-        let (counter, before, span) = self.advance(point.series, point.at, value, point.since)?;
-        // A counter that fell began anew from 0, as Prometheus reads it too. One whose beginning lies after the reading
-        // before began anew also if it is above that one.
-        let begun = point.since.filter(|since| counter.since.is_some_and(|old| old < *since) && *since >= counter.at);
-        match begun.map(|since| point.at - since) {
-            None if value < before => Some((value, span)),
-            None => Some((value - before, span)),
-            // It begins here: it has not grown yet.
-            Some(0) => None,
-            Some(lived) if value < before || point.measure.field != CPU_TIME => Some((value, lived)),
-            Some(lived) => {
-                let cores = value * SECOND as f64 / lived as f64;
-                (cores <= BELIEVED_CORES).then_some((value, lived))
-            }
-        }
-    }
-
-    /// Moves a counter on: what it was before, its value then, and how long ago. `None` at its start, after a gap, and for
-    /// what is not later.
-    fn advance(&mut self, series: u128, at: i64, value: f64, since: Option<i64>) -> Option<(Counter, f64, i64)> {
-        let Some(counter) = self.counters.get_mut(&series) else {
-            self.counters.insert(series, Counter { at, value, step: 0, since });
-            forget(&mut self.counters, |counter| counter.at);
-            return None;
-        };
-        let span = at - counter.at;
-        if span <= 0 {
-            return None;
-        }
-        let step = counter.step;
-        let is_gap = step > 0 && span > GAP_STEPS * step;
-        let new = Counter { at, value, step: if is_gap { step } else { span }, since };
-        let before = std::mem::replace(counter, new);
-        if is_gap {
-            return None;
-        }
-        let value = before.value;
-        Some((before, value, span))
     }
 
     /// Completes the oldest moments until no more than `rest` wait.
     fn complete(&mut self, rest: usize, out: &mut Out) {
-        while self.pending.len() > rest {
-            let Some(((at, id), moment)) = self.pending.pop_first() else { return };
+        let count = self.pending.len().saturating_sub(rest);
+        let Some(last) = count.checked_sub(1).and_then(|last| self.pending.keys().nth(last).copied()) else { return };
+        // What counters say about these moments may still wait.
+        self.read(Some(last.0), out);
+        while let Some(first) = self.pending.first_entry().filter(|first| *first.key() <= last) {
+            let ((at, id), moment) = first.remove_entry();
             let container = self.containers.entry(id).or_default();
             if let Some(payload) = container.payload(at, &moment) {
                 let who = &moment.who;
@@ -306,9 +266,10 @@ impl Samples {
 impl Container {
     /// The payload of a moment; `None` when it says nothing new.
     fn payload(&mut self, at: i64, moment: &Moment) -> Option<Object> {
-        let get = |name| moment.values.iter().find(|(field, _)| *field == name).map(|(_, value)| *value);
+        let values = parts::whole(&moment.values);
+        let get = |name| values.iter().find(|(field, _)| *field == name).map(|(_, value)| *value);
         let mut fields: Vec<(&str, f64)> = Vec::new();
-        for &(field, value) in &moment.values {
+        for &(field, value) in &values {
             match field {
                 CPU_TIME | WORKING_SET | MEMORY_USED | PERIODS | THROTTLED | LAST_EXIT_OOM => {}
                 _ if is_state(field) => {}
@@ -330,7 +291,7 @@ impl Container {
             fields.extend(kills.map(|kills| ("oom_kills", kills)));
         }
         self.known = true;
-        let changed = self.hold(&moment.values);
+        let changed = self.hold(&values);
         let measured = !fields.is_empty();
         if !measured && !changed {
             return None;
@@ -360,12 +321,13 @@ impl Container {
         now.then(|| restarts.or((self.known && !before).then_some(1.0))).flatten()
     }
 
-    /// Keeps what holds from now on; whether any of it is new.
+    /// Keeps what holds from now on; whether any of it is new. A limit that ended holds as 0.
     fn hold(&mut self, values: &[(&'static str, f64)]) -> bool {
         let mut changed = false;
         for &(field, value) in values.iter().filter(|(field, _)| is_state(field)) {
             match self.state.iter_mut().find(|(held, _)| *held == field) {
                 Some((_, held)) => changed |= std::mem::replace(held, value) != value,
+                None if value == 0.0 => {}
                 None => {
                     self.state.push((field, value));
                     changed = true;
@@ -386,20 +348,26 @@ impl Container {
     }
 }
 
-/// Bytes and counts are whole, though an average of them may not be.
+/// Bytes and counts are whole, though an average of them may not be. What no 64 bits hold stays what it is.
 fn number(field: &str, value: f64) -> Value {
     let whole = field.ends_with("_bytes") || field == "oom_kills" || field == RESTARTS;
-    if whole { json!(value.round() as u64) } else { json!(value) }
+    if whole && value < u64::MAX as f64 { json!(value.round() as u64) } else { json!(value) }
 }
 
-/// Keeps the half that was seen last, when there is too much; whether there was.
-fn forget<T>(map: &mut HashMap<u128, T>, seen: impl Fn(&T) -> i64) -> bool {
+/// Keeps the half that was seen last, when there is too much; whether there was. What is forgotten goes through `lost`.
+fn forget<T>(map: &mut HashMap<u128, T>, seen: impl Fn(&T) -> i64, mut lost: impl FnMut(&mut T)) -> bool {
     let too_much = map.len() > SERIES;
     if too_much {
         let mut times: Vec<i64> = map.values().map(&seen).collect();
         let (_, middle, _) = times.select_nth_unstable(SERIES / 2);
         let middle = *middle;
-        map.retain(|_, value| seen(value) > middle);
+        map.retain(|_, value| {
+            let is_kept = seen(value) > middle;
+            if !is_kept {
+                lost(value);
+            }
+            is_kept
+        });
     }
     too_much
 }
@@ -412,12 +380,23 @@ mod tests {
         let who = Who::new(Some("e"), "e/s".to_owned(), "", Labels::new(), Object::new());
         let mut out = Out::default();
         for &(measure, seconds, value) in points {
-            let series = who.series(measure.field, "");
+            let series = &who.series(measure.field, "{}".to_owned());
             let at = (1_000_000 + seconds) * SECOND;
-            samples.add(&Point { who: &who, series, measure, at, value, since: None, delta: false }, &mut out);
+            samples
+                .add(&Point { who: &who, series, measure, parts: 0, at, value, since: None, delta: false }, &mut out);
         }
-        samples.end(&mut out);
+        end(samples, &mut out);
         out.rest().0.into_iter().map(Result::unwrap).collect()
+    }
+
+    fn end(samples: &mut Samples, out: &mut Out) {
+        loop {
+            let before = out.len();
+            samples.end(out);
+            if out.len() == before {
+                break;
+            }
+        }
     }
 
     #[test]
@@ -436,20 +415,65 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_twice_or_late_counts_once() {
+    fn what_comes_twice_or_late_counts_once_and_in_order() {
         let read = |seconds, value| (Measure::IO_READ, seconds, value);
         let told = feed(&mut Samples::default(), &[read(0, 5.0), read(60, 9.0), read(60, 9.0), read(30, 7.0)]);
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0]["payload"]["io_read_bytes"], 4);
+        let bytes: Vec<&Value> = told.iter().map(|event| &event["payload"]["io_read_bytes"]).collect();
+        assert_eq!(bytes, [2, 2]);
+    }
+
+    #[test]
+    fn a_counter_that_is_read_once_is_kept_as_a_number() {
+        let read = |seconds, value| (Measure::IO_READ, seconds, value);
+        let told = feed(&mut Samples::default(), &[read(0, 5.0)]);
+        assert_eq!((told.len(), &told[0]["type"], &told[0]["resource"]), (1, &json!("kpi"), &json!("e/s")));
+        assert_eq!(
+            (&told[0]["payload"]["metric"], &told[0]["payload"]["value"]),
+            (&json!("io_read_bytes"), &json!(5.0))
+        );
+        // Behind a gap too: two pieces, and one reading by itself.
+        let told = feed(
+            &mut Samples::default(),
+            &[read(0, 5.0), read(60, 9.0), read(90_000, 20.0), read(190_000, 30.0), read(190_060, 31.0)],
+        );
+        let kinds: Vec<&Value> = told.iter().map(|event| &event["type"]).collect();
+        assert_eq!(kinds, ["usage", "usage", "kpi"]);
+        assert_eq!(told[2]["payload"]["value"], 20.0);
+    }
+
+    #[test]
+    fn a_reading_that_cannot_be_put_in_order_is_refused_by_name() {
+        let who = Who::new(Some("e"), "e/s".to_owned(), "", Labels::new(), Object::new());
+        let series = &who.series("reads", r#"{"device":"sda"}"#.to_owned());
+        let (mut samples, mut out) = (Samples::default(), Out::default());
+        let mut read = |seconds: i64, value: f64| {
+            let at = (1_000_000 + seconds) * SECOND;
+            let measure = Measure::IO_READ;
+            samples
+                .add(&Point { who: &who, series, measure, parts: 1, at, value, since: None, delta: false }, &mut out);
+        };
+        (0..=counters::WAITING as i64).for_each(|second| read(second, second as f64));
+        read(0, 7.0);
+        read(counters::WAITING as i64, 7.0);
+        end(&mut samples, &mut out);
+        assert_eq!(samples.counters.are_waiting(), 0);
+        let refused: Vec<(Value, domain::Reason)> = out.rest().0.into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused.len(), 2);
+        let values: Vec<&Value> = refused.iter().map(|(value, _)| &value["value"]).collect();
+        assert_eq!(values, [7.0, 7.0]);
+        assert!(refused.iter().all(|(value, _)| value["attributes"]["device"] == "sda" && value["metric"] == "reads"));
+        assert!(refused.iter().any(|(_, reason)| format!("{reason:?}").contains("too many later")));
+        assert!(refused.iter().any(|(_, reason)| format!("{reason:?}").contains("at one time")));
     }
 
     #[test]
     fn a_limit_is_told_alone_only_when_it_is_new() {
         let limit = |seconds, value| (Measure::MEMORY_LIMIT, seconds, value);
         let none = [limit(40, 0.0), limit(50, 9_223_372_036_854_771_712.0)];
+        assert!(feed(&mut Samples::default(), &none).is_empty());
         let told = feed(&mut Samples::default(), &[limit(0, 5.0), limit(10, 5.0), limit(20, 6.0), none[0], none[1]]);
         let limits: Vec<&Value> = told.iter().map(|event| &event["payload"]["memory_limit_bytes"]).collect();
-        assert_eq!(limits, [5, 6]);
+        assert_eq!(limits, [5, 6, 0]);
     }
 
     #[test]
@@ -459,7 +483,8 @@ mod tests {
         for at in 1..=PENDING as i64 + 1 {
             let measure = Measure::CPU;
             let at = at * SECOND;
-            let point = Point { who: &who, series: 0, measure, at, value: 1.0, since: None, delta: false };
+            let series = &who.series("x", "{}".to_owned());
+            let point = Point { who: &who, series, measure, parts: 0, at, value: 1.0, since: None, delta: false };
             samples.add(&point, &mut out);
         }
         assert_eq!(samples.pending.len(), PENDING * 3 / 4);

@@ -1,0 +1,19 @@
+//! A promise between services, also of third parties: an OpenAPI document in JSON, as it is in `source`.
+
+use super::openapi::Document;
+use super::{Rules, wrong_text};
+use crate::versions::component::Component;
+
+pub(super) struct Contract;
+
+impl Rules for Contract {
+    fn wrong(&self, component: &Component) -> Option<(&'static str, String)> {
+        wrong_text(component)
+    }
+
+    fn text(&self, _: &Component, source: Option<&str>) -> Result<Option<String>, String> {
+        let Some(text) = source else { return Ok(None) };
+        Document::parse(text)?;
+        Ok(Some(text.to_owned()))
+    }
+}

@@ -1,0 +1,16 @@
+//! The rules of a load balancer: a HAProxy configuration, as it is in `source`.
+
+use super::{Rules, wrong_text};
+use crate::versions::component::Component;
+
+pub(super) struct LoadBalancer;
+
+impl Rules for LoadBalancer {
+    fn wrong(&self, component: &Component) -> Option<(&'static str, String)> {
+        wrong_text(component)
+    }
+
+    fn text(&self, _: &Component, source: Option<&str>) -> Result<Option<String>, String> {
+        Ok(source.map(str::to_owned))
+    }
+}
