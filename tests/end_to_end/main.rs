@@ -62,3 +62,4 @@ mod target_names;
 mod terminal;
 mod valid_files;
 mod verify;
+mod versions;
