@@ -69,7 +69,8 @@ steps = [1, 10, 25, 50, 100]
 unit = "x-user"
 "#;
 
-const API: &str = "name: shop\nservices:\n  api: # the door\n    image: acme/api:1.4.1\n    environment:\n      WORKERS: 2\n";
+const API: &str =
+    "name: shop\nservices:\n  api: # the door\n    image: acme/api:1.4.1\n    environment:\n      WORKERS: 2\n";
 const ORDERS: &str = "name: shop\nservices:\n  orders:\n    image: 'acme/orders:8.0.0'\n";
 const MAP: &str = "# who goes where\nblue 100\ngreen 0\n";
 const PAYMENTS: &str = r#"{"openapi":"3.0.3","paths":{"/pay":{"post":{"responses":{"200":{}}}},"/refund":{"post":{"responses":{"200":{}}}}}}"#;
@@ -126,7 +127,9 @@ fn a_group_is_one_file_under_its_digest_and_an_altered_one_is_refused() {
     let file = format!("lake/stack/groups/{}.json", &digest["sha256:".len()..]);
     let altered = place.read(&file).replace("1.4.2", "1.4.9");
     place.write(&file, altered);
-    for command in [&["stack", "group", "green"][..], &["stack", "check", digest], &["stack", "deploy", digest, "-o", "p.json"]] {
+    for command in
+        [&["stack", "group", "green"][..], &["stack", "check", digest], &["stack", "deploy", digest, "-o", "p.json"]]
+    {
         let refused = at(&place, command);
         assert_eq!(refused.code, 4, "{command:?}: {} {}", refused.out, refused.err);
         assert!(refused.err.contains("was altered"), "{}", refused.err);

@@ -23,8 +23,9 @@ use std::time::Duration;
 /// What `stack status` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A target has drifted where it has none of the versions that are declared for it,
-and a stack where no declared group is there as a whole.
+A stack has drifted where a group with users lacks a member, without a route
+where no group is whole; and a target that belongs to no group, or to such a
+one, where it has none of the versions that are declared for it.
 
 Exit codes: 0 as declared and well, 3 drifted or not well")]
 pub struct StatusArgs {
@@ -55,7 +56,9 @@ struct Row<'a> {
     version: Option<String>,
     carried: Option<&'a Carried<'a>>,
     /// What differs from everything that is declared for its target.
-    drift: Option<String>,
+    differs: Option<String>,
+    /// Whether that is so although it should be there.
+    drifted: bool,
     health: Option<Answered>,
 }
 
@@ -65,6 +68,7 @@ struct Whole {
     digest: String,
     missing: Vec<String>,
     members: BTreeMap<String, Version>,
+    has_users: bool,
 }
 
 /// Looks, asks and says.
@@ -79,20 +83,28 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<Answer, Failure>
     let urls: Vec<Option<&str>> = rows.iter().map(|row| row.component.health.as_deref()).collect();
     let asked = ask_all(&urls, args.timeout).await;
     rows.iter_mut().zip(asked).for_each(|(row, health)| row.health = health);
-    let groups = groups(&declared, &seen)?;
+    let mut groups = groups(&declared, &seen)?;
     let shares = match declared.manifest.route {
         Some(_) => Some(map_of(&declared)?.shares()?),
         None => None,
     };
-    let mixed = !groups.is_empty() && groups.iter().all(|group| !group.missing.is_empty());
-    let drifted = rows.iter().filter(|row| row.drift.is_some()).count();
+    if let Some(shares) = &shares {
+        groups.iter_mut().for_each(|group| group.has_users = shares.get(&group.name).is_some_and(|share| *share > 0));
+    }
+    let mixed = is_mixed(&groups);
+    for row in &mut rows {
+        let among: Vec<&Whole> = groups.iter().filter(|group| row.belongs_to(group, &seen)).collect();
+        let wanted = among.is_empty() || mixed || among.iter().any(|group| group.has_users);
+        row.drifted = row.differs.is_some() && wanted;
+    }
+    let drifted = rows.iter().filter(|row| row.drifted).count();
     let ill = rows.iter().filter(|row| row.health.as_ref().is_some_and(|health| !health.healthy)).count();
     show(context, &rows, &groups, &seen);
     if let Some(shares) = &shares {
         context.say_wrapped("route: ", &shares_in_words(shares), 7);
     }
     if mixed {
-        context.say("drift: no declared group is there as a whole");
+        context.say("drift: no group that should be there is whole");
     }
     if args.record {
         record(context, &rows, &groups, args.place).await?;
@@ -123,17 +135,18 @@ fn rows<'a>(declared: &'a Declared, seen: &'a Seen<'a>) -> Vec<Row<'a>> {
             continue;
         }
         let version = carried.live_version(&seen.carried).map(|version| version.to_string());
-        let drift = live.is_none().then(|| drift(&all));
-        rows.push(Row { component: carried.component, version, carried: Some(carried), drift, health: None });
+        let differs = live.is_none().then(|| differs(&all));
+        let component = carried.component;
+        rows.push(Row { component, version, carried: Some(carried), differs, drifted: false, health: None });
     }
     for component in declared.manifest.components.iter().filter(|component| component.carrier().is_none()) {
-        rows.push(Row { component, version: None, carried: None, drift: None, health: None });
+        rows.push(Row { component, version: None, carried: None, differs: None, drifted: false, health: None });
     }
     rows
 }
 
 /// How a target differs from each version that is declared for it.
-fn drift(all: &[&Carried<'_>]) -> String {
+fn differs(all: &[&Carried<'_>]) -> String {
     let differs = all.iter().map(|carried| {
         let text = carried.wanted_text();
         let declared = carried.component.in_words();
@@ -167,7 +180,13 @@ fn groups(declared: &Declared, seen: &Seen<'_>) -> Result<Vec<Whole>, Failure> {
             section.members.get(&carried.component.name) == Some(&carried.component.version) && !carried.is_live()
         };
         let missing = seen.carried.iter().filter(is_missing).map(|carried| carried.component.in_words()).collect();
-        all.push(Whole { name: section.name.clone(), digest: named.digest, missing, members: section.members.clone() });
+        all.push(Whole {
+            name: section.name.clone(),
+            digest: named.digest,
+            missing,
+            members: section.members.clone(),
+            has_users: false,
+        });
     }
     Ok(all)
 }
@@ -176,7 +195,9 @@ fn show(context: &Context, rows: &[Row<'_>], groups: &[Whole], seen: &Seen<'_>) 
     context.say(format!("{:<16} {:<14} {:<10} {:<10} {}", "component", "kind", "version", "health", "target"));
     for row in rows {
         let component = row.component;
-        let version = row.version.clone().unwrap_or_else(|| if row.carried.is_some() { "?" } else { "-" }.to_owned());
+        // Of what nobody deploys, what is declared.
+        let otherwise = || if row.carried.is_some() { "?".to_owned() } else { component.version.to_string() };
+        let version = row.version.clone().unwrap_or_else(otherwise);
         let health = match &row.health {
             None => "-".to_owned(),
             Some(answer) if answer.healthy => "ok".to_owned(),
@@ -188,8 +209,10 @@ fn show(context: &Context, rows: &[Row<'_>], groups: &[Whole], seen: &Seen<'_>) 
             component.name,
             component.kind.name()
         ));
-        if let Some(drift) = &row.drift {
-            context.say_wrapped("    drift: ", drift, 11);
+        match &row.differs {
+            Some(differs) if row.drifted => context.say_wrapped("    drift: ", differs, 11),
+            Some(_) => context.say("    not deployed"),
+            None => {}
         }
         if let Some(answer) = row.health.as_ref().filter(|answer| !answer.healthy) {
             context.say_wrapped("    health: ", &answer.what, 12);
@@ -208,7 +231,24 @@ fn show(context: &Context, rows: &[Row<'_>], groups: &[Whole], seen: &Seen<'_>) 
     places.iter().for_each(|place| context.say_wrapped("target: ", place, 8));
 }
 
+/// Whether no group is whole where one must be: those with users, or, where no route says so, any.
+fn is_mixed(groups: &[Whole]) -> bool {
+    let whole = |group: &Whole| group.missing.is_empty();
+    match groups.iter().any(|group| group.has_users) {
+        true => !groups.iter().filter(|group| group.has_users).all(whole),
+        false => !groups.is_empty() && !groups.iter().any(whole),
+    }
+}
+
 impl Row<'_> {
+    /// Whether a version that is declared for its resource is a member of a group.
+    fn belongs_to(&self, group: &Whole, seen: &Seen<'_>) -> bool {
+        let Some(carried) = self.carried else { return false };
+        let same = |other: &&Carried<'_>| other.on == carried.on && other.resource == carried.resource;
+        let is_member = |it: &Carried<'_>| group.members.get(&it.component.name) == Some(&it.component.version);
+        seen.carried.iter().filter(same).any(is_member)
+    }
+
     fn json(&self, seen: &Seen<'_>) -> Value {
         let health = self.health.as_ref().map(|answer| {
             json!({"healthy": answer.healthy, "status": answer.status, "what": answer.what,
@@ -220,7 +260,7 @@ impl Row<'_> {
             "version": self.version,
             "target": self.carried.map(|carried| seen.targets[carried.on].name()),
             "resource": self.carried.map(|carried| carried.resource.as_str()),
-            "drift": self.drift,
+            "drift": self.differs.as_ref().filter(|_| self.drifted),
             "health": health,
         })
     }
