@@ -24,7 +24,7 @@ select
     service, -- Service behind the edge. [not null]
     endpoint, -- Path, without its query.
     status, -- HTTP status; below 100: the user went away.
-    coalesce(status >= 500, false) or answered_by is distinct from drawn as failed, -- Whether it failed, or its group could not answer. [not null]
+    coalesce(status >= 500, false) or coalesce(answered_by <> drawn, true) as failed, -- Whether it failed, or its group could not answer. [not null]
     case when status between 100 and 499 and answered_by = drawn then duration_ms end as latency_ms, -- From its first byte to its end, ms; null where it failed. [>= 0]
     request_id, -- Identifier that the router passed on.
     event_date

@@ -8,9 +8,11 @@ use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
+use crate::signature::Keys;
 use crate::targets::Targets;
 use clap::Args;
 use domain::Timestamp;
+use domain::ledger::Entry;
 use domain::plan::{Item, Plan};
 use domain::privacy::Privacy;
 use domain::task::{Deployment, Task};
@@ -25,26 +27,39 @@ use std::time::Duration;
 
 /// What `apply` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Applying again after an interruption finishes the plan or restores the state
+before it. A stale, edited or unapproved plan is refused (exit 4).
+
+Examples:
+  pipeline apply plan.json --dry-run
+  pipeline apply plan.json --wait 15m --health \"curl -fs localhost:8080/health\"")]
 pub struct ApplyArgs {
     /// The plan file
     plan: PathBuf,
     /// Run all checks and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// How many services of an Engine are changed before all of them are seen to be well
+    /// Carry out only what was approved with the Ed25519 key of one of these public keys, in PEM
+    #[arg(long, value_name = "KEYS")]
+    require_signature: Option<PathBuf>,
+    /// Carry out only what somebody else approved than the one who made the plan
+    #[arg(long)]
+    require_other_approver: bool,
+    /// Services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
-    /// A shell command that ends with 0 where all is well, run after each step beside what an Engine checks itself; it finds
-    /// the services in PIPELINE_RESOURCES. What is not well takes everything back
+    /// Health check: a shell command that exits with 0, run after each step in addition to the Engine's own checks.
+    /// PIPELINE_RESOURCES lists the changed services. If it fails, the whole plan is undone
     #[arg(long, value_name = "COMMAND")]
     health: Option<String>,
-    /// How long the end of a build or test in the environment of a service is waited for, before the service is changed
+    /// Wait up to this long for a running build or test in the environment of a service before changing the service
     #[arg(long, default_value = "0s", value_name = "SPAN", value_parser = parse_wait)]
     wait: Duration,
-    /// Change services also while a build or test runs in their environment
+    /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
-    /// How long a step has until it must be well
+    /// Time limit for each step to become healthy
     #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
     health_timeout: Duration,
 }
@@ -55,7 +70,8 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let plan = read_plan(&args.plan)?;
     // The key and the ledger are proven first: once a target is written, nothing may stand in the way of saying so.
     let (lake, privacy) = context.lake_with_key().await?;
-    let items = approved(context, &lake, &privacy, &plan).await?;
+    let keys = args.require_signature.as_deref().map(Keys::read).transpose()?;
+    let items = approved(context, &lake, &privacy, &plan, (keys.as_ref(), args.require_other_approver)).await?;
     if plan.rollout.is_some() {
         return Err(Failure::new(
             Exit::Refused,
@@ -212,13 +228,33 @@ fn as_approved(plan: &Plan, journal: &Journal, items: &[String]) -> Result<(), F
 
 /// The approved items of exactly this plan, in its order, or the reason why there are none. The ledger says so, and
 /// nothing else of the lake.
-pub async fn approved(context: &Context, lake: &Lake, privacy: &Privacy, plan: &Plan) -> Result<Vec<String>, Failure> {
+pub async fn approved(
+    context: &Context,
+    lake: &Lake,
+    privacy: &Privacy,
+    plan: &Plan,
+    (keys, other): (Option<&Keys>, bool),
+) -> Result<Vec<String>, Failure> {
     let refused = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
     let ledger = Ledger::proven(lake, privacy).await?;
-    ledger.made(plan)?;
+    let made = ledger.made(plan)?;
     ledger.at_its_time(context, plan)?;
     in_time(context, lake, privacy, &ledger, plan).await?;
-    let items = ledger.approved(plan);
+    let all = ledger.approved(plan);
+    let is_signed = |entry: &Entry| keys.is_none_or(|keys| keys.have_signed(entry));
+    let is_other = |entry: &Entry| !other || entry.who != made.who;
+    let items = ledger.approved_where(plan, &|entry| is_signed(entry) && is_other(entry));
+    // What was said yes to in another way is not left out in silence.
+    if items != all {
+        let (missing, hint) = match all.iter().all(|id| ledger.approved_where(plan, &is_signed).contains(id)) {
+            true => {
+                ("approved by nobody but the one who made the plan", "somebody else says yes with `pipeline approve`")
+            }
+            false => ("approved without a signature by one of the keys", "`pipeline approve --key F` signs"),
+        };
+        let left: Vec<&str> = all.iter().filter(|id| !items.contains(id)).map(String::as_str).collect();
+        return refused(format!("{} of {} are {missing}", left.join(", "), plan.plan_id), hint);
+    }
     if items.is_empty() {
         return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
     }
