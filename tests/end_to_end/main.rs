@@ -65,3 +65,4 @@ mod target_names;
 mod terminal;
 mod valid_files;
 mod verify;
+mod versions;

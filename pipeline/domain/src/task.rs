@@ -211,6 +211,14 @@ impl Place {
     }
 }
 
+/// A text with its SHA-256 shortened: two lines of digits are read by nobody, and the plan has them all.
+fn short(text: &str) -> String {
+    match text.split_once("sha256:") {
+        Some((before, hex)) if hex.len() == 64 && hex.is_ascii() => format!("{before}sha256:{}…", &hex[..12]),
+        _ => text.to_owned(),
+    }
+}
+
 impl Deployment {
     fn in_words(&self) -> String {
         let was = self.was.as_deref().unwrap_or("what is there");
@@ -218,7 +226,7 @@ impl Deployment {
         let (before, after) = (&self.before, &self.after);
         let mut changed = |what: &str, before: Option<&String>, after: Option<&String>| {
             if before != after {
-                let words = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
+                let words = |value: Option<&String>| value.map_or_else(|| "nothing".to_owned(), |value| short(value));
                 parts.push(format!("{what} {} -> {}", words(before), words(after)));
             }
         };

@@ -270,12 +270,15 @@ impl Change {
         }
     }
 
+    /// The hash of the text that it deploys; whoever has the text puts it into `text`.
+    pub fn text_name(&self) -> Option<&str> {
+        self.deployment().and_then(|deployment| deployment.after.text.as_deref())
+    }
+
     /// The text that it deploys, proven to be the one that was planned.
     pub(crate) fn whole_text(&self) -> Result<Option<&str>, StackError> {
-        let Some(wanted) = self.deployment().and_then(|deployment| deployment.after.text.as_ref()) else {
-            return Ok(None);
-        };
-        let text = self.text.as_deref().filter(|text| digest(text) == *wanted);
+        let Some(wanted) = self.text_name() else { return Ok(None) };
+        let text = self.text.as_deref().filter(|text| digest(text) == wanted);
         text.map(Some).ok_or_else(|| StackError::Refused {
             service: self.resource.clone(),
             what: format!("the text {wanted} that was planned for it is not there"),

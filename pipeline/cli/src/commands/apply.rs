@@ -3,6 +3,7 @@
 use crate::artifacts::journal_path;
 use crate::commands::approve::in_time;
 use crate::commands::plan::basis::{is_open, still_holds};
+use crate::commands::stack::kept;
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
@@ -10,9 +11,11 @@ use crate::plan_file::read_plan;
 use crate::signature::Keys;
 use crate::targets::Targets;
 use clap::Args;
+use domain::Timestamp;
 use domain::ledger::Entry;
-use domain::plan::Plan;
+use domain::plan::{Item, Plan};
 use domain::privacy::Privacy;
+use domain::task::{Deployment, Task};
 use domain::time::{DAY, parse_span};
 use domain::units::counted;
 use intake::Source;
@@ -77,7 +80,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         .hint(format!("`pipeline stack advance {}` does the next one", args.plan.display())));
     }
     let targets = Targets::of(&plan, &items)?;
-    let changes = Change::of(&plan, &items);
+    let changes = with_texts(&lake, Change::of(&plan, &items)).await?;
     let mut held = targets.hold()?;
     let mut journal = match lake.document::<Journal>(&journal_path(&plan)).await? {
         Some(journal) => journal,
@@ -183,6 +186,16 @@ pub fn shown(step: &Step) -> Value {
         "remark": step.remark})
 }
 
+/// Changes with the texts that they deploy, which the lake keeps.
+async fn with_texts(lake: &Lake, mut changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
+    for change in &mut changes {
+        if let Some(name) = change.text_name() {
+            change.text = Some(kept::text(lake, name).await?);
+        }
+    }
+    Ok(changes)
+}
+
 /// Everything that `apply` would check, and the steps that it would do.
 fn rehearse(
     targets: &Targets,
@@ -251,6 +264,22 @@ pub async fn approved(
     Ok(items)
 }
 
+/// The `component` event of a deployment: which version is there now; none where it is not known, or is no version.
+fn sighting(item: &Item, it: &Deployment, action: &str, at: Timestamp) -> Option<String> {
+    let is_back = action == "rollback";
+    let version = if is_back { it.was.as_ref()? } else { &it.version };
+    stack::versions::Version::parse(version).ok()?;
+    let mut payload = json!({"component": it.component, "version": version, "place": it.place.name()});
+    if !is_back {
+        // Of what was there before only the version is known.
+        payload["group"] = json!(it.group);
+        payload["group_digest"] = json!(it.group_digest);
+        payload["digest"] = json!(it.digest);
+    }
+    let env = item.resource.split('/').next();
+    Some(json!({"ts": at, "type": "component", "env": env, "resource": item.resource, "payload": payload}).to_string())
+}
+
 /// One `adjustment` event per item, through the same door as every event, at the time that the journal says: told again
 /// after a kill, it is the same event.
 pub async fn tell(
@@ -289,6 +318,12 @@ pub async fn tell(
             event.to_string()
         })
         .collect();
+    let deployed = plan.changes().filter(|item| items.contains(&item.id));
+    let deployed = deployed.filter_map(|item| match &item.task {
+        Some(Task::Deploy(it)) => sighting(item, it, action, at),
+        _ => None,
+    });
+    let lines: Vec<String> = lines.into_iter().chain(deployed).collect();
     let source = Source::Lines { name: plan.plan_id.clone(), text: lines.join("\n") };
     Lake::ingest(&context.global.lake, privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
     Ok(())

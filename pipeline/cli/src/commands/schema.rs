@@ -7,6 +7,7 @@ use serde_json::Value;
 
 const PLAN: &str = include_str!("plan.schema.json");
 const RULES: &str = include_str!("rules.schema.json");
+const STACK: &str = include_str!("stack.schema.json");
 
 /// What `schema` takes.
 #[derive(Debug, Args)]
@@ -26,6 +27,8 @@ enum Artifact {
     Plan,
     /// rules.toml, with the rules that hold without one as its default
     Rules,
+    /// stack.toml, as JSON
+    Stack,
 }
 
 /// Prints the schema.
@@ -33,6 +36,7 @@ pub fn run(context: &Context, args: SchemaArgs) -> Result<Answer, Failure> {
     let text = match args.artifact {
         Artifact::Plan => PLAN,
         Artifact::Rules => RULES,
+        Artifact::Stack => STACK,
     };
     let schema: Value = serde_json::from_str(text).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     if !context.global.json {

@@ -132,6 +132,11 @@ impl Tasked {
         };
         let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         let refused = self.refused.as_ref().map_or_else(String::new, |why| format!("; not done: {why}"));
+        // What a stack declares is no task of a person's rules.
+        let asked = match self.task {
+            Task::Deploy(_) | Task::Route { .. } => "",
+            _ => ", asked for by a task",
+        };
         Item {
             id: String::new(),
             resource: self.resource.clone(),
@@ -139,7 +144,7 @@ impl Tasked {
             action,
             before: self.live,
             after: self.live,
-            reason: format!("{}, asked for by a task{why}{refused}", self.task.in_words()),
+            reason: format!("{}{asked}{why}{refused}", self.task.in_words()),
             lower_bound: State::default(),
             target: State::default(),
             upper_bound: State::default(),
