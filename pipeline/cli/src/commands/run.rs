@@ -12,7 +12,7 @@ use clap::{Args, Parser};
 use domain::Timestamp;
 use domain::location::without_secrets;
 use domain::privacy::{Privacy, people_in};
-use lake::{Lake, visible};
+use lake::{Lake, LakeError, visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use services::{Service, Services};
@@ -355,6 +355,8 @@ fn path(record: &Record) -> String {
 async fn write(context: &Context, record: &Record) {
     let written = match Lake::open(&context.global.lake).await {
         Ok(lake) => lake.write_document(&path(record), record).await,
+        // No step has made it yet: a later one writes what those before it did.
+        Err(LakeError::NotALake(_)) => return,
         Err(error) => Err(error),
     };
     if let Err(error) = written {
