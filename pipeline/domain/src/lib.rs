@@ -26,6 +26,7 @@ pub mod plan;
 pub mod privacy;
 pub mod probability;
 pub mod rollout;
+pub mod rules;
 mod state;
 pub mod task;
 pub mod time;

@@ -11,7 +11,7 @@ use crate::state::State;
 use std::collections::BTreeMap;
 
 /// Hours of a month, as clouds count them.
-const MONTH_HOURS: f64 = 730.0;
+pub(crate) const MONTH_HOURS: f64 = 730.0;
 /// More cuts than these are not tried one by one.
 const MOST_TRIED: usize = 1000;
 

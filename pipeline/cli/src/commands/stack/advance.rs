@@ -58,7 +58,7 @@ pub async fn run(context: &Context, args: AdvanceArgs) -> Result<Answer, Failure
             .hint("`pipeline apply` carries it out; a rollout is made by `pipeline stack route GROUP`"));
     };
     let (lake, privacy) = context.lake_with_key().await?;
-    let items = approved(context, &lake, &privacy, &plan).await?;
+    let items = approved(context, &lake, &privacy, &plan, (None, false)).await?;
     if items.len() < plan.items.len() {
         return Err(Failure::new(Exit::Refused, format!("only some steps of {} are approved", plan.plan_id))
             .hint("a rollout is approved as a whole: `pipeline approve` without --item"));

@@ -18,7 +18,7 @@ use stack::haproxy::HaproxyMap;
 use std::path::PathBuf;
 
 /// The target of a route in its plan.
-const ROUTE: &str = "route";
+pub(super) const ROUTE: &str = "route";
 
 /// What `stack route` takes.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub struct RouteArgs {
     valid_for: i64,
 }
 
-fn parse_valid(text: &str) -> Result<i64, String> {
+pub(super) fn parse_valid(text: &str) -> Result<i64, String> {
     parse_span(text).filter(|span| (1..=366 * DAY).contains(span)).ok_or_else(|| "write it as 12h or 7d".to_owned())
 }
 
@@ -121,7 +121,7 @@ pub fn map_of(declared: &Declared) -> Result<HaproxyMap, Failure> {
 }
 
 /// `STACK/routes`: the folder of the stack, as its environment.
-fn resource(declared: &Declared) -> String {
+pub(super) fn resource(declared: &Declared) -> String {
     let name = declared.folder.file_name().map(|name| name.to_string_lossy().into_owned());
     format!("{}/routes", name.unwrap_or_else(|| "stack".to_owned()))
 }
@@ -137,7 +137,7 @@ fn control(before: &Shares) -> Result<String, Failure> {
 }
 
 /// The shares with so much for one group; the rest is that of the only other one with users.
-fn moved(before: &Shares, group: &str, share: u8) -> Result<Shares, Failure> {
+pub(super) fn moved(before: &Shares, group: &str, share: u8) -> Result<Shares, Failure> {
     let others: Vec<&String> =
         before.iter().filter(|(name, share)| **share > 0 && *name != group).map(|(name, _)| name).collect();
     let mut after: Shares = before.keys().map(|name| (name.clone(), 0)).collect();

@@ -57,7 +57,8 @@ impl Declared {
         })?;
         match (&text, &component.digest) {
             (Some(text), Some(wanted)) if kept::digest(text) != *wanted => {
-                let what = format!("the text of {} is {}, declared is {wanted}", component.in_words(), kept::digest(text));
+                let what =
+                    format!("the text of {} is {}, declared is {wanted}", component.in_words(), kept::digest(text));
                 Err(Failure::new(Exit::Refused, what).hint("a version is never changed: declare a new one"))
             }
             _ => Ok(text),
@@ -65,14 +66,18 @@ impl Declared {
     }
 }
 
-/// Opens the targets of these components and reads what they have of them; `texts` are those known already, by component and
-/// version.
-pub fn look<'a>(declared: &Declared, components: &[&'a Component]) -> Result<Seen<'a>, Failure> {
+/// Opens the targets of these components, each with the text that it is deployed as, and reads what they have of them.
+pub fn look<'a>(
+    declared: &Declared,
+    components: impl IntoIterator<Item = (&'a Component, Option<String>)>,
+) -> Result<Seen<'a>, Failure> {
     let mut seen = Seen { targets: Vec::new(), carried: Vec::new() };
-    for component in components {
+    for (component, text) in components {
         let Some(carrier) = component.carrier() else { continue };
         let (spec, service) = match &carrier {
-            Carrier::Service { file, service } => (format!("compose:{}", declared.folder.join(file).display()), Some(service)),
+            Carrier::Service { file, service } => {
+                (format!("compose:{}", declared.folder.join(file).display()), Some(service))
+            }
             Carrier::File { file } => (format!("file:{}", declared.folder.join(file).display()), None),
         };
         let on = seen.open(&spec)?;
@@ -83,7 +88,6 @@ pub fn look<'a>(declared: &Declared, components: &[&'a Component]) -> Result<See
         })?;
         let names = component.variables();
         let release = tokio::task::block_in_place(|| opened.target.release(&resource, &names))?;
-        let text = declared.text(component)?;
         seen.carried.push(Carried { component, on, resource, release, text });
     }
     Ok(seen)
