@@ -48,6 +48,7 @@ mod record;
 mod record_install;
 mod report;
 mod retry;
+mod rollout;
 mod s3;
 mod s3_server;
 mod schedules;
