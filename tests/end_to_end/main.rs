@@ -64,3 +64,4 @@ mod target_names;
 mod terminal;
 mod valid_files;
 mod verify;
+mod what_if;
