@@ -10,6 +10,7 @@ mod bounds;
 mod build_time;
 mod care;
 mod collect;
+mod command_line;
 mod disk;
 mod disk_faults;
 mod docker_target;

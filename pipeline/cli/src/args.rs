@@ -87,6 +87,10 @@ pub enum Command {
     /// Update the SQL tables incrementally
     Materialize(commands::materialize::MaterializeArgs),
     /// Run the data checks and verify the lake's integrity
+    #[command(after_help = "\
+Examples:
+  pipeline check
+  pipeline --now 2026-10-01T00:00:00Z check --json")]
     Check,
     /// Maintain the lake: compact small files, vacuum unreferenced ones
     Lake(commands::lake::LakeArgs),

@@ -22,9 +22,12 @@ build times job by job. It finds spikes, level shifts, drifts, leaks, resources
 that went silent, and services that left their peers, and writes them to
 predictions.anomalies.
 
+Examples:
   pipeline anomalies --since 7d
   pipeline anomalies --format csv > anomalies.csv
-  pipeline sql -f anomalies --param resource=acme-api-dev/web")]
+  pipeline sql -f anomalies --param resource=acme-api-dev/web
+  pipeline anomalies --series usage.parquet --key host --time at \\
+    --value cpu -o scored.parquet")]
 pub struct AnomaliesArgs {
     /// Leave out what was over before: 7d, 8w, a date
     #[arg(long, default_value = "7d", value_name = "SPAN", conflicts_with = "series")]

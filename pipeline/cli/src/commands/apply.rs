@@ -24,6 +24,13 @@ use std::time::Duration;
 
 /// What `apply` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Applying again after an interruption finishes the plan or restores the state
+before it. A stale, edited or unapproved plan is refused (exit 4).
+
+Examples:
+  pipeline apply plan.json --dry-run
+  pipeline apply plan.json --wait 15m --health \"curl -fs localhost:8080/health\"")]
 pub struct ApplyArgs {
     /// The plan file
     plan: PathBuf,
@@ -36,20 +43,20 @@ pub struct ApplyArgs {
     /// Carry out only what somebody else approved than the one who made the plan
     #[arg(long)]
     require_other_approver: bool,
-    /// How many services of an Engine are changed before all of them are seen to be well
+    /// Services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
-    /// A shell command that ends with 0 where all is well, run after each step beside what an Engine checks itself; it finds
-    /// the services in PIPELINE_RESOURCES. What is not well takes everything back
+    /// Health check: a shell command that exits with 0, run after each step in addition to the Engine's own checks.
+    /// PIPELINE_RESOURCES lists the changed services. If it fails, the whole plan is undone
     #[arg(long, value_name = "COMMAND")]
     health: Option<String>,
-    /// How long the end of a build or test in the environment of a service is waited for, before the service is changed
+    /// Wait up to this long for a running build or test in the environment of a service before changing the service
     #[arg(long, default_value = "0s", value_name = "SPAN", value_parser = parse_wait)]
     wait: Duration,
-    /// Change services also while a build or test runs in their environment
+    /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
-    /// How long a step has until it must be well
+    /// Time limit for each step to become healthy
     #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
     health_timeout: Duration,
 }

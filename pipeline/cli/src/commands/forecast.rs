@@ -39,6 +39,10 @@ impl SeriesArgs {
 
 /// What `forecast` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline forecast --series usage.parquet --key host --time at --value cpu \\
+    --period 24,168 --horizon 48 -o next.parquet")]
 pub struct ForecastArgs {
     #[command(flatten)]
     series: SeriesArgs,

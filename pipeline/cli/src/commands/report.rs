@@ -36,6 +36,7 @@ The page needs no network and no script. Every file of sql/reports is a section
 of it; --section adds your own, with the chart that its head names:
 `-- chart: line|bar|columns|table [X] [Y,…]`.
 
+Examples:
   pipeline report -o report.html
   pipeline report --pr acme/api#7 -o pr.html
   pipeline report --format markdown --previous last.md --min-change 5% -o -")]

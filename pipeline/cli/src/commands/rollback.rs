@@ -16,6 +16,9 @@ use std::path::PathBuf;
 
 /// What `rollback` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline rollback plan.json")]
 pub struct RollbackArgs {
     /// The plan file
     plan: PathBuf,

@@ -12,7 +12,7 @@ use clap::{Args, Parser};
 use domain::Timestamp;
 use domain::location::without_secrets;
 use domain::privacy::{Privacy, people_in};
-use lake::{Lake, visible};
+use lake::{Lake, LakeError, visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use services::{Service, Services};
@@ -26,9 +26,13 @@ use std::time::Instant;
 Each step prints one line, and the job ends with a summary; -v prints the full
 output of every step. Without --allow-changes, a job cannot approve, apply, roll
 back or erase, and writes only below the current folder or to paths from
-environment variables.")]
+environment variables.
+
+Examples:
+  pipeline run jobs/nightly.toml
+  pipeline run jobs/nightly.toml --from train")]
 pub struct RunArgs {
-    /// The job
+    /// The job file
     #[arg(value_name = "JOB.toml")]
     job: PathBuf,
     /// Start at this step, such as the one that failed
@@ -164,9 +168,15 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
             inner.global.now = Some(inner.now);
         }
+        let collects = matches!(command, Command::Collect(_));
         reset_peak();
         let began = Instant::now();
         let result = dispatch(&inner, command).await;
+        // What a step collected happened after the job began: the steps behind it are to read it.
+        if collects && !fixed_clock {
+            inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
+            inner.global.now = Some(inner.now);
+        }
         let mut ran = Ran {
             step: step.name.clone(),
             arguments: recorded(&arguments, &privacy),
@@ -208,7 +218,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         });
         if let Some(failure) = &ended {
             record.failed = Some(step.name.clone());
-            write(&inner, &record).await;
+            write(&inner, &record, true).await;
             let go_on = format!("go on with `pipeline run {} --from {}`", args.job.display(), step.name);
             let hint = failure.hint.as_ref().map_or_else(|| go_on.clone(), |hint| format!("{hint}; then {go_on}"));
             let causes =
@@ -226,7 +236,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             let line = why.or(brief).unwrap_or_else(|| "done".to_owned());
             context.say(format!("{place:>7} {:<12} {line}  ({:.1} s)", step.name, ran.seconds));
         }
-        write(&inner, &record).await;
+        write(&inner, &record, n + 1 == job.step.len()).await;
     }
     drop(services);
     let seconds: f64 = record.steps.iter().map(|ran| ran.seconds).sum();
@@ -269,7 +279,10 @@ fn parse(step: &Step, allow_changes: bool) -> Result<(Vec<String>, Command), Fai
     let wrong = |what: &str| Failure::new(Exit::Usage, format!("step {}: {what}", step.name));
     let arguments = step.run.iter().map(|text| expand(text)).collect::<Result<Vec<_>, _>>()?;
     let typed = std::iter::once("pipeline".to_owned()).chain(arguments.iter().cloned());
-    let cli = Cli::try_parse_from(typed).map_err(|error| wrong(first_line(&error.to_string())))?;
+    let cli = Cli::try_parse_from(typed).map_err(|error| {
+        let Failure { what, hint, .. } = Failure::from(&error);
+        Failure { hint, ..wrong(&what) }
+    })?;
     let global = ["--lake", "--now", "--json", "--quiet", "-q"];
     if arguments.iter().any(|a| global.iter().any(|g| a == g || a.starts_with(&format!("{g}=")))) {
         return Err(wrong("the lake, the clock and the form of the answer belong to the job")
@@ -351,19 +364,16 @@ fn path(record: &Record) -> String {
     format!("journal/runs/{}-{}.json", record.started_at.compact(), record.job)
 }
 
-/// The record never decides whether a job went well.
-async fn write(context: &Context, record: &Record) {
+/// The record never decides whether a job went well. Before the first ingest there is no lake to keep it in.
+async fn write(context: &Context, record: &Record, is_last: bool) {
     let written = match Lake::open(&context.global.lake).await {
         Ok(lake) => lake.write_document(&path(record), record).await,
+        Err(LakeError::NotALake(_)) if !is_last => return,
         Err(error) => Err(error),
     };
     if let Err(error) = written {
         context.progress.note(&format!("the run record could not be written: {error}"));
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ")
 }
 
 /// Forgets the peak so far, so that each step has its own (Linux: `clear_refs`, value 5).
