@@ -258,6 +258,14 @@ pub async fn approved(
     if items.is_empty() {
         return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
     }
+    let standing = ledger.standing(plan);
+    if !standing.is_empty() {
+        let what = format!("{} has critical findings of what-if: {}", plan.plan_id, standing.join(", "));
+        return refused(
+            what,
+            "make another plan, or a person sets one aside with `pipeline approve PLAN --despite FINDING`",
+        );
+    }
     if !plan.applyable {
         return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");
     }

@@ -3,7 +3,7 @@
 pub mod basis;
 mod live;
 mod markdown;
-mod past;
+pub mod past;
 mod propose;
 
 use crate::artifacts::champion;
@@ -405,7 +405,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
+/// The overrides of a file; none of no file.
+pub fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let Some(path) = path else { return Ok(Overrides::default()) };
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |what: String| {
