@@ -33,4 +33,6 @@ pub use apply::{Done, Held, How, Work, apply, rehearse, rollback};
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};
-pub use target::{Change, CiJob, Figure, Live, Refusal, Session, Stand, Target, TaskFound, parse_target, planned_target};
+pub use target::{
+    Change, CiJob, Figure, Live, Refusal, Session, Stand, Target, TaskFound, parse_target, planned_target,
+};

@@ -209,7 +209,9 @@ async fn approved(
     // What was said yes to in another way is not left out in silence.
     if items != all {
         let (missing, hint) = match all.iter().all(|id| ledger.approved_where(plan, &is_signed).contains(id)) {
-            true => ("approved by nobody but the one who made the plan", "somebody else says yes with `pipeline approve`"),
+            true => {
+                ("approved by nobody but the one who made the plan", "somebody else says yes with `pipeline approve`")
+            }
             false => ("approved without a signature by one of the keys", "`pipeline approve --key F` signs"),
         };
         let left: Vec<&str> = all.iter().filter(|id| !items.contains(id)).map(String::as_str).collect();

@@ -11,7 +11,8 @@ pub(super) fn checks(inputs: &PlanInputs, items: &[Item], now: Timestamp) -> Vec
     let mut check = |name: &str, passed: bool, blocking: bool, detail: String| {
         checks.push(Check { name: name.into(), passed, blocking, detail });
     };
-    let limits = items.iter().filter(|item| matches!(item.action, Action::Resize | Action::None) && item.task.is_none());
+    let limits =
+        items.iter().filter(|item| matches!(item.action, Action::Resize | Action::None) && item.task.is_none());
     let crossed = limits.filter(|item| crosses(inputs, item, now)).count();
     check("overrides_respected", crossed == 0, true, format!("{crossed} items cross an override"));
     let idle = idle_overrides(inputs, now);

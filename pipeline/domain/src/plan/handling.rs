@@ -128,13 +128,7 @@ impl Handling {
                 format!("docker image rm {image}"),
             ),
         };
-        Self {
-            impact: impact.to_owned(),
-            risk,
-            risk_why: why.to_owned(),
-            steps: vec![steps],
-            undo: vec![undo],
-        }
+        Self { impact: impact.to_owned(), risk, risk_why: why.to_owned(), steps: vec![steps], undo: vec![undo] }
     }
 }
 
@@ -142,7 +136,8 @@ impl Handling {
     /// Of a job of a CI system.
     fn of_job(resource: &str, before: &JobLimits, after: &JobLimits) -> Self {
         let smaller = after.runner.is_some() && after.runner != before.runner;
-        let sooner = after.timeout_minutes.is_some_and(|minutes| before.timeout_minutes.is_none_or(|old| minutes < old));
+        let sooner =
+            after.timeout_minutes.is_some_and(|minutes| before.timeout_minutes.is_none_or(|old| minutes < old));
         let (risk, why) = match (smaller, sooner) {
             (true, _) => (Level::Medium, "a run that needs more than any before is slower, or killed"),
             (_, true) => (Level::Medium, "a run that takes longer than any before is cancelled"),
@@ -150,7 +145,11 @@ impl Handling {
         };
         let write = |to: &JobLimits| format!("in {resource}: {}", to.in_words());
         Self {
-            impact: format!("{} instead of {}, from the next run of the branch on", after.in_words(), before.in_words()),
+            impact: format!(
+                "{} instead of {}, from the next run of the branch on",
+                after.in_words(),
+                before.in_words()
+            ),
             risk,
             risk_why: why.to_owned(),
             steps: vec![write(after), "commit and push".to_owned()],

@@ -5,8 +5,8 @@ use super::handling::Handling;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Basis, Check, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected, Proposed,
-    Recommendation, Replay,
+    Action, Basis, Check, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
+    Proposed, Recommendation, Replay,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -448,10 +448,7 @@ fn raised(candidate: &Candidate, rules: &Rules) -> State {
     };
     let bytes = |state: State| state.memory_bytes.map(|bytes| bytes as f64);
     State {
-        cpu_cores: expected
-            .upper
-            .cpu_cores
-            .filter(|_| contended || breaches(expected.peak.cpu_cores, live.cpu_cores)),
+        cpu_cores: expected.upper.cpu_cores.filter(|_| contended || breaches(expected.peak.cpu_cores, live.cpu_cores)),
         memory_bytes: expected.upper.memory_bytes.filter(|_| breaches(bytes(expected.peak), bytes(live))),
     }
 }

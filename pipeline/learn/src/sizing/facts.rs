@@ -3,6 +3,7 @@
 
 use super::{highest_of, last};
 use crate::usage::{Day, larger};
+use domain::Timestamp;
 use domain::plan::{Burst, HeldBack, Killed, Leak, State};
 
 /// Kills and throttling count for so many days with data.
@@ -129,8 +130,8 @@ fn fills_each_limit(days: &[Day]) -> Option<Leak> {
     })
 }
 
-fn leak_over(days: &[Day], window: usize) -> Option<Leak> {
-    let days: Vec<&Day> = last(days, window).iter().filter(|d| !d.memory.is_empty()).collect();
+fn leak_over(all: &[Day], window: usize) -> Option<Leak> {
+    let days: Vec<&Day> = last(all, window).iter().filter(|d| !d.memory.is_empty()).collect();
     let newest = days.last()?;
     if days.len() < window || newest.day - days[0].day > window as i64 + 1 {
         return None;
@@ -150,7 +151,7 @@ fn leak_over(days: &[Day], window: usize) -> Option<Leak> {
         && grown >= GROWTH * least[0]
         && bytes_per_day * 30.0 >= GROWTH_AHEAD * least[least.len() - 1];
     leaks.then(|| Leak {
-        since: days[0].first,
+        since: began(all, days[0]),
         limits_filled: 0,
         bytes_per_day,
         days: days.len(),
@@ -158,11 +159,23 @@ fn leak_over(days: &[Day], window: usize) -> Option<Leak> {
     })
 }
 
+/// The first of the days, up to this one, from which on each had less than the next at its least.
+fn began(all: &[Day], from: &Day) -> Timestamp {
+    let least = |day: &&Day| day.memory.values().first().copied();
+    let mut since = from;
+    for day in all.iter().rev().filter(|day| day.day < from.day) {
+        if least(&day).is_none_or(|bytes| Some(bytes) >= least(&since)) {
+            break;
+        }
+        since = day;
+    }
+    since.first
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::usage::tests::{Row, load};
-    use domain::Timestamp;
     use domain::time::{DAY, MINUTE};
     use domain::units::MIB;
 
@@ -201,7 +214,8 @@ mod tests {
         let fills: Vec<Row> = (0..1440).map(|i| row(i, limit(i) * (0.3 + 0.7 * (i % 144) as f64 / 143.0))).collect();
         let leak = leak(&days(&fills)).unwrap();
         assert_eq!((leak.limits_filled, leak.since.day()), (3, 0));
-        let stops: Vec<Row> = (0..1440).map(|i| row(i, 400e6_f64.min(limit(i) * (0.3 + 0.7 * (i % 144) as f64 / 143.0)))).collect();
+        let stops: Vec<Row> =
+            (0..1440).map(|i| row(i, 400e6_f64.min(limit(i) * (0.3 + 0.7 * (i % 144) as f64 / 143.0)))).collect();
         assert_eq!(super::leak(&days(&stops)), None, "it never filled the last");
         let at_once: Vec<Row> = (0..1440).map(|i| row(i, limit(i) * 0.97)).collect();
         assert_eq!(super::leak(&days(&at_once)), None, "a heap that is given a share of the limit");

@@ -9,15 +9,27 @@ use domain::task::JobLimits;
 
 /// Top-level keys that are no jobs.
 const GLOBAL: [&str; 13] = [
-    "default", "include", "stages", "variables", "workflow", "image", "services", "cache", "before_script", "after_script",
-    "spec", "types", "pages:deploy",
+    "default",
+    "include",
+    "stages",
+    "variables",
+    "workflow",
+    "image",
+    "services",
+    "cache",
+    "before_script",
+    "after_script",
+    "spec",
+    "types",
+    "pages:deploy",
 ];
 
 /// The jobs of a pipeline; hidden ones (`.name`) are templates.
 pub(super) fn jobs(read: &Read) -> Vec<Found> {
     let Value::Map(root) = &read.value else { return Vec::new() };
     let job = |(id, job): (&String, &Value)| {
-        let is_job = matches!(job, Value::Map(_)) && ["script", "extends", "run"].iter().any(|key| job.get(key).is_some());
+        let is_job =
+            matches!(job, Value::Map(_)) && ["script", "extends", "run"].iter().any(|key| job.get(key).is_some());
         if id.starts_with('.') || GLOBAL.contains(&id.as_str()) || !is_job {
             return None;
         }

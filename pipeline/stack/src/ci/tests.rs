@@ -65,7 +65,14 @@ fn a_pipeline_gets_another_tag_and_timeout() {
     let edited = target.edited(&texts, &[build, test]).unwrap();
     let new = PIPELINE.replace("- large ", "- medium ").replace("3h 30m", "45m");
     assert_eq!(edited[&file], format!("{new}  timeout: 20m\n"));
-    for (text, read) in [("1 hour", Some(60)), ("90m", Some(90)), ("2 days", Some(2880)), ("1h 30m", Some(90)), ("30s", None), ("soon", None)] {
+    for (text, read) in [
+        ("1 hour", Some(60)),
+        ("90m", Some(90)),
+        ("2 days", Some(2880)),
+        ("1h 30m", Some(90)),
+        ("30s", None),
+        ("soon", None),
+    ] {
         assert_eq!(gitlab::minutes(text), read, "{text}");
     }
 }
@@ -90,7 +97,8 @@ fn files_are_applied_and_rolled_back_to_the_byte() {
     let mut journal = journal(&planned);
     let health = Health { command: None, timeout: std::time::Duration::from_secs(1) };
     let how = How { now: domain::Timestamp(0), at_once: 1, health, work: Work::IGNORED };
-    let wanted = change("ci.yml/build", limits(Some("ubuntu-latest-8"), Some(360)), limits(Some("ubuntu-latest-4"), Some(30)));
+    let wanted =
+        change("ci.yml/build", limits(Some("ubuntu-latest-8"), Some(360)), limits(Some("ubuntu-latest-4"), Some(30)));
     apply(&mut held, &[wanted], &mut journal, &how, &mut |_| Ok(())).unwrap();
     assert!(fs::read_to_string(&file).unwrap().contains("timeout-minutes: 30\n"));
     rollback(&mut held, &mut journal, &how, &mut |_| Ok(())).unwrap();

@@ -119,7 +119,8 @@ fn image_task(engine: &Engine, rule: &TaskRule) -> Result<Option<TaskFound>, Sta
     let (digest, bytes, refused) = match crate::files::digest_of_file(&path) {
         Ok((digest, bytes)) => (digest, bytes, None),
         Err(error) => {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
             (String::new(), 0, Some(why))
         }
     };

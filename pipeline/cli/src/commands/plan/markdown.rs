@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
     let changes: Vec<&Item> = plan.changes().collect();
     let mut lines = vec![
-        format!("# Resize {} of {} services", changes.len(), plan.items.len()),
+        format!("# Resize {} of {} services", changes.len(), plan.resources()),
         String::new(),
         format!(
             "`{}`, made {}, may be applied until {}.",
@@ -134,12 +134,10 @@ fn concerns(plan: &Plan, changes: &[&Item]) -> Vec<String> {
     let failed = || plan.checks.iter().filter(|check| !check.passed);
     concerns
         .extend(failed().filter(|it| it.blocking).map(|it| format!("**blocked**, {}: {}", it.name, text(&it.detail))));
-    concerns.extend(
-        plan.for_people().map(|it| {
-            let (what, who) = (it.action.name(), text(&it.resource));
-            format!("**for a person**, {what} {who}: {}; {}", text(&it.reason), text(&it.guidance))
-        }),
-    );
+    concerns.extend(plan.for_people().map(|it| {
+        let (what, who) = (it.action.name(), text(&it.resource));
+        format!("**for a person**, {what} {who}: {}; {}", text(&it.reason), text(&it.guidance))
+    }));
     concerns.extend(failed().filter(|it| !it.blocking).map(|it| format!("{}: {}", it.name, text(&it.detail))));
     for item in changes {
         if let Some(rule) = item.override_.as_ref().filter(|rule| rule.rule != "none") {

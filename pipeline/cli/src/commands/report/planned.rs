@@ -39,7 +39,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Vec<Fact> {
 /// The sentence that everything else explains.
 fn verdict(standing: &Standing) -> (String, Tone) {
     let plan = &standing.plan;
-    let (changes, all) = (plan.changes().count(), plan.items.len());
+    let (changes, all) = (plan.changes().count(), plan.resources());
     match standing.stands {
         Stands::Applied(at) => {
             let done = format!("The plan is in force since {}: {changes} of {all} limits were changed.", at.minute());
@@ -300,7 +300,10 @@ fn by_hand(item: &Item) -> Option<Block> {
     ];
     items.extend(handling.steps.iter().map(|step| format!("By hand: {step}")));
     items.extend(handling.undo.iter().map(|step| format!("Undo by hand: {step}")));
-    Some(Block::Fold { summary: "What it brings, its risk, and how to do it by hand".into(), blocks: vec![Block::List { items }] })
+    Some(Block::Fold {
+        summary: "What it brings, its risk, and how to do it by hand".into(),
+        blocks: vec![Block::List { items }],
+    })
 }
 
 /// Now, after and between what.

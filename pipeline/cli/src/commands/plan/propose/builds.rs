@@ -172,7 +172,12 @@ fn misses(job: &str, row: &Value) -> Option<Advice> {
     );
     Some(Advice {
         what: format!("its cache misses: {fetched} of {recorded} runs fetched packages anew, {packages} in all"),
-        evidence: Evidence::rows("runs that fetched packages", format!("{fetched} of {recorded}"), "staging.events", sql),
+        evidence: Evidence::rows(
+            "runs that fetched packages",
+            format!("{fetched} of {recorded}"),
+            "staging.events",
+            sql,
+        ),
         impact: "runs find their packages where the last one left them".to_owned(),
         steps: vec![
             "keep the package folder between runs, keyed by the hash of the lock file".to_owned(),
@@ -269,7 +274,8 @@ fn long_test(row: &Value, all_ms: f64) -> Option<Advice> {
         evidence: Evidence::rows("share of the time of all runs", value, "marts.runs", sql),
         impact: "the rest of the pipeline need not wait for one test".to_owned(),
         steps: vec![
-            "run its slowest cases apart and at once with the others, or only where what they test has changed".to_owned(),
+            "run its slowest cases apart and at once with the others, or only where what they test has changed"
+                .to_owned(),
         ],
     })
 }

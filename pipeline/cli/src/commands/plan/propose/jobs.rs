@@ -21,6 +21,9 @@ const WORTHWHILE: f64 = 0.25;
 
 pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
     let mut found = Found::default();
+    if !ground.session.versions.contains_key("marts.runs") {
+        return Ok(found);
+    }
     for on in ground.targets {
         let Some(target) = &on.target else { continue };
         let jobs = tokio::task::block_in_place(|| target.jobs())?;
@@ -72,7 +75,8 @@ async fn runs(ground: &Ground<'_>, job: &CiJob, notes: &mut Vec<Note>) -> Result
     );
     let Some(row) = ground.session.query(&sql).await?.to_json()?.into_iter().next() else { return Ok(None) };
     if row["repos"].as_i64() > Some(1) {
-        let what = "several repositories of the lake have a job of this name; plan in a checkout, whose origin tells which";
+        let what =
+            "several repositories of the lake have a job of this name; plan in a checkout, whose origin tells which";
         notes.push(Note { resource: Some(job.resource.clone()), what: what.to_owned() });
         return Ok(None);
     }
@@ -86,7 +90,11 @@ fn wanted(job: &CiJob, row: &Value, runners: &[Runner], kind: &str) -> JobLimits
         let mut minutes = ((p99 / 60_000.0 * ROOM) / STEP).ceil().max(1.0) * STEP;
         // What was cut off took longer than it shows.
         if row["timed_out"].as_i64() > Some(0) {
-            let cut = job.limits.timeout_minutes.map_or(0.0, f64::from).max(row["longest_ms"].as_f64().unwrap_or_default() / 60_000.0);
+            let cut = job
+                .limits
+                .timeout_minutes
+                .map_or(0.0, f64::from)
+                .max(row["longest_ms"].as_f64().unwrap_or_default() / 60_000.0);
             minutes = minutes.max(((cut * ROOM) / STEP).ceil() * STEP);
         }
         let moves = |old: f64| ((minutes - old) / old.max(1.0)).abs() >= WORTHWHILE;
@@ -119,7 +127,8 @@ fn item(job: &CiJob, on: &str, row: &Value, after: JobLimits) -> Proposed {
     let minutes = |name: &str| row[name].as_f64().unwrap_or_default() / 60_000.0;
     let used = match (row["cores"].as_f64(), row["memory"].as_f64()) {
         (Some(cores), Some(memory)) => {
-            let size = if memory >= GIB as f64 { format!("{:.1} GiB", memory / GIB as f64) } else { format_bytes(memory) };
+            let size =
+                if memory >= GIB as f64 { format!("{:.1} GiB", memory / GIB as f64) } else { format_bytes(memory) };
             format!(", on {cores:.2} cores and {size}")
         }
         _ => String::new(),
@@ -133,7 +142,8 @@ fn item(job: &CiJob, on: &str, row: &Value, after: JobLimits) -> Proposed {
         "select started_at, duration_ms, cpu_ms, memory_peak_bytes, runner, result from marts.runs where {} order by started_at",
         of_job(job)
     );
-    let value = format!("p99 {:.1} min, longest {:.1} min of {} runs", minutes("p99_ms"), minutes("longest_ms"), row["runs"]);
+    let value =
+        format!("p99 {:.1} min, longest {:.1} min of {} runs", minutes("p99_ms"), minutes("longest_ms"), row["runs"]);
     let before = job.limits.clone();
     let task = Task::Job { before, after };
     Proposed {

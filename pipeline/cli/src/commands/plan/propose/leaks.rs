@@ -62,8 +62,15 @@ pub(super) fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
                 literal(&candidate.resource),
                 leak.since
             );
-            let value = format!("{} a day, now {}", format_bytes(leak.bytes_per_day), format_bytes(leak.now_bytes as f64));
-            found.proposals.push(proposed(on, it, reason, vec![Evidence::rows("growth", value, "marts.usage", sql)], None));
+            let value =
+                format!("{} a day, now {}", format_bytes(leak.bytes_per_day), format_bytes(leak.now_bytes as f64));
+            found.proposals.push(proposed(
+                on,
+                it,
+                reason,
+                vec![Evidence::rows("growth", value, "marts.usage", sql)],
+                None,
+            ));
         }
     }
     Ok(found)

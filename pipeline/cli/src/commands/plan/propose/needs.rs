@@ -5,7 +5,6 @@
 use super::{Found, Ground, anywhere, is_like, proposed, service_of};
 use crate::artifacts::newest_card;
 use crate::failure::Failure;
-use crate::learner::Learner;
 use domain::Timestamp;
 use domain::plan::{Action, Evidence, Handling, Level, Proposed, State, literal};
 use domain::rules::When;
@@ -47,7 +46,7 @@ const RUNS_WITHOUT: i64 = 20;
 #[derive(Default)]
 struct Need {
     runs: usize,
-    /// Pull requests or branches, and jobs.
+    /// Pull requests, else repositories; some of them.
     by: Vec<String>,
     first: Option<Timestamp>,
     env: Option<String>,
@@ -68,7 +67,8 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
     for (i, on, it) in ground.doable(&rules)? {
         let need = &needs[&of[i]];
         let reason = format!("{} of the coming runs will likely need {}: {}", need.runs, of[i], need.by.join(", "));
-        let rows = Evidence::rows("coming runs that need it", need.runs.to_string(), "predictions.runs", rows_of(&of[i]));
+        let rows =
+            Evidence::rows("coming runs that need it", need.runs.to_string(), "predictions.runs", rows_of(&of[i]));
         found.proposals.push(proposed(on, it, reason, vec![rows], precision));
     }
     found.proposals.extend(packages(ground, &coming, precision).await?);
@@ -83,10 +83,14 @@ async fn coming(ground: &Ground<'_>) -> Result<Vec<Value>, Failure> {
     Ok(ground.session.query(COMING).await?.to_json()?)
 }
 
-/// How many of the first three things that the model named were needed, on held-out time.
+/// How many of the first three things that the model named were needed on held-out time, of as many as could have been.
 async fn precision(ground: &Ground<'_>) -> Result<Option<f64>, Failure> {
-    let card = newest_card(ground.lake, Learner::Services.name(), ground.context.now).await?;
-    Ok(card.and_then(|(_, card)| card.metrics.get("precision3").copied()))
+    let card = newest_card(ground.lake, learn::services::NAME, ground.context.now).await?;
+    let share = |card: &domain::model::Card| {
+        let best = card.metrics.get("precision3_best").filter(|best| **best > 0.0)?;
+        Some((card.metrics.get("precision3")? / best).clamp(0.0, 1.0))
+    };
+    Ok(card.and_then(|(_, card)| share(&card)))
 }
 
 fn things(row: &Value) -> Vec<String> {
@@ -99,7 +103,7 @@ fn by_need(coming: &[Value]) -> BTreeMap<String, Need> {
         for name in things(row) {
             let need = needs.entry(name).or_default();
             need.runs += 1;
-            let by = row["pr_id"].as_str().or(row["branch"].as_str()).unwrap_or("a run");
+            let by = row["pr_id"].as_str().or(row["repo"].as_str()).unwrap_or("a run");
             if need.by.len() < 3 && !need.by.iter().any(|known| known == by) {
                 need.by.push(by.to_owned());
             }
@@ -143,11 +147,7 @@ fn rows_of(need: &str) -> String {
 }
 
 /// Packages of pull requests that change what is taken: fetched ahead by a person or a job, for no target holds them.
-async fn packages(
-    ground: &Ground<'_>,
-    coming: &[Value],
-    precision: Option<f64>,
-) -> Result<Vec<Proposed>, Failure> {
+async fn packages(ground: &Ground<'_>, coming: &[Value], precision: Option<f64>) -> Result<Vec<Proposed>, Failure> {
     let has_packages = |row: &&Value| things(row).iter().any(|thing| thing.starts_with("pkg:"));
     let coming: Vec<&Value> = coming.iter().filter(|row| row["pr_id"].is_string()).filter(has_packages).collect();
     if coming.is_empty() || !ground.session.versions.contains_key("marts.changed_files") {
@@ -187,7 +187,12 @@ async fn packages(
         );
         let mut evidence = vec![Evidence::rows("changed", path.clone(), "marts.changed_files", sql)];
         let named = packages.iter().map(|package| {
-            Evidence::rows("package that coming runs will likely need", package.clone(), "predictions.runs", rows_of(package))
+            Evidence::rows(
+                "package that coming runs will likely need",
+                package.clone(),
+                "predictions.runs",
+                rows_of(package),
+            )
         });
         evidence.extend(named.take(20));
         Some(Proposed {
@@ -197,14 +202,22 @@ async fn packages(
             action: Action::Prefetch,
             task: None,
             refused: None,
-            reason: format!("{} changes {path}: its runs will fetch {}", prs.join(", "), counted(packages.len(), "package")),
+            reason: format!(
+                "{} changes {path}: its runs will fetch {}",
+                prs.join(", "),
+                counted(packages.len(), "package")
+            ),
             evidence,
             confidence: precision,
             handling: Handling {
                 impact: "coming runs find the packages in the cache of their machine".to_owned(),
                 risk: Level::Low,
                 risk_why: "a cache is filled, and nothing that runs is disturbed".to_owned(),
-                steps: vec![format!("on the machines of its runs, on the branch of {}: {}", prs.join(", "), fetch(&kind))],
+                steps: vec![format!(
+                    "on the machines of its runs, on the branch of {}: {}",
+                    prs.join(", "),
+                    fetch(&kind)
+                )],
                 undo: vec!["nothing to undo: what is not used ages out of the cache".to_owned()],
             },
         })

@@ -71,20 +71,20 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
     }
     for (place, it) in ranked.iter().enumerate() {
         let weight = ((it.wanted / mean * USUAL).clamp(BOUNDS.0, BOUNDS.1) / 64.0).round() * 64.0;
-        let rule = TaskRule {
-            resource: it.resource.clone(),
-            cpu_weight: Some(weight as i64),
-            ..TaskRule::default()
-        };
-        let waited = it.waited.map_or_else(String::new, |share| format!(", waiting {:.0} % of the time", share * 100.0));
+        let rule = TaskRule { resource: it.resource.clone(), cpu_weight: Some(weight as i64), ..TaskRule::default() };
+        let waited =
+            it.waited.map_or_else(String::new, |share| format!(", waiting {:.0} % of the time", share * 100.0));
         let reason = format!(
             "number {} of {} by what it wants while more than {cores} cores are wanted: {:.2} cores{waited}",
             place + 1,
             ranked.len(),
             it.wanted
         );
-        let sql = format!("{bins} select at, cpu, wanted, psi_cpu from bins where resource = {} and at in (select at from \
-            bins group by at having sum(wanted) > {cores}) order by at", literal(&it.resource));
+        let sql = format!(
+            "{bins} select at, cpu, wanted, psi_cpu from bins where resource = {} and at in (select at from \
+            bins group by at having sum(wanted) > {cores}) order by at",
+            literal(&it.resource)
+        );
         for (_, on, task) in ground.doable(&[rule])? {
             let value = format!("{:.1} core-hours, nine in ten moments below {:.2} cores", it.core_hours, it.wanted);
             let rows = Evidence::rows("wanted while processors were scarce", value, "marts.usage", sql.clone());
@@ -186,7 +186,9 @@ async fn memory(ground: &Ground<'_>, names: &[String], bins: Option<&String>) ->
     let (most_words, budget_words) = (format_bytes(most), format_bytes(budget as f64));
     let what = if most > budget as f64 {
         let more = format_bytes(most - budget as f64);
-        format!("memory: {most_words} were used at once, {more} more than the budget of {budget_words}; weights do not help")
+        format!(
+            "memory: {most_words} were used at once, {more} more than the budget of {budget_words}; weights do not help"
+        )
     } else {
         format!("memory: at most {most_words} of {budget_words} were used at once")
     };
@@ -210,10 +212,15 @@ mod tests {
         for wrong in ["", "16", "cpu=many", "disk=1"] {
             assert!(parse_budget(wrong).unwrap_err().contains("cpu=16,memory=64GiB"), "{wrong}");
         }
-        let row = json!({"moments": 100, "most": 9.5, "core_hours": 200.0, "late": 12.0, "late_with_more": 4.0, "scarce": 7});
+        let row =
+            json!({"moments": 100, "most": 9.5, "core_hours": 200.0, "late": 12.0, "late_with_more": 4.0, "scarce": 7});
         let said = price(&row, 8.0, 22.0);
-        assert!(said.contains("7 of 100 moments above 8") && said.contains("makes 8.0 of them in time for 22.00"), "{said}");
-        let none = json!({"moments": 100, "most": 3.5, "core_hours": 200.0, "late": 0.0, "late_with_more": 0.0, "scarce": 0});
+        assert!(
+            said.contains("7 of 100 moments above 8") && said.contains("makes 8.0 of them in time for 22.00"),
+            "{said}"
+        );
+        let none =
+            json!({"moments": 100, "most": 3.5, "core_hours": 200.0, "late": 0.0, "late_with_more": 0.0, "scarce": 0});
         assert!(price(&none, 8.0, 22.0).contains("one more core brings nothing"));
     }
 }
