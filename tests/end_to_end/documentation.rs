@@ -114,3 +114,47 @@ fn plain(data_type: &str) -> &str {
         other => other,
     }
 }
+
+/// Where the links of a page lead: the targets of `](…)`, those of the network aside.
+fn links(page: &str) -> Vec<&str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://") && !target.contains(char::is_whitespace)).collect()
+}
+
+/// A heading as a link names it: lower case, hyphens for spaces, no punctuation.
+fn anchor(heading: &str) -> String {
+    let plain = heading.trim_start_matches('#').trim().to_lowercase();
+    plain
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere_and_every_page_is_linked() {
+    let mut pages = vec![checkout().join("README.md")];
+    for folder in ["pipeline/docs", "pipeline/docs/formats", ".github", "jobs", "data-samples", "tests/peers"] {
+        let entries = std::fs::read_dir(checkout().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    }
+    let mut linked = std::collections::BTreeSet::new();
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        for link in links(&text) {
+            let (path, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            let target = target.canonicalize().unwrap();
+            if !place.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(headings.any(|heading| anchor(heading) == place), "{}: {link} has no heading", page.display());
+            }
+            linked.insert(target);
+        }
+    }
+    for page in pages.iter().filter(|page| page.starts_with(checkout().join("pipeline/docs"))) {
+        assert!(linked.contains(page), "no page links to {}", page.display());
+    }
+}

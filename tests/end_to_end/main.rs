@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is the test
 
+mod anomalies;
 mod apply_guards;
 mod at_once;
 mod bad_input;
@@ -9,6 +10,7 @@ mod bounds;
 mod build_time;
 mod care;
 mod collect;
+mod command_line;
 mod disk;
 mod disk_faults;
 mod docker_target;

@@ -69,6 +69,7 @@ impl Command {
         match self {
             Self::Verify(_) | Self::Judge(_) | Self::Log(_) | Self::Explain(_) | Self::Labels(_) => true,
             Self::Plan(args) => args.shows(),
+            Self::Stack(args) => args.changes(),
             _ => false,
         }
     }
@@ -86,6 +87,10 @@ pub enum Command {
     /// Update the SQL tables incrementally
     Materialize(commands::materialize::MaterializeArgs),
     /// Run the data checks and verify the lake's integrity
+    #[command(after_help = "\
+Examples:
+  pipeline check
+  pipeline --now 2026-10-01T00:00:00Z check --json")]
     Check,
     /// Maintain the lake: compact small files, vacuum unreferenced ones
     Lake(commands::lake::LakeArgs),
@@ -109,7 +114,7 @@ pub enum Command {
     Shadow(commands::shadow::ShadowArgs),
     /// Forecast series of your own, from Parquet to Parquet, without a lake
     Forecast(commands::forecast::ForecastArgs),
-    /// Score how unusual every value of series of your own was when it came
+    /// Find what is wrong in the lake, or score series of your own
     Anomalies(commands::anomalies::AnomaliesArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
@@ -123,6 +128,8 @@ pub enum Command {
     Rollback(commands::rollback::RollbackArgs),
     /// Judge a candidate against its control: pass, fail, or inconclusive
     Judge(commands::judge::JudgeArgs),
+    /// Route users to version groups of a stack, and advance a rollout
+    Stack(commands::stack::StackArgs),
     /// Print the ledger of all plans, or verify its integrity
     Log(commands::log::LogArgs),
     /// Rate the outcome of a plan item: a label for the next training

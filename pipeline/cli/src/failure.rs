@@ -1,5 +1,7 @@
 //! Errors as people see them: what, why, what to do; and the exit code that scripts see.
 
+mod command_line;
+
 use agent::AgentError;
 use domain::location::without_secrets;
 use intake::IntakeError;

@@ -25,7 +25,7 @@ pub struct Ledger {
 pub struct Act<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// `plan`, `approve`, `expire`, `apply`, `revert` (an apply that failed and took back what it had done), `rollback`.
+    /// `plan`, `approve`, `expire`, `apply`, `advance` (a step of a rollout), `revert` (an apply that failed and took back what it had done), `rollback`.
     pub action: &'a str,
     /// The items it touches.
     pub items: &'a [String],
@@ -197,6 +197,9 @@ fn is_told(entries: &[Entry], act: &Act<'_>, who: &str, signature: Option<&Signa
             let same = entry.who == who && entry.items == act.items && entry.signature.as_ref() == signature;
             of_plan && entry.action == act.action && same
         }),
+        "advance" => {
+            entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action && e.items == act.items)
+        }
         "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
         "plan" | "expire" | "revert" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
         _ => false,

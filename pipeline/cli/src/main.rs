@@ -10,6 +10,8 @@ mod ledger;
 mod model_card;
 mod plan_file;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod rules_file;
 mod scratch;
 mod signature;
@@ -17,6 +19,7 @@ mod targets;
 
 use args::{Cli, Command};
 use clap::Parser;
+use clap::error::ErrorKind;
 use context::{Answer, Context, emit_json, output_lost, shown};
 use failure::{Exit, Failure};
 use std::io::{IsTerminal, Write};
@@ -27,7 +30,20 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are answers.
+        Err(asked) if !asked.use_stderr() || asked.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            asked.exit()
+        }
+        Err(error) => {
+            let failure = Failure::from(&error);
+            if std::env::args_os().any(|argument| argument == "--json") {
+                emit_json(&failure.json(), false);
+            }
+            return report(&failure);
+        }
+    };
     hush_ended_uploads();
     // The recorder must begin before any thread is there: it blocks signals for the whole process.
     if let Command::Record(args) = &cli.command {

@@ -29,7 +29,7 @@ pub mod versions;
 mod write;
 mod yaml;
 
-pub use apply::{Done, Held, How, Work, apply, rehearse, rollback};
+pub use apply::{Done, Held, How, Work, apply, rehearse, rollback, steady, step};
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};

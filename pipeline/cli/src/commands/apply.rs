@@ -18,12 +18,19 @@ use domain::units::counted;
 use intake::Source;
 use lake::{IngestSpec, Lake};
 use serde_json::{Value, json};
-use stack::{Change, Done, Health, Held, How, Journal, Phase, StackError, Step, Work};
+use stack::{Change, Done, Health, Held, How, Journal, Phase, Progress, StackError, Step, Work};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// What `apply` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Applying again after an interruption finishes the plan or restores the state
+before it. A stale, edited or unapproved plan is refused (exit 4).
+
+Examples:
+  pipeline apply plan.json --dry-run
+  pipeline apply plan.json --wait 15m --health \"curl -fs localhost:8080/health\"")]
 pub struct ApplyArgs {
     /// The plan file
     plan: PathBuf,
@@ -36,20 +43,20 @@ pub struct ApplyArgs {
     /// Carry out only what somebody else approved than the one who made the plan
     #[arg(long)]
     require_other_approver: bool,
-    /// How many services of an Engine are changed before all of them are seen to be well
+    /// Services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
-    /// A shell command that ends with 0 where all is well, run after each step beside what an Engine checks itself; it finds
-    /// the services in PIPELINE_RESOURCES. What is not well takes everything back
+    /// Health check: a shell command that exits with 0, run after each step in addition to the Engine's own checks.
+    /// PIPELINE_RESOURCES lists the changed services. If it fails, the whole plan is undone
     #[arg(long, value_name = "COMMAND")]
     health: Option<String>,
-    /// How long the end of a build or test in the environment of a service is waited for, before the service is changed
+    /// Wait up to this long for a running build or test in the environment of a service before changing the service
     #[arg(long, default_value = "0s", value_name = "SPAN", value_parser = parse_wait)]
     wait: Duration,
-    /// Change services also while a build or test runs in their environment
+    /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
-    /// How long a step has until it must be well
+    /// Time limit for each step to become healthy
     #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
     health_timeout: Duration,
 }
@@ -62,6 +69,13 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let (lake, privacy) = context.lake_with_key().await?;
     let keys = args.require_signature.as_deref().map(Keys::read).transpose()?;
     let items = approved(context, &lake, &privacy, &plan, (keys.as_ref(), args.require_other_approver)).await?;
+    if plan.rollout.is_some() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("{} is a rollout: its steps are judged one by one", plan.plan_id),
+        )
+        .hint(format!("`pipeline stack advance {}` does the next one", args.plan.display())));
+    }
     let targets = Targets::of(&plan, &items)?;
     let changes = Change::of(&plan, &items);
     let mut held = targets.hold()?;
@@ -120,6 +134,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
+    remarks(context, &journal);
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
 }
@@ -153,9 +168,19 @@ fn parse_at_once(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
+/// What a reader should know of steps that were done or undone.
+pub fn remarks(context: &Context, journal: &Journal) {
+    for step in journal.steps.iter().filter(|step| step.progress != Progress::Waiting) {
+        if let Some(remark) = &step.remark {
+            context.say_wrapped("  note: ", &format!("{}: {remark}", step.resource), 8);
+        }
+    }
+}
+
 /// What a step is, without what was there before and after: that may hold secrets.
 pub fn shown(step: &Step) -> Value {
-    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress})
+    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress,
+        "remark": step.remark})
 }
 
 /// Everything that `apply` would check, and the steps that it would do.
@@ -190,7 +215,7 @@ fn as_approved(plan: &Plan, journal: &Journal, items: &[String]) -> Result<(), F
 
 /// The approved items of exactly this plan, in its order, or the reason why there are none. The ledger says so, and
 /// nothing else of the lake.
-async fn approved(
+pub async fn approved(
     context: &Context,
     lake: &Lake,
     privacy: &Privacy,

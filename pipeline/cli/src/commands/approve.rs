@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 
 /// What `approve` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline approve plan.json
+  pipeline approve plan.json --item 3654e1c3-1 --item 3654e1c3-2")]
 pub struct ApproveArgs {
     /// The plan file
     plan: PathBuf,

@@ -13,6 +13,11 @@ use std::collections::BTreeMap;
 
 /// What `backtest` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline backtest --since 30d
+  pipeline backtest --policy ours,vpa,krr --risk 1%
+  pipeline backtest --frontier --json")]
 pub struct BacktestArgs {
     /// Score the days since: 30d, 8w, a date [default: all history]; policies still learn from earlier days
     #[arg(long, value_name = "SPAN")]

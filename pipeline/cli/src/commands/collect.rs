@@ -28,9 +28,8 @@ const ENGINE: &str = "unix:///var/run/docker.sock";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Events are NDJSON on stdout, or in files of the folder that --spool names, which
-`pipeline ingest DIR` takes as it is at any time. People are keyed hashes and
-secrets are masked before anything is written. SIGINT and SIGTERM end a
-collector in good order.
+`pipeline ingest DIR` can read at any time. People are pseudonymised and secrets
+masked before anything is written. SIGINT and SIGTERM stop a collector cleanly.
 
 Examples:
   pipeline collect docker --interval 10s --spool spool
@@ -48,9 +47,9 @@ enum What {
     Docker(DockerArgs),
     /// Read the commits, branches and merged pull requests of a repository
     Git(GitArgs),
-    /// Watch which files are modified
+    /// Watch a folder for modified files
     Files(FilesArgs),
-    /// Take the heartbeats of WakaTime plugins
+    /// Receive the heartbeats of WakaTime plugins
     Editor(EditorArgs),
 }
 
@@ -58,40 +57,44 @@ enum What {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where the events go")]
 struct Output {
-    /// A folder for the events instead of stdout; several collectors may share it
+    /// Write the events into this folder instead of stdout; several collectors may share it
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// The folder never grows beyond this: the oldest events go, and an event says which
+    /// Maximum size of the folder: the oldest events are dropped, and an event records the loss
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = parse_spool_max, requires = "spool")]
     spool_max: u64,
-    /// An outer field for events that do not say it themselves, such as env=acme-dev
+    /// Set an outer field on events that lack it, such as env=acme-dev
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = crate::commands::record::parse_tag)]
     tags: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A `usage` event for each container and interval. Labels say where a container
-belongs: pipeline.env, pipeline.service, pipeline.repo, pipeline.branch,
-pipeline.pr; else com.docker.compose.project and com.docker.compose.service;
-else its name. A time without the Engine becomes an `annotation`.")]
+Writes a `usage` event for each container and interval. A container is assigned
+by its labels pipeline.env, pipeline.service, pipeline.repo, pipeline.branch and
+pipeline.pr, else by com.docker.compose.project and com.docker.compose.service,
+else by its name. While the Engine is unreachable, an `annotation` says so.
+
+Examples:
+  pipeline collect docker --interval 10s --spool spool
+  pipeline collect docker --once --tag env=acme-dev")]
 struct DockerArgs {
-    /// Between samples
+    /// Time between samples
     #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = parse_interval)]
     interval: i64,
-    /// End after this long
+    /// Stop after this time
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_long)]
     length: Option<i64>,
-    /// End after one sample of each container, taken over one interval
+    /// Take one sample of each container, over one interval, and stop
     #[arg(long, conflicts_with = "length")]
     once: bool,
-    /// The Engine: unix:///path, tcp://host:port
+    /// Address of the Engine: unix:///path, tcp://host:port
     #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST", default_value = ENGINE)]
     host: String,
-    /// The environment of containers whose labels name none
+    /// Environment of containers without a label for it
     #[arg(long, value_name = "NAME", default_value = "docker")]
     env: String,
-    /// Intervals, targets and windows by resource, as `pipeline shadow --gather-plan` writes them
+    /// Sampling intervals and windows by resource, as written by `pipeline shadow --gather-plan`
     #[arg(long, value_name = "FILE")]
     gather_plan: Option<PathBuf>,
     #[command(flatten)]
@@ -100,8 +103,12 @@ struct DockerArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The same history gives the same events, so reading it twice changes nothing in
-the lake. With --spool or --state only what is new since the last time is read.")]
+The same history gives the same events, so a second read adds nothing to the
+lake. With --spool or --state, only commits since the last collection are read.
+
+Examples:
+  pipeline collect git --repo ~/src/api --since 90d > git.ndjson
+  pipeline collect git --repo ~/src/api --spool spool --interval 15m")]
 struct GitArgs {
     /// A folder of the repository
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -109,16 +116,16 @@ struct GitArgs {
     /// Commits since: 30d, a date or a time; `all` for all of them
     #[arg(long, value_name = "TIME", default_value = "30d")]
     since: String,
-    /// Where the last collection ended is kept here; a file in the folder of --spool by default
+    /// File that remembers where the last collection ended [default: a file in the folder of --spool]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Read again and again, this far apart
+    /// Keep running and read again after this time
     #[arg(long, value_name = "SPAN", value_parser = parse_interval, conflicts_with = "once")]
     interval: Option<i64>,
-    /// End after this long
+    /// Stop after this time
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_long, requires = "interval")]
     length: Option<i64>,
-    /// Read once, as without --interval
+    /// Read once and stop, as without --interval
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -127,18 +134,21 @@ struct GitArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An `edit` event for each file that is changed, from its first change to its last,
-when changes are less than two minutes apart; an `annotation` when more than a
-hundred files change at once. What .gitignore names is not looked at, and no
-file is opened.")]
+Writes an `edit` event for each modified file; changes less than two minutes
+apart are one event. More than a hundred files changed at once become one
+`annotation`. Files ignored by .gitignore are skipped, and no file is opened.
+
+Examples:
+  pipeline collect files --watch ~/src/api --spool spool
+  pipeline collect files --watch ~/src/api --once --since 8h")]
 struct FilesArgs {
-    /// The folder
+    /// Folder to watch
     #[arg(long, value_name = "DIR")]
     watch: PathBuf,
-    /// End after this long
+    /// Stop after this time
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_long, conflicts_with = "once")]
     length: Option<i64>,
-    /// Do not watch: say which files were modified --since
+    /// Do not watch: report the files modified --since
     #[arg(long)]
     once: bool,
     /// With --once: 1h, a date or a time
@@ -150,23 +160,27 @@ struct FilesArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-In ~/.wakatime.cfg of whoever uses the editor:
+In the user's ~/.wakatime.cfg:
   [settings]
   api_url = http://127.0.0.1:8770/api/v1
-  api_key = what `pipeline collect editor --print-token` prints
-The token is PIPELINE_EDITOR_TOKEN, else one that is made on first use and kept
-beside the pseudonym key.")]
+  api_key = the output of `pipeline collect editor --print-token`
+The token is PIPELINE_EDITOR_TOKEN, or one that is created on first use and
+stored beside the pseudonym key.
+
+Examples:
+  pipeline collect editor --print-token
+  pipeline collect editor --spool spool")]
 struct EditorArgs {
-    /// An address of this machine; port 0 takes any that is free
+    /// Loopback address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8770", value_parser = parse_listen)]
     listen: SocketAddr,
-    /// End after this long
+    /// Stop after this time
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_long)]
     length: Option<i64>,
-    /// Take an exported dump of heartbeats instead of listening
+    /// Read an exported dump of heartbeats instead of listening
     #[arg(long, value_name = "FILE", conflicts_with = "length")]
     file: Option<PathBuf>,
-    /// Print the token and end
+    /// Print the token and exit
     #[arg(long, conflicts_with_all = ["file", "length"])]
     print_token: bool,
     #[command(flatten)]

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// What `completions` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
   pipeline completions bash > /usr/share/bash-completion/completions/pipeline
   pipeline completions zsh > \"${fpath[1]}/_pipeline\"
   pipeline completions fish > ~/.config/fish/completions/pipeline.fish")]
@@ -24,6 +25,7 @@ pub struct CompletionsArgs {
 /// What `man` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
   pipeline man | man -l -
   pipeline man -o /usr/share/man/man1")]
 pub struct ManArgs {

@@ -22,6 +22,7 @@ use std::time::Duration;
 Exit codes: 0 all that is needed works, 3 findings. What is only useful, such
 as a Docker Engine, is a note.
 
+Examples:
   pipeline doctor
   pipeline --lake s3://bucket/lake doctor")]
 pub struct DoctorArgs {}
@@ -140,6 +141,11 @@ fn memory() -> Line {
 }
 
 /// Whether an Engine answers; asked as any client asks.
+/// Whether an Engine answers, at `DOCKER_HOST` or at the usual place.
+pub fn has_engine() -> bool {
+    docker().how == How::Works
+}
+
 fn docker() -> Line {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let place = host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());

@@ -20,6 +20,10 @@ use std::time::Instant;
 
 /// What `evaluate` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline evaluate
+  pipeline evaluate build-time --holdout 20% --per repo --gate")]
 pub struct EvaluateArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = learner::parse)]

@@ -19,6 +19,10 @@ use std::path::PathBuf;
 
 /// What `explain` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline explain acme/api#4711
+  pipeline explain 3654e1c3-1")]
 pub struct ExplainArgs {
     /// A run: its run_id, or owner/name#run_id; the prediction_id of a row of predictions.runs; or an item of a plan
     #[arg(value_name = "RUN|ITEM")]

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 
 /// What `export` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline export openmetrics -o pipeline.prom")]
 pub struct ExportArgs {
     #[command(subcommand)]
     what: What,
@@ -24,6 +27,7 @@ The file is replaced at once and has no timestamps:
 pipeline_export_timestamp_seconds says how old it is. Grafana dashboards over
 it are in pipeline/docs/grafana.
 
+Examples:
   pipeline export openmetrics -o /var/lib/prometheus/node-exporter/pipeline.prom")]
     Openmetrics {
         /// The file to write; `-` is stdout

@@ -9,6 +9,9 @@ use serde_json::json;
 
 /// What `feedback` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline feedback 3654e1c3-1 slowed-down --note \"test runs before lunch\"")]
 pub struct FeedbackArgs {
     /// The item, as the plan names it
     item: String,

@@ -18,7 +18,12 @@ links in them that lead elsewhere are not followed. An ingest commits all
 events or none; with --keep-going, those of the readable dumps, with exit code 3
 if a dump is unreadable. Known events are duplicates, whatever file they are in.
 --retry-rejects retries the rows of staging.rejects: from their dump, if it is
-given and unchanged, else from the kept text, if that is complete and unmasked.")]
+given and unchanged, else from the kept text, if that is complete and unmasked.
+
+Examples:
+  pipeline ingest dumps
+  pipeline ingest 'logs/*.ndjson.gz' s3://bucket/dumps/ --reject-limit 5%
+  pipeline ingest --retry-rejects dumps --format otlp")]
 pub struct IngestArgs {
     /// Dumps; with --retry-rejects, the dumps to read again
     #[arg(required_unless_present = "retry_rejects", value_name = "SRC")]

@@ -1,6 +1,7 @@
 //! `init`: a first job for this folder. It asks nothing: it looks for what is here, and writes files that run as they are.
 //! What is there already is left alone.
 
+use super::doctor::has_engine;
 use crate::context::{Answer, Context};
 use crate::failure::Failure;
 use clap::Args;
@@ -8,7 +9,6 @@ use domain::Timestamp;
 use serde_json::json;
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// What `init` takes.
@@ -18,6 +18,7 @@ Writes jobs/nightly.toml, overrides.toml and dumps/ into this folder, each with
 comments. A Compose file here becomes the target of the plan, the history of a
 git repository and the containers of a Docker Engine a source.
 
+Examples:
   pipeline init && pipeline run jobs/nightly.toml")]
 pub struct InitArgs {}
 
@@ -28,15 +29,19 @@ const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml"
 pub fn run(context: &Context, _: InitArgs) -> Result<Answer, Failure> {
     let compose = COMPOSE.into_iter().find(|name| Path::new(name).is_file());
     let git = Path::new(".git").exists();
-    let docker = UnixStream::connect("/var/run/docker.sock").is_ok();
+    let docker = has_engine();
     let mut found =
         vec![compose.map_or("no Compose file: the limits last observed are planned for".to_owned(), |name| {
             format!("{name}: the target of the plan")
         })];
     found.push(if git { "a git repository: its commits are read" } else { "no git repository" }.to_owned());
     found.push(
-        if docker { "a Docker Engine: its containers are sampled" } else { "no Docker Engine that may be asked" }
-            .to_owned(),
+        if docker {
+            "a Docker Engine: its containers are sampled"
+        } else {
+            "no Docker Engine answers (DOCKER_HOST says where one is)"
+        }
+        .to_owned(),
     );
     found.iter().for_each(|line| context.say(format!("found  {line}")));
 

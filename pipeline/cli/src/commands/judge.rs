@@ -15,50 +15,51 @@ use serde_json::{Value, json};
 /// What `judge` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Columns: `value`, or what --metric names; where they are there, `ts` (a time or
-a number: the order), `unit` (who was assigned to an arm: several rows of one
-are one observation), `censored` (true: it is at least this, a time-out).
+Columns: `value`, or the one that --metric names. Optional: `ts` (time or
+number, gives the order), `unit` (unit of randomisation: its rows count as one
+observation), `censored` (true: the value is a lower bound, as of a time-out).
 A query may read local files: select * from 'canary.parquet'.
 
-Exit codes: 0 a regression of the margin or more is excluded, 3 harm is shown,
-5 neither. Ask as often as you like: all earlier looks are repeated.
+Exit codes: 0 pass: a regression of the margin or more is excluded; 3 fail: harm
+is shown; 5 inconclusive. Repeated looks are safe: earlier looks are replayed.
 
+Examples:
   runs=\"select duration_ms, started_at as ts from marts.runs where env =\"
   pipeline judge --metric duration_ms --horizon 200 \\
     --control \"$runs 'ci-a'\" --candidate \"$runs 'ci-b'\"")]
 pub struct JudgeArgs {
-    /// The observations of what is there, at the same time as the candidate's
+    /// Observations of the control, over the same time as the candidate's
     #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
     control: String,
-    /// The observations of what shall take its place
+    /// Observations of the candidate
     #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
     candidate: String,
-    /// The column that is judged
+    /// Column to judge
     #[arg(long, value_name = "NAME", default_value = "value")]
     metric: String,
-    /// More is worse: durations, errors, cost [default]
+    /// Higher is worse: durations, errors, cost [default]
     #[arg(long, conflicts_with = "higher_better")]
     lower_better: bool,
-    /// Less is worse: throughput, hit rates
+    /// Lower is worse: throughput, hit rates
     #[arg(long)]
     higher_better: bool,
-    /// The regression that a pass excludes, as a share of the control
+    /// Regression that a pass excludes, relative to the control
     #[arg(long, value_name = "SHARE", default_value = "20%", value_parser = parse_share, allow_hyphen_values = true)]
     margin: f64,
-    /// The same as an amount of the metric, as 0.02 of a rate
+    /// The same in units of the metric, such as 0.02 of a rate
     #[arg(long, value_name = "AMOUNT", conflicts_with = "margin", allow_hyphen_values = true)]
     margin_by: Option<f64>,
-    /// Observations of each arm at which the last look takes place, declared before the first; without it, evidence is
-    /// gathered for as long as one likes, and needs more
+    /// Sample size of each arm at the last look, declared before the first. Without it the test is open-ended and needs
+    /// more observations
     #[arg(long, value_name = "N")]
     horizon: Option<usize>,
-    /// Bound of the probability of a wrong fail, and of a wrong pass, over all looks
+    /// Bound on the probability of a wrong fail, and of a wrong pass, over all looks
     #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = parse_share)]
     alpha: f64,
-    /// Looks on the way to the horizon, at most
+    /// Maximum number of looks before the horizon
     #[arg(long, value_name = "N", default_value_t = 40)]
     looks: usize,
-    /// Accept a control from another time: weaker, all drift counts as an effect
+    /// Accept a control from an earlier time: weaker, since drift counts as an effect
     #[arg(long)]
     control_before: bool,
     /// Seed of the permutations

@@ -8,6 +8,9 @@ use serde_json::json;
 
 /// What `labels` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline labels disagreements")]
 pub struct LabelsArgs {
     #[command(subcommand)]
     action: Action,
@@ -15,7 +18,11 @@ pub struct LabelsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the work that people judged otherwise than it was measured
+    /// List runs and resource hours whose feedback label differs from the measured one
+    #[command(after_help = "\
+Examples:
+  pipeline labels disagreements
+  pipeline labels disagreements --json")]
     Disagreements,
 }
 

@@ -8,6 +8,10 @@ use serde_json::json;
 
 /// What `lake` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline lake compact
+  pipeline lake vacuum --keep 30d")]
 pub struct LakeArgs {
     #[command(subcommand)]
     command: LakeCommand,
@@ -17,24 +21,32 @@ pub struct LakeArgs {
 enum LakeCommand {
     /// Merge small files into large, sorted ones; no row changes
     #[command(after_help = "\
-Safe beside other writers, and broken off at any time: a table changes in whole
-commits, and one that lost its files to another writer is made anew. Tables made
-from a compacted one stay up to date. Old files stay for readers until `lake
-vacuum`. A second run finds nothing to do.")]
+Safe to run beside other writers and to interrupt at any time: a table changes
+by whole commits, and a commit that loses a race is retried. Tables derived from
+a compacted one stay up to date. Readers keep the old files until `lake vacuum`.
+A second run finds nothing to do.
+
+Examples:
+  pipeline lake compact
+  pipeline lake compact staging.events marts.usage")]
     Compact {
         /// Only these tables, such as staging.events
         #[arg(value_name = "TABLE")]
         tables: Vec<String>,
     },
-    /// Delete what no recent version needs, and what killed writers left
+    /// Delete files that no recent version needs, and leftovers of killed writers
     #[command(after_help = "\
-What was in use within --keep stays: for queries that run, and as older versions
-of the tables. Less than an hour is refused (exit 4) while another process
-writes; writers then wait for its end. After `lake compact` and `lake vacuum
---keep 0s`, the *.parquet files of a table's folder are exactly its rows. Ages
-are those of the files; --now has no say in what is deleted.")]
+Files in use within --keep are kept, for running queries and for reading older
+versions. Less than an hour is refused (exit 4) while another process writes,
+and new writers wait until the vacuum ends. After `lake compact` and `lake
+vacuum --keep 0s`, the *.parquet files of a table's folder hold exactly its
+rows. The age of a file is measured by the system's clock, not by --now.
+
+Examples:
+  pipeline lake vacuum --dry-run
+  pipeline lake vacuum --keep 30d")]
     Vacuum {
-        /// What was in use since then stays
+        /// Keep files that were in use within this span
         #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_keep)]
         keep: i64,
         /// Only list what would be deleted

@@ -9,6 +9,10 @@ use serde_json::json;
 
 /// What `log` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline log
+  pipeline log verify")]
 pub struct LogArgs {
     /// Verify or seal the ledger instead of printing it
     #[arg(value_enum)]

@@ -7,6 +7,10 @@ use serde_json::json;
 
 /// What `materialize` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline materialize
+  pipeline materialize marts.runs --explain")]
 pub struct MaterializeArgs {
     /// Only these tables and what they read, such as marts.runs
     #[arg(value_name = "TABLE")]

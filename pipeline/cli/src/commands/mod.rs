@@ -31,6 +31,7 @@ pub mod run;
 pub mod schema;
 pub mod shadow;
 pub mod sql;
+pub mod stack;
 pub mod trace;
 pub mod train;
 pub mod verify;
@@ -68,6 +69,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Verify(args) => verify::run(context, args).await,
             Command::Rollback(args) => rollback::run(context, args).await,
             Command::Log(args) => log::run(context, args).await,
+            Command::Stack(args) => stack::run(context, args).await,
             Command::Judge(args) => judge::run(context, args).await,
             Command::Feedback(args) => feedback::run(context, args).await,
             Command::Labels(args) => labels::run(context, args).await,

@@ -38,6 +38,11 @@ use std::path::{Path, PathBuf};
 /// What `plan` takes.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  pipeline plan -o plan.json --target compose.yaml --override overrides.toml
+  pipeline plan --target docker --target compose:compose.yaml --risk 1%
+  pipeline plan show plan.json --format markdown")]
 pub struct PlanArgs {
     #[command(subcommand)]
     shown: Option<Shown>,
@@ -51,7 +56,7 @@ pub struct PlanArgs {
     /// Pins, floors, ceilings and freezes, in TOML
     #[arg(long = "override", value_name = "FILE")]
     override_: Option<PathBuf>,
-    /// Machines in TOML: no limit is raised above its machine; with prices, what the plan saves after packing
+    /// Machine sizes in TOML: no limit is raised above its machine. With prices, savings are computed after bin packing
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
     /// Which prediction leads to which action, and what the services are that runs need, in TOML [default: the rules that
@@ -62,24 +67,24 @@ pub struct PlanArgs {
     /// core would bring
     #[arg(long, value_name = "LIST", value_parser = propose::parse_budget)]
     budget: Option<State>,
-    /// Share of the CPU samples of all resources that may be above the limit, such as 1%; at 0, CPU limits stay above
+    /// Accepted share of CPU samples above the limit, over all resources, such as 1%. At 0, CPU limits stay above the
     /// observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     risk: f64,
-    /// Also print what each share would have cost, to choose from
+    /// Also print the trade-off: cost and throttling at each --risk
     #[arg(long)]
     frontier: bool,
     /// The sizing policy
     #[arg(long, default_value = "ours", value_parser = parse_policy)]
     policy: Policy,
-    /// Compare the policies on the days since
+    /// Backtest the policies on the days since
     #[arg(long, default_value = "30d", value_name = "SPAN")]
     since: String,
-    /// How long the plan may be applied after it was made
+    /// How long the plan may be applied after its creation
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
     valid_for: i64,
-    /// How far what the plan rests on may move before apply refuses it: the newest sample, forecasts (as a share of the
-    /// planned limit), and how many models may be replaced
+    /// Allowed drift of the plan's inputs before apply refuses it: age of new samples, change of a forecast (as a share of
+    /// the planned limit), number of replaced models
     #[arg(long, default_value = "data=3d,forecast=20%,models=0", value_name = "LIST", value_parser = parse_tolerance)]
     tolerance: Tolerance,
     /// Exit with 3 when the plan has changes
@@ -90,11 +95,15 @@ pub struct PlanArgs {
 /// What is done with a plan that was made.
 #[derive(Debug, Subcommand)]
 enum Shown {
-    /// Show a plan file for those who are to say yes to it
+    /// Show a plan file to its reviewers
+    #[command(after_help = "\
+Examples:
+  pipeline plan show plan.json
+  pipeline plan show plan.json --format html > plan.html")]
     Show {
         /// The plan file
         plan: PathBuf,
-        /// As what
+        /// Output format
         #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
         format: Format,
     },
@@ -103,13 +112,13 @@ enum Shown {
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// As `plan` itself shows it
+    /// As `plan` prints it
     Text,
     /// For the description of a pull request
     Markdown,
     /// One self-contained page
     Html,
-    /// As it is in the file
+    /// The plan file as it is
     Json,
 }
 
@@ -269,6 +278,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         rates: Rates::default(),
         valid_for: args.valid_for,
         notes: targets.iter().flat_map(|target| target.live.notes.clone()).chain(found.notes).collect(),
+        rollout: None,
         salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);

@@ -12,6 +12,10 @@ use serde_json::json;
 
 /// What `predict` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline predict
+  pipeline predict --horizon 24h --threshold 20m")]
 pub struct PredictArgs {
     /// How far ahead the next runs on main branches are looked for
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]

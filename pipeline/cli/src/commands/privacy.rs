@@ -1,6 +1,6 @@
 //! `privacy`: what the lake holds of people, and how a person leaves it.
 
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, kept_privacy};
 use crate::failure::{Exit, Failure};
 use clap::{Args, Subcommand};
 use domain::privacy::people_in;
@@ -9,6 +9,10 @@ use serde_json::json;
 
 /// What `privacy` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline privacy audit
+  pipeline privacy erase --developer u-81")]
 pub struct PrivacyArgs {
     #[command(subcommand)]
     command: PrivacyCommand,
@@ -16,26 +20,35 @@ pub struct PrivacyArgs {
 
 #[derive(Debug, Subcommand)]
 enum PrivacyCommand {
-    /// Count what the lake holds of people, and look for leaks
+    /// Count pseudonymised data about people, and search for leaks
     #[command(after_help = "\
-Reads every text of every table. Shows numbers, tables and columns, never a
-value. Exit code 3: an address, a secret, a home name or an erased person was
-found.")]
+Reads every text column of every table. Prints counts, tables and columns, never
+values. With the lake's key at hand it also searches by name for the people whom
+the lake holds by keyed hash. Exits with 3 when it finds an e-mail address, a
+secret, a person's name, the user name of a home directory, or an erased person.
+
+Examples:
+  pipeline privacy audit
+  pipeline privacy audit --json")]
     Audit,
-    /// Take a person out of every table and every old version, for good
+    /// Erase a person from every table and every old version, irreversibly
     #[command(after_help = "\
-Rows of the person go; where others mention them stands [erased]; tables made
-from these are rebuilt; old versions are deleted. Models that have seen the rows
-are marked: train them anew. Events of the person that come again are rejected
-as `erased`, without their text.
-Without --yes it only says what it would do. Broken off, the same command
-finishes the work. Ledger, plans and journal hold people only as keyed hashes
-and stay as they are.")]
+Deletes the person's rows, replaces mentions in other rows by [erased], rebuilds
+the derived tables and deletes old versions. Models trained on the rows are
+marked and should be retrained. If the person's events are ingested again, they
+are rejected as `erased`, without their text.
+Without --yes it is a dry run. An interrupted erase is finished by the same
+command. Ledger, plans and journal hold people only as keyed hashes and are not
+changed.
+
+Examples:
+  pipeline privacy erase --developer u-81
+  pipeline privacy erase --developer u-81 --yes")]
     Erase {
-        /// The person's name as events have it, or their hash (u-…)
+        /// The person's name as in the events, or the keyed hash (u-…)
         #[arg(long, value_name = "ID")]
         developer: String,
-        /// Do it; there is no way back
+        /// Erase; this cannot be undone
         #[arg(long)]
         yes: bool,
     },
@@ -58,8 +71,12 @@ pub async fn run(context: &Context, args: PrivacyArgs) -> Result<Answer, Failure
 
 async fn audit(context: &Context) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
+    let key = match kept_privacy() {
+        Some(key) if lake.is_under(&key).await? => Some(key),
+        _ => None,
+    };
     let mut task = context.progress.task("privacy audit");
-    let audit = lake.privacy_audit(&mut |table| task.at(table)).await?;
+    let audit = lake.privacy_audit(key.as_ref(), &mut |table| task.at(table)).await?;
     drop(task);
     context.say(format!("{} people, {} erased; key {}", audit.people, audit.erased, audit.key_fingerprint));
     for column in &audit.columns {
@@ -86,10 +103,20 @@ async fn audit(context: &Context) -> Result<Answer, Failure> {
             doubt.table, doubt.column, doubt.rows
         ));
     }
+    match &audit.named {
+        Some(named) => named.iter().for_each(|name| {
+            let place = format!("{}.{}", name.table, name.column);
+            context.say(format!("FINDING {place}: {} rows name somebody whom the lake holds by hash", name.rows));
+        }),
+        None => context.say("  names were not looked for: that needs the lake's key"),
+    }
     if audit.erased_but_found > 0 {
         context.say(format!("FINDING {} erased people are in the tables: erase them again", audit.erased_but_found));
     }
-    let found = !audit.leaks.is_empty() || !audit.suspicious.is_empty() || audit.erased_but_found > 0;
+    let found = !audit.leaks.is_empty()
+        || !audit.suspicious.is_empty()
+        || audit.named.as_ref().is_some_and(|named| !named.is_empty())
+        || audit.erased_but_found > 0;
     let json = serde_json::to_value(&audit).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer::new(if found { Exit::Findings } else { Exit::Done }, json))
 }

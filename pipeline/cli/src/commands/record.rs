@@ -23,9 +23,9 @@ Examples:
   pipeline record --out ci.ndjson --tag env=ci --samples 1s -- make -j4
   pipeline record install --shell zsh
 
-The exit code is the command's own, 128 + n if signal n ended it. An event that
-cannot be written is only told. Terminal, standard input and signals go past
-the recorder. See pipeline/docs/record.md.")]
+The exit code is the command's own, or 128 + n if signal n ended it. A failure
+to write the event is reported and changes nothing else. Terminal, standard
+input and signals bypass the recorder. See pipeline/docs/record.md.")]
 pub struct RecordArgs {
     #[command(subcommand)]
     setup: Option<SetupCommand>,

@@ -35,6 +35,7 @@ The page needs no network and no script. Every file of sql/reports is a section
 of it; --section adds your own, with the chart that its head names:
 `-- chart: line|bar|columns|table [X] [Y,…]`.
 
+Examples:
   pipeline report -o report.html
   pipeline report --pr acme/api#7 -o pr.html
   pipeline report --format markdown --previous last.md --min-change 5% -o -")]
@@ -248,6 +249,7 @@ async fn lake_page(
     let state = State::of(context.now, plan.as_ref(), &fleet);
     page.sections.push(since::section(previous, &state, &entries, args.min_change));
     page.sections.push(queries::track_record(source).await?);
+    page.sections.push(queries::report(source, "anomalies").await?);
     page.sections.push(fleet.bottlenecks(source).await?);
     for name in ["slowest-jobs", "flakiest-tests", "pr-cost", "queue-by-hour"] {
         page.sections.push(queries::report(source, name).await?);

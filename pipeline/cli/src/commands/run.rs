@@ -1,6 +1,7 @@
 //! `run`: a job, the program's own commands in order, with a run record that says what happened and where to go on.
 
 mod bounds;
+mod services;
 mod story;
 
 use crate::args::{Cli, Command};
@@ -11,9 +12,10 @@ use clap::{Args, Parser};
 use domain::Timestamp;
 use domain::location::without_secrets;
 use domain::privacy::{Privacy, people_in};
-use lake::{Lake, visible};
+use lake::{Lake, LakeError, visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use services::{Service, Services};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,9 +26,13 @@ use std::time::Instant;
 Each step prints one line, and the job ends with a summary; -v prints the full
 output of every step. Without --allow-changes, a job cannot approve, apply, roll
 back or erase, and writes only below the current folder or to paths from
-environment variables.")]
+environment variables.
+
+Examples:
+  pipeline run jobs/nightly.toml
+  pipeline run jobs/nightly.toml --from train")]
 pub struct RunArgs {
-    /// The job
+    /// The job file
     #[arg(value_name = "JOB.toml")]
     job: PathBuf,
     /// Start at this step, such as the one that failed
@@ -50,6 +56,9 @@ struct Job {
     /// Scratch copies made before the first step.
     #[serde(default)]
     copy: Vec<Copy>,
+    /// What runs beside the steps, in the order in which it is started.
+    #[serde(default)]
+    service: Vec<Service>,
     /// The steps, in order.
     step: Vec<Step>,
 }
@@ -73,6 +82,9 @@ struct Step {
     /// Exit codes after which the job goes on, besides 0. Findings (3) are still how the job ends.
     #[serde(default)]
     allow_exit: Vec<u8>,
+    /// The exit code that the step is to have, where that is not 0: any other is a failure, and this one no finding.
+    #[serde(default)]
+    want_exit: u8,
 }
 
 /// `journal/runs/<time>-<job>.json`.
@@ -123,9 +135,13 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     let mut inner = Context { fixed_clock, ..Context::new(global) };
     // A job says in a line what a step did; what the step itself prints is shown with -v.
     inner.global.quiet = !context.global.verbose;
+    bounds::permit_services(&job.service, args.allow_changes)?;
     if skip == 0 {
         scratch_copies(&job)?;
     }
+    let names: Vec<String> = job.step.iter().map(|step| step.name.clone()).collect();
+    let folder = job.folder.as_deref().map(expand).transpose()?.map(PathBuf::from);
+    let mut services = Services::new(&job.service, folder.as_deref(), &names)?;
     let started_at = Timestamp(chrono::Utc::now().timestamp_micros());
     let mut record = Record {
         job: name.clone(),
@@ -146,9 +162,21 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
             inner.now = now;
             inner.global.now = Some(now);
         }
+        tokio::task::block_in_place(|| services.before(n, &names))?;
+        // Beside services, time goes by for the steps too.
+        if clocks[n].is_none() && !fixed_clock && !job.service.is_empty() {
+            inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
+            inner.global.now = Some(inner.now);
+        }
+        let collects = matches!(command, Command::Collect(_));
         reset_peak();
         let began = Instant::now();
         let result = dispatch(&inner, command).await;
+        // What a step collected happened after the job began: the steps behind it are to read it.
+        if collects && !fixed_clock {
+            inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
+            inner.global.now = Some(inner.now);
+        }
         let mut ran = Ran {
             step: step.name.clone(),
             arguments: recorded(&arguments, &privacy),
@@ -175,10 +203,22 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         };
         privacy.scrub_value(&mut ran.answer);
         record.steps.push(ran);
-        let ended = failure.filter(|failure| !step.allow_exit.contains(&(failure.exit as u8)));
+        let exit = failure.as_ref().map_or(0, |failure| failure.exit as u8);
+        let failure = match failure {
+            None if step.want_exit != 0 => {
+                let what = format!("it ended well, and was to end with {}", step.want_exit);
+                Some(Failure::new(Exit::Failed, what))
+            }
+            other => other,
+        };
+        let ended = failure.filter(|_| exit != step.want_exit && !step.allow_exit.contains(&exit));
+        let ended = ended.map(|failure| match services.ended() {
+            Some(what) => Failure { causes: failure.causes.iter().cloned().chain([what]).collect(), ..failure },
+            None => failure,
+        });
         if let Some(failure) = &ended {
             record.failed = Some(step.name.clone());
-            write(&inner, &record).await;
+            write(&inner, &record, true).await;
             let go_on = format!("go on with `pipeline run {} --from {}`", args.job.display(), step.name);
             let hint = failure.hint.as_ref().map_or_else(|| go_on.clone(), |hint| format!("{hint}; then {go_on}"));
             let causes =
@@ -190,14 +230,15 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
                 hint: Some(hint),
             });
         }
-        findings |= record.steps.last().is_some_and(|ran| ran.exit == Exit::Findings as u8);
+        findings |= exit == Exit::Findings as u8 && exit != step.want_exit;
         if let Some(ran) = record.steps.last() {
             let why = ran.answer["error"].as_str().map(|why| format!("{why} (the job goes on)"));
             let line = why.or(brief).unwrap_or_else(|| "done".to_owned());
             context.say(format!("{place:>7} {:<12} {line}  ({:.1} s)", step.name, ran.seconds));
         }
-        write(&inner, &record).await;
+        write(&inner, &record, n + 1 == job.step.len()).await;
     }
+    drop(services);
     let seconds: f64 = record.steps.iter().map(|ran| ran.seconds).sum();
     let peak = record.steps.iter().filter_map(|ran| ran.peak_memory_bytes).max().unwrap_or(0);
     context.say("");
@@ -238,7 +279,10 @@ fn parse(step: &Step, allow_changes: bool) -> Result<(Vec<String>, Command), Fai
     let wrong = |what: &str| Failure::new(Exit::Usage, format!("step {}: {what}", step.name));
     let arguments = step.run.iter().map(|text| expand(text)).collect::<Result<Vec<_>, _>>()?;
     let typed = std::iter::once("pipeline".to_owned()).chain(arguments.iter().cloned());
-    let cli = Cli::try_parse_from(typed).map_err(|error| wrong(first_line(&error.to_string())))?;
+    let cli = Cli::try_parse_from(typed).map_err(|error| {
+        let Failure { what, hint, .. } = Failure::from(&error);
+        Failure { hint, ..wrong(&what) }
+    })?;
     let global = ["--lake", "--now", "--json", "--quiet", "-q"];
     if arguments.iter().any(|a| global.iter().any(|g| a == g || a.starts_with(&format!("{g}=")))) {
         return Err(wrong("the lake, the clock and the form of the answer belong to the job")
@@ -320,19 +364,16 @@ fn path(record: &Record) -> String {
     format!("journal/runs/{}-{}.json", record.started_at.compact(), record.job)
 }
 
-/// The record never decides whether a job went well.
-async fn write(context: &Context, record: &Record) {
+/// The record never decides whether a job went well. Before the first ingest there is no lake to keep it in.
+async fn write(context: &Context, record: &Record, is_last: bool) {
     let written = match Lake::open(&context.global.lake).await {
         Ok(lake) => lake.write_document(&path(record), record).await,
+        Err(LakeError::NotALake(_)) if !is_last => return,
         Err(error) => Err(error),
     };
     if let Err(error) = written {
         context.progress.note(&format!("the run record could not be written: {error}"));
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ")
 }
 
 /// Forgets the peak so far, so that each step has its own (Linux: `clear_refs`, value 5).

@@ -10,6 +10,9 @@ const RULES: &str = include_str!("rules.schema.json");
 
 /// What `schema` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline schema plan > plan.schema.json")]
 pub struct SchemaArgs {
     /// The artifact
     #[arg(value_enum)]

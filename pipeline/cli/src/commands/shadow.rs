@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 
 /// What `shadow` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline shadow --horizon 24h
+  pipeline shadow --schedule events.ndjson --gather-plan gather.json")]
 pub struct ShadowArgs {
     /// Forecast horizon, in whole hours
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]

@@ -11,6 +11,10 @@ use std::path::PathBuf;
 
 /// What `trace` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline trace acme/api#123
+  pipeline trace export --to traces")]
 pub struct TraceArgs {
     /// owner/name#number, or `export`
     #[arg(value_name = "PR")]

@@ -24,7 +24,7 @@ use std::path::Path;
 #[command(
     after_help = "The best candidate on held-out time is kept, baselines included. Exits with 3 when the coverage of a model is \
     significantly more than three points off, or when a prediction is not finite: the challenger is set aside or \
-    discarded, and the champion stays in use."
+    discarded, and the champion stays in use.\n\nExamples:\n  pipeline train --since 30d\n  pipeline train build-time --until 2026-10-01T00:00:00Z --seed 7"
 )]
 pub struct TrainArgs {
     /// Only these models

@@ -45,6 +45,7 @@ const METRICS: [(&str, &str, &str, Margin); 3] = [
 Exit codes: 0 better or the same, 3 worse, 5 inconclusive; with --due 0 unless
 something is worse.
 
+Examples:
   pipeline ingest events.ndjson && pipeline materialize
   pipeline verify plan.json
   pipeline verify --due --auto-rollback")]

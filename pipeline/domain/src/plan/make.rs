@@ -13,6 +13,7 @@ use crate::ledger::sha256_hex;
 use crate::nodes::Machine;
 use crate::overrides::{Applied, Overrides};
 use crate::own_memory::OwnMemory;
+use crate::rollout::Rollout;
 use crate::rules::{Rules, When};
 use crate::state::State;
 use crate::task::Task;
@@ -194,6 +195,8 @@ pub struct PlanInputs {
     pub valid_for: i64,
     /// Cautions of the target.
     pub notes: Vec<Note>,
+    /// What the tasks are the steps of.
+    pub rollout: Option<Rollout>,
     /// Tells two plans from the same data apart: the last entry of the ledger.
     pub salt: String,
 }
@@ -258,7 +261,7 @@ fn assembled(inputs: &PlanInputs, mut items: Vec<Item>, checks: Vec<Check>, now:
         notes: inputs.notes.clone(),
         basis: inputs.basis.clone(),
         hours: inputs.overrides.hours(),
-        rollout: None,
+        rollout: inputs.rollout.clone(),
         applyable,
     };
     plan.digest = plan.compute_digest();

@@ -132,31 +132,41 @@ fn fills_each_limit(days: &[Day]) -> Option<Leak> {
 
 fn leak_over(all: &[Day], window: usize) -> Option<Leak> {
     let days: Vec<&Day> = last(all, window).iter().filter(|d| !d.memory.is_empty()).collect();
-    let newest = days.last()?;
-    if days.len() < window || newest.day - days[0].day > window as i64 + 1 {
+    let least: Vec<(i64, f64)> = days.iter().filter_map(|d| Some((d.day, *d.memory.values().first()?))).collect();
+    let bytes_per_day = grows_over(&least, window)?;
+    let now_bytes = days.last()?.memory.max().unwrap_or_default() as u64;
+    Some(Leak { since: began(all, days[0]), limits_filled: 0, bytes_per_day, days: days.len(), now_bytes })
+}
+
+/// By how much the least of a day (day, value) grows, and over how many days, if it only grows.
+pub(crate) fn only_grows(least: &[(i64, f64)]) -> Option<(f64, usize)> {
+    let over = |window: usize| {
+        let part = &least[least.len().saturating_sub(window)..];
+        Some((grows_over(part, window)?, part.len()))
+    };
+    LEAK_DAYS.iter().find_map(|window| over(*window))
+}
+
+fn grows_over(least: &[(i64, f64)], window: usize) -> Option<f64> {
+    let (newest, _) = *least.last()?;
+    if least.len() < window || newest - least[0].0 > window as i64 + 1 {
         return None;
     }
-    let least: Vec<f64> = days.iter().filter_map(|d| d.memory.values().first().copied()).collect();
+    let day = |i: usize| least[i].0;
+    let least: Vec<f64> = least.iter().map(|(_, value)| *value).collect();
     let pairs = || (0..least.len()).flat_map(|i| (i + 1..least.len()).map(move |j| (i, j)));
     let rising = pairs().filter(|(i, j)| least[*j] > least[*i]).count() as f64;
     let grown = least[least.len() - 1] - least[0];
     let largest = least.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
     // Theil-Sen: the median slope of all pairs, which one odd day does not move.
-    let mut slopes: Vec<f64> =
-        pairs().map(|(i, j)| (least[j] - least[i]) / (days[j].day - days[i].day) as f64).collect();
+    let mut slopes: Vec<f64> = pairs().map(|(i, j)| (least[j] - least[i]) / (day(j) - day(i)) as f64).collect();
     slopes.sort_by(f64::total_cmp);
-    let bytes_per_day = slopes[slopes.len() / 2];
-    let leaks = rising >= RISING_PAIRS * slopes.len() as f64
+    let per_day = slopes[slopes.len() / 2];
+    let grows = rising >= RISING_PAIRS * slopes.len() as f64
         && largest <= LARGEST_STEP * grown
         && grown >= GROWTH * least[0]
-        && bytes_per_day * 30.0 >= GROWTH_AHEAD * least[least.len() - 1];
-    leaks.then(|| Leak {
-        since: began(all, days[0]),
-        limits_filled: 0,
-        bytes_per_day,
-        days: days.len(),
-        now_bytes: newest.memory.max().unwrap_or_default() as u64,
-    })
+        && per_day * 30.0 >= GROWTH_AHEAD * least[least.len() - 1];
+    grows.then_some(per_day)
 }
 
 /// The first of the days, up to this one, from which on each had less than the next at its least.

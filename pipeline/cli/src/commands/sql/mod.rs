@@ -27,6 +27,7 @@ Without a query: a shell on a terminal (`\\?` lists what it understands), else
 the statements of standard input, each ended by `;`. It only reads: no statement
 changes the lake. Tables: `show tables`; session.clock has one row with `now`.
 
+Examples:
   pipeline sql -f slowest-jobs --format csv
   pipeline sql \"select * from marts.runs where repo = $r\" --param r=acme/api
   pipeline sql --at 2026-10-01T00:00:00Z \"select count(*) from marts.runs\"")]
