@@ -345,6 +345,12 @@ impl Plan {
         self.items.iter().filter(|item| item.is_change())
     }
 
+    /// How many things it is about; advice for builds is about none that it could change.
+    pub fn resources(&self) -> usize {
+        let about = self.items.iter().filter(|item| item.action != Action::Optimize);
+        about.map(|item| (&item.on, &item.resource)).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     /// The targets in words: `compose /srv/compose.yaml, docker unix:///var/run/docker.sock`.
     pub fn targets_in_words(&self) -> String {
         let all: Vec<String> =

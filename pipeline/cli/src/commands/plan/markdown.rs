@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
     let changes: Vec<&Item> = plan.changes().collect();
     let mut lines = vec![
-        format!("# Resize {} of {} services", changes.len(), plan.items.len()),
+        format!("# Resize {} of {} services", changes.len(), plan.resources()),
         String::new(),
         format!(
             "`{}`, made {}, may be applied until {}.",

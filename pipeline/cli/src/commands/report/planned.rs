@@ -39,7 +39,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Vec<Fact> {
 /// The sentence that everything else explains.
 fn verdict(standing: &Standing) -> (String, Tone) {
     let plan = &standing.plan;
-    let (changes, all) = (plan.changes().count(), plan.items.len());
+    let (changes, all) = (plan.changes().count(), plan.resources());
     match standing.stands {
         Stands::Applied(at) => {
             let done = format!("The plan is in force since {}: {changes} of {all} limits were changed.", at.minute());
