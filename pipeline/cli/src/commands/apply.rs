@@ -9,7 +9,7 @@ use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
 use crate::targets::Targets;
 use clap::Args;
-use domain::plan::Plan;
+use domain::plan::{Action, Plan};
 use domain::privacy::Privacy;
 use domain::time::{DAY, parse_span};
 use domain::units::counted;
@@ -117,6 +117,12 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     for item in plan.changes().filter(|item| items.contains(&item.id)) {
         let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
+    }
+    let is_resized = |on: &str| {
+        plan.changes().any(|item| item.on == on && item.action == Action::Resize && items.contains(&item.id))
+    };
+    for target in plan.targets.iter().filter(|target| is_resized(&target.id)) {
+        context.say_wrapped(format!("{}: ", target.id), &format!("takes effect {}", target.takes_effect()), 4);
     }
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
