@@ -592,7 +592,7 @@ fn show_item(context: &Context, item: &Item) {
         context.say(format!("      rule    {} from {}", applied.rule, applied.pattern));
     }
     // What `apply` says itself is not repeated here.
-    if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+    if let Some(advice) = item.advice() {
         context.say_wrapped("      watch   ", advice, 14);
     }
     context.say("");

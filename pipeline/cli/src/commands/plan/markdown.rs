@@ -149,7 +149,7 @@ fn concerns(plan: &Plan, changes: &[&Item]) -> Vec<String> {
                 text(&rule.pattern)
             ));
         }
-        if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+        if let Some(advice) = item.advice() {
             concerns.push(format!("{}: {}", text(&item.resource), text(advice)));
         }
     }

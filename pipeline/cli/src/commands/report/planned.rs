@@ -361,7 +361,7 @@ fn promises(item: &Item) -> Vec<Fact> {
         let why = rule.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
         facts.push(Fact::new("Override", format!("{} from {}{why}", rule.rule, rule.pattern)));
     }
-    if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+    if let Some(advice) = item.advice() {
         facts.push(Fact::new("Watch", advice));
     }
     facts
