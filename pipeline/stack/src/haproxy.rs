@@ -42,7 +42,7 @@ impl HaproxyMap {
     }
 
     /// `FILE` or `FILE#SOCKET`, relative paths below a folder.
-    pub(crate) fn named(text: &str, folder: &Path) -> Self {
+    pub fn named(text: &str, folder: &Path) -> Self {
         let (map, socket) = text.split_once('#').map_or((text, None), |(map, socket)| (map, Some(socket)));
         Self::new(folder.join(map), socket.filter(|socket| !socket.is_empty()).map(|socket| folder.join(socket)))
     }
@@ -69,7 +69,11 @@ impl HaproxyMap {
         }
     }
 
-    fn parse(&self, text: &str) -> Result<Shares, StackError> {
+    /// The shares that a text sets.
+    ///
+    /// # Errors
+    /// It is no map of shares.
+    pub fn parse(&self, text: &str) -> Result<Shares, StackError> {
         map::parse(text).map_err(|source| StackError::In { path: self.map.clone(), source: Box::new(source) })
     }
 

@@ -12,9 +12,10 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use clap::{Args, ValueEnum};
 use domain::plan::{Check, Note, Plan, PlanInputs, PlannedTarget, State, Tasked, plan_tasks};
-use domain::task::{Deployment, Place, Release, Task};
+use domain::task::{Deployment, Place, Release, Shares, Task};
 use domain::units::counted;
 use lake::Lake;
+use stack::haproxy::HaproxyMap;
 use stack::{Change, Target, planned_target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,7 @@ pub async fn deploy(context: &Context, args: DeployArgs) -> Result<Answer, Failu
     let declared = declared::read(&args.into.stack)?;
     let (lake, _) = context.lake_with_key().await?;
     if let Some(snapshot) = &args.snapshot {
-        let draft = restored(&lake, snapshot).await?;
+        let draft = restored(&lake, &declared, snapshot).await?;
         return finish(context, &lake, draft, Vec::new(), &args.into, &format!("snapshot {snapshot}")).await;
     }
     let name = args.group.unwrap_or_default();
@@ -162,38 +163,32 @@ fn was(declared: &Declared, carried: &Carried<'_>) -> Result<Option<String>, Fai
 /// All users go to the group, once its members are deployed.
 fn routed(declared: &Declared, named: &Named, draft: &mut Draft) -> Result<(), Failure> {
     let map = map_of(declared)?;
-    let live = tokio::task::block_in_place(|| map.read())?;
     let before = map.shares()?;
     let after = moved(&before, &named.group.name, 100)?;
-    if before == after {
-        return Ok(());
+    match before == after {
+        true => Ok(()),
+        false => draft.route(declared, &map, (before, after), &named.group.name),
     }
-    let reference = map.reference();
-    let (kind, location) = (reference.kind, reference.location);
-    draft.targets.push(PlannedTarget { id: ROUTE.to_owned(), kind, location, prior_state_digest: live.digest });
-    draft.notes.extend(live.notes);
-    draft.tasks.push(Tasked {
-        resource: resource(declared),
-        on: ROUTE.to_owned(),
-        live: State::default(),
-        task: Task::Route { before, after },
-        pattern: resource(declared),
-        reason: Some(format!("all users go to {}", named.group.name)),
-        refused: None,
-    });
-    Ok(())
 }
 
 /// What puts the targets of a snapshot back, those that are as they were aside.
-async fn restored(lake: &Lake, name: &str) -> Result<Draft, Failure> {
+async fn restored(lake: &Lake, declared: &Declared, name: &str) -> Result<Draft, Failure> {
     let snapshot = kept::snapshot(lake, name).await?;
-    let mut draft = Draft::default();
+    let (mut draft, mut routes) = (Draft::default(), Draft::default());
+    let mut at_once = true;
     for (target, text) in &snapshot.texts {
         let (kind, location) = target.split_once(' ').unwrap_or_default();
         let reference = domain::plan::TargetRef { kind: kind.to_owned(), location: location.to_owned() };
         let target = planned_target(&reference)?;
         let live = tokio::task::block_in_place(|| target.read())?;
         if live.digest == *text {
+            continue;
+        }
+        if reference.kind == "haproxy-map" {
+            let map = HaproxyMap::named(&reference.location, &declared.folder);
+            let (before, after) = (map.shares()?, map.parse(&kept::text(lake, text).await?)?);
+            at_once &= are_whole(declared, &after)?;
+            routes.route(declared, &map, (before, after), "the snapshot")?;
             continue;
         }
         draft.texts.insert(text.clone(), kept::text(lake, text).await?);
@@ -219,10 +214,55 @@ async fn restored(lake: &Lake, name: &str) -> Result<Draft, Failure> {
         };
         draft.add(&opened, &resource, Task::Deploy(Box::new(deployment)), "the snapshot");
     }
-    Ok(draft)
+    // Users go where everything is there: before the others leave it, or after they came.
+    let (mut first, last) = if at_once { (routes, draft) } else { (draft, routes) };
+    first.targets.extend(last.targets);
+    first.tasks.extend(last.tasks);
+    first.texts.extend(last.texts);
+    first.notes.extend(last.notes);
+    Ok(first)
+}
+
+/// Whether every group with users is there as a whole now.
+fn are_whole(declared: &Declared, shares: &Shares) -> Result<bool, Failure> {
+    for (group, _) in shares.iter().filter(|(_, share)| **share > 0) {
+        let mut members = Vec::new();
+        for component in declared.manifest.members(group).unwrap_or_default() {
+            members.push((component, declared.text(component)?));
+        }
+        if !look(declared, members)?.carried.iter().all(Carried::is_live) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Draft {
+    /// Sets the shares of a map, and whose they are.
+    fn route(
+        &mut self,
+        declared: &Declared,
+        map: &HaproxyMap,
+        shares: (Shares, Shares),
+        whose: &str,
+    ) -> Result<(), Failure> {
+        let live = tokio::task::block_in_place(|| map.read())?;
+        let reference = map.reference();
+        let (kind, location) = (reference.kind, reference.location);
+        self.targets.push(PlannedTarget { id: ROUTE.to_owned(), kind, location, prior_state_digest: live.digest });
+        self.notes.extend(live.notes);
+        self.tasks.push(Tasked {
+            resource: resource(declared),
+            on: ROUTE.to_owned(),
+            live: State::default(),
+            task: Task::Route { before: shares.0, after: shares.1 },
+            pattern: resource(declared),
+            reason: Some(format!("the users go to {whose}")),
+            refused: None,
+        });
+        Ok(())
+    }
+
     fn add(&mut self, on: &Opened, resource: &str, task: Task, group: &str) {
         if !self.targets.iter().any(|target| target.id == on.planned.id) {
             self.targets.push(on.planned.clone());

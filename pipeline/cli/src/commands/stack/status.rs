@@ -55,6 +55,8 @@ struct Row<'a> {
     /// What is live; none: unknown, or nothing carries it.
     version: Option<String>,
     carried: Option<&'a Carried<'a>>,
+    /// Where its health is asked: its own URL, else that of another version on the same resource.
+    url: Option<&'a str>,
     /// What differs from everything that is declared for its target.
     differs: Option<String>,
     /// Whether that is so although it should be there.
@@ -80,7 +82,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<Answer, Failure>
     }
     let seen = look(&declared, components)?;
     let mut rows = rows(&declared, &seen);
-    let urls: Vec<Option<&str>> = rows.iter().map(|row| row.component.health.as_deref()).collect();
+    let urls: Vec<Option<&str>> = rows.iter().map(|row| row.url).collect();
     let asked = ask_all(&urls, args.timeout).await;
     rows.iter_mut().zip(asked).for_each(|(row, health)| row.health = health);
     let mut groups = groups(&declared, &seen)?;
@@ -137,10 +139,13 @@ fn rows<'a>(declared: &'a Declared, seen: &'a Seen<'a>) -> Vec<Row<'a>> {
         let version = carried.live_version(&seen.carried).map(|version| version.to_string());
         let differs = live.is_none().then(|| differs(&all));
         let component = carried.component;
-        rows.push(Row { component, version, carried: Some(carried), differs, drifted: false, health: None });
+        let others = all.iter().rev().find_map(|other| other.component.health.as_deref());
+        let url = component.health.as_deref().or(others);
+        rows.push(Row { component, version, carried: Some(carried), url, differs, drifted: false, health: None });
     }
     for component in declared.manifest.components.iter().filter(|component| component.carrier().is_none()) {
-        rows.push(Row { component, version: None, carried: None, differs: None, drifted: false, health: None });
+        let url = component.health.as_deref();
+        rows.push(Row { component, version: None, carried: None, url, differs: None, drifted: false, health: None });
     }
     rows
 }
