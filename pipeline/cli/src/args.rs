@@ -69,7 +69,7 @@ impl Command {
         match self {
             Self::Verify(_) | Self::Judge(_) | Self::Log(_) | Self::Explain(_) | Self::Labels(_) => true,
             Self::Plan(args) => args.shows(),
-            Self::Stack(args) => args.changes(),
+            Self::Stack(args) => args.answers(),
             _ => false,
         }
     }
@@ -128,7 +128,7 @@ Examples:
     Rollback(commands::rollback::RollbackArgs),
     /// Judge a candidate against its control: pass, fail, or inconclusive
     Judge(commands::judge::JudgeArgs),
-    /// Route users to version groups of a stack, and advance a rollout
+    /// Check, deploy and route versions of a whole stack, and restore them as one
     Stack(commands::stack::StackArgs),
     /// Print the ledger of all plans, or verify its integrity
     Log(commands::log::LogArgs),

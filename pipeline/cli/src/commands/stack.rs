@@ -51,6 +51,11 @@ impl StackArgs {
     pub fn changes(&self) -> bool {
         matches!(self.command, StackCommand::Advance(_))
     }
+
+    /// Whether what it says is what it was asked for.
+    pub fn answers(&self) -> bool {
+        matches!(self.command, StackCommand::Status(_) | StackCommand::Check(_) | StackCommand::Advance(_))
+    }
 }
 
 /// Carries out a subcommand.
