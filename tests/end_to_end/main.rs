@@ -67,3 +67,4 @@ mod terminal;
 mod valid_files;
 mod verify;
 mod versions;
+mod what_if;

@@ -32,6 +32,7 @@ pub mod task;
 pub mod time;
 pub mod units;
 pub mod verify;
+pub mod what_if;
 
 pub use event::{Event, Reason};
 pub use time::Timestamp;

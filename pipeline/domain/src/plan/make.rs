@@ -322,8 +322,9 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
         (true, true) => Action::FixLeak,
         (true, false) => Action::None,
     };
-    let story =
-        Story { candidate, known, action, before, steady, after, applied: override_.as_ref(), holds: &held.holds };
+    let kind = inputs.targets.iter().find(|target| target.id == candidate.on).map_or("", |target| target.kind.as_str());
+    let applied = override_.as_ref();
+    let story = Story { candidate, kind, known, action, before, steady, after, applied, holds: &held.holds };
     let (reason, guidance) = (story.reason(), story.guidance());
     let item =
         describe(candidate, inputs, Described { action, after, target, reason, guidance, override_ }, replay, now);

@@ -146,6 +146,28 @@ fn first(inputs: &PlanInputs) -> Item {
     plan(inputs, &|_, _| None, Timestamp(30 * DAY)).items[0].clone()
 }
 
+#[test]
+fn the_guidance_of_a_change_fits_the_kind_of_its_target() {
+    let on = |kind: &str| {
+        let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default());
+        inputs.targets[0].kind = kind.into();
+        inputs.candidates[0].on = inputs.targets[0].id.clone();
+        first(&inputs).guidance
+    };
+    for (kind, said) in [
+        (
+            "compose",
+            "takes effect when the service is recreated: `docker compose up -d`; undo with `pipeline rollback`",
+        ),
+        ("docker", "takes effect at once, without a restart; undo with `pipeline rollback`"),
+    ] {
+        assert_eq!(on(kind), said, "{kind}");
+    }
+    for kind in ["docker", "kubernetes", "devcontainer", "exec", "observed"] {
+        assert!(!on(kind).contains("docker compose") && on(kind).starts_with("takes effect "), "{kind}: {}", on(kind));
+    }
+}
+
 fn overrides(text: Override) -> Overrides {
     Overrides { list: vec![text], ..Overrides::default() }
 }
