@@ -37,13 +37,15 @@ fn at(minute: u32) -> String {
     format!("2026-11-30T{:02}:{:02}:00Z", minute / 60, minute % 60)
 }
 
-/// So many users of each group in a minute; those of green take `factor` of the time, and fail in every `fails`-th request.
+/// So many users of each group in a minute; those of green take `factor` of the time, and one in `fails` fails.
 fn requests(place: &Place, minute: u32, groups: &[&str], factor: f64, fails: usize) {
     let mut lines = String::new();
     for user in 0..130_usize {
         for group in groups {
             let (took, status) = match *group {
-                "green" => (factor * (90.0 + (user * 7 % 20) as f64), if user % fails == 0 { 500 } else { 200 }),
+                "green" => {
+                    (factor * (90.0 + (user * 7 % 20) as f64), if user % fails == fails - 1 { 500 } else { 200 })
+                }
                 _ => (90.0 + (user * 11 % 20) as f64, 200),
             };
             let (second, micro) = (user / 3, user);
