@@ -37,13 +37,15 @@ fn at(minute: u32) -> String {
     format!("2026-11-30T{:02}:{:02}:00Z", minute / 60, minute % 60)
 }
 
-/// So many users of each group in a minute; those of green take `factor` of the time, and fail in every `fails`-th request.
+/// So many users of each group in a minute; those of green take `factor` of the time, and one in `fails` fails.
 fn requests(place: &Place, minute: u32, groups: &[&str], factor: f64, fails: usize) {
     let mut lines = String::new();
     for user in 0..130_usize {
         for group in groups {
             let (took, status) = match *group {
-                "green" => (factor * (90.0 + (user * 7 % 20) as f64), if user % fails == 0 { 500 } else { 200 }),
+                "green" => {
+                    (factor * (90.0 + (user * 7 % 20) as f64), if user % fails == fails - 1 { 500 } else { 200 })
+                }
                 _ => (90.0 + (user * 11 % 20) as f64, 200),
             };
             let (second, micro) = (user / 3, user);
@@ -90,12 +92,12 @@ fn a_canary_that_does_no_harm_grows_until_it_has_all_users() {
     let place = begun();
     let waiting = tick(&place, 11);
     assert_eq!((waiting.code, said(&waiting)["result"].as_str()), (5, Some("hold")), "no data is no pass");
-    requests(&place, 12, &["blue", "green"], 1.0, 1000);
+    requests(&place, 12, &["blue", "green"], 0.9, 1000);
     let grown = tick(&place, 14);
     assert_eq!((grown.code, said(&grown)["result"].as_str()), (0, Some("grow")), "{}", grown.out);
     assert_eq!(place.read("routes.map"), "# shares\nblue 50\ngreen 50\n");
     assert_eq!(tick(&place, 15).code, 5, "what was seen at 10 % says nothing of 50 %");
-    requests(&place, 16, &["blue", "green"], 1.0, 1000);
+    requests(&place, 16, &["blue", "green"], 0.9, 1000);
     let promoted = tick(&place, 18);
     assert_eq!((promoted.code, said(&promoted)["result"].as_str()), (0, Some("promoted")), "{}", promoted.out);
     assert_eq!(place.read("routes.map"), "# shares\nblue 0\ngreen 100\n");
@@ -111,6 +113,12 @@ fn a_canary_that_does_no_harm_grows_until_it_has_all_users() {
     let routes = place.sql("select share from stack.routes where \"group\" = 'green' order by ts");
     let shares: Vec<i64> = routes.iter().filter_map(|row| row["share"].as_i64()).collect();
     assert_eq!(shares, [10, 50, 100]);
+    let best = place.json(&["--now", &at(20), "stack", "route", "-o", "best.json"]);
+    assert_eq!(
+        (best["group"].as_str(), best["plan_id"].is_null()),
+        (Some("green"), true),
+        "the fastest has them all: {best}"
+    );
     place.json(&["log", "verify"]);
     assert_eq!(place.run(&["--now", &at(21), "rollback", "plan.json"]).code, 0, "all of it goes back, to the byte");
     assert_eq!(place.read("routes.map"), BEFORE);
