@@ -21,7 +21,7 @@ const WAYS: [&str; 4] = ["refused", "full", "killed", "after"];
 const SAMPLE: u64 = 3;
 
 /// The library that fails the calls, built once a run.
-fn library() -> &'static Path {
+pub fn library() -> &'static Path {
     static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, library) = BUILT.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 mod door;
 mod killed;
+mod needs;
 mod proof;
 
 use crate::collect::engine::Engine;

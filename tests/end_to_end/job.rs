@@ -20,6 +20,7 @@ fn the_nightly_job_makes_a_plan_and_approves_nothing() {
         "train",
         "predict",
         "shadow",
+        "anomalies",
         "backtest",
         "plan",
         "report",

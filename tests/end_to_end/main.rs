@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // what fails here is the test
 
+mod anomalies;
 mod apply_guards;
 mod at_once;
 mod bad_input;
@@ -40,12 +41,14 @@ mod plan_guards;
 mod predict;
 mod privacy;
 mod program;
+mod proposals;
 mod python;
 mod readme;
 mod record;
 mod record_install;
 mod report;
 mod retry;
+mod rollout;
 mod s3;
 mod s3_server;
 mod schedules;
@@ -63,3 +66,5 @@ mod target_names;
 mod terminal;
 mod valid_files;
 mod verify;
+mod versions;
+mod what_if;

@@ -13,7 +13,7 @@ fn every_table_is_what_it_should_be() {
     let mut missing = Vec::new();
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for schema in ["traces", "marts", "plans", "features", "predictions"] {
+    for schema in ["traces", "marts", "plans", "stack", "features", "predictions"] {
         for file in std::fs::read_dir(root.join("sql").join(schema)).unwrap() {
             let table = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
             let folder = root.join("tests/sql").join(schema).join(&table);
@@ -155,7 +155,7 @@ fn checks_find_a_wrong_clock_and_a_missing_file() {
     let (soon, later) = ("2026-10-03T00:00:00Z", "2026-10-12T00:00:00Z");
     let sound = place.json(&["--now", soon, "check"]);
     assert_eq!(sound["findings"].as_array().map(Vec::len), Some(0), "{sound}");
-    assert_eq!(sound["checks"].as_array().map(Vec::len), Some(34), "every check ran: {sound}");
+    assert_eq!(sound["checks"].as_array().map(Vec::len), Some(43), "every check ran: {sound}");
     let found = |place: &Place, now: &str| {
         let ended = place.run(&["--json", "--now", now, "check"]);
         assert_eq!(ended.code, 3, "{}", ended.err);

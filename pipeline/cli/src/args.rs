@@ -69,6 +69,7 @@ impl Command {
         match self {
             Self::Verify(_) | Self::Judge(_) | Self::Log(_) | Self::Explain(_) | Self::Labels(_) => true,
             Self::Plan(args) => args.shows(),
+            Self::Stack(args) => args.answers(),
             _ => false,
         }
     }
@@ -113,8 +114,10 @@ Examples:
     Shadow(commands::shadow::ShadowArgs),
     /// Forecast series of your own, from Parquet to Parquet, without a lake
     Forecast(commands::forecast::ForecastArgs),
-    /// Score how unusual every value of series of your own was when it came
+    /// Find what is wrong in the lake, or score series of your own
     Anomalies(commands::anomalies::AnomaliesArgs),
+    /// Apply simulated changes to the shadow inventory, beside today's
+    WhatIf(commands::what_if::WhatIfArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
     /// Approve a plan, or some of its items
@@ -127,6 +130,8 @@ Examples:
     Rollback(commands::rollback::RollbackArgs),
     /// Judge a candidate against its control: pass, fail, or inconclusive
     Judge(commands::judge::JudgeArgs),
+    /// Check, deploy and route versions of a whole stack, and restore them as one
+    Stack(commands::stack::StackArgs),
     /// Print the ledger of all plans, or verify its integrity
     Log(commands::log::LogArgs),
     /// Rate the outcome of a plan item: a label for the next training

@@ -217,6 +217,13 @@ pub fn privacy() -> Result<Privacy, Failure> {
     Ok(Privacy::new(key.as_bytes()))
 }
 
+/// [`privacy`], where a key is given or kept: none is made.
+pub fn kept_privacy() -> Option<Privacy> {
+    let given = std::env::var_os("PIPELINE_PSEUDONYM_KEY").is_some_and(|key| !key.is_empty());
+    let kept = || secret_path("pseudonym.key", "PIPELINE_PSEUDONYM_KEY").is_ok_and(|path| path.exists());
+    if given || kept() { privacy().ok() } else { None }
+}
+
 /// Where a secret of this user is kept; `variable` is what else it can be given by.
 pub fn secret_path(name: &str, variable: &str) -> Result<PathBuf, Failure> {
     let folder = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);

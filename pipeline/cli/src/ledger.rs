@@ -6,7 +6,7 @@
 use crate::context::{Context, person};
 use crate::failure::{Exit, Failure};
 use domain::Timestamp;
-use domain::ledger::{self, Entry, Head, UNSEALED};
+use domain::ledger::{self, Entry, Head, Signature, UNSEALED};
 use domain::plan::{Plan, is_plan_id};
 use domain::privacy::Privacy;
 use lake::{Lake, LakeError, Races, Writing};
@@ -25,7 +25,8 @@ pub struct Ledger {
 pub struct Act<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// `plan`, `approve`, `expire`, `apply`, `revert` (an apply that failed and took back what it had done), `rollback`.
+    /// `plan`, `what-if`, `despite`, `approve`, `expire`, `apply`, `advance` (a step of a rollout), `revert` (an apply that
+    /// failed and took back what it had done), `rollback`.
     pub action: &'a str,
     /// The items it touches.
     pub items: &'a [String],
@@ -133,12 +134,29 @@ impl Ledger {
 
     /// The items of this plan that a person said yes to, and who and when.
     pub fn approved(&self, plan: &Plan) -> Vec<String> {
+        self.approved_where(plan, &|_| true)
+    }
+
+    /// Those of them that were approved in an entry that will do.
+    pub fn approved_where(&self, plan: &Plan, will_do: &dyn Fn(&Entry) -> bool) -> Vec<String> {
         let approvals = || {
             let of_plan = |entry: &&Entry| entry.plan_id == plan.plan_id && entry.plan_digest == plan.digest;
-            self.entries.iter().filter(of_plan).filter(|entry| entry.action == "approve")
+            self.entries.iter().filter(of_plan).filter(|entry| entry.action == "approve" && will_do(entry))
         };
         let ids = plan.changes().map(|item| item.id.clone());
         ids.filter(|id| approvals().any(|entry| entry.items.contains(id))).collect()
+    }
+
+    /// The critical findings of the last `what-if` over this plan that no person set aside.
+    pub fn standing(&self, plan: &Plan) -> Vec<String> {
+        let of_plan = |entry: &&Entry| entry.plan_id == plan.plan_id && entry.plan_digest == plan.digest;
+        let Some(last) = self.entries.iter().rev().filter(of_plan).find(|entry| entry.action == "what-if") else {
+            return Vec::new();
+        };
+        let despite = |id: &&String| {
+            self.entries.iter().filter(of_plan).any(|entry| entry.action == "despite" && entry.items.contains(id))
+        };
+        last.items.iter().filter(|id| !despite(id)).cloned().collect()
     }
 
     /// Whether an action was the last of `apply` and `rollback` that was carried out.
@@ -185,12 +203,21 @@ fn done<'a>(entries: &'a [Entry], plan: &Plan) -> Option<&'a Entry> {
 }
 
 /// Whether the ledger says it already: what happened once has one entry. A yes of another person is another yes.
-fn is_told(entries: &[Entry], act: &Act<'_>, who: &str) -> bool {
+fn is_told(entries: &[Entry], act: &Act<'_>, who: &str, signature: Option<&Signature>) -> bool {
     match act.action {
         "approve" => entries.iter().any(|entry| {
             let of_plan = entry.plan_id == act.plan.plan_id && entry.plan_digest == act.plan.digest;
-            of_plan && entry.action == act.action && entry.who == who && entry.items == act.items
+            let same = entry.who == who && entry.items == act.items && entry.signature.as_ref() == signature;
+            of_plan && entry.action == act.action && same
         }),
+        // Only the last counts: the same findings after others are told again.
+        "what-if" => {
+            let last = entries.iter().rev().find(|e| e.plan_id == act.plan.plan_id && e.action == act.action);
+            last.is_some_and(|entry| entry.items == act.items)
+        }
+        "advance" => {
+            entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action && e.items == act.items)
+        }
         "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
         "plan" | "expire" | "revert" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),
         _ => false,
@@ -200,10 +227,21 @@ fn is_told(entries: &[Entry], act: &Act<'_>, who: &str) -> bool {
 /// Adds an entry; false where the ledger says it already. Two writers never get the same number: the loser reads on and
 /// takes the next.
 pub async fn enter(context: &Context, lake: &Lake, privacy: &Privacy, act: Act<'_>) -> Result<bool, Failure> {
+    enter_signed(context, lake, privacy, act, None).await
+}
+
+/// The same, of an approval that was signed.
+pub async fn enter_signed(
+    context: &Context,
+    lake: &Lake,
+    privacy: &Privacy,
+    act: Act<'_>,
+    signature: Option<Signature>,
+) -> Result<bool, Failure> {
     let (mut races, who) = (Races::over("the ledger"), privacy.person(&person()));
     loop {
         let ledger = Ledger::proven(lake, privacy).await?;
-        if is_told(&ledger.entries, &act, &who) {
+        if is_told(&ledger.entries, &act, &who, signature.as_ref()) {
             // It may have been broken off before the head knew.
             if let Some(last) = ledger.entries.last() {
                 raise_head(lake, privacy, last).await?;
@@ -225,6 +263,7 @@ pub async fn enter(context: &Context, lake: &Lake, privacy: &Privacy, act: Act<'
             who: who.clone(),
             items: act.items.to_vec(),
             result: act.result.to_owned(),
+            signature: signature.clone(),
             fixed_clock: context.fixed_clock,
             nonce: lake::unique(),
             prev: String::new(),

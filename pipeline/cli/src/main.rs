@@ -12,7 +12,9 @@ mod plan_file;
 mod progress;
 #[cfg(test)]
 mod reference;
+mod rules_file;
 mod scratch;
+mod signature;
 mod targets;
 
 use args::{Cli, Command};

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use domain::plan::{Plan, PlannedTarget};
 use nix::sys::stat::{Mode, umask};
+use serde::Serialize;
 use stack::{Held, Journal, Target, planned_target};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -42,14 +43,23 @@ impl Targets {
     /// Keeps the journal in the lake, for those who may read every target: their texts are in it. The stack calls back in the
     /// middle of its steps, on a thread that may wait.
     pub fn keep(&self, lake: &Lake, plan: &Plan, journal: &Journal) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let (path, lake) = (journal_path(plan), lake.clone());
         let mode = self.0.iter().fold(0o666, |mode, (_, target)| mode & target.mode());
-        // Files are made with what the mask leaves; nothing else is written while this waits.
-        let before = umask(Mode::from_bits_truncate(!mode & 0o777));
-        let kept = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(async { lake.write_document(&path, journal).await })
-        });
-        umask(before);
-        Ok(kept?)
+        kept_closely(lake, &journal_path(plan), journal, mode)
     }
+}
+
+/// Keeps a document in the lake for those who may read the file that it is of, by its permissions.
+pub fn kept_closely<T: Serialize>(
+    lake: &Lake,
+    path: &str,
+    value: &T,
+    mode: u32,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    // Files are made with what the mask leaves, folders with the way through them; nothing else is written while this waits.
+    let before = umask(Mode::from_bits_truncate(!(mode | 0o111) & 0o777));
+    let kept = tokio::task::block_in_place(|| {
+        tokio::runtime::Handle::current().block_on(async { lake.write_document(path, value).await })
+    });
+    umask(before);
+    Ok(kept?)
 }

@@ -183,6 +183,45 @@ pub mod hours {
     pub const MEMORY_BYTES: &str = "memory_bytes";
 }
 
+/// `features.measures`: one row per series and moment, ordered by the three names and `at`.
+pub mod measures {
+    /// Text: `resource`, `kpi` or `job`.
+    pub const SUBJECT_KIND: &str = "subject_kind";
+    /// Text: the resource, what the KPI is of, or the job key.
+    pub const SUBJECT: &str = "subject";
+    /// Text: the figure, with its unit.
+    pub const MEASURE: &str = "measure";
+    /// Timestamp: the start of the hour, or of the run.
+    pub const AT: &str = "at";
+    /// Double.
+    pub const VALUE: &str = "value";
+    /// What is allowed of it, may be null.
+    pub const LIMIT_VALUE: &str = "limit_value";
+}
+
+/// What `learn` writes for `predictions.anomalies`: one row per finding. The first three are those of [`measures`].
+pub mod anomalies {
+    pub use super::measures::{LIMIT_VALUE, MEASURE, SUBJECT, SUBJECT_KIND, VALUE};
+    /// Text: spike, level_shift, drift, leak, silence or peer_outlier.
+    pub const ANOMALY: &str = "anomaly";
+    /// Text: notice, warning or critical.
+    pub const SEVERITY: &str = "severity";
+    /// Timestamp: when it began.
+    pub const STARTED_AT: &str = "started_at";
+    /// Timestamp: when it was over; null: it goes on.
+    pub const ENDED_AT: &str = "ended_at";
+    /// How far from the usual, over how far it must be to be found.
+    pub const SCORE: &str = "score";
+    /// What is usual, in the unit of the measure, may be null.
+    pub const USUAL: &str = "usual";
+    /// Text, what else is known, may be null.
+    pub const DETAIL: &str = "detail";
+    /// Findings of pure chance per resource and week that the bounds allow.
+    pub const BUDGET: &str = "budget";
+    /// Timestamp of the search.
+    pub const FOUND_AT: &str = "found_at";
+}
+
 /// `features.schedule`: one row per known future or past scheduled event, ordered by `start_time`.
 pub mod schedule {
     /// Text, the organisation's own identifier.

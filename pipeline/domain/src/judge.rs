@@ -35,7 +35,7 @@ mod laws;
 #[cfg(test)]
 mod simulation;
 
-pub use effect::Effect;
+pub use effect::{Effect, normal_quantile};
 pub use rules::{Direction, Margin, Rules, RulesError, TailUse};
 
 use pairs::Paired;

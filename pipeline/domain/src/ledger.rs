@@ -35,6 +35,9 @@ pub struct Entry {
     pub items: Vec<String>,
     /// What came of it, in words.
     pub result: String,
+    /// Of an approval that was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// Whether `at` is a `--now` and not the time of a clock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed_clock: bool,
@@ -48,6 +51,15 @@ pub struct Entry {
     /// The hash, sealed with the lake's key. Empty in entries of earlier versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub seal: String,
+}
+
+/// An Ed25519 signature of an approval, by a key that the lake does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The public key, base64.
+    pub key: String,
+    /// The signature, base64.
+    pub value: String,
 }
 
 /// How far the ledger goes. It may lag behind by an entry that was being written, and is never ahead.
@@ -174,6 +186,7 @@ mod tests {
             who: "u-1".into(),
             items: vec![],
             result: String::new(),
+            signature: None,
             fixed_clock: false,
             nonce: String::new(),
             prev: String::new(),

@@ -26,11 +26,13 @@ pub mod plan;
 pub mod privacy;
 pub mod probability;
 pub mod rollout;
+pub mod rules;
 mod state;
 pub mod task;
 pub mod time;
 pub mod units;
 pub mod verify;
+pub mod what_if;
 
 pub use event::{Event, Reason};
 pub use time::Timestamp;

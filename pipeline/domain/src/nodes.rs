@@ -88,6 +88,12 @@ impl Nodes {
         Ok(())
     }
 
+    /// A month of one more core, of the machine with the cheapest cores; none where none has a price.
+    pub fn core_month(&self) -> Option<f64> {
+        let of = |node: &Node| Some(node.price_hour? / node.size()?.cpu_cores? * crate::packing::MONTH_HOURS);
+        self.list.iter().filter_map(of).min_by(f64::total_cmp)
+    }
+
     /// The largest machine that a resource may run on; what was seen where none is named.
     pub fn machine(&self, resource: &str, seen: Machine) -> Machine {
         let fits = |node: &&Node| node.resource.as_deref().is_none_or(|pattern| matches(pattern, resource));

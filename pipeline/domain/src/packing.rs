@@ -11,7 +11,7 @@ use crate::state::State;
 use std::collections::BTreeMap;
 
 /// Hours of a month, as clouds count them.
-const MONTH_HOURS: f64 = 730.0;
+pub(crate) const MONTH_HOURS: f64 = 730.0;
 /// More cuts than these are not tried one by one.
 const MOST_TRIED: usize = 1000;
 
@@ -95,6 +95,20 @@ pub fn notes(plan: &Plan, nodes: &Nodes) -> Vec<Note> {
         }
     }
     notes
+}
+
+/// The machines for resources with their limits and how many there are of each; resources that lack a limit are left out.
+///
+/// # Errors
+/// The resource that no machine of the file holds; none is named where no machine has a price.
+pub fn machines(resources: &[(&str, State, u32)], nodes: &Nodes) -> Result<Packed, String> {
+    let mut pieces = Vec::new();
+    for (resource, limits, replicas) in resources {
+        let State { cpu_cores: Some(cpu_cores), memory_bytes: Some(memory_bytes) } = *limits else { continue };
+        let piece = Piece { resource, cpu_cores, memory_bytes: memory_bytes as f64 };
+        pieces.extend(std::iter::repeat_n(piece, *replicas as usize));
+    }
+    pack(&pieces, &kinds(nodes))
 }
 
 fn is_full(state: State) -> bool {

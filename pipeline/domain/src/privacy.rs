@@ -7,11 +7,12 @@
 //! `key` knows what the key must be and what is derived from it; `fields` knows field names and `words` their words; `rules`
 //! what is masked in text, with `tokens`, `options` and `who`; `people` and `secrets` what is one and what only looks like
 //! one, and `printed` names in what programs print; `structure` lists, settings and keys over several lines; `beside` a name in the other texts of its event; `filter`
-//! which texts need no rule; `broken` what to do with lines that are no JSON; `entries` what a JSON text holds that its value
+//! which texts need no rule; `broken` and `columns` what to do with lines that are no JSON; `entries` what a JSON text holds that its value
 //! does not show; `suspicion` what looks like one by other, wider rules, for the audit.
 
 mod beside;
 mod broken;
+mod columns;
 mod entries;
 mod fields;
 mod filter;
@@ -29,11 +30,12 @@ mod words;
 
 pub(crate) use beside::Names;
 pub use beside::is_telling;
+pub use columns::Columns;
 pub(crate) use fields::is_actor_field;
 pub use fields::{Field, field, is_person_field, is_secret_field};
 pub use key::{KEY_BYTES, WeakKey, check_key};
 pub use structure::{is_opening, is_pair};
-pub use suspicion::is_suspicious;
+pub use suspicion::{Known, is_suspicious};
 
 use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};

@@ -27,6 +27,10 @@ pub struct TaskRule {
     pub restart: bool,
     /// Start it, or stop it.
     pub running: Option<bool>,
+    /// Load this image ahead, where the Engine does not have it.
+    pub image: Option<String>,
+    /// From this file, as `docker save` writes it.
+    pub archive: Option<String>,
     /// Shown beside the item.
     pub reason: Option<String>,
 }
@@ -38,6 +42,25 @@ pub struct Weights {
     pub cpu: Option<i64>,
     /// `blkio.weight`.
     pub io: Option<i64>,
+}
+
+/// What a job of a CI system is given; none is left as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLimits {
+    /// The runner class.
+    pub runner: Option<String>,
+    /// How long it may take.
+    pub timeout_minutes: Option<u32>,
+}
+
+impl JobLimits {
+    /// In words.
+    pub fn in_words(&self) -> String {
+        let runner = self.runner.as_deref().unwrap_or("the runner as it is");
+        let timeout =
+            self.timeout_minutes.map_or_else(|| "no timeout of its own".to_owned(), |minutes| format!("{minutes} min"));
+        format!("{runner}, {timeout}")
+    }
 }
 
 /// Version group → its share of the users, whole per cent.
@@ -110,6 +133,24 @@ pub enum Task {
     Start,
     /// Its containers are stopped.
     Stop,
+    /// A job of a CI system gets another runner or timeout.
+    Job {
+        /// What it has now.
+        before: JobLimits,
+        /// What it is to have.
+        after: JobLimits,
+    },
+    /// An image is loaded from a file.
+    Load {
+        /// Which.
+        image: String,
+        /// The file, by its full path.
+        archive: String,
+        /// `sha256:` of the file: what was looked at is what is loaded.
+        digest: String,
+        /// Its size.
+        bytes: u64,
+    },
     /// The shares of the groups are set; one that is not named gets nothing.
     Route {
         /// What is set now.
@@ -135,10 +176,14 @@ impl TaskRule {
             return wrong("io_weight is none of 10 to 1000");
         }
         let weighs = self.cpu_weight.is_some() || self.io_weight.is_some();
-        match usize::from(weighs) + usize::from(self.restart) + usize::from(self.running.is_some()) {
+        if self.image.is_some() != self.archive.is_some() {
+            return wrong("an image is loaded from an archive: both are named, or neither");
+        }
+        let asked = [weighs, self.restart, self.running.is_some(), self.image.is_some()];
+        match asked.iter().filter(|asked| **asked).count() {
             1 => Ok(()),
-            0 => wrong("a task has cpu_weight and io_weight, or restart, or running"),
-            _ => wrong("a task asks for one thing: weights, restart, or running"),
+            0 => wrong("a task has cpu_weight and io_weight, or restart, or running, or image and archive"),
+            _ => wrong("a task asks for one thing: weights, restart, running, or an image"),
         }
     }
 
@@ -166,6 +211,14 @@ impl Place {
     }
 }
 
+/// A text with its SHA-256 shortened: two lines of digits are read by nobody, and the plan has them all.
+fn short(text: &str) -> String {
+    match text.split_once("sha256:") {
+        Some((before, hex)) if hex.len() == 64 && hex.is_ascii() => format!("{before}sha256:{}…", &hex[..12]),
+        _ => text.to_owned(),
+    }
+}
+
 impl Deployment {
     fn in_words(&self) -> String {
         let was = self.was.as_deref().unwrap_or("what is there");
@@ -173,7 +226,7 @@ impl Deployment {
         let (before, after) = (&self.before, &self.after);
         let mut changed = |what: &str, before: Option<&String>, after: Option<&String>| {
             if before != after {
-                let words = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
+                let words = |value: Option<&String>| value.map_or_else(|| "nothing".to_owned(), |value| short(value));
                 parts.push(format!("{what} {} -> {}", words(before), words(after)));
             }
         };
@@ -194,6 +247,10 @@ impl Task {
             Self::Restart => "restart".to_owned(),
             Self::Start => "stopped -> running".to_owned(),
             Self::Stop => "running -> stopped".to_owned(),
+            Self::Job { before, after } => format!("{} -> {}", before.in_words(), after.in_words()),
+            Self::Load { image, archive, bytes, .. } => {
+                format!("load {image} from {archive} ({})", crate::units::format_bytes(*bytes as f64))
+            }
             Self::Route { before, after } => format!("{} -> {}", shares_in_words(before), shares_in_words(after)),
             Self::Deploy(deployment) => deployment.in_words(),
         }
@@ -202,13 +259,14 @@ impl Task {
     /// In which order things are done: what is needed is there first, and what is not goes last.
     pub fn rank(task: Option<&Self>) -> u8 {
         match task {
-            Some(Self::Start) => 0,
-            Some(Self::Weigh { .. }) => 1,
-            None | Some(Self::Deploy(_)) => 2,
-            Some(Self::Restart) => 3,
-            Some(Self::Stop) => 4,
+            Some(Self::Load { .. }) => 0,
+            Some(Self::Start) => 1,
+            Some(Self::Weigh { .. }) => 2,
+            None | Some(Self::Job { .. } | Self::Deploy(_)) => 3,
+            Some(Self::Restart) => 4,
+            Some(Self::Stop) => 5,
             // Nobody is sent to what is not there yet.
-            Some(Self::Route { .. }) => 5,
+            Some(Self::Route { .. }) => 6,
         }
     }
 }

@@ -6,21 +6,24 @@ use crate::source::{Blocks, blank};
 use domain::Reason;
 use domain::json::Tape;
 use domain::json::ends::{End, Ends};
+use domain::privacy::Columns;
 
 /// Of a text so much is looked at, in bytes: what a format is known by stands at its beginning.
 const GLIMPSE: usize = 1 << 16;
 
 /// What a dump is.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Begin {
     pub(super) format: &'static Format,
     /// Why what cannot be taken of it cannot, where no format knows any of it.
     pub(super) unknown: Option<&'static str>,
+    /// Of a table that no format knows: which of its columns hold people.
+    pub(super) columns: Option<Columns>,
 }
 
 impl Begin {
     pub(super) fn of(format: &'static Format) -> Self {
-        Self { format, unknown: None }
+        Self { format, unknown: None, columns: None }
     }
 
     /// Why a text is refused. Where nobody knows the dump, its lack of a `type` says nothing. A zero is in no text, and in
@@ -62,15 +65,22 @@ pub(super) fn begin(blocks: &mut Blocks, format: Option<&'static Format>) -> Res
     }
     Ok(Some(match perhaps {
         Some(format) => Begin::of(format),
-        None => Begin { format: Format::NATIVE, unknown },
+        None => Begin { format: Format::NATIVE, unknown, columns: columns(bytes) },
     }))
+}
+
+/// What the first line says of the columns below it, where it is the header of a table.
+fn columns(bytes: &[u8]) -> Option<Columns> {
+    let bytes = &bytes[blank(bytes)..];
+    let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    Columns::of(std::str::from_utf8(&bytes[..line]).ok()?)
 }
 
 /// What a single text looks like.
 pub(super) fn of_text(text: &str) -> Begin {
     match guess(text.as_bytes(), true, &mut Tape::default()).0 {
         Guess::Surely(format) | Guess::Perhaps(format) => Begin::of(format),
-        Guess::Unknown(what) => Begin { format: Format::NATIVE, unknown: Some(what) },
+        Guess::Unknown(what) => Begin { format: Format::NATIVE, unknown: Some(what), columns: None },
         Guess::Nothing => Begin::of(Format::NATIVE),
     }
 }

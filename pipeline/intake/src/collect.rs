@@ -257,7 +257,10 @@ impl<'a> Collector<'a> {
         self.read += 1;
         self.rejected += 1;
         *self.reasons.entry(reason.code().to_owned()).or_default() += 1;
-        let reject = Reject::new(&at.dump.name, at.line, reason, text, hash, length, self.shared.privacy);
+        let mut reject = Reject::new(&at.dump.name, at.line, reason, text, hash, length, self.shared.privacy);
+        if let Some(columns) = at.dump.begin.columns.as_ref().filter(|_| !reject.text.is_empty()) {
+            reject.text = self.shared.privacy.scrub_row(columns, &reject.text);
+        }
         self.reject_bytes += reject.text.len() + 256;
         self.rejects.push(reject);
     }

@@ -60,6 +60,9 @@ impl IntakeError {
             Self::Location(..) => {
                 "a dump is a file, a folder, a pattern or an s3://, gs://, az:// or file:// URI; credentials come from the cloud's standard variables"
             }
+            Self::Read { source, .. } if source.to_string().starts_with("it is ") => {
+                "make a dump of it as said, or name another; gzip, zlib and zstd are unpacked. Nothing of this ingest was committed"
+            }
             Self::Read { .. } => "the dump is cut off or damaged; fetch it again. Nothing of this ingest was committed",
             Self::RejectLimit { .. } => {
                 "see what is wrong without the limit: `pipeline sql \"select reason, count(*) from staging.rejects group by reason\"`. Nothing was committed"

@@ -175,15 +175,16 @@ fn read_all<'a>(
         if let Some(what) = begin.unknown {
             unknown.insert(shared.privacy.scrub_text(&source.name()), what);
         }
+        let format = begin.format;
         let dump = Arc::new(Dump { name: source.name(), begin });
-        let mut reader = begin.format.reader();
+        let mut reader = format.reader();
         let mut line = 1;
         while let Some(piece) = blocks.next_piece()? {
             if failed.load(Ordering::Relaxed) {
                 return collector.finish();
             }
             let portion = Portion { piece, is_utf8: blocks.is_utf8() };
-            if begin.format.is_independent() {
+            if format.is_independent() {
                 // Workers never stop listening before the reader hangs up.
                 let _ = jobs.send((dump.clone(), portion));
             } else {

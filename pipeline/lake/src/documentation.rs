@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The schemas whose files make tables or views.
-const SCHEMAS: &[&str] = &["traces", "marts", "plans", "predictions", "features"];
+const SCHEMAS: &[&str] = &["traces", "marts", "plans", "stack", "predictions", "features"];
 
 /// A table in words.
 #[derive(Clone, Debug)]
@@ -101,7 +101,8 @@ fn of_file(file: &SqlFile, done: &BTreeMap<String, TableDocumentation>) -> Resul
             continue; // a reason, on a line of its own
         }
         let code = code.trim_end().trim_end_matches(',');
-        let name = code.rsplit([' ', '.']).next().unwrap_or_default();
+        // A name that is a word of SQL too stands in quotes.
+        let name = code.rsplit([' ', '.']).next().unwrap_or_default().trim_matches('"');
         if !text.is_empty() {
             columns.push(column(name, text).map_err(|e| format!("{}: {e}", file.path()))?);
         } else if code.strip_prefix("    ").is_some_and(is_column) {
@@ -113,9 +114,9 @@ fn of_file(file: &SqlFile, done: &BTreeMap<String, TableDocumentation>) -> Resul
     Ok(columns)
 }
 
-/// `cpu_ms` or `e.cpu_ms`, and no expression or the beginning of one.
+/// `cpu_ms`, `"group"` or `e.cpu_ms`, and no expression or the beginning of one.
 fn is_column(code: &str) -> bool {
-    code != "case" && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+    code != "case" && code.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '"'))
 }
 
 impl TableDocumentation {

@@ -49,7 +49,12 @@ impl Lake {
         let name = TableName { schema: "predictions".into(), table: table.to_owned() };
         let file = model::files("predictions").into_iter().find(|file| file.name == name);
         let file = file.ok_or_else(|| LakeError::NoTable(name.to_string()))?;
-        let _writing = Writing::begin(&self.store, if table == "runs" { "predict" } else { "shadow" }).await?;
+        let command = match table {
+            "runs" => "predict",
+            "anomalies" => "anomalies",
+            _ => "shadow",
+        };
+        let _writing = Writing::begin(&self.store, command).await?;
         let mut races = Races::over(&name);
         loop {
             // Opened anew after a lost race: what the winner wrote is then part of what was said before.

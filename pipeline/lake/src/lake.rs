@@ -85,6 +85,11 @@ impl Lake {
         }
     }
 
+    /// Whether the lake was made with this key.
+    pub async fn is_under(&self, privacy: &Privacy) -> Result<bool, LakeError> {
+        Ok(marked(&self.store).await?.is_some_and(|marker| marker.is_of(privacy)))
+    }
+
     /// Opens a lake for new events, making it when the location is new or empty. Refuses another key than the lake's.
     pub async fn open_or_create(location: &str, privacy: &Privacy) -> Result<Self, LakeError> {
         let store = Store::open(location)?;

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 static SQL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sql");
 
 /// The schemas whose files `materialize` turns into Delta tables.
-pub const MATERIALIZED: &[&str] = &["traces", "marts", "plans"];
+pub const MATERIALIZED: &[&str] = &["traces", "marts", "plans", "stack"];
 
 /// One file under `sql/`.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub(crate) fn statement(what: &str) -> Statement {
 
 /// `schema.table` of every table that our files make, and of those that commands write.
 pub(crate) fn names() -> Vec<String> {
-    let made = ["traces", "marts", "features", "predictions", "plans"].into_iter().flat_map(files);
+    let made = ["traces", "marts", "features", "predictions", "plans", "stack"].into_iter().flat_map(files);
     let written = ["staging.events", "staging.rejects", "plans.items", "session.clock"];
     made.map(|file| file.name.to_string()).chain(written.map(str::to_owned)).collect()
 }

@@ -4,6 +4,7 @@ use crate::LearnError;
 use domain::Timestamp;
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom, ParquetReader, SerReader, Series, TimeUnit};
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The rows of one Parquet file, in file order.
@@ -11,6 +12,9 @@ pub(crate) struct Frame {
     data: DataFrame,
     path: PathBuf,
 }
+
+/// Texts, and the rows one after the other that have them.
+pub(crate) type Same = (Vec<String>, Range<usize>);
 
 /// What a column holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +156,25 @@ impl Frame {
         let cast = self.cast(column, &DataType::String)?;
         let values = cast.str().map_err(|_| self.fault(column))?;
         Ok(values.iter().map(|v| v.map(str::to_owned)).collect())
+    }
+
+    /// Rows one after the other whose texts are equal in all these columns: the texts, and which rows. Null is empty.
+    pub(crate) fn runs_of(&self, columns: &[&str]) -> Result<Vec<Same>, LearnError> {
+        let text = |name: &&str| -> Result<Column, LearnError> { self.cast(name, &DataType::String) };
+        let casts = columns.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let of = |(cast, name): (&Column, &&str)| -> Result<_, LearnError> {
+            Ok(cast.str().map_err(|_| self.fault(name))?.rechunk().into_owned())
+        };
+        let texts = casts.iter().zip(columns).map(of).collect::<Result<Vec<_>, _>>()?;
+        let mut runs: Vec<Same> = Vec::new();
+        for row in 0..self.rows() {
+            let here = || texts.iter().map(|text| text.get(row).unwrap_or_default());
+            match runs.last_mut().filter(|(names, _)| names.iter().map(String::as_str).eq(here())) {
+                Some((_, rows)) => rows.end = row + 1,
+                None => runs.push((here().map(str::to_owned).collect(), row..row + 1)),
+            }
+        }
+        Ok(runs)
     }
 
     /// A column of lists of text; null is the empty list.

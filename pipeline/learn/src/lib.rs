@@ -3,6 +3,7 @@
 //! Reads plain Parquet whose columns [`domain::columns`] names, and writes the same. Opens no table of the lake, prints
 //! nothing and has no clock: time is an argument.
 
+pub mod anomalies;
 pub mod anomaly;
 pub mod backtest;
 mod boost;

@@ -7,7 +7,9 @@ use crate::text::first_changed_line;
 use crate::write::{LockedFile, read_text};
 use domain::plan::State;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +29,15 @@ pub(crate) trait TextFiles {
     fn limits(&self, texts: &Texts) -> Result<BTreeMap<String, State>, StackError>;
     /// Those files whose text is another with the changes made, and nothing else touched.
     fn edited(&self, texts: &Texts, changes: &[Change]) -> Result<Texts, StackError>;
+}
+
+/// `sha256:` of a file of any size, and how many bytes it has.
+pub(crate) fn digest_of_file(path: &Path) -> Result<(String, u64), StackError> {
+    let failed = |source| StackError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hash = Sha256::new();
+    let bytes = io::copy(&mut file, &mut hash).map_err(failed)?;
+    Ok((format!("sha256:{:x}", hash.finalize()), bytes))
 }
 
 /// The digest of all of them.

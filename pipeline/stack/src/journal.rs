@@ -82,6 +82,9 @@ pub struct Step {
     /// What it was done to, where the name of the target may come to lead elsewhere: the file behind symbolic links.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub place: String,
+    /// When it was done, where that is later than when its run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
     /// What a reader should know of how it was done or undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
@@ -125,8 +128,22 @@ impl Step {
     pub(crate) fn new(resource: String, items: Vec<String>, what: String, before: Value, after: Value) -> Self {
         let (before_digest, after_digest) = (digest_of(&before), digest_of(&after));
         let (on, progress, healthy, place) = (String::new(), Progress::Waiting, false, String::new());
-        let remark = None;
-        Self { on, resource, items, what, before, after, before_digest, after_digest, progress, healthy, place, remark }
+        let (done_at, remark) = (None, None);
+        Self {
+            on,
+            resource,
+            items,
+            what,
+            before,
+            after,
+            before_digest,
+            after_digest,
+            progress,
+            healthy,
+            place,
+            done_at,
+            remark,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! whole (files) and targets that are changed step by step (an Engine) stand side by side.
 
 pub mod apply;
+pub mod ci;
 pub mod compose;
 pub mod devcontainer;
 pub mod docker;
@@ -28,8 +29,10 @@ pub mod versions;
 mod write;
 mod yaml;
 
-pub use apply::{Done, Held, How, Work, apply, rehearse, rollback};
+pub use apply::{Done, Held, How, Work, apply, rehearse, rollback, steady, step};
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};
-pub use target::{Change, Figure, Live, Refusal, Session, Stand, Target, TaskFound, parse_target, planned_target};
+pub use target::{
+    Change, CiJob, Figure, Live, Refusal, Session, Stand, Target, TaskFound, parse_target, planned_target,
+};

@@ -1,6 +1,7 @@
 //! What a plan can be applied to, whatever its kind.
 
 use crate::StackError;
+use crate::ci::{CiFiles, System};
 use crate::compose::ComposeFile;
 use crate::devcontainer::DevContainer;
 use crate::docker::DockerEngine;
@@ -12,7 +13,7 @@ use crate::text_file::TextFile;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, Plan, State, TargetRef};
-use domain::task::{Deployment, Release, Task, TaskRule};
+use domain::task::{Deployment, JobLimits, Release, Task, TaskRule};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,6 +92,21 @@ pub struct TaskFound {
     pub refused: Option<String>,
 }
 
+/// A job of a CI system, as its file has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CiJob {
+    /// `FILE/JOB`.
+    pub resource: String,
+    /// `owner/name`, where the file's repository tells it.
+    pub repo: Option<String>,
+    /// The name of its workflow in what was recorded, where the system has such.
+    pub workflow: Option<String>,
+    /// Its name in what was recorded.
+    pub name: String,
+    /// Its runner and timeout.
+    pub limits: JobLimits,
+}
+
 /// Something whose limits can be read and set. One kind, one file.
 pub trait Target: Debug + Send + Sync {
     /// How a plan names it.
@@ -111,6 +127,16 @@ pub trait Target: Debug + Send + Sync {
     /// Of what people want done beside limits, what there is to do here; a file has none of it.
     fn tasks(&self, _: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
         Ok(Vec::new())
+    }
+
+    /// The jobs of a CI system that it is; others have none.
+    fn jobs(&self) -> Result<Vec<CiJob>, StackError> {
+        Ok(Vec::new())
+    }
+
+    /// Why a change of a job would be refused.
+    fn job_refused(&self, _: &Change) -> Result<Option<String>, StackError> {
+        Ok(None)
     }
 
     /// What a reader should know of changes that would be taken: what cannot be undone exactly.
@@ -184,7 +210,8 @@ pub enum Stand {
 }
 
 /// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
-/// `devcontainer:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or `file:FILE`.
+/// `devcontainer:FILE`, `actions:FOLDER`, `gitlab:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or
+/// `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
@@ -195,6 +222,8 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
         match kind {
             "kubernetes" => return Ok(Box::new(KubernetesFolder::new(absolute()))),
             "devcontainer" => return Ok(Box::new(DevContainer::new(absolute()))),
+            "actions" => return Ok(Box::new(CiFiles::new(System::Actions, absolute()))),
+            "gitlab" => return Ok(Box::new(CiFiles::new(System::Gitlab, absolute()))),
             "exec" => return Ok(Box::new(ExecCommand::new(rest))),
             "haproxy-map" => {
                 let folder = std::path::absolute(".").unwrap_or_default();
@@ -220,6 +249,8 @@ pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackErr
         "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
         "kubernetes" => Ok(Box::new(KubernetesFolder::new(&reference.location))),
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
+        "actions" => Ok(Box::new(CiFiles::new(System::Actions, &reference.location))),
+        "gitlab" => Ok(Box::new(CiFiles::new(System::Gitlab, &reference.location))),
         "file" => Ok(Box::new(TextFile::new(&reference.location))),
         "exec" if !reference.location.is_empty() => Ok(Box::new(ExecCommand::new(&reference.location))),
         "haproxy-map" if !reference.location.is_empty() => {
@@ -239,12 +270,15 @@ impl Change {
         }
     }
 
+    /// The hash of the text that it deploys; whoever has the text puts it into `text`.
+    pub fn text_name(&self) -> Option<&str> {
+        self.deployment().and_then(|deployment| deployment.after.text.as_deref())
+    }
+
     /// The text that it deploys, proven to be the one that was planned.
     pub(crate) fn whole_text(&self) -> Result<Option<&str>, StackError> {
-        let Some(wanted) = self.deployment().and_then(|deployment| deployment.after.text.as_ref()) else {
-            return Ok(None);
-        };
-        let text = self.text.as_deref().filter(|text| digest(text) == *wanted);
+        let Some(wanted) = self.text_name() else { return Ok(None) };
+        let text = self.text.as_deref().filter(|text| digest(text) == wanted);
         text.map(Some).ok_or_else(|| StackError::Refused {
             service: self.resource.clone(),
             what: format!("the text {wanted} that was planned for it is not there"),
@@ -353,6 +387,8 @@ mod tests {
             "docker:tcp://h:1",
             "kubernetes:deploy/../k8s",
             "devcontainer:.devcontainer/devcontainer.json",
+            "actions:.github/workflows",
+            "gitlab:.gitlab-ci.yml",
             "exec:./size.sh --all",
             "haproxy-map:routes.map",
             "haproxy-map:routes.map#haproxy.sock",

@@ -15,7 +15,7 @@ mod manifest;
 mod place;
 mod route;
 
-pub use ask::{Answered, ask};
+pub use ask::{Answered, ask_all};
 pub use component::{Carrier, Component, Kind, Restoring};
 pub use group::{Group, Member};
 pub use judge::JudgeSection;

@@ -3,20 +3,25 @@
 use crate::artifacts::journal_path;
 use crate::commands::approve::in_time;
 use crate::commands::plan::basis::{is_open, still_holds};
+use crate::commands::stack::kept;
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
+use crate::signature::Keys;
 use crate::targets::Targets;
 use clap::Args;
-use domain::plan::{Action, Plan};
+use domain::Timestamp;
+use domain::ledger::Entry;
+use domain::plan::{Action, Item, Plan};
 use domain::privacy::Privacy;
+use domain::task::{Deployment, Task};
 use domain::time::{DAY, parse_span};
 use domain::units::counted;
 use intake::Source;
 use lake::{IngestSpec, Lake};
 use serde_json::{Value, json};
-use stack::{Change, Done, Health, Held, How, Journal, Phase, StackError, Step, Work};
+use stack::{Change, Done, Health, Held, How, Journal, Phase, Progress, StackError, Step, Work};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +40,12 @@ pub struct ApplyArgs {
     /// Run all checks and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Carry out only what was approved with the Ed25519 key of one of these public keys, in PEM
+    #[arg(long, value_name = "KEYS")]
+    require_signature: Option<PathBuf>,
+    /// Carry out only what somebody else approved than the one who made the plan
+    #[arg(long)]
+    require_other_approver: bool,
     /// Services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
@@ -59,9 +70,17 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let plan = read_plan(&args.plan)?;
     // The key and the ledger are proven first: once a target is written, nothing may stand in the way of saying so.
     let (lake, privacy) = context.lake_with_key().await?;
-    let items = approved(context, &lake, &privacy, &plan).await?;
+    let keys = args.require_signature.as_deref().map(Keys::read).transpose()?;
+    let items = approved(context, &lake, &privacy, &plan, (keys.as_ref(), args.require_other_approver)).await?;
+    if plan.rollout.is_some() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("{} is a rollout: its steps are judged one by one", plan.plan_id),
+        )
+        .hint(format!("`pipeline stack advance {}` does the next one", args.plan.display())));
+    }
     let targets = Targets::of(&plan, &items)?;
-    let changes = Change::of(&plan, &items);
+    let changes = with_texts(&lake, Change::of(&plan, &items)).await?;
     let mut held = targets.hold()?;
     let mut journal = match lake.document::<Journal>(&journal_path(&plan)).await? {
         Some(journal) => journal,
@@ -118,6 +137,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         let on = if plan.targets.len() > 1 { format!("on {}: ", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
+    remarks(context, &journal);
     let is_resized = |on: &str| {
         plan.changes().any(|item| item.on == on && item.action == Action::Resize && items.contains(&item.id))
     };
@@ -157,9 +177,29 @@ fn parse_at_once(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
 
+/// What a reader should know of steps that were done or undone.
+pub fn remarks(context: &Context, journal: &Journal) {
+    for step in journal.steps.iter().filter(|step| step.progress != Progress::Waiting) {
+        if let Some(remark) = &step.remark {
+            context.say_wrapped("  note: ", &format!("{}: {remark}", step.resource), 8);
+        }
+    }
+}
+
 /// What a step is, without what was there before and after: that may hold secrets.
 pub fn shown(step: &Step) -> Value {
-    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress})
+    json!({"on": step.on, "resource": step.resource, "items": step.items, "what": step.what, "progress": step.progress,
+        "remark": step.remark})
+}
+
+/// Changes with the texts that they deploy, which the lake keeps.
+async fn with_texts(lake: &Lake, mut changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
+    for change in &mut changes {
+        if let Some(name) = change.text_name() {
+            change.text = Some(kept::text(lake, name).await?);
+        }
+    }
+    Ok(changes)
 }
 
 /// Everything that `apply` would check, and the steps that it would do.
@@ -194,20 +234,64 @@ fn as_approved(plan: &Plan, journal: &Journal, items: &[String]) -> Result<(), F
 
 /// The approved items of exactly this plan, in its order, or the reason why there are none. The ledger says so, and
 /// nothing else of the lake.
-async fn approved(context: &Context, lake: &Lake, privacy: &Privacy, plan: &Plan) -> Result<Vec<String>, Failure> {
+pub async fn approved(
+    context: &Context,
+    lake: &Lake,
+    privacy: &Privacy,
+    plan: &Plan,
+    (keys, other): (Option<&Keys>, bool),
+) -> Result<Vec<String>, Failure> {
     let refused = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
     let ledger = Ledger::proven(lake, privacy).await?;
-    ledger.made(plan)?;
+    let made = ledger.made(plan)?;
     ledger.at_its_time(context, plan)?;
     in_time(context, lake, privacy, &ledger, plan).await?;
-    let items = ledger.approved(plan);
+    let all = ledger.approved(plan);
+    let is_signed = |entry: &Entry| keys.is_none_or(|keys| keys.have_signed(entry));
+    let is_other = |entry: &Entry| !other || entry.who != made.who;
+    let items = ledger.approved_where(plan, &|entry| is_signed(entry) && is_other(entry));
+    // What was said yes to in another way is not left out in silence.
+    if items != all {
+        let (missing, hint) = match all.iter().all(|id| ledger.approved_where(plan, &is_signed).contains(id)) {
+            true => {
+                ("approved by nobody but the one who made the plan", "somebody else says yes with `pipeline approve`")
+            }
+            false => ("approved without a signature by one of the keys", "`pipeline approve --key F` signs"),
+        };
+        let left: Vec<&str> = all.iter().filter(|id| !items.contains(id)).map(String::as_str).collect();
+        return refused(format!("{} of {} are {missing}", left.join(", "), plan.plan_id), hint);
+    }
     if items.is_empty() {
         return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
+    }
+    let standing = ledger.standing(plan);
+    if !standing.is_empty() {
+        let what = format!("{} has critical findings of what-if: {}", plan.plan_id, standing.join(", "));
+        return refused(
+            what,
+            "make another plan, or a person sets one aside with `pipeline approve PLAN --despite FINDING`",
+        );
     }
     if !plan.applyable {
         return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");
     }
     Ok(items)
+}
+
+/// The `component` event of a deployment: which version is there now; none where it is not known, or is no version.
+fn sighting(item: &Item, it: &Deployment, action: &str, at: Timestamp) -> Option<String> {
+    let is_back = action == "rollback";
+    let version = if is_back { it.was.as_ref()? } else { &it.version };
+    stack::versions::Version::parse(version).ok()?;
+    let mut payload = json!({"component": it.component, "version": version, "place": it.place.name()});
+    if !is_back {
+        // Of what was there before only the version is known.
+        payload["group"] = json!(it.group);
+        payload["group_digest"] = json!(it.group_digest);
+        payload["digest"] = json!(it.digest);
+    }
+    let env = item.resource.split('/').next();
+    Some(json!({"ts": at, "type": "component", "env": env, "resource": item.resource, "payload": payload}).to_string())
 }
 
 /// One `adjustment` event per item, through the same door as every event, at the time that the journal says: told again
@@ -248,6 +332,12 @@ pub async fn tell(
             event.to_string()
         })
         .collect();
+    let deployed = plan.changes().filter(|item| items.contains(&item.id));
+    let deployed = deployed.filter_map(|item| match &item.task {
+        Some(Task::Deploy(it)) => sighting(item, it, action, at),
+        _ => None,
+    });
+    let lines: Vec<String> = lines.into_iter().chain(deployed).collect();
     let source = Source::Lines { name: plan.plan_id.clone(), text: lines.join("\n") };
     Lake::ingest(&context.global.lake, privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
     Ok(())

@@ -3,16 +3,19 @@
 use crate::artifacts::{Approval, approval_path};
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
-use crate::ledger::{Act, Ledger, by_whom, enter};
+use crate::ledger::{Act, Ledger, by_whom, enter, enter_signed};
 use crate::plan_file::read_plan;
+use crate::rules_file::read_rules;
+use crate::signature::sign;
 use clap::Args;
-use domain::ledger::Entry;
+use domain::ledger::{Entry, sha256_hex};
 use domain::plan::{Item, Plan, State};
 use domain::privacy::Privacy;
 use domain::units::{counted, format_bytes};
 use lake::Lake;
 use serde_json::json;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// What `approve` takes.
 #[derive(Debug, Args)]
@@ -26,6 +29,16 @@ pub struct ApproveArgs {
     /// Only these items [default: every change]
     #[arg(long, value_name = "ID", num_args = 1..)]
     item: Vec<String>,
+    /// Set a critical finding of `what-if` aside; repeatable
+    #[arg(long, value_name = "FINDING", conflicts_with = "auto")]
+    despite: Vec<String>,
+    /// Sign with this Ed25519 key, in PEM
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Only what `[approve]` of this rules file allows without a person: these actions, below this risk, at most so many
+    /// items, at these hours
+    #[arg(long, value_name = "RULES", conflicts_with = "item")]
+    auto: Option<PathBuf>,
 }
 
 /// Enters the approval into the ledger, bound to the plan's digest, and shows what was approved.
@@ -47,9 +60,21 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         return Err(Failure::new(Exit::Usage, format!("{} has no change {unknown}", plan.plan_id))
             .hint(format!("its changes are {}", all.join(", "))));
     }
-    // A second yes adds to the first.
-    let mut items = ledger.approved(&plan);
-    items.extend(if args.item.is_empty() { all.clone() } else { args.item });
+    let standing = ledger.standing(&plan);
+    if let Some(unknown) = args.despite.iter().find(|id| !standing.contains(id)) {
+        let known = if standing.is_empty() { "it has none".to_owned() } else { standing.join(", ") };
+        return Err(Failure::new(Exit::Usage, format!("{} has no critical finding {unknown}", plan.plan_id))
+            .hint(format!("`pipeline what-if --plan` finds them: {known}")));
+    }
+    let (asked, result) = match &args.auto {
+        Some(rules) => (by_rules(context, &plan, rules)?, by_which(rules)?),
+        None if args.item.is_empty() => (all.clone(), "approved".to_owned()),
+        None => (args.item, "approved".to_owned()),
+    };
+    // A second yes adds to the first. What a file says yes to is that and no more, and so is what is signed.
+    let alone = args.auto.is_some() || args.key.is_some();
+    let mut items = if alone { Vec::new() } else { ledger.approved(&plan) };
+    items.extend(asked);
     let items: Vec<String> = all.into_iter().filter(|id| items.contains(id)).collect();
     show(context, &plan, &items, made, &privacy);
     let approval = Approval {
@@ -59,20 +84,56 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         who: privacy.person(&person()),
         at: context.now,
     };
-    let act = Act { plan: &plan, action: "approve", items: &items, result: "approved" };
-    enter(context, &lake, &privacy, act).await?;
+    if !args.despite.is_empty() {
+        let act = Act { plan: &plan, action: "despite", items: &args.despite, result: "set aside" };
+        enter(context, &lake, &privacy, act).await?;
+        context.say_wrapped("despite: ", &args.despite.join(", "), 9);
+    }
+    let left: Vec<&String> = standing.iter().filter(|id| !args.despite.contains(id)).collect();
+    for id in &left {
+        context.say_wrapped("still blocks apply: ", id, 20);
+    }
+    let signature = args.key.as_deref().map(|key| sign(key, &plan, &items)).transpose()?;
+    let act = Act { plan: &plan, action: "approve", items: &items, result: &result };
+    enter_signed(context, &lake, &privacy, act, signature.clone()).await?;
     lake.write_document(&approval_path(&plan), &approval).await?;
     let brief = format!("{} of {}", counted(items.len(), "change"), plan.plan_id);
-    context.say(format!("approved: {brief}"));
+    let signed = if signature.is_some() { ", signed" } else { "" };
+    context.say(format!("approved: {brief}{signed}"));
     let changes: Vec<_> = approved(&plan, &items)
         .map(|item| json!({"id": item.id, "resource": item.resource, "on": item.on, "before": item.before, "after": item.after}))
         .collect();
     Ok(Answer::done(json!({
         "plan_id": approval.plan_id, "digest": approval.digest, "items": approval.items, "who": approval.who,
         "at": approval.at, "targets": plan.targets, "changes": changes, "made_by": made.who, "made_at": made.at,
-        "expires_at": plan.expires_at,
+        "expires_at": plan.expires_at, "signature": signature, "despite": args.despite, "blocked_by": left,
     }))
     .brief(brief))
+}
+
+/// The items that a rules file approves, or why none.
+fn by_rules(context: &Context, plan: &Plan, path: &Path) -> Result<Vec<String>, Failure> {
+    let refused = |what: String| {
+        Failure::new(Exit::Refused, format!("{} is not approved by {}: {what}", plan.plan_id, path.display()))
+            .hint("a person may: `pipeline approve` without --auto")
+    };
+    let rules = read_rules(Some(path))?;
+    let auto = rules.approve.ok_or_else(|| refused("it has no [approve]".to_owned()))?;
+    let said = auto.of(plan.changes(), context.now).map_err(refused)?;
+    for (item, why) in &said.no {
+        context.say_wrapped("for a person: ", &format!("{} {}: {why}", item.action.name(), item.resource), 14);
+    }
+    if said.yes.is_empty() {
+        let (item, why) = &said.no[0];
+        return Err(refused(format!("{} {}: {why}", item.action.name(), item.resource)));
+    }
+    Ok(said.yes.iter().map(|item| item.id.clone()).collect())
+}
+
+/// Which file said yes, by its content.
+fn by_which(path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    Ok(format!("approved by rules sha256:{}", sha256_hex(&bytes)))
 }
 
 /// Refuses a plan that is past its time. Found so once, it stays so: no clock that is set back makes it good again.

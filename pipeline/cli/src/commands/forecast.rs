@@ -12,28 +12,28 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Which columns of a file of one's own make a series.
+/// Which columns of a file of one's own make a series: all of them, or no file.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
     /// Parquet file with the series, one row a value
-    #[arg(long, value_name = "FILE")]
-    series: PathBuf,
+    #[arg(long, value_name = "FILE", requires_all = ["key", "time", "value"])]
+    series: Option<PathBuf>,
     /// Column that says which series a row belongs to: text or integers
-    #[arg(long, value_name = "COLUMN")]
-    key: String,
+    #[arg(long, value_name = "COLUMN", requires = "series")]
+    key: Option<String>,
     /// Column that says when: an integer step, or a timestamp
-    #[arg(long, value_name = "COLUMN")]
-    time: String,
+    #[arg(long, value_name = "COLUMN", requires = "series")]
+    time: Option<String>,
     /// Column with the values: numbers
-    #[arg(long, value_name = "COLUMN")]
-    value: String,
+    #[arg(long, value_name = "COLUMN", requires = "series")]
+    value: Option<String>,
 }
 
 impl SeriesArgs {
-    /// As the library takes it.
-    pub fn spec(self) -> SeriesSpec {
-        let Self { series: path, key, time, value } = self;
-        SeriesSpec { path, key, time, value }
+    /// As the library takes it; none: no file is given.
+    pub fn spec(self) -> Option<SeriesSpec> {
+        let Self { series, key, time, value } = self;
+        Some(SeriesSpec { path: series?, key: key?, time: time?, value: value? })
     }
 }
 
@@ -47,7 +47,7 @@ pub struct ForecastArgs {
     #[command(flatten)]
     series: SeriesArgs,
     /// Steps after which a pattern may repeat: 24,168 for hours; 1 for none
-    #[arg(long, value_name = "STEPS,…", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "STEPS,…", value_delimiter = ',', required = true, requires = "series")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
     period: Vec<u32>,
     /// Steps to forecast
@@ -64,12 +64,15 @@ pub struct ForecastArgs {
 /// Forecasts every series of a file.
 pub async fn run(context: &Context, args: ForecastArgs) -> Result<Answer, Failure> {
     let ForecastArgs { series, period, horizon, fill_gaps, output } = args;
+    let Some(series) = series.spec() else {
+        return Err(Failure::new(Exit::Usage, "forecast needs a file").hint("add --series FILE"));
+    };
     may_replace(&output, &FORECAST_COLUMNS, "forecast")?;
     let sink = Sink::file(context, &output)?;
     let mut periods: Vec<usize> = period.into_iter().map(|p| p as usize).filter(|p| *p > 1).collect();
     periods.sort_unstable();
     periods.dedup();
-    let spec = ForecastSpec { series: series.spec(), periods, horizon: horizon as usize, fill_gaps };
+    let spec = ForecastSpec { series, periods, horizon: horizon as usize, fill_gaps };
     let folder = scratch()?;
     let draft = folder.path().join("forecast.parquet");
     let task = context.progress.task("forecast");

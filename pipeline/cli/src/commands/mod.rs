@@ -31,9 +31,11 @@ pub mod run;
 pub mod schema;
 pub mod shadow;
 pub mod sql;
+pub mod stack;
 pub mod trace;
 pub mod train;
 pub mod verify;
+pub mod what_if;
 
 use crate::args::Command;
 use crate::context::{Answer, Context};
@@ -62,12 +64,14 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Anomalies(args) => anomalies::run(context, args).await,
             Command::Explain(args) => explain::run(context, args).await,
             Command::Predict(args) => predict::run(context, args).await,
+            Command::WhatIf(args) => what_if::run(context, args).await,
             Command::Plan(args) => plan::run(context, args).await,
             Command::Approve(args) => approve::run(context, args).await,
             Command::Apply(args) => apply::run(context, args).await,
             Command::Verify(args) => verify::run(context, args).await,
             Command::Rollback(args) => rollback::run(context, args).await,
             Command::Log(args) => log::run(context, args).await,
+            Command::Stack(args) => stack::run(context, args).await,
             Command::Judge(args) => judge::run(context, args).await,
             Command::Feedback(args) => feedback::run(context, args).await,
             Command::Labels(args) => labels::run(context, args).await,

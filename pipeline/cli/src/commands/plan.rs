@@ -3,7 +3,8 @@
 pub mod basis;
 mod live;
 mod markdown;
-mod past;
+pub mod past;
+mod propose;
 
 use crate::artifacts::champion;
 use crate::commands::backtest::{frontier_json, parse_policy, parse_share, show as show_backtest, show_frontier};
@@ -12,6 +13,7 @@ use crate::context::{Answer, Context, emit_bytes, emit_json};
 use crate::failure::{Exit, Failure, in_toml};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::{may_replace, read_plan, write_plan};
+use crate::rules_file::read_rules;
 use crate::scratch::scratch;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::overrides::Overrides;
@@ -47,8 +49,8 @@ pub struct PlanArgs {
     /// The plan file to write
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
-    /// A target: compose:FILE, a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE
-    /// or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
+    /// A target: compose:FILE, a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE,
+    /// actions:FOLDER, gitlab:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML
@@ -57,6 +59,14 @@ pub struct PlanArgs {
     /// Machine sizes in TOML: no limit is raised above its machine. With prices, savings are computed after bin packing
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
+    /// Which prediction leads to which action, and what the services are that runs need, in TOML [default: the rules that
+    /// `schema rules` prints]
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// What all resources of the plan have together, such as cpu=16,memory=64GiB: weights among them, and what one more
+    /// core would bring
+    #[arg(long, value_name = "LIST", value_parser = propose::parse_budget)]
+    budget: Option<State>,
     /// Accepted share of CPU samples above the limit, over all resources, such as 1%. At 0, CPU limits stay above the
     /// observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
@@ -157,6 +167,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let since = context.since(Some(&args.since))?;
     let overrides = read_overrides(args.override_.as_deref())?;
     let nodes = past::read_nodes(args.nodes.as_deref())?;
+    let rules = read_rules(args.rules.as_deref())?;
     args.target.iter().try_for_each(|spec| stack::parse_target(spec).map(drop))?;
     may_replace(&args.output)?;
     let (lake, privacy) = context.lake_with_key().await?;
@@ -166,14 +177,17 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let path = folder.path().join("usage.parquet");
     let mut task = context.progress.task("plan");
     task.at("usage");
-    if session.export("usage", &path).await? == 0 {
+    // Jobs of a CI system are sized from their runs.
+    let is_of_jobs = |spec: &String| spec.split_once(':').is_some_and(|(kind, _)| basis::is_of_jobs(kind));
+    let only_jobs = !args.target.is_empty() && args.target.iter().all(is_of_jobs);
+    if session.export("usage", &path).await? == 0 && !only_jobs {
         return Err(Failure::new(Exit::Inconclusive, "there is no usage to plan from")
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     let usage = Usage::load(&path, context.now)?;
     let targets = live::read(&args.target, &usage)?;
     let names: BTreeSet<String> = targets.iter().flat_map(|target| target.live.resources.keys()).cloned().collect();
-    if names.is_empty() {
+    if names.is_empty() && !only_jobs {
         return Err(Failure::new(Exit::Inconclusive, "the target has no services to plan for"));
     }
     task.at("backtest");
@@ -197,7 +211,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         models: contention_model.into_iter().collect(),
         forecasts: basis::forecasts(&session, Some(&names)).await?,
     };
-    let watermark = usage.newest().unwrap_or(context.now);
+    let newest = if only_jobs { basis::newest_run(&session).await? } else { usage.newest() };
+    let watermark = newest.unwrap_or(context.now);
     let resized = past::resized(&session).await?;
     let machines = past::machines(&session, &names, &nodes, &usage).await?;
     let mut candidates = Vec::new();
@@ -217,15 +232,34 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             machine: machines.get(name).copied().unwrap_or_default(),
             resized: resized.get(name).copied(),
             refused: Refused::default(),
+            culprit: None,
         }));
     }
+    let leaking = |it: &&Candidate| it.recommendation.as_ref().is_some_and(|seen| seen.leak.is_some());
+    let leaking: Vec<&str> = candidates.iter().filter(leaking).map(|it| it.resource.as_str()).collect();
+    let mut culprits = propose::culprits(&session, &leaking).await?;
+    candidates.iter_mut().for_each(|it| it.culprit = culprits.remove(&it.resource));
     let mut tasks = Vec::new();
     for on in &targets {
         tasks.extend(live::tasks(on, &overrides.task)?);
     }
+    task.at("proposals");
+    let found = propose::all(&propose::Ground {
+        context,
+        lake: &lake,
+        session: &session,
+        rules: &rules,
+        targets: &targets,
+        candidates: &candidates,
+        budget: args.budget.unwrap_or_default(),
+        core_month: nodes.core_month().unwrap_or(Rates::default().core_month),
+    })
+    .await?;
     let mut inputs = PlanInputs {
         candidates,
         tasks,
+        proposals: found.proposals,
+        rules,
         overrides,
         backtest: backtest.policies,
         unclaimed: past::unclaimed(&names, &usage),
@@ -243,7 +277,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         targets: targets.iter().map(|target| target.planned.clone()).collect(),
         rates: Rates::default(),
         valid_for: args.valid_for,
-        notes: targets.iter().flat_map(|target| target.live.notes.clone()).collect(),
+        notes: targets.iter().flat_map(|target| target.live.notes.clone()).chain(found.notes).collect(),
+        rollout: None,
         salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
@@ -297,7 +332,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         json["frontier"] = frontier_json(frontier)["frontier"].take();
     }
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
-    let brief = format!("{} of {} resources change", changed.len(), plan.items.len());
+    let brief = format!("{} of {} resources change", changed.len(), plan.resources());
     Ok(Answer::new(exit, json).brief(brief))
 }
 
@@ -371,7 +406,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
+/// The overrides of a file; none of no file.
+pub fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let Some(path) = path else { return Ok(Overrides::default()) };
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |what: String| {
@@ -393,6 +429,7 @@ async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, Failu
     let rows = session
         .query(
             "select resource_id, max(upper['cpu_cores']) as cpu, max(upper['memory_bytes']) as memory,
+                max(predicted_state['cpu_cores']) as peak_cpu, max(predicted_state['memory_bytes']) as peak_memory,
                 avg(confidence_score) as confidence, max(model) as model,
                 array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule
              from predictions.shadow_inventory
@@ -411,6 +448,10 @@ async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, Failu
                 upper: State {
                     cpu_cores: row["cpu"].as_f64(),
                     memory_bytes: row["memory"].as_f64().map(|bytes| bytes as u64),
+                },
+                peak: State {
+                    cpu_cores: row["peak_cpu"].as_f64(),
+                    memory_bytes: row["peak_memory"].as_f64().map(|bytes| bytes as u64),
                 },
                 confidence: row["confidence"].as_f64().unwrap_or_default(),
                 model: row["model"].as_str().unwrap_or_default().to_owned(),
@@ -440,7 +481,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     let changes = plan.changes().count();
     context.say_wrapped("", &format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()), 4);
     let watermark = plan.data_watermark.minute();
-    context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.items.len()));
+    context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.resources()));
     context.say("");
     for item in plan.changes() {
         let on = if plan.targets.len() > 1 { format!(" on {}", item.on) } else { String::new() };
@@ -448,9 +489,13 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
         show_item(context, item);
     }
     for item in plan.for_people() {
-        context.say(format!("  ! {}  [{}]", item.resource, item.id));
+        let what = if item.action == Action::FixLeak { String::new() } else { format!("{} ", item.action.name()) };
+        context.say(format!("  ! {what}{}  [{}]", item.resource, item.id));
         context.say_wrapped("      why     ", &item.reason, 14);
         context.say_wrapped("      do      ", &item.guidance, 14);
+        if let Some(handling) = item.handling.as_ref().filter(|_| item.action != Action::FixLeak) {
+            context.say_wrapped("      brings  ", &handling.impact, 14);
+        }
         show_age(context, item);
         context.say("");
     }
@@ -501,6 +546,10 @@ fn show_item(context: &Context, item: &Item) {
     if let Some(task) = &item.task {
         context.say_wrapped("      do      ", &task.in_words(), 14);
         context.say_wrapped("      why     ", &item.reason, 14);
+        if let Some(handling) = &item.handling {
+            context.say_wrapped("      brings  ", &handling.impact, 14);
+            context.say_wrapped("      risk    ", &format!("{}: {}", handling.risk.name(), handling.risk_why), 14);
+        }
         context.say("");
         return;
     }
@@ -536,6 +585,9 @@ fn show_item(context: &Context, item: &Item) {
         context.say(format!("      sure    {:.0} %, measured by cross-validation", confidence * 100.0));
     }
     show_age(context, item);
+    if let Some(handling) = &item.handling {
+        context.say_wrapped("      risk    ", &format!("{}: {}", handling.risk.name(), handling.risk_why), 14);
+    }
     if let Some(applied) = item.override_.as_ref().filter(|o| o.rule != "none") {
         context.say(format!("      rule    {} from {}", applied.rule, applied.pattern));
     }

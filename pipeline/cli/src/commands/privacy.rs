@@ -1,6 +1,6 @@
 //! `privacy`: what the lake holds of people, and how a person leaves it.
 
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, kept_privacy};
 use crate::failure::{Exit, Failure};
 use clap::{Args, Subcommand};
 use domain::privacy::people_in;
@@ -23,8 +23,9 @@ enum PrivacyCommand {
     /// Count pseudonymised data about people, and search for leaks
     #[command(after_help = "\
 Reads every text column of every table. Prints counts, tables and columns, never
-values. Exits with 3 when it finds an e-mail address, a secret, the user name of
-a home directory, or an erased person.
+values. With the lake's key at hand it also searches by name for the people whom
+the lake holds by keyed hash. Exits with 3 when it finds an e-mail address, a
+secret, a person's name, the user name of a home directory, or an erased person.
 
 Examples:
   pipeline privacy audit
@@ -70,8 +71,12 @@ pub async fn run(context: &Context, args: PrivacyArgs) -> Result<Answer, Failure
 
 async fn audit(context: &Context) -> Result<Answer, Failure> {
     let lake = context.lake().await?;
+    let key = match kept_privacy() {
+        Some(key) if lake.is_under(&key).await? => Some(key),
+        _ => None,
+    };
     let mut task = context.progress.task("privacy audit");
-    let audit = lake.privacy_audit(&mut |table| task.at(table)).await?;
+    let audit = lake.privacy_audit(key.as_ref(), &mut |table| task.at(table)).await?;
     drop(task);
     context.say(format!("{} people, {} erased; key {}", audit.people, audit.erased, audit.key_fingerprint));
     for column in &audit.columns {
@@ -98,10 +103,20 @@ async fn audit(context: &Context) -> Result<Answer, Failure> {
             doubt.table, doubt.column, doubt.rows
         ));
     }
+    match &audit.named {
+        Some(named) => named.iter().for_each(|name| {
+            let place = format!("{}.{}", name.table, name.column);
+            context.say(format!("FINDING {place}: {} rows name somebody whom the lake holds by hash", name.rows));
+        }),
+        None => context.say("  names were not looked for: that needs the lake's key"),
+    }
     if audit.erased_but_found > 0 {
         context.say(format!("FINDING {} erased people are in the tables: erase them again", audit.erased_but_found));
     }
-    let found = !audit.leaks.is_empty() || !audit.suspicious.is_empty() || audit.erased_but_found > 0;
+    let found = !audit.leaks.is_empty()
+        || !audit.suspicious.is_empty()
+        || audit.named.as_ref().is_some_and(|named| !named.is_empty())
+        || audit.erased_but_found > 0;
     let json = serde_json::to_value(&audit).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     Ok(Answer::new(if found { Exit::Findings } else { Exit::Done }, json))
 }

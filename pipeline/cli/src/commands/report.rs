@@ -26,6 +26,7 @@ use since::{MinChange, State};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+pub use fleet::time;
 pub use planned::file_page;
 
 /// What `report` takes.
@@ -249,6 +250,7 @@ async fn lake_page(
     let state = State::of(context.now, plan.as_ref(), &fleet);
     page.sections.push(since::section(previous, &state, &entries, args.min_change));
     page.sections.push(queries::track_record(source).await?);
+    page.sections.push(queries::report(source, "anomalies").await?);
     page.sections.push(fleet.bottlenecks(source).await?);
     for name in ["slowest-jobs", "flakiest-tests", "pr-cost", "queue-by-hour"] {
         page.sections.push(queries::report(source, name).await?);

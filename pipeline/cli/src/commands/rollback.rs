@@ -1,7 +1,7 @@
 //! `rollback`: exactly what was there before, to the byte.
 
 use crate::artifacts::journal_path;
-use crate::commands::apply::{shown, tell};
+use crate::commands::apply::{remarks, shown, tell};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
@@ -9,8 +9,9 @@ use crate::plan_file::read_plan;
 use crate::targets::Targets;
 use clap::Args;
 use domain::plan::Plan;
+use domain::task::Task;
 use serde_json::json;
-use stack::{Done, Health, How, Journal, Phase, Work};
+use stack::{Done, Health, How, Journal, Phase, Progress, Work};
 use std::path::PathBuf;
 
 /// What `rollback` takes.
@@ -46,6 +47,7 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
     // Again, now that nobody else writes it.
     let Some(mut journal) = lake.document::<Journal>(&journal_path(plan)).await? else { return Err(never()) };
     let items = ids(&journal);
+    let told_plan = undone(plan, &journal);
     let was_applied = journal.state == Phase::Applied;
     let how = How { now: context.now, at_once: 1, health: Health::default(), work: Work::IGNORED };
     let done = {
@@ -62,11 +64,12 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         journal.written |= was_applied || told;
         if journal.written && !told {
             // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
-            enter(context, &lake, &privacy, act("apply", "applied, interrupted")).await?;
+            let result = if plan.rollout.is_some() { "a rollout, begun" } else { "applied, interrupted" };
+            enter(context, &lake, &privacy, act("apply", result)).await?;
         }
         if journal.written {
             if !ledger.tells(plan, "rollback") {
-                tell(context, &privacy, plan, &journal, "rollback", &items).await?;
+                tell(context, &privacy, &told_plan, &journal, "rollback", &items).await?;
             }
             let result =
                 if matches!(done, Done::Except(_)) { "restored, except what others changed" } else { "restored" };
@@ -81,6 +84,7 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         Done::Except(_) => "restored in part",
     };
     context.say(format!("{word}: {}", targets.in_words()));
+    remarks(context, &journal);
     let left = if let Done::Except(left) = done { left } else { Vec::new() };
     for what in &left {
         context.say_wrapped("  not undone: ", what, 14);
@@ -91,4 +95,19 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         "plan_id": plan.plan_id, "result": word, "items": items, "not_undone": left, "steps": steps,
     });
     Ok(Answer::new(exit, json).brief(format!("{word}: {}", targets.in_words())))
+}
+
+/// The plan as it is told when it is undone. Of a rollout it is one change: from the last share back to before the first.
+fn undone(plan: &Plan, journal: &Journal) -> Plan {
+    let mut told = plan.clone();
+    if let Some(rollout) = &plan.rollout {
+        let begun = journal.steps.iter().filter(|step| step.progress != Progress::Waiting).count();
+        told.items.truncate(begun);
+        if let (Some(mut last), Some(before)) = (told.items.pop(), rollout.shares.first()) {
+            let after = rollout.shares.get(begun).unwrap_or(before).clone();
+            last.task = Some(Task::Route { before: before.clone(), after });
+            told.items = vec![last];
+        }
+    }
+    told
 }

@@ -1,6 +1,7 @@
 //! `run`: a job, the program's own commands in order, with a run record that says what happened and where to go on.
 
 mod bounds;
+mod services;
 mod story;
 
 use crate::args::{Cli, Command};
@@ -14,6 +15,7 @@ use domain::privacy::{Privacy, people_in};
 use lake::{Lake, LakeError, visible};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use services::{Service, Services};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -54,6 +56,9 @@ struct Job {
     /// Scratch copies made before the first step.
     #[serde(default)]
     copy: Vec<Copy>,
+    /// What runs beside the steps, in the order in which it is started.
+    #[serde(default)]
+    service: Vec<Service>,
     /// The steps, in order.
     step: Vec<Step>,
 }
@@ -77,6 +82,9 @@ struct Step {
     /// Exit codes after which the job goes on, besides 0. Findings (3) are still how the job ends.
     #[serde(default)]
     allow_exit: Vec<u8>,
+    /// The exit code that the step is to have, where that is not 0: any other is a failure, and this one no finding.
+    #[serde(default)]
+    want_exit: u8,
 }
 
 /// `journal/runs/<time>-<job>.json`.
@@ -127,9 +135,13 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     let mut inner = Context { fixed_clock, ..Context::new(global) };
     // A job says in a line what a step did; what the step itself prints is shown with -v.
     inner.global.quiet = !context.global.verbose;
+    bounds::permit_services(&job.service, args.allow_changes)?;
     if skip == 0 {
         scratch_copies(&job)?;
     }
+    let names: Vec<String> = job.step.iter().map(|step| step.name.clone()).collect();
+    let folder = job.folder.as_deref().map(expand).transpose()?.map(PathBuf::from);
+    let mut services = Services::new(&job.service, folder.as_deref(), &names)?;
     let started_at = Timestamp(chrono::Utc::now().timestamp_micros());
     let mut record = Record {
         job: name.clone(),
@@ -149,6 +161,12 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         if let Some(now) = clocks[n] {
             inner.now = now;
             inner.global.now = Some(now);
+        }
+        tokio::task::block_in_place(|| services.before(n, &names))?;
+        // Beside services, time goes by for the steps too.
+        if clocks[n].is_none() && !fixed_clock && !job.service.is_empty() {
+            inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
+            inner.global.now = Some(inner.now);
         }
         let collects = matches!(command, Command::Collect(_));
         reset_peak();
@@ -185,7 +203,19 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         };
         privacy.scrub_value(&mut ran.answer);
         record.steps.push(ran);
-        let ended = failure.filter(|failure| !step.allow_exit.contains(&(failure.exit as u8)));
+        let exit = failure.as_ref().map_or(0, |failure| failure.exit as u8);
+        let failure = match failure {
+            None if step.want_exit != 0 => {
+                let what = format!("it ended well, and was to end with {}", step.want_exit);
+                Some(Failure::new(Exit::Failed, what))
+            }
+            other => other,
+        };
+        let ended = failure.filter(|_| exit != step.want_exit && !step.allow_exit.contains(&exit));
+        let ended = ended.map(|failure| match services.ended() {
+            Some(what) => Failure { causes: failure.causes.iter().cloned().chain([what]).collect(), ..failure },
+            None => failure,
+        });
         if let Some(failure) = &ended {
             record.failed = Some(step.name.clone());
             write(&inner, &record, true).await;
@@ -200,7 +230,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
                 hint: Some(hint),
             });
         }
-        findings |= record.steps.last().is_some_and(|ran| ran.exit == Exit::Findings as u8);
+        findings |= exit == Exit::Findings as u8 && exit != step.want_exit;
         if let Some(ran) = record.steps.last() {
             let why = ran.answer["error"].as_str().map(|why| format!("{why} (the job goes on)"));
             let line = why.or(brief).unwrap_or_else(|| "done".to_owned());
@@ -208,6 +238,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         }
         write(&inner, &record, n + 1 == job.step.len()).await;
     }
+    drop(services);
     let seconds: f64 = record.steps.iter().map(|ran| ran.seconds).sum();
     let peak = record.steps.iter().filter_map(|ran| ran.peak_memory_bytes).max().unwrap_or(0);
     context.say("");

@@ -172,7 +172,7 @@ fn needed(shift: &Shift, rules: &Rules, pairs_now: usize, can_pass: bool) -> Opt
 }
 
 /// Quantile of the standard normal distribution, to three digits (Abramowitz & Stegun 1964, 26.2.23).
-fn normal_quantile(share: f64) -> f64 {
+pub fn normal_quantile(share: f64) -> f64 {
     let tail = share.min(1.0 - share).max(1e-12);
     let t = (-2.0 * tail.ln()).sqrt();
     let z =

@@ -1,7 +1,7 @@
 //! What must hold for a plan to be applied, and what its reader should know.
 
 use super::hold::gate;
-use super::{Check, Item, PlanInputs};
+use super::{Action, Check, Item, PlanInputs};
 use crate::Timestamp;
 use crate::overrides::matches;
 use crate::time::DAY;
@@ -11,7 +11,8 @@ pub(super) fn checks(inputs: &PlanInputs, items: &[Item], now: Timestamp) -> Vec
     let mut check = |name: &str, passed: bool, blocking: bool, detail: String| {
         checks.push(Check { name: name.into(), passed, blocking, detail });
     };
-    let limits = items.iter().filter(|item| item.task.is_none());
+    let limits =
+        items.iter().filter(|item| matches!(item.action, Action::Resize | Action::None) && item.task.is_none());
     let crossed = limits.filter(|item| crosses(inputs, item, now)).count();
     check("overrides_respected", crossed == 0, true, format!("{crossed} items cross an override"));
     let idle = idle_overrides(inputs, now);

@@ -139,7 +139,7 @@ impl Case<'_> {
 
     fn memory(&self, holds: &mut Vec<Hold>) -> Option<u64> {
         let before = self.candidate.live.memory_bytes;
-        if let Some(leak) = self.seen.leak {
+        if let Some(leak) = self.seen.leak.filter(|leak| leak.limits_filled == 0 || !self.follows_the_limit()) {
             holds.push(Hold::Leak(leak));
             return before;
         }
@@ -204,6 +204,11 @@ impl Case<'_> {
             }
         }
         cut.min(before)
+    }
+
+    /// Whether the service is told to take a share of whatever limit there is: then it fills each.
+    fn follows_the_limit(&self) -> bool {
+        self.candidate.own.iter().any(|own| matches!(own.size, Size::OfLimit(_)))
     }
 
     /// The limits in force at a moment: those before the newest adjustment where it came later, else the present ones.

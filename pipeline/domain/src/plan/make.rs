@@ -1,17 +1,20 @@
 //! From what is known about each resource to the items of a plan.
 
 use super::checks::checks;
+use super::handling::Handling;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
     Action, Basis, Check, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
-    Recommendation, Replay,
+    Proposed, Recommendation, Replay,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
 use crate::nodes::Machine;
 use crate::overrides::{Applied, Overrides};
 use crate::own_memory::OwnMemory;
+use crate::rollout::Rollout;
+use crate::rules::{Rules, When};
 use crate::state::State;
 use crate::task::Task;
 use crate::time::DAY;
@@ -93,6 +96,8 @@ pub struct Candidate {
     pub resized: Option<(Timestamp, State)>,
     /// What the target would refuse.
     pub refused: Refused,
+    /// The process that a leak is in.
+    pub culprit: Option<super::Evidence>,
 }
 
 /// Something that a person wants done beside limits.
@@ -116,17 +121,22 @@ pub struct Tasked {
 
 impl Tasked {
     fn item(&self) -> Item {
-        let (action, back) = match self.task {
-            _ if self.refused.is_some() => (Action::None, Action::None),
-            Task::Weigh { .. } => (Action::Prioritize, Action::Prioritize),
-            Task::Restart => (Action::Restart, Action::None),
-            Task::Start => (Action::Provision, Action::Deprovision),
-            Task::Stop => (Action::Deprovision, Action::Provision),
-            Task::Route { .. } => (Action::Route, Action::Route),
-            Task::Deploy(_) => (Action::Deploy, Action::Deploy),
+        let action = if self.refused.is_some() { Action::None } else { Item::action_of(&self.task) };
+        let back = match action {
+            Action::Prioritize => Action::Prioritize,
+            Action::Provision => Action::Deprovision,
+            Action::Deprovision => Action::Provision,
+            Action::Route => Action::Route,
+            Action::Deploy => Action::Deploy,
+            _ => Action::None,
         };
         let why = self.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         let refused = self.refused.as_ref().map_or_else(String::new, |why| format!("; not done: {why}"));
+        // What a stack declares is no task of a person's rules.
+        let asked = match self.task {
+            Task::Deploy(_) | Task::Route { .. } => "",
+            _ => ", asked for by a task",
+        };
         Item {
             id: String::new(),
             resource: self.resource.clone(),
@@ -134,7 +144,7 @@ impl Tasked {
             action,
             before: self.live,
             after: self.live,
-            reason: format!("{}, asked for by a task{why}{refused}", self.task.in_words()),
+            reason: format!("{}{asked}{why}{refused}", self.task.in_words()),
             lower_bound: State::default(),
             target: State::default(),
             upper_bound: State::default(),
@@ -149,6 +159,7 @@ impl Tasked {
             task: Some(self.task.clone()),
             inverse: Inverse { action: back, after: self.live },
             guidance: String::new(),
+            handling: None,
         }
     }
 }
@@ -162,6 +173,10 @@ pub struct PlanInputs {
     pub overrides: Overrides,
     /// What is done beside limits.
     pub tasks: Vec<Tasked>,
+    /// What follows from predictions, beside limits.
+    pub proposals: Vec<Proposed>,
+    /// From how high a forecast on limits are raised to it; the rules of the team.
+    pub rules: Rules,
     /// Policies on the rows of the candidates.
     pub backtest: BTreeMap<String, Replay>,
     /// Resources of the same environments whose usage is recorded, and which the target does not have.
@@ -185,6 +200,8 @@ pub struct PlanInputs {
     pub valid_for: i64,
     /// Cautions of the target.
     pub notes: Vec<Note>,
+    /// What the tasks are the steps of.
+    pub rollout: Option<Rollout>,
     /// Tells two plans from the same data apart: the last entry of the ledger.
     pub salt: String,
 }
@@ -204,6 +221,14 @@ pub type ReplayLimits<'a> = &'a dyn Fn(&str, State) -> Option<Replay>;
 pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Plan {
     let mut items: Vec<Item> = inputs.candidates.iter().flat_map(|c| items_of(c, inputs, replay, now)).collect();
     items.extend(inputs.tasks.iter().map(Tasked::item));
+    // What a person asked for stands above what follows from a prediction.
+    let asked = |it: &&Proposed| inputs.tasks.iter().any(|task| it.is_about(&task.resource, &task.on, &task.task));
+    let proposals = inputs.proposals.iter().filter(|it| !asked(it));
+    items.extend(proposals.map(|it| it.item(inputs.overrides.find(&it.resource, now))));
+    for item in &mut items {
+        let kind = inputs.targets.iter().find(|target| target.id == item.on);
+        item.handling = item.handling.take().or_else(|| Handling::of(item, kind));
+    }
     let key = |item: &Item| (item.action == Action::None, item.resource.clone());
     // Stable: of one resource on several targets, in the order of the targets.
     items.sort_by_key(key);
@@ -218,7 +243,8 @@ pub fn plan_tasks(inputs: &PlanInputs, checks: Vec<Check>, now: Timestamp) -> Pl
 
 fn assembled(inputs: &PlanInputs, mut items: Vec<Item>, checks: Vec<Check>, now: Timestamp) -> Plan {
     let tasks = if inputs.tasks.is_empty() { String::new() } else { format!("{:?}", inputs.tasks) };
-    let seed = format!("{now}{}{:?}{:?}{tasks}", inputs.salt, inputs.targets, inputs.candidates);
+    let proposals = if inputs.proposals.is_empty() { String::new() } else { format!("{:?}", inputs.proposals) };
+    let seed = format!("{now}{}{:?}{:?}{tasks}{proposals}", inputs.salt, inputs.targets, inputs.candidates);
     let short = &sha256_hex(seed.as_bytes())[..8];
     for (i, item) in items.iter_mut().enumerate() {
         item.id = format!("{short}-{}", i + 1);
@@ -240,7 +266,7 @@ fn assembled(inputs: &PlanInputs, mut items: Vec<Item>, checks: Vec<Check>, now:
         notes: inputs.notes.clone(),
         basis: inputs.basis.clone(),
         hours: inputs.overrides.hours(),
-        rollout: None,
+        rollout: inputs.rollout.clone(),
         applyable,
     };
     plan.digest = plan.compute_digest();
@@ -274,7 +300,7 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let known = Evidence::of(bounds, inputs.data_watermark, now);
     let mut held = match bounds.filter(|_| known == Evidence::Enough) {
         Some(seen) => {
-            let wanted = wanted(seen, candidate.expected.as_ref());
+            let wanted = wanted(seen, candidate.expected.as_ref(), raised(candidate, &inputs.rules));
             Case { candidate, seen, wanted, risk: inputs.risk, policy: &inputs.policy, replay }.judge()
         }
         None => Held { state: before, holds: Vec::new() },
@@ -304,7 +330,7 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
         describe(candidate, inputs, Described { action, after, target, reason, guidance, override_ }, replay, now);
     let mut items = vec![item];
     if leaks && action == Action::Resize {
-        items.insert(0, beside(&items[0], &held.holds, before));
+        items.insert(0, beside(&items[0], &held.holds, candidate));
     }
     items
 }
@@ -362,11 +388,13 @@ fn describe(
         task: None,
         inverse: Inverse { action, after: before },
         guidance,
+        handling: None,
     }
 }
 
 /// The leak of a resource whose CPU changes: an item of its own, which no apply carries out.
-fn beside(item: &Item, holds: &[Hold], before: State) -> Item {
+fn beside(item: &Item, holds: &[Hold], candidate: &Candidate) -> Item {
+    let before = candidate.live;
     let leak = holds.iter().find_map(|hold| match hold {
         Hold::Leak(leak) => Some(leak),
         _ => None,
@@ -375,7 +403,7 @@ fn beside(item: &Item, holds: &[Hold], before: State) -> Item {
         action: Action::FixLeak,
         after: before,
         reason: leak.map(|leak| leak_reason(leak, before)).unwrap_or_default(),
-        guidance: leak.map(|leak| leak_guidance(leak, before)).unwrap_or_default(),
+        guidance: leak.map(|leak| leak_guidance(leak, before, candidate)).unwrap_or_default(),
         projected: Projected::default(),
         override_: None,
         inverse: Inverse { action: Action::FixLeak, after: before },
@@ -400,8 +428,12 @@ fn unless_refused(candidate: &Candidate, after: State, holds: &mut Vec<Hold>) ->
 }
 
 /// The policy's target, raised to what the forecast expects: a known deployment must not be starved by a quiet past.
-fn wanted(recommendation: &Recommendation, expected: Option<&Expected>) -> State {
+fn wanted(recommendation: &Recommendation, expected: Option<&Expected>, raised: State) -> State {
     let scheduled = expected.filter(|e| !e.schedule.is_empty()).map(|e| e.upper).unwrap_or_default();
+    let scheduled = State {
+        cpu_cores: scheduled.cpu_cores.into_iter().chain(raised.cpu_cores).reduce(f64::max),
+        memory_bytes: scheduled.memory_bytes.max(raised.memory_bytes),
+    };
     let cpu = recommendation
         .target
         .cpu_cores
@@ -411,6 +443,23 @@ fn wanted(recommendation: &Recommendation, expected: Option<&Expected>) -> State
         units::round_bytes(most as f64)
     });
     State { cpu_cores: cpu, memory_bytes: memory }
+}
+
+/// What a rule raises limits to: the upper bound of a forecast that breaches them, or of one of a resource that will likely
+/// be contended.
+fn raised(candidate: &Candidate, rules: &Rules) -> State {
+    let Some(expected) = &candidate.expected else { return State::default() };
+    let (name, live) = (candidate.resource.as_str(), candidate.live);
+    let contended = candidate.contention.is_some_and(|p| rules.leads(When::Contention, p, Action::Resize, name));
+    let breaches = |peak: Option<f64>, limit: Option<f64>| {
+        let share = peak.zip(limit).filter(|(_, limit)| *limit > 0.0).map(|(peak, limit)| peak / limit);
+        share.is_some_and(|share| rules.leads(When::ForecastBreach, share, Action::Resize, name))
+    };
+    let bytes = |state: State| state.memory_bytes.map(|bytes| bytes as f64);
+    State {
+        cpu_cores: expected.upper.cpu_cores.filter(|_| contended || breaches(expected.peak.cpu_cores, live.cpu_cores)),
+        memory_bytes: expected.upper.memory_bytes.filter(|_| breaches(bytes(expected.peak), bytes(live))),
+    }
 }
 
 /// A figure that would move by less than [`WORTHWHILE`] stays as it is.

@@ -7,8 +7,10 @@
 mod basis;
 mod checks;
 mod form;
+mod handling;
 mod hold;
 mod make;
+mod propose;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,9 @@ mod words;
 pub use crate::state::State;
 pub use basis::{Basis, Forecast, Today, Tolerance};
 pub use form::ONLY_TARGET;
+pub use handling::{Handling, Level};
 pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
+pub use propose::Proposed;
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
@@ -50,12 +54,33 @@ pub enum Action {
     Prioritize,
     /// More memory would only delay the kill.
     FixLeak,
+    /// Make a build faster: advice.
+    Optimize,
     /// Change who is sent where.
     Route,
     /// Give it another version.
     Deploy,
     /// Leave it.
     None,
+}
+
+impl Action {
+    /// As plans write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resize => "resize",
+            Self::Restart => "restart",
+            Self::Prefetch => "prefetch",
+            Self::Provision => "provision",
+            Self::Deprovision => "deprovision",
+            Self::Prioritize => "prioritize",
+            Self::FixLeak => "fix_leak",
+            Self::Optimize => "optimize",
+            Self::Route => "route",
+            Self::Deploy => "deploy",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Before approval: what the change would have done on the past days, and what it costs.
@@ -95,6 +120,21 @@ pub struct Evidence {
     pub value: String,
     /// The table it came from.
     pub source: String,
+    /// The query whose rows say so, as `pipeline sql` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
+}
+
+impl Evidence {
+    /// A figure, and the query of the rows behind it.
+    pub fn rows(what: &str, value: String, source: &str, sql: String) -> Self {
+        Self { what: what.to_owned(), value, source: source.to_owned(), sql: Some(sql) }
+    }
+}
+
+/// A text as a literal of SQL.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// How to undo an item.
@@ -145,9 +185,26 @@ pub struct Item {
     pub inverse: Inverse,
     /// What a reader should do or watch.
     pub guidance: String,
+    /// What it brings, how risky it is, and how a person does and undoes it; none in plans of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handling: Option<Handling>,
 }
 
 impl Item {
+    /// What doing something beside limits is called.
+    pub fn action_of(task: &Task) -> Action {
+        match task {
+            Task::Weigh { .. } => Action::Prioritize,
+            Task::Restart => Action::Restart,
+            Task::Start => Action::Provision,
+            Task::Stop => Action::Deprovision,
+            Task::Load { .. } => Action::Prefetch,
+            Task::Job { .. } => Action::Resize,
+            Task::Route { .. } => Action::Route,
+            Task::Deploy(_) => Action::Deploy,
+        }
+    }
+
     /// Whether `apply` does something for it.
     pub fn is_change(&self) -> bool {
         self.action == Action::Resize || (self.task.is_some() && self.action != Action::None)
@@ -298,6 +355,12 @@ impl Plan {
         self.items.iter().filter(|item| item.is_change())
     }
 
+    /// How many things it is about; advice for builds is about none that it could change.
+    pub fn resources(&self) -> usize {
+        let about = self.items.iter().filter(|item| item.action != Action::Optimize);
+        about.map(|item| (&item.on, &item.resource)).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     /// The targets in words: `compose /srv/compose.yaml, docker unix:///var/run/docker.sock`.
     pub fn targets_in_words(&self) -> String {
         let all: Vec<String> =
@@ -307,7 +370,7 @@ impl Plan {
 
     /// The items that a person has to act on.
     pub fn for_people(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|item| item.action == Action::FixLeak)
+        self.items.iter().filter(|item| item.action != Action::None && !item.is_change())
     }
 }
 
@@ -353,6 +416,8 @@ pub struct Recommendation {
 pub struct Expected {
     /// The highest upper bound of the hours to come.
     pub upper: State,
+    /// The highest forecast of the hours to come.
+    pub peak: State,
     /// Measured confidence, 0 to 1.
     pub confidence: f64,
     /// Which models won, in words.

@@ -117,6 +117,10 @@ impl HeldBack {
 /// Memory that grows day after day and is not given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leak {
+    /// The day on which it began, of those looked at.
+    pub since: Timestamp,
+    /// How many limits it filled, each higher than the one before; 0 where it grows under one.
+    pub limits_filled: usize,
     /// Growth of the least memory of a day, bytes a day.
     pub bytes_per_day: f64,
     /// Over so many days.
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_leak_tells_when_the_limit_is_full() {
-        let leak = Leak { bytes_per_day: GIB as f64, days: 30, now_bytes: 4 * GIB };
+        let leak = Leak { bytes_per_day: GIB as f64, days: 30, now_bytes: 4 * GIB, ..Leak::default() };
         assert_eq!((leak.days_left(10 * GIB), leak.days_left(GIB)), (6.0, 0.0));
     }
 }

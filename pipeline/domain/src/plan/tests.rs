@@ -328,7 +328,7 @@ fn nothing_is_raised_above_its_machine() {
 
 #[test]
 fn a_leak_is_to_be_fixed_and_gets_no_limit() {
-    let leak = Leak { bytes_per_day: 168.0 * MIB as f64, days: 30, now_bytes: 5540 * MIB };
+    let leak = Leak { bytes_per_day: 168.0 * MIB as f64, days: 30, now_bytes: 5540 * MIB, ..Leak::default() };
     let mut inputs = with(state(1.0, 16 * GIB), state(1.0, 6 * GIB), |seen| seen.leak = Some(leak));
     let plan = plan(&inputs, &|_, _| None, Timestamp(30 * DAY));
     let item = &plan.items[0];

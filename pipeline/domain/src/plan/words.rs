@@ -253,7 +253,9 @@ impl Story<'_> {
             )),
             Hold::Machine { told: false, .. } => Some("tell what its machine has with --nodes".to_owned()),
             Hold::Machine { told: true, .. } => Some("it needs a larger machine, or less to do".to_owned()),
-            Hold::Leak(leak) if self.action == Action::FixLeak => Some(leak_guidance(leak, self.before)),
+            Hold::Leak(leak) if self.action == Action::FixLeak => {
+                Some(leak_guidance(leak, self.before, self.candidate))
+            }
             _ => None,
         }
     }
@@ -302,23 +304,36 @@ pub(super) fn leak_reason(leak: &Leak, limit: State) -> String {
         None => format!(", now {}", units::format_bytes(leak.now_bytes as f64)),
     };
     let grows = units::format_bytes(leak.bytes_per_day);
-    format!("memory grew by {grows} a day over {} days and was not given back{full}", leak.days)
+    if leak.limits_filled > 1 {
+        return format!(
+            "memory grew until it filled each of its {} limits since {}: more memory is filled too{full}",
+            leak.limits_filled,
+            leak.since.date()
+        );
+    }
+    let since = format!("over {} days, since {},", leak.days, leak.since.date());
+    format!("memory grew by {grows} a day {since} and was not given back{full}")
 }
 
-pub(super) fn leak_guidance(leak: &Leak, limit: State) -> String {
+pub(super) fn leak_guidance(leak: &Leak, limit: State, candidate: &Candidate) -> String {
     let restart = match limit.memory_bytes {
         Some(limit) => {
             format!("until then restart it at least every {:.0} days", (leak.days_left(limit) * 0.8).floor().max(1.0))
         }
         None => "until then restart it now and then".to_owned(),
     };
-    format!("more memory only delays the kill: find what keeps it (a heap profile, a cache without a bound); {restart}")
+    let place = candidate.culprit.as_ref().map_or_else(String::new, |it| format!(" in {}", it.value));
+    format!(
+        "more memory only delays the kill: find what keeps it{place} (a heap profile, a cache without a bound); {restart}"
+    )
 }
 
 pub(super) fn evidence(candidate: &Candidate, now: Timestamp) -> Vec<Evidence> {
     let mut list = Vec::new();
     let mut add = |what: &str, value: String, source: &str| {
-        list.push(Evidence { what: what.into(), value, source: source.into() });
+        // The rows once: the figures that follow are of the same.
+        let sql = (source == "marts.usage" && what == "samples").then(|| samples_sql(&candidate.resource));
+        list.push(Evidence { what: what.into(), value, source: source.into(), sql });
     };
     if let Some(r) = &candidate.recommendation {
         add("samples", format!("{} over {:.1} days, newest {}", r.samples, r.days, r.newest), "marts.usage");
@@ -370,5 +385,15 @@ pub(super) fn evidence(candidate: &Candidate, now: Timestamp) -> Vec<Evidence> {
         );
         add("present limits on the past days", value, "backtest");
     }
+    list.extend(candidate.culprit.clone());
     list
+}
+
+/// The samples of a resource.
+fn samples_sql(resource: &str) -> String {
+    format!(
+        "select ts, cpu_cores, cpu_limit_cores, throttled_ratio, memory_bytes, memory_peak_bytes, memory_limit_bytes, \
+         oom_kills from marts.usage where resource = {} order by ts",
+        super::literal(resource)
+    )
 }

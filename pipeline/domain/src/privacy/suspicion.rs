@@ -5,8 +5,11 @@
 //! a field that says so anywhere in its own name. They may be wrong, so nothing is changed by them: a person looks.
 
 use super::people::{is_hash, is_name};
-use super::{ERASED, MASK};
+use super::{ERASED, MASK, Privacy, is_telling};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// The shortest word that may be suspicious for its letters alone, in bytes.
 const RANDOM: usize = 24;
@@ -123,7 +126,8 @@ fn in_text(text: &str) -> bool {
         let value = if value.is_empty() { word } else { value };
         let parameter = word.trim_end_matches('=').rsplit(['=', ':', '&', '?']).next().unwrap_or(word);
         hashed |= HASHES.iter().any(|hash| lower.contains(hash));
-        if announced > 0 && is_odd(value) || !hashed && is_made(parameter) || is_address(&lower) || is_home(word) {
+        let made = || !hashed && (is_made(parameter) || is_password(parameter) || is_hidden_address(parameter));
+        if announced > 0 && is_odd(value) || is_address(&lower) || is_home(word) || made() {
             return true;
         }
         hashed = HASHES.iter().any(|hash| lower.ends_with(hash) || lower.ends_with(&format!("{hash}:")));
@@ -166,9 +170,97 @@ fn is_made(word: &str) -> bool {
     let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
     let changes = bytes.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    // GitHub's and GitLab's names of things are Base64 and no secret.
-    let named = body.contains("kwDO") || body.contains("_kwL") || body.starts_with("MD");
-    bits >= BITS && changes * 5 >= bytes.len() * 2 && digits >= 3 && !named
+    bits >= BITS && changes * 5 >= bytes.len() * 2 && digits >= 3 && !named(body)
+}
+
+/// Words that were looked up.
+const LOOKED_UP: usize = 1 << 20;
+
+/// Finds people by their names, in whatever text: the owner's key tells of every word whether its hash is a known person's.
+pub struct Known<'k> {
+    privacy: &'k Privacy,
+    people: &'k HashSet<String>,
+    /// Names that are kept by design, such as the owners of repositories.
+    open: &'k HashSet<String>,
+    words: HashMap<Box<str>, bool>,
+}
+
+impl<'k> Known<'k> {
+    /// `people` by their hashes; a word of `open` is nobody.
+    pub fn new(privacy: &'k Privacy, people: &'k HashSet<String>, open: &'k HashSet<String>) -> Self {
+        Self { privacy, people, open, words: HashMap::new() }
+    }
+
+    /// Whether a text names somebody whom the lake knows by hash: a login, or a first and a last name.
+    pub fn is_named(&mut self, text: &str) -> bool {
+        let mut before: Option<&str> = None;
+        let in_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '\'');
+        for word in text.split(|c| !in_name(c)) {
+            // In JSON the letter of `\n` stands before the word.
+            let start = word.as_ptr().addr() - text.as_ptr().addr();
+            let word = if text[..start].ends_with('\\') { word.get(1..).unwrap_or_default() } else { word };
+            let word = word.trim_matches(['.', '-', '\'']);
+            let parts = word.split(['-', '_', '.']).filter(|part| part.len() < word.len());
+            let full = before.filter(|_| word.starts_with(char::is_uppercase)).map(|before| {
+                let from = before.as_ptr().addr() - text.as_ptr().addr();
+                &text[from..word.as_ptr().addr() - text.as_ptr().addr() + word.len()]
+            });
+            if std::iter::once(word).chain(parts).chain(full).any(|name| self.is_person(name)) {
+                return true;
+            }
+            before = Some(word).filter(|word| word.starts_with(char::is_uppercase));
+        }
+        false
+    }
+
+    fn is_person(&mut self, name: &str) -> bool {
+        if !is_telling(name) || self.open.contains(name) {
+            return false;
+        }
+        if let Some(known) = self.words.get(name) {
+            return *known;
+        }
+        if self.words.len() >= LOOKED_UP {
+            self.words.clear();
+        }
+        let known = self.people.contains(&self.privacy.person(name));
+        self.words.insert(name.into(), known);
+        known
+    }
+}
+
+/// Small letters, capitals and digits that change more often than in any name of code, in one word.
+fn is_password(word: &str) -> bool {
+    let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
+    word.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+        let bytes = word.as_bytes();
+        let count = |is: fn(&u8) -> bool| bytes.iter().filter(|byte| is(byte)).count();
+        let changes = bytes.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+        (12..RANDOM).contains(&bytes.len())
+            && count(u8::is_ascii_digit) >= 3
+            && count(u8::is_ascii_uppercase) >= 2
+            && count(u8::is_ascii_lowercase) >= 2
+            && changes * 2 >= bytes.len()
+            && !named(word)
+    })
+}
+
+/// Base64 of an address.
+fn is_hidden_address(word: &str) -> bool {
+    let word = word.trim_end_matches('=');
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    (12..=256).contains(&word.len())
+        && word.bytes().all(letters)
+        && STANDARD_NO_PAD
+            .decode(word)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .is_some_and(|text| is_address(&text.to_ascii_lowercase()))
+}
+
+/// GitHub's and GitLab's names of things are Base64 and no secret.
+fn named(word: &str) -> bool {
+    word.contains("kwDO") || word.contains("_kwL") || word.starts_with("MD")
 }
 
 /// `ann@acme.example`, however the sign is written.
@@ -218,12 +310,30 @@ mod tests {
         for text in [
             "using Zk3vQ9xL2mT7wB4nR8sY1cF6 now",
             "the token for Ab3dE6gH9k",
+            "started with Qz7Rt93xLmPw42 and more",
+            "YW5uYWJlbC5sZWVzb25AYWNtZS50ZXN0",
             "mail ann%40acme.example",
             "ld -L/home/annabel/lib",
             r#"{"the_owner_of_it":"annabel"}"#,
             r#"{"tokenForIt":"Ab3dE6gH9k"}"#,
         ] {
             assert!(is_suspicious(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn somebody_whom_the_lake_knows_is_found_by_name() {
+        let privacy = Privacy::new(b"the key of the tests");
+        let people = ["brunhilde", "Ann Doe", "octo-cat"].map(|name| privacy.person(name)).into();
+        let open = HashSet::from(["octo-cat".to_owned()]);
+        let mut known = Known::new(&privacy, &people, &open);
+        for text in
+            ["dev-brunhilde", "brunhilde/fix", r#"{"x":"a\nbrunhilde b"}"#, "so says Ann Doe.", "by (brunhilde)"]
+        {
+            assert!(known.is_named(text), "{text}");
+        }
+        for text in ["brunhildes", "octo-cat/api", "Ann", "runner", "", &privacy.person("brunhilde")] {
+            assert!(!known.is_named(text), "{text}");
         }
     }
 

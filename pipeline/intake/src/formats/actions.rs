@@ -1,5 +1,6 @@
-//! Workflow runs and jobs of the GitHub Actions REST API: one an object, or pages and arrays of them; and the payloads
-//! of the webhooks `workflow_run` and `workflow_job`, which hold the same.
+//! Workflow runs and jobs of the GitHub Actions REST API, and check runs of any app: one an object, or pages and arrays of
+//! them; and the payloads of the webhooks `workflow_run`, `workflow_job` and `check_run`, which hold the same. A check run of
+//! Actions is the job of its number, and its link names the run.
 //!
 //! Each becomes one `ci_run` at its start. What GitHub tells of the moment of asking and not of the run stays out: the
 //! repository objects, and of `pull_requests` all but the number (their `sha`s move on with every push). So a run says
@@ -27,11 +28,16 @@ fn recognises(head: &Head) -> bool {
     let page = has(&["total_count"]) && PAGES.iter().any(|key| value.get(key).is_some_and(Value::is_array));
     let run = has(&["id", "workflow_id", "run_number", "head_sha", "status"]);
     let job = has(&["id", "run_id", "head_sha", "status", "started_at"]);
-    (page || run || job || hook(value).is_some()) && !has(&["ts"])
+    (page || run || job || is_check(value) || hook(value).is_some()) && !has(&["ts"])
+}
+
+/// Whether it is a check run: what an app says of a commit.
+fn is_check(value: &Value) -> bool {
+    ["id", "head_sha", "status", "started_at", "check_suite"].iter().all(|key| value.get(key).is_some())
 }
 
 /// What a page holds.
-const PAGES: [&str; 2] = ["workflow_runs", "jobs"];
+const PAGES: [&str; 3] = ["workflow_runs", "jobs", "check_runs"];
 
 /// What describes a page or a webhook's payload, and is told by its runs and jobs too, or tells of the moment.
 const ABOUT: &[&str] =
@@ -40,7 +46,7 @@ const ABOUT: &[&str] =
 /// The run or job that a webhook tells of.
 fn hook(value: &Value) -> Option<&'static str> {
     let inner = |key: &&str| value.get(key).is_some_and(Value::is_object);
-    ["workflow_run", "workflow_job"].into_iter().find(inner).filter(|_| value.get("repository").is_some())
+    ["workflow_run", "workflow_job", "check_run"].into_iter().find(inner).filter(|_| value.get("repository").is_some())
 }
 
 struct Actions;
@@ -71,9 +77,19 @@ impl Reader for Actions {
     }
 }
 
+/// The run that a check belongs to: that of Actions where its link names one, else what its app says of the commit.
+fn run_of(check: &Object) -> Option<Value> {
+    let run = ["details_url", "html_url"].iter().find_map(|key| {
+        let (_, rest) = text(check, key)?.split_once("/actions/runs/")?;
+        rest.split('/').next()?.parse::<u64>().ok()
+    });
+    run.map(Value::from).or_else(|| check.get("check_suite")?.get("id").cloned())
+}
+
 /// What the contract has a name for, or what only repeats it.
 const TOLD: &[&str] = &[
     "actor",
+    "check_suite",
     "completed_at",
     "head_branch",
     "head_repository",
@@ -93,7 +109,8 @@ const TOLD: &[&str] = &[
 
 fn translate(value: &Value) -> Result<Object, Reason> {
     let object = value.as_object().ok_or(Reason::NotAnObject)?;
-    let is_job = object.contains_key("run_id");
+    let check = is_check(value).then(|| run_of(object));
+    let is_job = object.contains_key("run_id") || check.is_some();
     if !is_job && !object.contains_key("run_number") {
         return Err(Reason::Format("neither a workflow run nor a job"));
     }
@@ -101,7 +118,7 @@ fn translate(value: &Value) -> Result<Object, Reason> {
     let conclusion = text(object, "conclusion");
     let (begun, ended) = times(object, is_job)?;
     let mut payload = json!({
-        "run_id": object.get(if is_job { "run_id" } else { "id" }),
+        "run_id": check.flatten().or_else(|| object.get(if is_job { "run_id" } else { "id" }).cloned()),
         "duration_ms": duration_ms(begun, ended, is_job, conclusion)?,
         "workflow": if is_job { text(object, "workflow_name") } else { text(object, "name").or(text(object, "path")) },
         "job": text(object, "name").filter(|_| is_job),
@@ -336,6 +353,27 @@ mod tests {
         assert_eq!(all(json!([run(), job()])), objects);
         assert_eq!(all(json!([runs, jobs])), objects);
         assert_eq!(all(json!({"total_count": 0, "workflow_runs": []})), []);
+    }
+
+    #[test]
+    fn a_check_run_is_a_job_of_its_run_or_of_its_suite() {
+        let check = |link: &str| {
+            json!({"id": 4, "head_sha": "a", "status": "completed", "conclusion": "failure", "name": "lint",
+                "started_at": "2026-11-10T09:00:00Z", "completed_at": "2026-11-10T09:05:00Z", "check_suite": {"id": 5},
+                "details_url": link, "url": "https://api.github.com/repos/acme/api/check-runs/4",
+                "app": {"slug": "github-actions"}, "pull_requests": []})
+        };
+        let event = one(check("https://github.com/acme/api/actions/runs/77/job/4"));
+        let payload = &event.payload;
+        assert_eq!(
+            (event.repo.as_deref(), &payload["run_id"], &payload["job"]),
+            (Some("acme/api"), &json!(77), &json!("lint"))
+        );
+        assert_eq!((&payload["duration_ms"], &payload["result"]), (&json!(300_000), &json!("failure")));
+        assert_eq!((&payload["job_id"], &payload["sha"]), (&json!(4), &json!("a")));
+        assert_eq!(one(check("https://ci.example/4")).payload["run_id"], 5);
+        let page = json!({"total_count": 2, "check_runs": [check("x"), check("y")]});
+        assert_eq!(all(page).len(), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod actions;
 mod gharchive;
 mod github;
+mod gitlab;
 mod native;
 #[cfg(test)]
 mod nothing_lost;
@@ -89,8 +90,15 @@ pub(crate) fn endings<E>(reader: &mut dyn Reader, mut take: impl FnMut(Vec<Taken
 }
 
 /// Every format, native first.
-pub static FORMATS: &[&Format] =
-    &[&native::FORMAT, &github::FORMAT, &gharchive::FORMAT, &actions::FORMAT, &otlp::FORMAT, &prometheus::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &native::FORMAT,
+    &github::FORMAT,
+    &gharchive::FORMAT,
+    &actions::FORMAT,
+    &gitlab::FORMAT,
+    &otlp::FORMAT,
+    &prometheus::FORMAT,
+];
 
 impl Format {
     /// The events of the contract.
@@ -206,6 +214,12 @@ mod tests {
             ("actions", json!([run])),
             ("actions", json!({"total_count": 0, "workflow_runs": []})),
             ("actions", json!([{"total_count": 0, "jobs": []}])),
+            ("actions", json!({"total_count": 1, "check_runs": []})),
+            (
+                "gitlab",
+                json!({"id": 7, "status": "success", "stage": "test", "pipeline": {"id": 1},
+                "web_url": "https://gitlab.example/acme/api/-/jobs/7"}),
+            ),
             ("otlp", json!({"resourceMetrics": []})),
             ("otlp", json!({"resourceSpans": [{"scopeSpans": []}]})),
             ("prometheus", json!({"status": "success", "data": {"resultType": "matrix", "result": []}})),

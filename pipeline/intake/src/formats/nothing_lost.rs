@@ -43,6 +43,11 @@ fn documents() -> Vec<(&'static str, Value)> {
         "url": "https://api.github.com/repos/acme/api/actions/jobs/1", "started_at": "2026-11-10T09:00:00Z",
         "completed_at": "2026-11-10T09:05:00Z", "conclusion": "success", "steps": [{"name": "s", "number": 1}]})
     };
+    let check = |id: u64| {
+        json!({"id": id, "name": format!("{MARK}check{id}"), "head_sha": "a", "status": "completed",
+        "conclusion": "success", "started_at": "2026-11-10T09:00:00Z", "completed_at": "2026-11-10T09:05:00Z",
+        "check_suite": {"id": 5}, "url": "https://api.github.com/repos/acme/api/check-runs/4"})
+    };
     let series = |mark: &str, values: Value| json!({"metric": {"__name__": "up", "q": format!("{MARK}{mark}")}, "values": values});
     let answer =
         |kind: &str, result: Value| json!({"status": "success", "data": {"resultType": kind, "result": result}});
@@ -86,6 +91,14 @@ fn documents() -> Vec<(&'static str, Value)> {
         ),
         ("actions", json!({"total_count": 2, "workflow_runs": [run(1), run(2)]})),
         ("actions", json!({"total_count": 2, "jobs": [job(1), job(2)], "workflow_runs": []})),
+        ("actions", json!({"total_count": 1, "check_runs": [check(1), check(2)]})),
+        ("actions", json!({"action": "completed", "check_run": check(1), "repository": {"full_name": "acme/api"}})),
+        (
+            "gitlab",
+            json!({"id": 7, "status": "success", "stage": format!("{MARK}stage"), "name": format!("{MARK}job"),
+            "pipeline": {"id": 1}, "started_at": "2026-11-10T09:00:00Z", "duration": 3,
+            "web_url": "https://gitlab.example/acme/api/-/jobs/7"}),
+        ),
         ("actions", json!({"action": "completed", "workflow_job": job(1), "repository": {"full_name": "acme/api"}})),
         (
             "prometheus",

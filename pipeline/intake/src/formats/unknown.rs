@@ -5,7 +5,7 @@ use serde_json::Value;
 /// A message with every known format in it.
 macro_rules! unknown {
     ($what:literal) => {
-        concat!("unknown format", $what, "; known are native, github, gharchive, actions, otlp, prometheus")
+        concat!("unknown format", $what, "; known are native, github, gharchive, actions, gitlab, otlp, prometheus")
     };
 }
 
@@ -24,13 +24,18 @@ pub(super) fn object(value: &Value) -> Option<&'static str> {
                 ": it looks like GH Archive before 2015, of which nothing is read; did you mean gharchive, hours of 2015 and later?"
             )
         }
-        () if has(&["repository", "sender"]) || has(&["zen", "hook_id"]) => {
+        () if has(&["repository", "sender"])
+            || has(&["zen", "hook_id"])
+            || has(&["ref", "before", "after", "pusher"]) =>
+        {
             unknown!(
-                ": it looks like the payload of a GitHub webhook, of which only workflow_run and workflow_job are read; did you mean actions or gharchive, which tell the same?"
+                ": it looks like the payload of a GitHub webhook, of which only workflow_run, workflow_job and check_run are read; did you mean actions or gharchive, which tell the same?"
             )
         }
         () if has(&["object_kind"]) => {
-            unknown!(": it looks like the payload of a GitLab webhook; did you mean native, translated?")
+            unknown!(
+                ": it looks like the payload of a GitLab webhook; did you mean gitlab, by `GET /projects/ID/jobs`?"
+            )
         }
         () if has(&["databaseId"]) || has(&["headSha", "workflowName"]) => {
             unknown!(
@@ -68,9 +73,62 @@ pub(super) fn object(value: &Value) -> Option<&'static str> {
         () if has(&["cpu_stats"]) || has(&["CPUPerc"]) => {
             unknown!(": it looks like `docker stats`; did you mean native, by `pipeline collect docker`?")
         }
-        () if has(&["web_url", "ref", "sha"]) => {
-            unknown!(": it looks like GitLab's API; did you mean native, translated?")
+        () if has(&["web_url", "ref", "sha"]) || has(&["web_url", "iid"]) || has(&["path_with_namespace"]) => {
+            unknown!(
+                ": it looks like GitLab's API, of which jobs and pipelines are read; did you mean gitlab, by `GET /projects/ID/jobs`?"
+            )
         }
+        () if has(&["check_suites"]) => unknown!(
+            ": it looks like check suites of GitHub's REST API, which tell no duration; did you mean actions, by `gh api --paginate repos/OWNER/NAME/commits/SHA/check-runs`?"
+        ),
+        () if has(&["billable", "run_duration_ms"]) => unknown!(
+            ": it looks like the timing of a workflow run, which names neither the run nor its time; did you mean actions, by `gh api repos/OWNER/NAME/actions/runs/ID`?"
+        ),
+        () if has(&["workflows"]) && has(&["total_count"]) => unknown!(
+            ": it looks like the workflows of a repository, not their runs; did you mean actions, by `gh api --paginate repos/OWNER/NAME/actions/runs`?"
+        ),
+        () if has(&["artifacts"]) && has(&["total_count"]) => unknown!(
+            ": it looks like the artifacts of workflow runs; did you mean actions, by `gh api --paginate repos/OWNER/NAME/actions/runs`?"
+        ),
+        () if has(&["total_count"]) && value.as_object().is_some_and(|it| it.values().any(Value::is_array)) => {
+            unknown!(
+                ": it looks like a page of GitHub's REST API, of which runs, jobs and check runs are read; did you mean actions, by `gh api --paginate repos/OWNER/NAME/actions/runs`?"
+            )
+        }
+        () if has(&["number", "title"])
+            && ["headRefName", "createdAt", "isDraft", "mergedAt", "baseRefName"].iter().any(|key| has(&[key])) =>
+        {
+            unknown!(
+                ": it looks like the answer of `gh pr list --json`, which names no repository; did you mean github, by `gh api --paginate repos/OWNER/NAME/issues/NUMBER/timeline` with _repo, _number and _kind beside each?"
+            )
+        }
+        () if is("event", Value::is_string)
+            && ["actor", "sha", "submitted_at", "commit_id", "user"].iter().any(|key| has(&[key])) =>
+        {
+            unknown!(
+                ": it looks like the timeline of an issue or pull request of GitHub's REST API, which names neither; did you mean github, by `jq -c '.[] + {_repo: \"OWNER/NAME\", _number: NUMBER, _kind: \"event\"}'`?"
+            )
+        }
+        () if is("_class", |class| {
+            class.as_str().is_some_and(|class| {
+                class.starts_with("hudson") || class.starts_with("org.jenkins") || class.starts_with("com.cloudbees")
+            })
+        }) =>
+        {
+            unknown!(": it looks like Jenkins' API; did you mean native, a ci_run for each build?")
+        }
+        () if has(&["items", "next_page_token"]) || has(&["pipeline_number"]) => {
+            unknown!(": it looks like CircleCI's API; did you mean native, a ci_run for each job?")
+        }
+        () if has(&["buildNumber"]) || has(&["count", "value"]) && is("value", Value::is_array) => {
+            unknown!(": it looks like the API of Azure Pipelines; did you mean native, a ci_run for each build?")
+        }
+        () if has(&["timeseries"]) => {
+            unknown!(": it looks like a remote write of Prometheus; did you mean prometheus, by query_range?")
+        }
+        () if is("results", |results| results.is_array() || results.is_object()) => unknown!(
+            ": it looks like an answer of Grafana or InfluxDB; did you mean prometheus, by query_range of the source behind it?"
+        ),
         () if is("message", Value::is_string) && is("documentation_url", Value::is_string) => {
             unknown!(": it looks like an error of GitHub's API; ask again")
         }
@@ -145,6 +203,22 @@ mod tests {
             (json!({"object_kind": "pipeline", "object_attributes": {}}), "GitLab webhook"),
             (json!({"databaseId": 7, "conclusion": "success"}), "gh run list"),
             (json!({"status": "success", "data": ["up"]}), "Prometheus"),
+            (
+                json!({"ref": "refs/heads/x", "before": "a", "after": "b", "pusher": {}, "repository": {}}),
+                "GitHub webhook",
+            ),
+            (json!({"total_count": 1, "check_suites": [{"id": 4}]}), "check suites"),
+            (json!({"billable": {}, "run_duration_ms": 5}), "timing"),
+            (json!({"total_count": 1, "workflows": []}), "workflows"),
+            (json!({"total_count": 1, "artifacts": []}), "artifacts"),
+            (json!({"total_count": 1, "secrets": []}), "a page of GitHub's"),
+            (json!({"number": 5, "title": "x", "headRefName": "y", "author": {"login": "ann"}}), "gh pr list"),
+            (json!({"event": "committed", "sha": "a", "author": {}}), "timeline"),
+            (json!({"event": "reviewed", "user": {}, "submitted_at": "x"}), "timeline"),
+            (json!({"_class": "hudson.model.FreeStyleBuild", "builds": []}), "Jenkins"),
+            (json!({"items": [], "next_page_token": null}), "CircleCI"),
+            (json!({"id": 3, "iid": 1, "web_url": "https://x/-/merge_requests/1"}), "GitLab"),
+            (json!({"timeseries": []}), "remote write"),
             (json!({"traceId": "0a", "id": "b", "timestamp": 1}), "Zipkin"),
             (json!({"apiVersion": "v1", "kind": "List", "items": []}), "Kubernetes"),
         ] {

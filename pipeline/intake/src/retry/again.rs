@@ -34,7 +34,7 @@ impl Retry<'_> {
         let Some(begin) = begin(&mut blocks, self.format)? else { return Ok(()) };
         let before = std::mem::take(&mut self.retried.gone);
         let in_order = !begin.format.is_independent();
-        let done = self.read(&mut blocks, begin, rows);
+        let done = self.read(&mut blocks, &begin, rows);
         if done.is_err() && in_order {
             // What a line says is known only at the end, which was not reached.
             rows.iter_mut().for_each(|row| row.is_open |= self.retried.gone.contains(&row.id));
@@ -44,7 +44,7 @@ impl Retry<'_> {
         done
     }
 
-    fn read(&mut self, blocks: &mut Blocks, begin: Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
+    fn read(&mut self, blocks: &mut Blocks, begin: &Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
         let mut reader = begin.format.reader();
         let in_order = !begin.format.is_independent();
         let last = rows.last().map_or(0, |row| row.line);
@@ -71,7 +71,13 @@ impl Retry<'_> {
 
     /// A line or document. The rejects, sorted by their hash, are of it as a whole or of its parts, or the dump has
     /// changed and they are of neither.
-    fn line(&mut self, text: &str, begin: Begin, reader: &mut dyn Reader, rows: &mut [Row]) -> Result<(), IntakeError> {
+    fn line(
+        &mut self,
+        text: &str,
+        begin: &Begin,
+        reader: &mut dyn Reader,
+        rows: &mut [Row],
+    ) -> Result<(), IntakeError> {
         let all = self.decode(text, reader)?;
         if let [(_, taken)] = &all[..] {
             return self.unit(text, true, taken, begin, rows);
@@ -92,7 +98,7 @@ impl Retry<'_> {
     }
 
     /// What a format has to say at the end of a dump, which may be of any of its lines.
-    fn end(&mut self, taken: Vec<Taken>, begin: Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
+    fn end(&mut self, taken: Vec<Taken>, begin: &Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
         if rows.iter().all(|row| row.is_open) {
             return Ok(()); // nothing of it is what it was
         }
@@ -130,7 +136,7 @@ impl Retry<'_> {
         text: &str,
         is_line: bool,
         taken: &[Taken],
-        begin: Begin,
+        begin: &Begin,
         rows: &mut [Row],
     ) -> Result<(), IntakeError> {
         if rows.is_empty() {
@@ -158,7 +164,7 @@ impl Retry<'_> {
 
     /// Decides what becomes of a reject by what is made of it now. `line` is the text it was made of, where that is a
     /// line or was kept.
-    fn settle(&mut self, row: &mut Row, parts: &[Taken], begin: Begin, line: Option<&str>) -> Result<(), IntakeError> {
+    fn settle(&mut self, row: &mut Row, parts: &[Taken], begin: &Begin, line: Option<&str>) -> Result<(), IntakeError> {
         if !std::mem::take(&mut row.is_open) {
             return Ok(());
         }
@@ -236,7 +242,7 @@ impl Retry<'_> {
         }
         let all = self.decode(text, &mut *begin.format.reader())?;
         let taken: Vec<Taken> = all.into_iter().flat_map(|(_, taken)| taken).collect();
-        self.settle(row, &taken, begin, Some(text))
+        self.settle(row, &taken, &begin, Some(text))
     }
 
     /// The hashes under which one event of many would be refused.

@@ -1,58 +1,131 @@
 //! Packed dumps: gzip and zstd, as their own tools pass them, told by the first bytes.
 //!
 //! - gzip: members one after the other, and zeros after them (a tape's or a block device's padding).
+//! - zlib: one stream.
 //! - zstd: frames one after the other, skippable ones too (`pzstd` begins with one).
 //! - zstd frames, each after its length in four bytes, highest first: the `file` exporter of the OpenTelemetry
 //!   Collector with `compression: zstd` (`exporter/fileexporter/file_writer.go`). Each holds one request and no line end.
+//!
+//! What was packed twice is unpacked twice: browsers and proxies pack a `.gz` again that they hand on. All else that is
+//! packed is named, with the command that makes a dump of it.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
 
 type Raw = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 /// Enough first bytes to tell any of them.
-const MAGIC: u64 = 8;
+const MAGIC: u64 = 512;
 
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Dumps made with `zstd --long` use windows up to 2 GiB; 128 MiB bounds what a hostile one may take.
 const WINDOW_LOG: u32 = 27;
 
-/// What is packed, but not in a way that is read here, by its first bytes.
+/// How often a dump may be packed.
+const LAYERS: usize = 3;
+
+/// What is packed, but not in a way that is read here, by its first bytes, and what to do with it.
 const UNREAD: &[(&[u8], &str)] = &[
-    (b"BZh", "it is packed with bzip2; only gzip and zstd are unpacked"),
-    (b"\xfd7zXZ\0", "it is packed with xz; only gzip and zstd are unpacked"),
-    (b"PK\x03\x04", "it is a zip archive; only gzip and zstd are unpacked"),
-    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; only gzip and zstd are unpacked"),
-    (b"\x04\x22\x4d\x18", "it is packed with lz4; only gzip and zstd are unpacked"),
-    (b"\xff\x06\0\0sNaP", "it is packed with snappy; only gzip and zstd are unpacked"),
-    (b"PAR1", "it is a Parquet file, no dump of JSON"),
-    (b"Obj\x01", "it is an Avro file, no dump of JSON"),
-    (b"SQLite f", "it is a SQLite database, no dump of JSON"),
+    (b"BZh", "it is packed with bzip2, which is not unpacked here; `bzip2 -dc FILE | pipeline ingest -` reads it"),
+    (b"\xfd7zXZ\0", "it is packed with xz, which is not unpacked here; `xz -dc FILE | pipeline ingest -` reads it"),
+    (b"]\0\0", "it is packed with lzma, which is not unpacked here; `xz -dc FILE | pipeline ingest -` reads it"),
+    (b"PK\x03\x04", "it is a zip archive, which is not unpacked here; `unzip -p FILE | pipeline ingest -` reads it"),
+    (b"PK\x05\x06", "it is an empty zip archive"),
+    (
+        b"7z\xbc\xaf\x27\x1c",
+        "it is a 7z archive, which is not unpacked here; `7z x -so FILE | pipeline ingest -` reads it",
+    ),
+    (b"Rar!", "it is a RAR archive, which is not unpacked here; `unrar p -inul FILE | pipeline ingest -` reads it"),
+    (
+        b"\x04\x22\x4d\x18",
+        "it is packed with lz4, which is not unpacked here; `lz4 -dc FILE | pipeline ingest -` reads it",
+    ),
+    (
+        b"\x02\x21\x4c\x18",
+        "it is packed with lz4, which is not unpacked here; `lz4 -dc FILE | pipeline ingest -` reads it",
+    ),
+    (b"LZIP", "it is packed with lzip, which is not unpacked here; `lzip -dc FILE | pipeline ingest -` reads it"),
+    (
+        b"\x1f\x9d",
+        "it is packed with compress, which is not unpacked here; `gzip -dc FILE | pipeline ingest -` reads it",
+    ),
+    (
+        b"\xff\x06\0\0sNaP",
+        "it is packed with snappy, which is not unpacked here; `snzip -dc FILE | pipeline ingest -` reads it",
+    ),
+    (
+        b"PAR1",
+        "it is a Parquet file, no dump of JSON; `duckdb -c \"copy (from 'FILE') to 'DUMP.ndjson' (format json)\"` makes one",
+    ),
+    (b"ORC", "it is an ORC file, no dump of JSON; `orc-contents FILE > DUMP.ndjson` makes one"),
+    (b"Obj\x01", "it is an Avro file, no dump of JSON; `avro-tools tojson FILE > DUMP.ndjson` makes one"),
+    (b"ARROW1", "it is an Arrow file, no dump of JSON; `duckdb` or `polars` write it as NDJSON"),
+    (b"SQLite f", "it is a SQLite database, no dump of JSON; `sqlite3 -json FILE 'select …' > DUMP.json` makes one"),
+    (b"%PDF", "it is a PDF, no dump of JSON"),
+    (b"\x7fELF", "it is a program, no dump of JSON"),
 ];
+
+/// Why a tape archive is not read.
+const TAR: &str =
+    "it is a tar archive, which is not unpacked here; `tar -xOf FILE | pipeline ingest -` reads the files in it";
+
+/// Where a tar header names its format, and how.
+const USTAR: (usize, &[u8]) = (257, b"ustar");
 
 /// What is unpacked, and whether it was packed.
 type Unpacked = (Box<dyn Read + Send>, bool);
 
 /// Unpacks by what the first bytes say. `promised` is whether the name says that it is packed.
-pub(super) fn unpacked(mut raw: Box<dyn Read + Send>, promised: bool) -> io::Result<Unpacked> {
+pub(super) fn unpacked(raw: Box<dyn Read + Send>, promised: bool) -> io::Result<Unpacked> {
+    let (mut reader, mut is_packed) = layer(raw)?;
+    if promised && !is_packed {
+        return invalid("it is no archive");
+    }
+    let mut layers = 1;
+    while is_packed && layers < LAYERS {
+        (reader, is_packed) = layer(reader)?;
+        layers += usize::from(is_packed);
+    }
+    if is_packed {
+        return invalid("it is packed more often than anybody packs a dump");
+    }
+    Ok((reader, layers > 1 || promised))
+}
+
+fn invalid<T>(what: &'static str) -> io::Result<T> {
+    Err(io::Error::new(ErrorKind::InvalidData, what))
+}
+
+/// Unpacks once, where it is packed.
+fn layer(mut raw: Box<dyn Read + Send>) -> io::Result<Unpacked> {
     // A pipe may give one byte at a time.
     let mut magic = Vec::new();
     (&mut raw).take(MAGIC).read_to_end(&mut magic)?;
-    let invalid = |what: &'static str| Err(io::Error::new(ErrorKind::InvalidData, what));
     if let Some((_, what)) = UNREAD.iter().find(|(start, _)| magic.starts_with(start)) {
         return invalid(what);
+    }
+    if magic.get(USTAR.0..).is_some_and(|rest| rest.starts_with(USTAR.1)) {
+        return invalid(TAR);
     }
     let zstd = magic.starts_with(&ZSTD) || is_skippable(&magic);
     let framed = magic.get(4..8) == Some(&ZSTD) && magic[0] < 0x10;
     let gzip = magic.starts_with(&[0x1f, 0x8b]);
+    let zlib = is_zlib(&magic);
     let raw = Cursor::new(magic).chain(raw);
     Ok(match () {
         () if gzip => (Box::new(Gzip { member: Some(gzip_member(BufReader::with_capacity(1 << 16, raw))) }), true),
+        () if zlib => (Box::new(flate2::bufread::ZlibDecoder::new(BufReader::with_capacity(1 << 16, raw))), true),
         () if zstd => (Box::new(zstd_frames(raw)?), true),
         () if framed => (Box::new(Framed { raw, frame: None }), true),
-        () if promised => return invalid("it is no archive"),
         () => (Box::new(raw), false),
     })
+}
+
+/// The head of a zlib stream: deflate with a window of 32 KiB, and a check of the two bytes. No text begins so: `x` is
+/// followed by a byte that is in none, or by a sign that no dump has there.
+fn is_zlib(magic: &[u8]) -> bool {
+    matches!(magic, [0x78, 0x01 | 0x9c | 0xda, ..])
+        || matches!(magic, [0x78, 0x5e, next, ..] if !next.is_ascii_graphic() && !next.is_ascii_whitespace())
 }
 
 /// A zstd frame that holds nothing of the text.
@@ -222,5 +295,40 @@ mod tests {
         assert!(said(b"\xfd7zXZ\0\0\x04").contains("xz"), "{}", said(b"\xfd7zXZ\0\0\x04"));
         assert!(said(b"PAR1....").contains("Parquet"));
         assert_eq!(said(b"{}"), "it is no archive");
+        for (start, _) in UNREAD {
+            assert!(said(&[start, &b"................"[..]].concat()).starts_with("it is "));
+        }
+        let mut tar = vec![0; 1024];
+        tar[..8].copy_from_slice(b"a.ndjson");
+        tar[257..262].copy_from_slice(b"ustar");
+        assert!(said(&tar).contains("tar -xOf"), "{}", said(&tar));
+        // Also inside gzip, as most are.
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&tar).unwrap();
+        assert!(said(&gzip.finish().unwrap()).contains("tar archive"));
+    }
+
+    #[test]
+    fn what_was_packed_twice_or_with_zlib_is_read() {
+        let text = "{\"a\":1}\n";
+        let mut twice = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        twice.write_all(&gzip(text)).unwrap();
+        let twice = twice.finish().unwrap();
+        assert_eq!(read(twice.clone()).unwrap(), text);
+        assert_eq!(read(zstd::encode_all(&gzip(text)[..], 3).unwrap()).unwrap(), text);
+        assert!(read(twice[..twice.len() - 9].to_vec()).is_err());
+        for level in [0, 5, 6, 9] {
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+            zlib.write_all(text.as_bytes()).unwrap();
+            let zlib = zlib.finish().unwrap();
+            assert_eq!(read(zlib.clone()).unwrap(), text, "{level}");
+            assert!(read(zlib[..zlib.len() - 2].to_vec()).is_err());
+        }
+        let four = (0..4).fold(text.as_bytes().to_vec(), |bytes, _| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(&bytes).unwrap();
+            gzip.finish().unwrap()
+        });
+        assert!(read(four).unwrap_err().to_string().contains("more often"));
     }
 }

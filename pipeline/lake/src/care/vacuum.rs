@@ -92,7 +92,7 @@ impl Lake {
     /// Every table, also one whose first writer was killed before it committed.
     async fn folders(&self) -> Result<BTreeSet<TableName>, LakeError> {
         let mut names: BTreeSet<TableName> = self.tables().await?.into_iter().collect();
-        let made = ["traces", "marts", "predictions", "plans"].into_iter().flat_map(model::files);
+        let made = ["traces", "marts", "predictions", "plans", "stack"].into_iter().flat_map(model::files);
         names.extend(made.map(|file| file.name));
         for (schema, table) in [("staging", "events"), ("staging", "rejects"), ("plans", "items")] {
             names.insert(TableName { schema: schema.into(), table: table.into() });

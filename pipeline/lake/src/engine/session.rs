@@ -109,7 +109,7 @@ impl Lake {
     /// The Delta tables of the lake.
     pub async fn tables(&self) -> Result<Vec<TableName>, LakeError> {
         let mut tables = Vec::new();
-        for schema in ["staging", "traces", "marts", "predictions", "plans"] {
+        for schema in ["staging", "traces", "marts", "predictions", "plans", "stack"] {
             for table in self.store.names(schema).await? {
                 let name = TableName { schema: schema.to_owned(), table };
                 if !self.store.names(&format!("{schema}/{}/_delta_log", name.table)).await?.is_empty() {

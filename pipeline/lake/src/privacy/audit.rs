@@ -8,7 +8,7 @@ use crate::error::LakeError;
 use crate::lake::Lake;
 use arrow::array::{Array, TimestampMicrosecondArray};
 use domain::Timestamp;
-use domain::privacy::{is_leak, is_suspicious, people_in};
+use domain::privacy::{Known, Privacy, is_leak, is_suspicious, people_in};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -56,6 +56,9 @@ pub struct Audit {
     pub leaks: Vec<Leak>,
     /// What looks like it by rules that masking does not have, and somebody should look at.
     pub suspicious: Vec<Leak>,
+    /// Where somebody stands by name whom the lake knows by hash; none where the lake's key was not given, which is needed to
+    /// find them.
+    pub named: Option<Vec<Leak>>,
     /// The models, all of them trained on what people did.
     pub models: Vec<ModelMark>,
 }
@@ -69,8 +72,13 @@ struct Count {
 }
 
 impl Lake {
-    /// Reads every text of every table.
-    pub async fn privacy_audit(&self, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Audit, LakeError> {
+    /// Reads every text of every table; with the lake's key twice, to find those by name whom it holds by hash.
+    pub async fn privacy_audit(
+        &self,
+        key: Option<&Privacy>,
+        progress: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Audit, LakeError> {
+        let mut owners: HashSet<String> = HashSet::new();
         let erased = self.erased().await?;
         let mut people: HashSet<String> = HashSet::new();
         let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
@@ -89,6 +97,13 @@ impl Lake {
                         let count = counts.entry((name.to_string(), field.name().clone())).or_default();
                         for (row, text) in texts.iter().enumerate() {
                             let Some(text) = text else { continue };
+                            // Who owns a repository is kept by design.
+                            if field.name() == "repo"
+                                && let Some((owner, _)) = text.split_once('/')
+                                && !owners.contains(owner)
+                            {
+                                owners.insert(owner.to_owned());
+                            }
                             let leaks = is_leak(text);
                             count.leaks += u64::from(leaks);
                             count.suspicious += u64::from(!leaks && is_suspicious(text));
@@ -124,6 +139,10 @@ impl Lake {
                 columns.push(People { table, column, rows: count.rows, earliest, latest });
             }
         }
+        let named = match key {
+            Some(key) => Some(self.named(Known::new(key, &people, &owners), progress).await?),
+            None => None,
+        };
         let marker: Option<Value> = self.store.get_json(MARKER).await?;
         let fingerprint = marker.and_then(|m| m["pseudonym_key_fingerprint"].as_str().map(str::to_owned));
         Ok(Audit {
@@ -134,7 +153,35 @@ impl Lake {
             columns,
             leaks,
             suspicious,
+            named,
             models: self.model_cards().await?.into_iter().map(|(mark, _)| mark).collect(),
         })
+    }
+
+    /// The rows that name somebody.
+    async fn named(
+        &self,
+        mut known: Known<'_>,
+        progress: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Vec<Leak>, LakeError> {
+        let mut rows: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for name in self.tables().await? {
+            progress(&name.to_string());
+            let Some(table) = table::open(&self.store, &name).await? else { continue };
+            for file in scan::live(&name, &table)? {
+                scan::batches(&self.store, &name, &file.path, &mut |batch| {
+                    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                        let texts = texts(column).map_err(LakeError::columns(&name.to_string()))?;
+                        let found = texts.iter().flatten().flatten().filter(|text| known.is_named(text)).count() as u64;
+                        if found > 0 {
+                            *rows.entry((name.to_string(), field.name().clone())).or_default() += found;
+                        }
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        Ok(rows.into_iter().map(|((table, column), rows)| Leak { table, column, rows }).collect())
     }
 }

@@ -93,7 +93,7 @@ impl Measured {
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     crate::usage::quantile(values, 0.5).unwrap_or(f64::NAN)
 }

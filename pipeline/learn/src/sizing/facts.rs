@@ -3,6 +3,7 @@
 
 use super::{highest_of, last};
 use crate::usage::{Day, larger};
+use domain::Timestamp;
 use domain::plan::{Burst, HeldBack, Killed, Leak, State};
 
 /// Kills and throttling count for so many days with data.
@@ -23,6 +24,12 @@ const LARGEST_STEP: f64 = 0.4;
 /// Growth since the first day, and to be expected within 30 days, as a share of what there was.
 const GROWTH: f64 = 0.2;
 const GROWTH_AHEAD: f64 = 0.25;
+
+/// Memory that filled one limit after the other, the last at least so many times the first, is no demand: that would have
+/// stopped somewhere. Filled is this share of a limit, on the way there for at least a day.
+const LIMITS_APART: f64 = 2.0;
+const FILLED: f64 = 0.95;
+const NOT_YET_FILLED: f64 = 0.85;
 
 /// The days of the last quarter.
 pub(super) fn quarter(days: &[Day]) -> &[Day] {
@@ -87,37 +94,98 @@ pub(super) fn peak(days: &[Day]) -> State {
 
 /// Whether the least memory of a day grows day after day: what is given back at night or at a restart is no leak.
 pub(super) fn leak(days: &[Day]) -> Option<Leak> {
-    LEAK_DAYS.iter().find_map(|window| leak_over(days, *window))
+    LEAK_DAYS.iter().find_map(|window| leak_over(days, *window)).or_else(|| fills_each_limit(days))
 }
 
-fn leak_over(days: &[Day], window: usize) -> Option<Leak> {
-    let days: Vec<&Day> = last(days, window).iter().filter(|d| !d.memory.is_empty()).collect();
-    let newest = days.last()?;
-    if days.len() < window || newest.day - days[0].day > window as i64 + 1 {
+/// Whether memory filled each of the limits of the last quarter, one higher than the other: more of it is filled too.
+fn fills_each_limit(days: &[Day]) -> Option<Leak> {
+    let mut levels: Vec<(u64, Vec<&Day>)> = Vec::new();
+    for day in quarter(days).iter().filter(|d| !d.memory.is_empty()) {
+        let limit = day.newest_limits.memory_bytes.filter(|limit| *limit > 0)?;
+        match levels.last_mut() {
+            Some((last, days)) if *last == limit => days.push(day),
+            _ => levels.push((limit, vec![day])),
+        }
+    }
+    let (first, last) = (levels.first()?, levels.last()?);
+    let rising = levels.len() > 1 && levels.windows(2).all(|pair| pair[1].0 > pair[0].0);
+    let filled = |(limit, days): &(u64, Vec<&Day>)| {
+        let (least, most) = days.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), day| {
+            let values = day.memory.values();
+            (least.min(values[0]), most.max(values[values.len() - 1]))
+        });
+        days.len() > 1 && most >= FILLED * *limit as f64 && least <= NOT_YET_FILLED * *limit as f64
+    };
+    if !rising || (last.0 as f64) < LIMITS_APART * first.0 as f64 || !levels.iter().all(filled) {
         return None;
     }
-    let least: Vec<f64> = days.iter().filter_map(|d| d.memory.values().first().copied()).collect();
+    let most = |days: &[&Day]| days.iter().filter_map(|d| d.memory.max()).fold(0.0, f64::max);
+    let span = (days.last()?.day - first.1[0].day).max(1) as f64;
+    Some(Leak {
+        since: first.1[0].first,
+        limits_filled: levels.len(),
+        bytes_per_day: ((most(&last.1) - first.1[0].memory.values()[0]) / span).max(1.0),
+        days: quarter(days).len(),
+        now_bytes: days.last()?.memory.max().unwrap_or_default() as u64,
+    })
+}
+
+fn leak_over(all: &[Day], window: usize) -> Option<Leak> {
+    let days: Vec<&Day> = last(all, window).iter().filter(|d| !d.memory.is_empty()).collect();
+    let least: Vec<(i64, f64)> = days.iter().filter_map(|d| Some((d.day, *d.memory.values().first()?))).collect();
+    let bytes_per_day = grows_over(&least, window)?;
+    let now_bytes = days.last()?.memory.max().unwrap_or_default() as u64;
+    Some(Leak { since: began(all, days[0]), limits_filled: 0, bytes_per_day, days: days.len(), now_bytes })
+}
+
+/// By how much the least of a day (day, value) grows, and over how many days, if it only grows.
+pub(crate) fn only_grows(least: &[(i64, f64)]) -> Option<(f64, usize)> {
+    let over = |window: usize| {
+        let part = &least[least.len().saturating_sub(window)..];
+        Some((grows_over(part, window)?, part.len()))
+    };
+    LEAK_DAYS.iter().find_map(|window| over(*window))
+}
+
+fn grows_over(least: &[(i64, f64)], window: usize) -> Option<f64> {
+    let (newest, _) = *least.last()?;
+    if least.len() < window || newest - least[0].0 > window as i64 + 1 {
+        return None;
+    }
+    let day = |i: usize| least[i].0;
+    let least: Vec<f64> = least.iter().map(|(_, value)| *value).collect();
     let pairs = || (0..least.len()).flat_map(|i| (i + 1..least.len()).map(move |j| (i, j)));
     let rising = pairs().filter(|(i, j)| least[*j] > least[*i]).count() as f64;
     let grown = least[least.len() - 1] - least[0];
     let largest = least.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
     // Theil-Sen: the median slope of all pairs, which one odd day does not move.
-    let mut slopes: Vec<f64> =
-        pairs().map(|(i, j)| (least[j] - least[i]) / (days[j].day - days[i].day) as f64).collect();
+    let mut slopes: Vec<f64> = pairs().map(|(i, j)| (least[j] - least[i]) / (day(j) - day(i)) as f64).collect();
     slopes.sort_by(f64::total_cmp);
-    let bytes_per_day = slopes[slopes.len() / 2];
-    let leaks = rising >= RISING_PAIRS * slopes.len() as f64
+    let per_day = slopes[slopes.len() / 2];
+    let grows = rising >= RISING_PAIRS * slopes.len() as f64
         && largest <= LARGEST_STEP * grown
         && grown >= GROWTH * least[0]
-        && bytes_per_day * 30.0 >= GROWTH_AHEAD * least[least.len() - 1];
-    leaks.then(|| Leak { bytes_per_day, days: days.len(), now_bytes: newest.memory.max().unwrap_or_default() as u64 })
+        && per_day * 30.0 >= GROWTH_AHEAD * least[least.len() - 1];
+    grows.then_some(per_day)
+}
+
+/// The first of the days, up to this one, from which on each had less than the next at its least.
+fn began(all: &[Day], from: &Day) -> Timestamp {
+    let least = |day: &&Day| day.memory.values().first().copied();
+    let mut since = from;
+    for day in all.iter().rev().filter(|day| day.day < from.day) {
+        if least(&day).is_none_or(|bytes| Some(bytes) >= least(&since)) {
+            break;
+        }
+        since = day;
+    }
+    since.first
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::usage::tests::{Row, load};
-    use domain::Timestamp;
     use domain::time::{DAY, MINUTE};
     use domain::units::MIB;
 
@@ -142,6 +210,25 @@ mod tests {
         // Only since a week, after three quiet ones.
         let late = |i: i64| (0.3, (500.0 + 3.5 * (i - 23 * 48).max(0) as f64) * MIB as f64);
         assert!(super::leak(&days(&rows(30, late))).is_some());
+    }
+
+    #[test]
+    fn memory_that_fills_each_higher_limit_leaks_and_demand_that_stops_does_not() {
+        // Three limits of ten days each; it is killed at each, and starts again.
+        let row = |i: i64, memory: f64| {
+            let limit = [256, 512, 1024][(i / 480) as usize] * MIB;
+            let limits = State { cpu_cores: Some(4.0), memory_bytes: Some(limit) };
+            Row { limits, interval_s: 1800.0, ..Row::new("a/b", i * 30 * MINUTE, 0.1, memory) }
+        };
+        let limit = |i: i64| ([256, 512, 1024][(i / 480) as usize] * MIB) as f64;
+        let fills: Vec<Row> = (0..1440).map(|i| row(i, limit(i) * (0.3 + 0.7 * (i % 144) as f64 / 143.0))).collect();
+        let leak = leak(&days(&fills)).unwrap();
+        assert_eq!((leak.limits_filled, leak.since.day()), (3, 0));
+        let stops: Vec<Row> =
+            (0..1440).map(|i| row(i, 400e6_f64.min(limit(i) * (0.3 + 0.7 * (i % 144) as f64 / 143.0)))).collect();
+        assert_eq!(super::leak(&days(&stops)), None, "it never filled the last");
+        let at_once: Vec<Row> = (0..1440).map(|i| row(i, limit(i) * 0.97)).collect();
+        assert_eq!(super::leak(&days(&at_once)), None, "a heap that is given a share of the limit");
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod static_limits;
 pub(crate) mod steady;
 mod vpa;
 
+pub(crate) use facts::only_grows;
+
 use crate::usage::{Day, Usage, highest};
 use domain::Timestamp;
 use domain::plan::{Coverage, Recommendation, State};

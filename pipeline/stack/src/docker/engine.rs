@@ -3,18 +3,29 @@
 use crate::StackError;
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, ContainerUpdateBody, SystemInfo};
-use bollard::query_parameters::{ListContainersOptions, StatsOptions, TopOptionsBuilder};
+use bollard::query_parameters::{
+    ImportImageOptions, ListContainersOptions, RemoveImageOptions, StatsOptions, TopOptionsBuilder,
+};
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
+use hyper::body::Bytes;
 use hyper::header::{HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
+use std::fs::File;
 use std::future::Future;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 /// Seconds after which an Engine that says nothing is taken for gone. A memory limit below what is used keeps the kernel
 /// busy taking pages back.
 const TIMEOUT_S: u64 = 60;
+/// An image of some GiB is unpacked within this.
+const LOAD: Duration = Duration::from_secs(3600);
+/// So much of an archive is read at a time.
+const CHUNK: usize = 1 << 20;
 /// Where an Engine listens that nobody put elsewhere.
 const USUAL: &str = "unix:///var/run/docker.sock";
 
@@ -147,6 +158,49 @@ impl Engine {
 
     pub(super) fn restart(&self, id: &str, name: &str) -> Result<(), StackError> {
         self.ask(&format!("restart {name}"), self.docker.restart_container(id, None))
+    }
+
+    /// The id of an image; none where the Engine does not have it.
+    pub(super) fn image(&self, name: &str) -> Result<Option<String>, StackError> {
+        self.ask(&format!("look for the image {name}"), async {
+            match self.docker.inspect_image(name).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+                answer => answer.map(|image| Some(image.id.unwrap_or_default())),
+            }
+        })
+    }
+
+    /// Loads the images of an archive, as `docker load` does; it is read bit by bit.
+    pub(super) fn load(&self, archive: &Path) -> Result<(), StackError> {
+        let file = File::open(archive).map_err(|source| StackError::Read { path: archive.to_owned(), source })?;
+        let chunks = stream::unfold(file, |mut file| async move {
+            let mut chunk = vec![0_u8; CHUNK];
+            match file.read(&mut chunk) {
+                Ok(0) => None,
+                Ok(read) => {
+                    chunk.truncate(read);
+                    Some((Ok::<_, io::Error>(Bytes::from(chunk)), file))
+                }
+                Err(error) => Some((Err(error), file)),
+            }
+        });
+        let docker = self.docker.clone().with_timeout(LOAD);
+        let doing = format!("load {}", archive.display());
+        let said = self.ask(&doing, async {
+            let answers = docker.import_image_stream(ImportImageOptions::default(), chunks, None);
+            let all: Vec<_> = answers.collect().await;
+            all.into_iter().collect::<Result<Vec<_>, Error>>()
+        })?;
+        match said.into_iter().find_map(|info| info.error_detail.and_then(|detail| detail.message)) {
+            Some(message) => Err(StackError::Asked { doing, source: message.into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes an image by its name, as long as nothing uses it.
+    pub(super) fn remove_image(&self, name: &str) -> Result<(), StackError> {
+        let removed = self.docker.remove_image(name, None::<RemoveImageOptions>, None);
+        self.ask(&format!("remove the image {name}"), removed).map(drop)
     }
 
     /// Changes limits in place.

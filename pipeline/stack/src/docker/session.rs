@@ -87,6 +87,9 @@ impl HeldEngine {
 
     /// Where a container stands with what is done beside its limits.
     fn stands_with(&self, step: &Step, (before, after): &(Doing, Doing)) -> Result<Stand, StackError> {
+        if let Doing::Image { image, .. } = before {
+            return Ok(if self.engine.image(image)?.is_some() { Stand::After } else { Stand::Before });
+        }
         let (id, name) = before.container();
         let found = self.engine.inspect(id)?;
         let Some(now) = found.as_ref().and_then(Container::of) else {
@@ -153,6 +156,13 @@ impl Session for HeldEngine {
         }
         for change in &tasks {
             let Some(task) = change.task.as_ref() else { continue };
+            let value = |doing: &Doing| serde_json::to_value(doing).unwrap_or(Value::Null);
+            if let Some((before, after, what)) = tasks::image_step(task) {
+                let (before, after) = (value(&before), value(&after));
+                let items = vec![change.item_id.clone()];
+                steps.push((Task::rank(Some(task)), Step::new(change.resource.clone(), items, what, before, after)));
+                continue;
+            }
             let own = there.get(&change.resource).map(Vec::as_slice).unwrap_or_default();
             if own.is_empty() {
                 let differs = vec![format!("{} is gone", change.resource)];
@@ -167,7 +177,6 @@ impl Session for HeldEngine {
                         differs,
                     });
                 }
-                let value = |doing: &Doing| serde_json::to_value(doing).unwrap_or(Value::Null);
                 let (before, after) = (value(&before), value(&after));
                 let items = vec![change.item_id.clone()];
                 steps.push((Task::rank(Some(task)), Step::new(change.resource.clone(), items, what, before, after)));
@@ -244,7 +253,8 @@ impl Session for HeldEngine {
         let (id, name, stopped) = match doing(step) {
             Some((_, after)) => {
                 let (id, name) = after.container();
-                (id.to_owned(), name.to_owned(), matches!(after, Doing::Running { running: false, .. }))
+                let is_still = matches!(after, Doing::Running { running: false, .. } | Doing::Image { .. });
+                (id.to_owned(), name.to_owned(), is_still)
             }
             None => {
                 let (point, _) = points(step)?;

@@ -8,9 +8,11 @@ use super::{Container, containers};
 use crate::StackError;
 use crate::target::TaskFound;
 use bollard::models::{ContainerUpdateBody, SystemInfo};
+use domain::plan::State;
 use domain::task::{Task, TaskRule, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// `cpu.shares` where nothing is set.
 const CPU_USUAL: i64 = 1024;
@@ -25,6 +27,8 @@ pub(super) enum Doing {
     Running { container: String, name: String, running: bool },
     /// Since when it runs; none: since it was started again.
     Started { container: String, name: String, at: Option<String> },
+    /// Whether the Engine has an image, and the file that it is loaded from.
+    Image { image: String, archive: String, digest: String, present: bool },
 }
 
 impl Doing {
@@ -33,6 +37,7 @@ impl Doing {
             Self::Weights { container, name, .. }
             | Self::Running { container, name, .. }
             | Self::Started { container, name, .. } => (container, name),
+            Self::Image { image, .. } => ("", image),
         }
     }
 
@@ -50,6 +55,8 @@ impl Doing {
             Self::Started { at: None, container, name } => engine.restart(container, name),
             // Nobody can have been running since before.
             Self::Started { at: Some(_), .. } => Ok(()),
+            Self::Image { present: true, archive, digest, .. } => load(engine, archive, digest),
+            Self::Image { present: false, image, .. } => engine.remove_image(image),
         }
     }
 
@@ -63,6 +70,8 @@ impl Doing {
             Self::Running { running, .. } => now.running == *running,
             Self::Started { at: Some(at), .. } => now.running && now.started_at.as_ref() == Some(at),
             Self::Started { at: None, .. } => now.running && now.started_at.as_deref() != since,
+            // No container tells: the Engine is asked.
+            Self::Image { .. } => false,
         }
     }
 
@@ -87,11 +96,50 @@ impl Container {
     }
 }
 
+/// Loads exactly the file that was looked at when the plan was made.
+fn load(engine: &Engine, archive: &str, digest: &str) -> Result<(), StackError> {
+    let (now, _) = crate::files::digest_of_file(Path::new(archive))?;
+    if now != digest {
+        return Err(StackError::Drifted {
+            target: archive.to_owned(),
+            since: "the plan was made",
+            differs: vec!["the archive has other bytes".to_owned()],
+        });
+    }
+    engine.load(Path::new(archive))
+}
+
+/// The image that a rule wants loaded; none where the Engine has it.
+fn image_task(engine: &Engine, rule: &TaskRule) -> Result<Option<TaskFound>, StackError> {
+    let (Some(image), Some(archive)) = (&rule.image, &rule.archive) else { return Ok(None) };
+    if engine.image(image)?.is_some() {
+        return Ok(None);
+    }
+    let path = std::path::absolute(archive).unwrap_or_else(|_| archive.into());
+    let (digest, bytes, refused) = match crate::files::digest_of_file(&path) {
+        Ok((digest, bytes)) => (digest, bytes, None),
+        Err(error) => {
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
+            (String::new(), 0, Some(why))
+        }
+    };
+    let task = Task::Load { image: image.clone(), archive: path.display().to_string(), digest, bytes };
+    let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
+    Ok(Some(TaskFound { resource: rule.resource.clone(), live: State::default(), task, pattern, reason, refused }))
+}
+
 /// What there is to do for these rules; of several that are about one resource and ask for the same kind of thing, the last.
 pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
     let all = containers(engine, true)?;
     let mut found: BTreeMap<(String, u8), TaskFound> = BTreeMap::new();
     for rule in rules {
+        if let Some(it) = image_task(engine, rule)? {
+            found.insert((format!("image {}", rule.resource), Task::rank(Some(&it.task))), it);
+        }
+        if rule.image.is_some() {
+            continue;
+        }
         for (resource, containers) in all.iter().filter(|(resource, _)| rule.is_about(resource)) {
             let Some(first) = containers.first() else { continue };
             let Some(task) = task_of(rule, containers) else { continue };
@@ -142,6 +190,13 @@ pub(super) fn refused(info: &SystemInfo, containers: &[Container], task: &Task) 
     })
 }
 
+/// The step that loads an image; none where the task is another.
+pub(super) fn image_step(task: &Task) -> Option<(Doing, Doing, String)> {
+    let Task::Load { image, archive, digest, .. } = task else { return None };
+    let of = |present| Doing::Image { image: image.clone(), archive: archive.clone(), digest: digest.clone(), present };
+    Some((of(false), of(true), task.in_words()))
+}
+
 /// The steps of one change: before and after for each of its containers, and what is done in words.
 pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing, String)> {
     let one = |it: &Container| -> Option<(Doing, Doing, String)> {
@@ -164,6 +219,8 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
                 let of = |running| Doing::Running { container: container.clone(), name: name.clone(), running };
                 (of(*task == Task::Stop), of(*task == Task::Start))
             }
+            // It is about no container.
+            Task::Load { .. } | Task::Job { .. } => return None,
             // No container has shares.
             Task::Route { .. } => return None,
             // What an image is made a container with is not the Engine's to know.
@@ -176,6 +233,7 @@ pub(super) fn steps(task: &Task, containers: &[Container]) -> Vec<(Doing, Doing,
         Task::Weigh { .. } | Task::Deploy(_) => true,
         Task::Start => !it.running,
         Task::Restart | Task::Stop => it.running,
+        Task::Load { .. } | Task::Job { .. } => false,
         Task::Route { .. } => false,
     };
     containers.iter().filter(wanted).filter_map(one).collect()

@@ -162,9 +162,9 @@ fn front(bind: &str, entry: &str, groups: &[Group], route: &RouteSection, folder
     let mut rule = |line: &str| put(&mut out, &format!("    {line}"));
     rule("unique-id-format %[uuid()]");
     rule("unique-id-header x-request-id");
-    // Microseconds with all their zeros: 1000005 without its first digit.
+    // Microseconds with all their zeros: 1000005 without its first digit, as a text.
     rule("http-request set-var(txn.second) date,utime(%Y-%m-%dT%H:%M:%S)");
-    rule("http-request set-var(txn.micros) date_us,add(1000000),bytes(1)");
+    rule("http-request set-var(txn.micros) date_us,add(1000000),regsub(^1,)");
     rule("http-request set-var(txn.path) path,bytes(0,256)");
     rule(&format!("http-request set-var(txn.user) req.fhdr({unit}),bytes(0,256)"));
     rule("http-request disable-l7-retry unless METH_GET || { method HEAD OPTIONS }");

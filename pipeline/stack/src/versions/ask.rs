@@ -1,5 +1,6 @@
 //! Whether a component is well: its URL is really asked, and waited for no longer than was said.
 
+use futures::future::join_all;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
@@ -20,8 +21,19 @@ pub struct Answered {
     pub took: Duration,
 }
 
+/// [`ask`]s all of them at once; nothing where there is nothing to ask.
+pub async fn ask_all(urls: &[Option<&str>], most: Duration) -> Vec<Option<Answered>> {
+    let asked = urls.iter().map(|url| async move {
+        match url {
+            Some(url) => Some(ask(url, most).await),
+            None => None,
+        }
+    });
+    join_all(asked).await
+}
+
 /// Asks `http://HOST[:PORT]/PATH` with GET, for at most so long.
-pub async fn ask(url: &str, most: Duration) -> Answered {
+async fn ask(url: &str, most: Duration) -> Answered {
     let began = Instant::now();
     let answer = tokio::time::timeout(most, status(url)).await;
     let (status, what) = match answer {

@@ -91,14 +91,6 @@ impl Component {
         self.target.as_deref().and_then(Carrier::parse)
     }
 
-    /// The whole text that it is deployed as, of what its `source` holds; none where it is no text.
-    ///
-    /// # Errors
-    /// In words: the text cannot be made.
-    pub fn text(&self, source: Option<&str>) -> Result<Option<String>, String> {
-        self.kind.rules().text(self, source)
-    }
-
     /// The first of its fields that cannot be, and why.
     pub(super) fn wrong(&self) -> Option<(&'static str, String)> {
         if !is_name(&self.name) {

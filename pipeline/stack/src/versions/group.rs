@@ -4,6 +4,7 @@
 //! beside it, under their own hashes.
 
 use super::component::Component;
+use super::graph::unmet;
 use super::manifest::Manifest;
 use crate::target::digest;
 use domain::identity::written;
@@ -50,6 +51,15 @@ impl Group {
     /// Its name for ever: `sha256:` and the hash of its JSON with sorted keys.
     pub fn digest(&self) -> String {
         digest(&serde_json::to_value(self).map(|value| written(&value)).unwrap_or_default())
+    }
+
+    /// What its members require and neither they nor what nobody deploys are, in words.
+    pub fn unmet(&self, manifest: &Manifest) -> Vec<String> {
+        let members: Vec<&Component> = self.members.iter().map(|member| &member.component).collect();
+        let is_outside = |it: &&Component| it.target.is_none() && self.member(&it.name).is_none();
+        let around: Vec<&Component> =
+            members.iter().copied().chain(manifest.components.iter().filter(is_outside)).collect();
+        members.iter().filter_map(|component| unmet(component, &around)).map(|unmet| unmet.what).collect()
     }
 
     /// The member of that name.

@@ -9,17 +9,30 @@ pub(super) mod openapi;
 mod schema;
 
 use super::component::{Carrier, Component, Kind};
+use super::manifest::Manifest;
+use std::path::Path;
 
 /// The rules of a kind.
 pub(super) trait Rules: Sync {
     /// What is wrong with a component of this kind: the field, and why.
     fn wrong(&self, component: &Component) -> Option<(&'static str, String)>;
 
-    /// The whole text that it is deployed as, of what its `source` holds; none where it is no text.
+    /// The whole text that it is deployed as; none where it is no text.
     ///
     /// # Errors
     /// In words: the text cannot be made.
-    fn text(&self, component: &Component, source: Option<&str>) -> Result<Option<String>, String>;
+    fn text(&self, component: &Component, of: Sources<'_>) -> Result<Option<String>, String>;
+}
+
+/// What a text is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    /// What the component's `source` holds.
+    pub(super) source: Option<&'a str>,
+    /// The stack that it belongs to.
+    pub(super) manifest: &'a Manifest,
+    /// The folder of `stack.toml`.
+    pub(super) folder: &'a Path,
 }
 
 impl Kind {

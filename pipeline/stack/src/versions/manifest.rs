@@ -7,11 +7,13 @@ use super::as_text;
 use super::component::{Component, is_name};
 use super::graph::{order, unmet};
 use super::judge::JudgeSection;
+use super::kinds::Sources;
 use super::place::{At, line_at, line_of};
 use super::route::RouteSection;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A `[[group]]`: components that are deployed, routed and brought back together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +75,15 @@ impl Manifest {
         let members: Vec<&Component> = declared.collect();
         let order = order(&members).ok()?;
         Some(order.into_iter().map(|i| members[i]).collect())
+    }
+
+    /// The whole text that a component is deployed as, of what its `source` holds; none where it is no text. Relative paths are
+    /// below `folder`, that of the file.
+    ///
+    /// # Errors
+    /// In words: the text cannot be made.
+    pub fn text(&self, component: &Component, source: Option<&str>, folder: &Path) -> Result<Option<String>, String> {
+        component.kind.rules().text(component, Sources { source, manifest: self, folder })
     }
 
     /// The component in that version.

@@ -4,7 +4,7 @@
 //! there without being parsed.
 
 use super::place::Text;
-use super::tree::{Document, Id, Kind};
+use super::tree::{Document, Id, Kind, Node};
 use super::value::Value;
 use crate::StackError;
 use std::collections::BTreeMap;
@@ -49,6 +49,13 @@ impl Read {
         }
         let map = matches!(self.document.node(at).kind, Kind::Map { .. });
         map.then_some(Text { text: &self.text, document: &self.document, from: Some(at), value })
+    }
+
+    /// What is written at a path; none where an alias or a merge key lies on the way, or where it is not there.
+    pub(crate) fn node(&self, path: &[Step]) -> Option<&Node> {
+        let at = path.iter().try_fold(self.document.root?, |at, step| self.inside(at, step))?;
+        let node = self.document.node(at);
+        (!matches!(node.kind, Kind::Alias(_))).then_some(node)
     }
 
     fn inside(&self, at: Id, step: &Step) -> Option<Id> {

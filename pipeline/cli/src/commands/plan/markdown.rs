@@ -1,7 +1,7 @@
 //! A plan as the description of a pull request: what changes, why, what it would have done, what to look at, how to undo it.
 
 use domain::plan::{Action, Item, Plan, State};
-use domain::units::format_bytes;
+use domain::units::{counted, format_bytes};
 use page::markdown_text as text;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
     let changes: Vec<&Item> = plan.changes().collect();
     let mut lines = vec![
-        format!("# Resize {} of {} services", changes.len(), plan.items.len()),
+        format!("# Resize {} of {} services", changes.len(), plan.resources()),
         String::new(),
         format!(
             "`{}`, made {}, may be applied until {}.",
@@ -48,6 +48,7 @@ pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
             lines.push(row(&cells));
         }
     }
+    by_hand(&mut lines, plan);
     if !plan.backtest.is_empty() {
         section(&mut lines, "Beside other policies, on the same rows");
         lines.extend(table(&["policy", "cores", "CPU slack", "throttled", "memory", "memory slack", "over memory"]));
@@ -92,17 +93,51 @@ pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
     lines
 }
 
+/// What each item brings, how risky it is, and how a person does and undoes it.
+fn by_hand(lines: &mut Vec<String>, plan: &Plan) {
+    let items: Vec<&Item> = plan.changes().chain(plan.for_people()).collect();
+    let handled: Vec<_> = items.iter().filter_map(|item| Some((item, item.handling.as_ref()?))).collect();
+    if handled.is_empty() {
+        return;
+    }
+    lines.extend([
+        String::new(),
+        format!("<details><summary>By hand, and the rows behind: {}</summary>", counted(handled.len(), "item")),
+        String::new(),
+    ]);
+    for (item, handling) in handled {
+        lines.push(format!(
+            "- {} {}: {}. Risk {}: {}.",
+            item.action.name(),
+            text(&item.resource),
+            text(&handling.impact),
+            handling.risk.name(),
+            text(&handling.risk_why)
+        ));
+        lines.extend(handling.steps.iter().map(|step| format!("  - {}", code(step))));
+        lines.extend(handling.undo.iter().map(|step| format!("  - undo: {}", code(step))));
+        let rows = item.evidence.iter().filter_map(|it| Some((it, it.sql.as_ref()?)));
+        lines.extend(rows.map(|(it, sql)| format!("  - {}, {}: {}", text(&it.what), text(&it.value), code(sql))));
+    }
+    lines.extend([String::new(), "</details>".to_owned()]);
+}
+
+/// A command, as it is.
+fn code(line: &str) -> String {
+    let fence = if line.contains('`') { "``" } else { "`" };
+    format!("{fence}{}{fence}", line.replace('\n', " "))
+}
+
 /// What a reviewer should not overlook, the gravest first.
 fn concerns(plan: &Plan, changes: &[&Item]) -> Vec<String> {
     let mut concerns: Vec<String> = Vec::new();
     let failed = || plan.checks.iter().filter(|check| !check.passed);
     concerns
         .extend(failed().filter(|it| it.blocking).map(|it| format!("**blocked**, {}: {}", it.name, text(&it.detail))));
-    concerns.extend(
-        plan.for_people().map(|it| {
-            format!("**for a person**, {}: {}; {}", text(&it.resource), text(&it.reason), text(&it.guidance))
-        }),
-    );
+    concerns.extend(plan.for_people().map(|it| {
+        let (what, who) = (it.action.name(), text(&it.resource));
+        format!("**for a person**, {what} {who}: {}; {}", text(&it.reason), text(&it.guidance))
+    }));
     concerns.extend(failed().filter(|it| !it.blocking).map(|it| format!("{}: {}", it.name, text(&it.detail))));
     for item in changes {
         if let Some(rule) = item.override_.as_ref().filter(|rule| rule.rule != "none") {

@@ -39,7 +39,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Vec<Fact> {
 /// The sentence that everything else explains.
 fn verdict(standing: &Standing) -> (String, Tone) {
     let plan = &standing.plan;
-    let (changes, all) = (plan.changes().count(), plan.items.len());
+    let (changes, all) = (plan.changes().count(), plan.resources());
     match standing.stands {
         Stands::Applied(at) => {
             let done = format!("The plan is in force since {}: {changes} of {all} limits were changed.", at.minute());
@@ -114,6 +114,8 @@ pub fn change_in_words(item: &Item) -> String {
     match item.action {
         Action::None => "left as it is".to_owned(),
         Action::FixLeak => "needs a person: it leaks memory".to_owned(),
+        Action::Optimize => "advice for a build".to_owned(),
+        _ if !item.is_change() => format!("needs a person: {}", item.action.name()),
         Action::Resize => {
             let mut words = Vec::new();
             if item.before.cpu_cores != item.after.cpu_cores {
@@ -250,23 +252,34 @@ fn part(standing: &Standing, item: &Item, demand: &Demand, context: &Context) ->
     part.id = format!("item-{}", part.id);
     (part.badge, part.tone) = match (item.action, is_raised(item)) {
         (Action::FixLeak, _) => ("for a person".to_owned(), Tone::Bad),
+        _ if !item.is_change() => ("for a person".to_owned(), Tone::Warn),
         (_, true) => (change_in_words(item), Tone::Warn),
         _ => (change_in_words(item), Tone::Good),
     };
     part.blocks.extend(demand.figure(&item.resource, Some(item)));
-    part.blocks.push(Block::Group { blocks: vec![limits(item), Block::Facts { facts: promises(item) }] });
-    part.blocks.extend(demand.replay(&item.resource));
+    if item.action == Action::Resize || item.action == Action::FixLeak {
+        part.blocks.push(Block::Group { blocks: vec![limits(item), Block::Facts { facts: promises(item) }] });
+        part.blocks.extend(demand.replay(&item.resource));
+    }
+    part.blocks.extend(by_hand(item));
     let columns = vec![Column::text("what"), Column::text("value"), Column::text("from")];
     let mut evidence = Table::new("What it rests on", columns);
     for it in &item.evidence {
         evidence.rows.push(vec![Cell::text(&it.what), Cell::text(&it.value), Cell::text(&it.source)]);
     }
     let lake = quoted(&context.global.lake);
+    let queries: Vec<String> = item
+        .evidence
+        .iter()
+        .filter_map(|it| it.sql.as_ref())
+        .map(|sql| format!("pipeline --lake {lake} sql {}", quoted(sql)))
+        .collect();
     let sql = "select hour, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, oom_kills from \
                features.resource_hours where resource = $r order by hour";
     let rows =
         format!("pipeline --lake {lake} sql \"{}\" --param r={}", sql.replace('$', "\\$"), quoted(&item.resource));
-    let rows = Block::Command { about: "The rows behind it:".into(), lines: vec![rows] };
+    let lines = if item.action == Action::Resize || queries.is_empty() { vec![rows] } else { queries };
+    let rows = Block::Command { about: "The rows behind it:".into(), lines };
     let summary = format!("What it rests on: {} figures, and the SQL of the rows behind them", item.evidence.len());
     part.blocks.push(Block::Fold { summary, blocks: vec![Block::Table(evidence), rows] });
     if item.action == Action::Resize && plan.applyable {
@@ -276,6 +289,21 @@ fn part(standing: &Standing, item: &Item, demand: &Demand, context: &Context) ->
         part.blocks.push(Block::text(&item.guidance));
     }
     part
+}
+
+/// What it brings, how risky it is, and how a person does and undoes it.
+fn by_hand(item: &Item) -> Option<Block> {
+    let handling = item.handling.as_ref()?;
+    let mut items = vec![
+        format!("Brings: {}.", handling.impact),
+        format!("Risk: {}, {}.", handling.risk.name(), handling.risk_why),
+    ];
+    items.extend(handling.steps.iter().map(|step| format!("By hand: {step}")));
+    items.extend(handling.undo.iter().map(|step| format!("Undo by hand: {step}")));
+    Some(Block::Fold {
+        summary: "What it brings, its risk, and how to do it by hand".into(),
+        blocks: vec![Block::List { items }],
+    })
 }
 
 /// Now, after and between what.

@@ -19,7 +19,8 @@ const BARS: usize = 12;
 const SERIES: usize = 4;
 
 /// Reports that the page shows at places of their own.
-const PLACED: [&str; 8] = [
+const PLACED: [&str; 9] = [
+    "anomalies",
     "slowest-jobs",
     "flakiest-tests",
     "pr-cost",

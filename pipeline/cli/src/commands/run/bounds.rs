@@ -2,6 +2,7 @@
 //! that a plan names, and writes only where the person lets it.
 
 use crate::args::Command;
+use crate::commands::run::services::Service;
 use crate::commands::run::{Copy, Step, expand, expand_by};
 use crate::commands::sql::output::Sink;
 use crate::failure::{Exit, Failure};
@@ -28,6 +29,7 @@ pub fn permit(step: &Step, command: &Command, allow_changes: bool) -> Result<(),
         Command::Approve(_) => Some("approves"),
         Command::Apply(_) => Some("applies"),
         Command::Rollback(_) => Some("rolls back"),
+        Command::Stack(args) if args.changes() => Some("advances a rollout"),
         Command::Plan(args) if args.runs_a_command() => Some("runs commands of its own"),
         Command::Verify(args) if args.changes() => Some("rolls back"),
         Command::Privacy(args) if args.erases() => Some("erases people"),
@@ -51,6 +53,18 @@ pub fn permit(step: &Step, command: &Command, allow_changes: bool) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Programs of a job's own run only where a person said yes to them.
+pub fn permit_services(services: &[Service], allow_changes: bool) -> Result<(), Failure> {
+    match services.first() {
+        Some(service) if !allow_changes => {
+            let what = format!("service {}: a job runs programs of its own only when a person says so", service.name);
+            Err(Failure::new(Exit::Refused, what)
+                .hint("if you know the job and mean it: `pipeline run --allow-changes`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a person gave a value, by a variable of the environment.

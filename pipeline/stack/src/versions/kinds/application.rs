@@ -1,6 +1,6 @@
 //! A service that runs an image: `image` and `environment` of a Compose service.
 
-use super::Rules;
+use super::{Rules, Sources};
 use crate::versions::component::{Carrier, Component};
 
 pub(super) struct Application;
@@ -18,7 +18,7 @@ impl Rules for Application {
         }
     }
 
-    fn text(&self, _: &Component, _: Option<&str>) -> Result<Option<String>, String> {
+    fn text(&self, _: &Component, _: Sources<'_>) -> Result<Option<String>, String> {
         Ok(None)
     }
 }

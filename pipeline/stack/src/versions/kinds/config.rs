@@ -1,6 +1,6 @@
 //! A file that services read, as it is in `source`.
 
-use super::{Rules, wrong_text};
+use super::{Rules, Sources, wrong_text};
 use crate::versions::component::Component;
 
 pub(super) struct Config;
@@ -10,7 +10,7 @@ impl Rules for Config {
         wrong_text(component)
     }
 
-    fn text(&self, _: &Component, source: Option<&str>) -> Result<Option<String>, String> {
-        Ok(source.map(str::to_owned))
+    fn text(&self, _: &Component, of: Sources<'_>) -> Result<Option<String>, String> {
+        Ok(of.source.map(str::to_owned))
     }
 }

@@ -1,7 +1,7 @@
 //! A promise between services, also of third parties: an OpenAPI document in JSON, as it is in `source`.
 
 use super::openapi::Document;
-use super::{Rules, wrong_text};
+use super::{Rules, Sources, wrong_text};
 use crate::versions::component::Component;
 
 pub(super) struct Contract;
@@ -11,8 +11,8 @@ impl Rules for Contract {
         wrong_text(component)
     }
 
-    fn text(&self, _: &Component, source: Option<&str>) -> Result<Option<String>, String> {
-        let Some(text) = source else { return Ok(None) };
+    fn text(&self, _: &Component, of: Sources<'_>) -> Result<Option<String>, String> {
+        let Some(text) = of.source else { return Ok(None) };
         Document::parse(text)?;
         Ok(Some(text.to_owned()))
     }

@@ -4,7 +4,7 @@
 //! the table of this policy in one transaction and touches no other (nft(8), "destroy" needs a newer kernel: the table is
 //! declared before it is deleted, so that the first load finds one).
 
-use super::Rules;
+use super::{Rules, Sources};
 use crate::versions::component::{Carrier, Component};
 use std::net::IpAddr;
 
@@ -75,7 +75,7 @@ impl Rules for NetworkPolicy {
         })
     }
 
-    fn text(&self, component: &Component, _: Option<&str>) -> Result<Option<String>, String> {
+    fn text(&self, component: &Component, _: Sources<'_>) -> Result<Option<String>, String> {
         let rules: Vec<Rule<'_>> =
             component.config.iter().map(|(name, text)| Rule::parse(name, text)).collect::<Result<_, _>>()?;
         let table: String = component.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
@@ -111,7 +111,8 @@ mod tests {
              target = \"file:edge.nft\"\nconfig = {{ {config} }}\n"
         );
         let manifest = Manifest::parse(&text).map_err(|mistake| mistake.to_string())?;
-        Ok(NetworkPolicy.text(&manifest.components[0], None)?.unwrap())
+        let of = Sources { source: None, manifest: &manifest, folder: std::path::Path::new("") };
+        Ok(NetworkPolicy.text(&manifest.components[0], of)?.unwrap())
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The schema of a database: declared and required by others. No target carries it: what it takes to change one, and to change
 //! it back, is more than a text.
 
-use super::Rules;
+use super::{Rules, Sources};
 use crate::versions::component::Component;
 
 pub(super) struct Schema;
@@ -13,7 +13,7 @@ impl Rules for Schema {
         component.target.is_some().then(|| ("target", what.to_owned()))
     }
 
-    fn text(&self, _: &Component, _: Option<&str>) -> Result<Option<String>, String> {
+    fn text(&self, _: &Component, _: Sources<'_>) -> Result<Option<String>, String> {
         Ok(None)
     }
 }

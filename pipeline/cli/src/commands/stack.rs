@@ -1,0 +1,74 @@
+//! `stack`: versions of a whole stack. Makers write plans; `apply` and `rollback` act, and `advance` inside an approved plan.
+
+mod advance;
+mod check;
+mod declared;
+mod deploy;
+mod group;
+pub mod kept;
+mod publish;
+mod render;
+mod route;
+mod seen;
+mod snapshot;
+mod status;
+
+use crate::context::{Answer, Context};
+use crate::failure::Failure;
+use clap::{Args, Subcommand};
+
+/// What `stack` takes.
+#[derive(Debug, Args)]
+pub struct StackArgs {
+    #[command(subcommand)]
+    command: StackCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StackCommand {
+    /// Show which version each target has and how it is: 3 where that is not declared, or not well
+    Status(status::StatusArgs),
+    /// Keep the version groups of the stack in the lake, each under its digest
+    Group(group::GroupArgs),
+    /// Check that the members of a version group go together
+    Check(check::CheckArgs),
+    /// Keep what every target holds now, to be put back by one plan
+    Snapshot(snapshot::SnapshotArgs),
+    /// Plan the deployment of a version group, or of a snapshot
+    Deploy(deploy::DeployArgs),
+    /// Plan the deployment of a version group, and that all users go to it
+    Promote(deploy::PromoteArgs),
+    /// Plan who is sent to which version group: a canary that grows by steps, or one share
+    Route(route::RouteArgs),
+    /// Print the configuration of a load balancer, rendered from the stack
+    Render(render::RenderArgs),
+    /// Do one tick of an approved rollout: judge the canary, then grow, hold or roll back
+    Advance(advance::AdvanceArgs),
+}
+
+impl StackArgs {
+    /// Whether it changes a target.
+    pub fn changes(&self) -> bool {
+        matches!(self.command, StackCommand::Advance(_))
+    }
+
+    /// Whether what it says is what it was asked for.
+    pub fn answers(&self) -> bool {
+        matches!(self.command, StackCommand::Status(_) | StackCommand::Check(_) | StackCommand::Advance(_))
+    }
+}
+
+/// Carries out a subcommand.
+pub async fn run(context: &Context, args: StackArgs) -> Result<Answer, Failure> {
+    match args.command {
+        StackCommand::Status(args) => status::run(context, args).await,
+        StackCommand::Group(args) => group::run(context, args).await,
+        StackCommand::Check(args) => check::run(context, args).await,
+        StackCommand::Snapshot(args) => snapshot::run(context, args).await,
+        StackCommand::Deploy(args) => deploy::deploy(context, args).await,
+        StackCommand::Promote(args) => deploy::promote(context, args).await,
+        StackCommand::Route(args) => route::run(context, args).await,
+        StackCommand::Render(args) => render::run(context, args),
+        StackCommand::Advance(args) => advance::run(context, args).await,
+    }
+}

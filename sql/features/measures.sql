@@ -1,0 +1,87 @@
+-- One row per series and moment of the ninety days up to session.clock: what anomalies are looked for in. Hourly figures of
+-- resources and KPIs, durations of jobs run by run.
+-- Reads marts.usage, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; of two runs that
+-- began in one microsecond both are there.
+with clock as (
+    select
+        now,
+        now - interval '90 days' as oldest
+    from session.clock
+),
+
+hours as (
+    select
+        resource,
+        date_trunc('hour', ts - interval '1 microsecond') as hour,
+        avg(cpu_cores) as cpu_cores,
+        max(cpu_limit_cores) as cpu_limit_cores,
+        cast(max(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes)) as double) as memory_bytes,
+        cast(max(memory_limit_bytes) as double) as memory_limit_bytes,
+        sum(cast(coalesce(io_read_bytes, 0) + coalesce(io_write_bytes, 0) as double))
+        / nullif(sum(case when coalesce(io_read_bytes, io_write_bytes) is not null then interval_s end), 0) as io_bytes_per_s,
+        sum(cast(coalesce(net_rx_bytes, 0) + coalesce(net_tx_bytes, 0) as double))
+        / nullif(sum(case when coalesce(net_rx_bytes, net_tx_bytes) is not null then interval_s end), 0) as net_bytes_per_s
+    from marts.usage
+    cross join clock
+    where ts <= now and ts > oldest
+    group by resource, date_trunc('hour', ts - interval '1 microsecond')
+),
+
+figures as (
+    select 'resource' as subject_kind, resource as subject, 'cpu_cores' as measure, hour as at, cpu_cores as value, cpu_limit_cores as limit_value
+    from hours
+
+    union all
+
+    select 'resource' as subject_kind, resource as subject, 'memory_bytes' as measure, hour as at, memory_bytes as value, memory_limit_bytes as limit_value
+    from hours
+
+    union all
+
+    select 'resource' as subject_kind, resource as subject, 'io_bytes_per_s' as measure, hour as at, io_bytes_per_s as value, cast(null as double) as limit_value
+    from hours
+
+    union all
+
+    select 'resource' as subject_kind, resource as subject, 'net_bytes_per_s' as measure, hour as at, net_bytes_per_s as value, cast(null as double) as limit_value
+    from hours
+
+    union all
+
+    select
+        'kpi' as subject_kind,
+        coalesce(e.resource, e.env, e.repo, 'all') as subject,
+        e.metric as measure,
+        date_trunc('hour', e.ts) as at,
+        avg(cast(e.value as double)) as value,
+        cast(null as double) as limit_value
+    from staging.events e
+    cross join clock
+    where e.type = 'kpi' and e.ts <= now and e.ts > oldest
+    group by coalesce(e.resource, e.env, e.repo, 'all'), e.metric, date_trunc('hour', e.ts)
+
+    union all
+
+    select
+        'job' as subject_kind,
+        r.job_key as subject,
+        'duration_ms' as measure,
+        r.started_at as at,
+        cast(r.duration_ms as double) as value,
+        cast(null as double) as limit_value
+    from marts.runs r
+    cross join clock
+    where not r.has_jobs and r.duration_ms > 0 and r.started_at > oldest and r.ended_at <= now
+        and coalesce(r.result, '') not in ('cancellation', 'skip')
+)
+
+select
+    subject_kind, -- What the series is of. [one of: resource, kpi, job; not null]
+    subject, -- Resource, what a KPI is of, or job key. [not null]
+    measure, -- Figure with its unit: cpu_cores, memory_bytes, io_bytes_per_s, net_bytes_per_s, duration_ms, or the KPI's own name. [not null]
+    at, -- Start of the hour; of a job's run its start, UTC. [not null]
+    value, -- Mean of the hour, its largest of memory; of a run its duration. [not null]
+    limit_value -- Largest limit of the hour, in the unit of the measure; null where there is none.
+from figures
+where value is not null
+order by subject_kind, subject, measure, at

@@ -1,0 +1,33 @@
+-- One row per version group and change of the shares: who was sent where from when on.
+-- Reads staging.events. Key: event_id, group. A row depends on its event alone.
+-- Partition: event_date
+-- Follows: staging.events
+with changes as (
+    select
+        event_id, ts, plan_id, item_id, resource, action, event_date,
+        json_get_json(payload, 'task', 'before') as was,
+        json_get_json(payload, 'task', 'after') as becomes
+    from staging.events
+    where type = 'adjustment' and json_get_str(payload, 'task', 'kind') = 'route'
+),
+
+named as (
+    select event_id, unnest(json_object_keys(was)) as named from changes
+    union
+    select event_id, unnest(json_object_keys(becomes)) as named from changes
+)
+
+select
+    c.event_id,
+    c.ts, -- When the shares were set, UTC.
+    c.plan_id as plan, -- Plan that set them.
+    c.item_id,
+    c.resource as route, -- Route whose shares they are. [not null]
+    n.named as "group", -- Version group. [not null]
+    coalesce(json_get_int(case when c.action = 'rollback' then c.becomes else c.was end, n.named), 0) as share_before, -- Per cent of the users before. [0 to 100]
+    coalesce(json_get_int(case when c.action = 'rollback' then c.was else c.becomes end, n.named), 0) as share, -- Per cent of the users from then on. [0 to 100]
+    c.action, -- How it came about. [one of: apply, advance, rollback]
+    c.event_date
+from changes c
+join named n on c.event_id = n.event_id
+order by c.event_date, c.ts, c.event_id, n.named
