@@ -31,6 +31,7 @@ pub mod task;
 pub mod time;
 pub mod units;
 pub mod verify;
+mod written;
 
 pub use event::{Event, Reason};
 pub use time::Timestamp;
