@@ -327,6 +327,18 @@ fn nothing_is_raised_above_its_machine() {
 }
 
 #[test]
+fn a_pin_makes_no_machine_larger() {
+    let pin = Amounts { cpu: Some("100".into()), memory: Some("900GiB".into()) };
+    let rule = Override { resource: "dev/*".into(), pin, ..Override::default() };
+    let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, overrides(rule));
+    assert_eq!(made(&inputs).items[0].after, state(100.0, 900 * GIB), "nobody said what the machine has");
+    inputs.candidates[0].machine = Machine { size: state(16.0, 64 * GIB), told: true };
+    let item = made(&inputs).items[0].clone();
+    assert_eq!(item.after, state(16.0, 64 * GIB));
+    assert!(item.reason.contains("its machine has 16.00 cores"), "{}", item.reason);
+}
+
+#[test]
 fn a_leak_is_to_be_fixed_and_gets_no_limit() {
     let leak = Leak { bytes_per_day: 168.0 * MIB as f64, days: 30, now_bytes: 5540 * MIB, ..Leak::default() };
     let mut inputs = with(state(1.0, 16 * GIB), state(1.0, 6 * GIB), |seen| seen.leak = Some(leak));

@@ -187,7 +187,14 @@ impl Story<'_> {
             Hold::NoLimit(_) => return None,
             // A person's rule stands above what speaks against the policy.
             Hold::Peak(_) | Hold::Coarse { .. } if self.ruled(Figure::Cpu).is_some() => return None,
-            Hold::CutOff { figure, .. } | Hold::Machine { figure, .. } if self.ruled(*figure).is_some() => return None,
+            Hold::CutOff { figure, .. } if self.ruled(*figure).is_some() => return None,
+            // But not above its machine.
+            Hold::Machine { figure, .. }
+                if self.ruled(*figure).is_some()
+                    && self.amount(*figure, self.after) != self.amount(*figure, self.candidate.machine.size) =>
+            {
+                return None;
+            }
             Hold::Peak(_) if changed(Figure::Cpu) => return None,
             Hold::Peak(peak) => format!("CPU stays: it was seen at {}", Figure::Cpu.in_words(*peak)),
             Hold::Coarse { interval_s, cores } => {
