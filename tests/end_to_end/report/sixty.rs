@@ -59,5 +59,4 @@ fn a_page_of_sixty_resources_and_sixty_items_stays_below_a_megabyte() {
         assert!(said >= 1, "fleet/service-{service} is on the page");
     }
     assert!(between(&page, "<figure>", "</figure>").len() >= 30, "worst first, each with its chart");
-    println!("60 resources, 60 items: {} bytes", page.len());
 }
