@@ -48,8 +48,9 @@ pub async fn group(lake: &Lake, name: &str) -> Result<Group, Failure> {
     let path = path("groups", name);
     let found = lake.document::<Group>(&path).await;
     // A file that cannot be read as a group any more was altered too.
-    let found = found.or_else(|error| {
-        if matches!(error, LakeError::Damaged { .. }) { Err(altered(lake, &path)) } else { Err(error.into()) }
+    let found = found.map_err(|error| match error {
+        LakeError::Damaged { .. } => altered(lake, &path),
+        error => error.into(),
     })?;
     let group = found.ok_or_else(|| {
         Failure::new(Exit::Failed, format!("the lake has no version group {name}"))

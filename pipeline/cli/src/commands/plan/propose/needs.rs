@@ -146,6 +146,15 @@ fn rows_of(need: &str) -> String {
     )
 }
 
+/// What changes of one repository will fetch of one kind of package.
+#[derive(Default)]
+struct Fetched {
+    packages: Vec<String>,
+    /// The pull requests that change `path`.
+    prs: Vec<String>,
+    path: String,
+}
+
 /// Packages of pull requests that change what is taken: fetched ahead by a person or a job, for no target holds them.
 async fn packages(ground: &Ground<'_>, coming: &[Value], precision: Option<f64>) -> Result<Vec<Proposed>, Failure> {
     let has_packages = |row: &&Value| things(row).iter().any(|thing| thing.starts_with("pkg:"));
@@ -161,22 +170,22 @@ async fn packages(ground: &Ground<'_>, coming: &[Value], precision: Option<f64>)
         .into_iter()
         .filter_map(|row| Some((row["pr_id"].as_str()?.to_owned(), row["path"].as_str()?.to_owned())))
         .collect();
-    let mut by_repo: BTreeMap<(String, String), (Vec<String>, Vec<String>, String)> = BTreeMap::new();
+    let mut by_repo: BTreeMap<(String, String), Fetched> = BTreeMap::new();
     for row in coming {
         let (Some(repo), Some(pr)) = (row["repo"].as_str(), row["pr_id"].as_str()) else { continue };
         let Some(path) = changed.get(pr) else { continue };
         for thing in things(row) {
             let Some((kind, _)) = thing.strip_prefix("pkg:").and_then(|rest| rest.split_once('/')) else { continue };
             let of = by_repo.entry((repo.to_owned(), kind.to_owned())).or_default();
-            of.2.clone_from(path);
-            for (list, one) in [(&mut of.0, thing.clone()), (&mut of.1, pr.to_owned())] {
+            of.path.clone_from(path);
+            for (list, one) in [(&mut of.packages, thing.clone()), (&mut of.prs, pr.to_owned())] {
                 if !list.contains(&one) {
                     list.push(one);
                 }
             }
         }
     }
-    let item = |((repo, kind), (packages, prs, path)): ((String, String), (Vec<String>, Vec<String>, String))| {
+    let item = |((repo, kind), Fetched { packages, prs, path }): ((String, String), Fetched)| {
         if !ground.rules.leads(When::ChangedDependency, 1.0, Action::Prefetch, &repo) {
             return None;
         }
