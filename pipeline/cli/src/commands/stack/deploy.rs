@@ -21,6 +21,10 @@ use std::path::{Path, PathBuf};
 
 /// What `stack deploy` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack deploy green -o plan.json
+  pipeline stack deploy green --place staging -o staging.json")]
 pub struct DeployArgs {
     /// The version group: its name in the stack, or the digest under which the lake keeps it
     #[arg(required_unless_present = "snapshot")]
@@ -37,6 +41,9 @@ pub struct DeployArgs {
 
 /// What `stack promote` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack promote green -o plan.json")]
 pub struct PromoteArgs {
     /// The version group: its name in the stack, or the digest under which the lake keeps it
     group: String,
