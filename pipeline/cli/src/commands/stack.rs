@@ -19,6 +19,10 @@ use clap::{Args, Subcommand};
 
 /// What `stack` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack status
+  pipeline stack route green -o plan.json")]
 pub struct StackArgs {
     #[command(subcommand)]
     command: StackCommand,

@@ -34,7 +34,9 @@ are on the canary; 3 rolled back; 5 too little is seen yet, or the control is of
 another time; 4 refused. Call it again, from cron, until it says that it is
 done: looking often costs nothing.
 
-  pipeline ingest haproxy.ndjson && pipeline stack advance plan.json")]
+Examples:
+  pipeline ingest haproxy.ndjson
+  pipeline stack advance plan.json")]
 pub struct AdvanceArgs {
     /// The plan file of an approved rollout
     plan: PathBuf,

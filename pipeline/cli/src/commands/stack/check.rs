@@ -22,7 +22,10 @@ A pair of versions of which one requires the other is proven by three runs that
 passed, where no more failed than passed (stack.compatibility). A contract may
 break its callers only with a new major version.
 
-Exit codes: 0 proven, 3 something speaks against it, 5 unproven")]
+Exit codes: 0 proven, 3 something speaks against it, 5 unproven
+
+Examples:
+  pipeline stack check green")]
 pub struct CheckArgs {
     /// The version group: its name in the stack, or the digest under which the lake keeps it
     group: String,

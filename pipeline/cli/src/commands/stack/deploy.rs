@@ -22,6 +22,10 @@ use std::path::{Path, PathBuf};
 
 /// What `stack deploy` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack deploy green -o plan.json
+  pipeline stack deploy green --place staging -o staging.json")]
 pub struct DeployArgs {
     /// The version group: its name in the stack, or the digest under which the lake keeps it
     #[arg(required_unless_present = "snapshot")]
@@ -38,6 +42,9 @@ pub struct DeployArgs {
 
 /// What `stack promote` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack promote green -o plan.json")]
 pub struct PromoteArgs {
     /// The version group: its name in the stack, or the digest under which the lake keeps it
     group: String,

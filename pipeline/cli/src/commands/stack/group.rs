@@ -14,6 +14,10 @@ use std::path::PathBuf;
 
 /// What `stack group` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack group
+  pipeline stack group blue green")]
 pub struct GroupArgs {
     /// The groups [default: every group of the stack]
     names: Vec<String>,

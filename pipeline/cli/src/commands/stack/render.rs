@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// What `stack render` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack render -o haproxy.cfg")]
 pub struct RenderArgs {
     /// The load balancer, where the stack declares more than one
     component: Option<String>,

@@ -28,6 +28,7 @@ advance plan.json` from cron until it ends. Without GROUP the most stable and
 fastest of the valid groups gets the users, by what stack.kpis and
 stack.verdicts say of them.
 
+Examples:
   pipeline stack route green -o plan.json && pipeline approve plan.json
   pipeline stack route green --share 25 -o plan.json")]
 pub struct RouteArgs {

@@ -17,6 +17,9 @@ use std::path::PathBuf;
 
 /// What `stack snapshot` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipeline stack snapshot")]
 pub struct SnapshotArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]

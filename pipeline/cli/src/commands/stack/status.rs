@@ -27,7 +27,11 @@ A stack has drifted where a group with users lacks a member, without a route
 where no group is whole; and a target that belongs to no group, or to such a
 one, where it has none of the versions that are declared for it.
 
-Exit codes: 0 as declared and well, 3 drifted or not well")]
+Exit codes: 0 as declared and well, 3 drifted or not well
+
+Examples:
+  pipeline stack status
+  pipeline stack status --record --timeout 5s")]
 pub struct StatusArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
