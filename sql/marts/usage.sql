@@ -11,14 +11,17 @@ with samples as (
         *,
         coalesce(resource, env) as used_by,
         -- A mean over the interval: CFS bursts and clocks that differ by a little come to less than half more.
-        -- What lies outside all bounds has no column since it is marked; rows of before have one.
-        coalesce(cpu_cores > 1.5 * cpu_limit_cores + 0.1, false) or coalesce(cpu_cores > 1.1 * machine_cpu_cores + 0.1, false)
+        -- What lies outside all bounds has no column since it is marked, nor has a limit of 0, which is none; rows of
+        -- before have one.
+        coalesce(cpu_cores > 1.5 * nullif(cpu_limit_cores, 0) + 0.1, false)
+        or coalesce(cpu_cores > 1.1 * nullif(machine_cpu_cores, 0) + 0.1, false)
         or coalesce(cpu_cores > 10000, false) as cpu_impossible,
         -- The kernel charges no more than the limit; a limit may be lowered between two readings.
-        coalesce(memory_bytes > 1.1 * memory_limit_bytes, false) or coalesce(memory_bytes > machine_memory_bytes, false)
+        coalesce(memory_bytes > 1.1 * nullif(memory_limit_bytes, 0), false)
+        or coalesce(memory_bytes > nullif(machine_memory_bytes, 0), false)
         or coalesce(memory_bytes > 1125899906842624, false) as memory_impossible,
-        coalesce(memory_peak_bytes > 1.1 * memory_limit_bytes, false)
-        or coalesce(memory_peak_bytes > machine_memory_bytes, false)
+        coalesce(memory_peak_bytes > 1.1 * nullif(memory_limit_bytes, 0), false)
+        or coalesce(memory_peak_bytes > nullif(machine_memory_bytes, 0), false)
         or coalesce(memory_peak_bytes > 1125899906842624, false) as peak_impossible
     from staging.events
     where type = 'usage' and coalesce(resource, env) is not null

@@ -1,6 +1,8 @@
 //! Plans on a running Docker Engine: limits in place, read back from the Engine and the kernel, and restored.
 
 mod door;
+mod killed;
+mod needs;
 mod proof;
 
 use crate::collect::engine::Engine;

@@ -15,6 +15,7 @@ fn whole() -> Place {
     place.ingest(&[&given]);
     place.json(&["materialize"]);
     place.json(&["--now", NOW, "shadow", "--horizon", "1h"]);
+    place.json(&["--now", NOW, "anomalies"]);
     place
 }
 

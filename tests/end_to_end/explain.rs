@@ -129,7 +129,7 @@ fn what_is_no_run_is_told_apart() {
     place.json(&["materialize"]);
     for (run, wanted) in [
         ("8", "there is no run 8"),
-        ("dev/api", "dev/api is a resource and not a run"),
+        ("dev/ap", "there is no run dev/ap"),
         ("7", "name one of them: acme/api#7, acme/web#7"),
     ] {
         let ended = place.run(&["--now", NOW, "explain", run]);
@@ -137,4 +137,40 @@ fn what_is_no_run_is_told_apart() {
         assert!(ended.err.contains(wanted) && ended.err.contains("hint:"), "{}", ended.err);
     }
     assert_eq!(place.run(&["--now", NOW, "explain", "acme/api#7"]).code, 5, "no model was trained yet");
+}
+
+/// Two quiet days, a commit, and a day at the limit: throttled to a half of what it asks for.
+#[test]
+fn a_resource_is_explained_with_what_came_before_and_what_would_have_helped() {
+    let place = Place::new();
+    let mut lines = Vec::new();
+    let sample = |hour: u32, cpu: f64, throttled: f64| {
+        let (day, hour) = (20 + hour / 24, hour % 24);
+        format!(
+            r#"{{"ts":"2026-10-{day}T{hour:02}:30:00Z","type":"usage","repo":"acme/api","env":"dev","resource":"dev/api","payload":{{"interval_s":3600,"cpu_cores":{cpu},"cpu_limit_cores":1,"throttled_ratio":{throttled},"memory_bytes":1000,"top_process":{{"name":"webpack","cpu_cores":{cpu},"memory_bytes":500}}}}}}"#
+        )
+    };
+    (0..48).for_each(|hour| lines.push(sample(hour, 0.3, 0.0)));
+    (48..72).for_each(|hour| lines.push(sample(hour, 0.98, 0.5)));
+    lines.push(r#"{"ts":"2026-10-21T22:00:00Z","type":"commit","repo":"acme/api","payload":{"sha":"abc123","message":"use the slow bundler"}}"#.into());
+    lines.push(r#"{"ts":"2026-10-18T22:00:00Z","type":"commit","repo":"acme/api","payload":{"sha":"old","message":"long before"}}"#.into());
+    lines.push(r#"{"ts":"2026-10-21T23:00:00Z","type":"commit","repo":"acme/other","payload":{"sha":"x","message":"elsewhere"}}"#.into());
+    place.ingest(&[&place.write("a.ndjson", lines.join("\n"))]);
+    place.json(&["materialize"]);
+    let told = explain(&place, "dev/api");
+    assert_eq!(told["bottleneck"], "cpu", "{told}");
+    assert_eq!(told["bottlenecks"][0]["minutes"], 1440.0);
+    assert!(told["began"].as_str().unwrap().starts_with("2026-10-22T00:30"), "{told}");
+    let before: Vec<&str> = told["before"].as_array().unwrap().iter().map(|e| e["sha"].as_str().unwrap()).collect();
+    assert_eq!(before, ["abc123"], "two days before, of this repository");
+    assert_eq!(told["processes"][0]["name"], "webpack");
+    assert_eq!(told["evidence"].as_array().unwrap().len(), 5);
+    let instead = &told["counterfactual"];
+    assert_eq!((instead["instead"].as_f64(), instead["removed"].as_f64()), (Some(2.0), Some(1.0)), "{instead}");
+    let text = place.run(&["--now", NOW, "explain", "dev/api"]);
+    assert!(text.out.contains("2.00 cores instead of 1.00 cores would have removed 100 % of the"), "{}", text.out);
+    assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
+    // Before the commit nothing was wrong, and nothing later is known.
+    let earlier = place.json(&["--now", "2026-10-21T12:00:00Z", "explain", "dev/api"]);
+    assert_eq!((earlier["bottleneck"].as_str(), earlier["began"].as_str()), (Some("none"), None), "{earlier}");
 }

@@ -2,7 +2,9 @@
 //! who may say yes.
 
 use crate::program::Place;
+use crate::python::python;
 use serde_json::{Value, json};
+use std::process::Command;
 
 const NOW: &str = "2026-11-22T00:00:00Z";
 /// NOW, in minutes since 1970.
@@ -106,7 +108,11 @@ fn leaks_and_builds_have_items_with_rows_risk_and_steps_by_hand() {
 
 #[test]
 fn jobs_of_ci_get_a_runner_and_a_timeout_from_the_p99_of_their_runs() {
-    let place = place();
+    // No usage: jobs are sized from their runs.
+    let place = Place::new();
+    place.write("runs.ndjson", runs());
+    place.json(&["ingest", "runs.ndjson"]);
+    place.json(&["materialize"]);
     let workflow = "name: CI\non: push\njobs:\n  build:\n    runs-on: large # eight cores\n    steps: [{run: make}]\n";
     place.write(".github/workflows/ci.yml", workflow);
     place.write(".gitlab-ci.yml", "build:\n  script: [make]\n  tags: [large]\n  timeout: 6h\n");
@@ -134,6 +140,17 @@ fn jobs_of_ci_get_a_runner_and_a_timeout_from_the_p99_of_their_runs() {
         .replace("[{run: make}]\n", "[{run: make}]\n    timeout-minutes: 15\n");
     assert_eq!(place.read(".github/workflows/ci.yml"), new);
     assert_eq!(place.read(".gitlab-ci.yml"), "build:\n  script: [make]\n  tags: [medium]\n  timeout: 15m\n");
+    // The schemas that GitHub and GitLab editors use, as SchemaStore has them.
+    if let Some(python) = python("whether CI files keep to their schemas") {
+        for (schema, file) in
+            [("vendor.github-workflows", ".github/workflows/ci.yml"), ("vendor.gitlab-ci", ".gitlab-ci.yml")]
+        {
+            let mut check = Command::new(&python);
+            check.args(["-m", "check_jsonschema", "--builtin-schema", schema]).arg(place.path(file));
+            let ended = check.output().unwrap();
+            assert!(ended.status.success(), "{file}: {}", String::from_utf8_lossy(&ended.stdout));
+        }
+    }
     place.json(&["--now", NOW, "rollback", "plan.json"]);
     assert_eq!(place.read(".github/workflows/ci.yml"), workflow);
 }

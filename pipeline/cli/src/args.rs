@@ -116,6 +116,8 @@ Examples:
     Forecast(commands::forecast::ForecastArgs),
     /// Find what is wrong in the lake, or score series of your own
     Anomalies(commands::anomalies::AnomaliesArgs),
+    /// Apply simulated changes to the shadow inventory, beside today's
+    WhatIf(commands::what_if::WhatIfArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
     /// Approve a plan, or some of its items

@@ -25,7 +25,8 @@ pub struct Ledger {
 pub struct Act<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// `plan`, `approve`, `expire`, `apply`, `advance` (a step of a rollout), `revert` (an apply that failed and took back what it had done), `rollback`.
+    /// `plan`, `what-if`, `despite`, `approve`, `expire`, `apply`, `advance` (a step of a rollout), `revert` (an apply that
+    /// failed and took back what it had done), `rollback`.
     pub action: &'a str,
     /// The items it touches.
     pub items: &'a [String],
@@ -146,6 +147,18 @@ impl Ledger {
         ids.filter(|id| approvals().any(|entry| entry.items.contains(id))).collect()
     }
 
+    /// The critical findings of the last `what-if` over this plan that no person set aside.
+    pub fn standing(&self, plan: &Plan) -> Vec<String> {
+        let of_plan = |entry: &&Entry| entry.plan_id == plan.plan_id && entry.plan_digest == plan.digest;
+        let Some(last) = self.entries.iter().rev().filter(of_plan).find(|entry| entry.action == "what-if") else {
+            return Vec::new();
+        };
+        let despite = |id: &&String| {
+            self.entries.iter().filter(of_plan).any(|entry| entry.action == "despite" && entry.items.contains(id))
+        };
+        last.items.iter().filter(|id| !despite(id)).cloned().collect()
+    }
+
     /// Whether an action was the last of `apply` and `rollback` that was carried out.
     pub fn tells(&self, plan: &Plan, action: &str) -> bool {
         done(&self.entries, plan).is_some_and(|entry| entry.action == action)
@@ -197,6 +210,11 @@ fn is_told(entries: &[Entry], act: &Act<'_>, who: &str, signature: Option<&Signa
             let same = entry.who == who && entry.items == act.items && entry.signature.as_ref() == signature;
             of_plan && entry.action == act.action && same
         }),
+        // Only the last counts: the same findings after others are told again.
+        "what-if" => {
+            let last = entries.iter().rev().find(|e| e.plan_id == act.plan.plan_id && e.action == act.action);
+            last.is_some_and(|entry| entry.items == act.items)
+        }
         "advance" => {
             entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action && e.items == act.items)
         }

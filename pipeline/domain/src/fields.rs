@@ -79,6 +79,12 @@ impl Field {
         }
     }
 
+    /// Whether 0 says that there is none: engines and their clients write a limit of 0 for no limit, and 0 for a machine
+    /// that they do not know. Such a 0 stays in the payload and is in no column.
+    pub fn is_none_at_zero(&self) -> bool {
+        self.column.contains("_limit_") || self.column.contains("_request_") || self.column.starts_with("machine_")
+    }
+
     /// Whether it is a share of something, from 0 to 1.
     pub fn is_share(&self) -> bool {
         self.column.ends_with("_ratio") || self.column.starts_with("psi_")

@@ -1,8 +1,8 @@
 //! JSON text as a flat tape of nodes: checked once, in one pass, without copying a byte.
 //!
-//! The grammar is RFC 8259, as strict as `serde_json` (no trailing commas, no control characters in strings, no lone
-//! surrogates, at most 127 levels), with one difference: a number of any size or precision is taken, and keeps its
-//! digits where no 64-bit number says the same.
+//! The grammar is RFC 8259, as strict as `serde_json` (no trailing commas, no control characters in strings, at most 127
+//! levels), with two differences: a number of any size or precision is taken, and keeps its digits where no 64-bit number
+//! says the same; and half of a surrogate pair (`\ud83d` alone, of a text that was cut inside a letter) is U+FFFD.
 
 pub mod ends;
 pub mod layout;
@@ -242,15 +242,16 @@ fn string_stop(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where the escape that begins at `at` ends; none when it is none, or half of a surrogate pair.
+/// Where the escape that begins at `at` ends, both halves of a surrogate pair together; none when it is none.
 fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at + 1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
         b'u' => match hex4(bytes, at + 2)? {
-            0xdc00..=0xdfff => None,
-            0xd800..=0xdbff => {
-                let low = bytes.get(at + 6..at + 8)? == b"\\u" && (0xdc00..=0xdfff).contains(&hex4(bytes, at + 8)?);
-                low.then_some(at + 12)
+            0xd800..=0xdbff
+                if bytes.get(at + 6..at + 8) == Some(b"\\u")
+                    && hex4(bytes, at + 8).is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) =>
+            {
+                Some(at + 12)
             }
             _ => Some(at + 6),
         },

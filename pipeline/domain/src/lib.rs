@@ -32,6 +32,8 @@ pub mod task;
 pub mod time;
 pub mod units;
 pub mod verify;
+pub mod what_if;
+mod written;
 
 pub use event::{Event, Reason};
 pub use time::Timestamp;

@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::hours::{Hours, Timetable};
 use crate::state::State;
 use crate::task::TaskRule;
-use crate::units;
+use crate::{units, written};
 use serde::{Deserialize, Serialize};
 
 /// The file that `plan --override` reads: TOML with `[[override]]` tables.
@@ -44,18 +44,24 @@ pub struct Override {
     #[serde(default)]
     pub ceiling: Amounts,
     /// The rule ends here.
+    #[serde(default, deserialize_with = "written::time")]
     pub until: Option<Timestamp>,
     /// Shown beside the item.
     pub reason: Option<String>,
 }
+
+/// More than any machine that clouds let has: a figure beyond it is a slip of the pen.
+const MOST: State = State { cpu_cores: Some(512.0), memory_bytes: Some(32 << 40) };
 
 /// CPU and memory as people write them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Amounts {
     /// `1.5` or `1500m`.
+    #[serde(default, deserialize_with = "written::text")]
     pub cpu: Option<String>,
     /// `512MiB`.
+    #[serde(default, deserialize_with = "written::text")]
     pub memory: Option<String>,
 }
 
@@ -74,6 +80,19 @@ impl Amounts {
     }
 }
 
+/// Why a pin or floor cannot be meant. A ceiling may be as high as anybody likes.
+fn above_all(name: &str, amounts: &Amounts, state: State) -> Option<String> {
+    let cpu = state.cpu_cores.zip(MOST.cpu_cores).is_some_and(|(cores, most)| cores > most);
+    let memory = state.memory_bytes.zip(MOST.memory_bytes).is_some_and(|(bytes, most)| bytes > most);
+    let (what, given) = match (cpu, memory) {
+        (true, _) => ("cpu", &amounts.cpu),
+        (_, true) => ("memory", &amounts.memory),
+        _ => return None,
+    };
+    let given = given.as_deref().unwrap_or_default();
+    Some(format!("the {name} asks for {what} = \"{given}\", more than any machine has (512 cores, 32 TiB)"))
+}
+
 /// What an override did to a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Applied {
@@ -89,9 +108,22 @@ impl Overrides {
     /// Checks every amount; the first that cannot be read or contradicts itself is named.
     pub fn validate(&self) -> Result<(), String> {
         for rule in &self.list {
-            let read = |a: &Amounts| a.state().map_err(|text| format!("{}: cannot read {text:?}", rule.resource));
-            let (floor, ceiling) = (read(&rule.floor)?, read(&rule.ceiling)?);
-            read(&rule.pin)?;
+            let read = |name: &str, a: &Amounts| {
+                let state = a.state().map_err(|text| {
+                    format!(
+                        "{}: cannot read {text:?} of its {name}; write cpu = \"1.5\" or \"1500m\", memory = \"512MiB\"",
+                        rule.resource
+                    )
+                })?;
+                match above_all(name, a, state) {
+                    Some(why) => Err(format!("{}: {why}", rule.resource)),
+                    None => Ok(state),
+                }
+            };
+            let (floor, ceiling) = (read("floor", &rule.floor)?, rule.ceiling.state().map_err(|text| {
+                format!("{}: cannot read {text:?} of its ceiling; write cpu = \"1.5\" or \"1500m\", memory = \"512MiB\"", rule.resource)
+            })?);
+            read("pin", &rule.pin)?;
             let crossed = floor.cpu_cores.zip(ceiling.cpu_cores).is_some_and(|(f, c)| f > c)
                 || floor.memory_bytes.zip(ceiling.memory_bytes).is_some_and(|(f, c)| f > c);
             if crossed {
@@ -223,6 +255,49 @@ mod tests {
         assert!(!matches(&("*".repeat(3000) + "b"), &"a".repeat(6000)));
         assert!(matches(&"*".repeat(3000), &"a".repeat(6000)));
         assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn numbers_and_dates_mean_what_they_mean_in_quotes() {
+        let read = |toml: &str| toml::from_str::<Overrides>(toml).map_err(|error| error.to_string());
+        let of = |until: &str| {
+            read(&format!("[[override]]\nresource = \"x\"\nfloor = {{cpu = 2, memory = 1048576}}\nuntil = {until}"))
+        };
+        let day = Timestamp::parse("2026-12-01T00:00:00Z");
+        for until in [
+            "2026-12-01",
+            "\"2026-12-01\"",
+            "2026-12-01T00:00:00Z",
+            "2026-12-01 00:00:00Z",
+            "2026-12-01T00:00:00",
+            "2026-12-01T01:00:00+01:00",
+            "\"2026-12-01T00:00:00Z\"",
+        ] {
+            let rule = &of(until).unwrap().list[0];
+            assert_eq!(rule.until, day, "{until}");
+            assert_eq!(rule.floor.state(), Ok(State { cpu_cores: Some(2.0), memory_bytes: Some(1 << 20) }));
+        }
+        assert!(of("\"soon\"").unwrap_err().contains("expected a time"));
+        let list = read("[[override]]\nresource = \"x\"\nfloor = {cpu = [1]}").unwrap_err();
+        assert!(list.contains("expected a text"), "{list}");
+        assert_eq!(
+            read("[[override]]\nresource = \"x\"\npin = {cpu = 1.5}").unwrap().list[0].pin.cpu.as_deref(),
+            Some("1.5")
+        );
+    }
+
+    #[test]
+    fn a_pin_above_any_machine_is_a_slip_of_the_pen() {
+        let with = |cpu: &str, memory: &str| {
+            let pin = Override { resource: "x".into(), pin: amounts(cpu, memory), ..Override::default() };
+            Overrides { list: vec![pin], ..Overrides::default() }.validate()
+        };
+        assert!(with("1000", "1g").unwrap_err().contains("cpu = \"1000\", more than any machine"));
+        assert!(with("1", "900TiB").unwrap_err().contains("memory = \"900TiB\""));
+        assert!(with("1000m", "900GiB").is_ok());
+        assert!(with("two", "1g").unwrap_err().contains("cannot read \"two\" of its pin; write cpu"));
+        let ceiling = Override { resource: "x".into(), ceiling: amounts("100000", "1PiB"), ..Override::default() };
+        assert!(Overrides { list: vec![ceiling], ..Overrides::default() }.validate().is_err(), "PiB is no unit");
     }
 
     #[test]

@@ -97,6 +97,20 @@ pub fn notes(plan: &Plan, nodes: &Nodes) -> Vec<Note> {
     notes
 }
 
+/// The machines for resources with their limits and how many there are of each; resources that lack a limit are left out.
+///
+/// # Errors
+/// The resource that no machine of the file holds; none is named where no machine has a price.
+pub fn machines(resources: &[(&str, State, u32)], nodes: &Nodes) -> Result<Packed, String> {
+    let mut pieces = Vec::new();
+    for (resource, limits, replicas) in resources {
+        let State { cpu_cores: Some(cpu_cores), memory_bytes: Some(memory_bytes) } = *limits else { continue };
+        let piece = Piece { resource, cpu_cores, memory_bytes: memory_bytes as f64 };
+        pieces.extend(std::iter::repeat_n(piece, *replicas as usize));
+    }
+    pack(&pieces, &kinds(nodes))
+}
+
 fn is_full(state: State) -> bool {
     state.cpu_cores.is_some() && state.memory_bytes.is_some()
 }

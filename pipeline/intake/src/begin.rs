@@ -2,6 +2,7 @@
 
 use crate::error::IntakeError;
 use crate::formats::{Format, Guess, Head};
+use crate::lines::unmarked;
 use crate::source::{Blocks, blank};
 use domain::Reason;
 use domain::json::Tape;
@@ -110,7 +111,7 @@ fn guess(bytes: &[u8], is_all: bool, tape: &mut Tape) -> (Guess, usize) {
             }
         }
     };
-    let value = std::str::from_utf8(&json).ok().and_then(|text| Some(tape.scan(text).ok()?.value(0)));
+    let value = std::str::from_utf8(&json).ok().and_then(|text| Some(tape.scan(&unmarked(text)).ok()?.value(0)));
     match value {
         Some(value) => (Format::guess(&Head::Json(&value)), end),
         None => (as_text(), line),

@@ -2,7 +2,8 @@
 
 use super::units::bare;
 use crate::error::IntakeError;
-use crate::source::Piece;
+use crate::source::{MARK, Piece, SEPARATOR};
+use std::borrow::Cow;
 
 /// A line or document.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub(super) fn each_line(
         Piece::Lines { first, bytes } => {
             // Checked once for the whole block; line by line only when something is wrong with it.
             let whole = std::str::from_utf8(bytes).ok();
+            let marked = is_marked(bytes);
             let (mut number, mut start) = (*first, 0);
             while start < bytes.len() {
                 let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
@@ -32,15 +34,45 @@ pub(super) fn each_line(
                     Some(text) => text_of(text),
                     None => line_of(&bytes[start..end]),
                 };
-                line.map_or(Ok(()), |line| give(number, line))?;
+                match line {
+                    Some(Line::Text(text)) if marked => give(number, Line::Text(&unmarked(text)))?,
+                    Some(line) => give(number, line)?,
+                    None => {}
+                }
                 start = end + 1;
                 number += 1;
             }
             Ok(())
         }
-        Piece::Document { line, bytes } => line_of(bytes).map_or(Ok(()), |found| give(*line, found)),
+        Piece::Document { line, bytes } => match line_of(bytes) {
+            Some(Line::Text(text)) if is_marked(bytes) => give(*line, Line::Text(&unmarked(text))),
+            Some(found) => give(*line, found),
+            None => Ok(()),
+        },
         Piece::Long { line, head, length, hash } => give(*line, Line::Long(head, *length, hash)),
     }
+}
+
+/// Whether a byte order mark, or what separates records, is anywhere in it.
+fn is_marked(bytes: &[u8]) -> bool {
+    memchr::memchr(SEPARATOR, bytes).is_some() || memchr::memmem::find(bytes, MARK).is_some()
+}
+
+/// JSON without the marks between its values: inside strings they are letters.
+pub(super) fn unmarked(text: &str) -> Cow<'_, str> {
+    if !text.starts_with(['{', '[']) || !is_marked(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    let kept = text.chars().filter(|char| {
+        if std::mem::take(&mut escaped) {
+            return true;
+        }
+        escaped = quoted && *char == '\\';
+        quoted ^= *char == '"';
+        quoted || !matches!(*char, '\u{feff}' | '\u{1e}')
+    });
+    Cow::Owned(kept.collect())
 }
 
 fn text_of(text: &str) -> Option<Line<'_>> {
@@ -51,5 +83,27 @@ fn line_of(raw: &[u8]) -> Option<Line<'_>> {
     match std::str::from_utf8(raw) {
         Ok(text) => text_of(text),
         Err(_) => Some(Line::Other(raw.strip_suffix(b"\r").unwrap_or(raw))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_between_values_are_no_part_of_them_and_in_strings_they_are() {
+        let mut found = Vec::new();
+        let bytes =
+            "{\"a\":\"\u{feff}\\\"\u{feff}\"}\n[{\"b\":1},\u{feff}{\"c\":2}]\n\u{1e}{\"d\":3}\n\u{feff}{\"e\":4}\n";
+        let piece = Piece::Lines { first: 1, bytes: bytes.into() };
+        each_line(&piece, |number, line| {
+            if let Line::Text(text) = line {
+                found.push((number, text.to_owned()));
+            }
+            Ok(())
+        })
+        .unwrap();
+        let texts: Vec<&str> = found.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["{\"a\":\"\u{feff}\\\"\u{feff}\"}", "[{\"b\":1},{\"c\":2}]", "{\"d\":3}", "{\"e\":4}"]);
     }
 }

@@ -157,6 +157,8 @@ pub(super) struct Place {
     pub(super) column: usize,
     /// The amounts that the column takes, beside 0.
     pub(super) amounts: (f64, f64),
+    /// Whether 0 is none.
+    none_at_zero: bool,
 }
 
 impl Place {
@@ -164,6 +166,12 @@ impl Place {
     #[inline]
     pub(super) fn holds(&self, amount: f64) -> bool {
         (amount >= self.amounts.0 && amount <= self.amounts.1) || amount == 0.0
+    }
+
+    /// Whether an amount says that there is none.
+    #[inline]
+    pub(super) fn is_none(&self, amount: f64) -> bool {
+        self.none_at_zero && amount == 0.0
     }
 }
 
@@ -185,6 +193,7 @@ pub(super) fn places(event_type: &str) -> &'static [Place] {
             required: f.required,
             column: column(f.column),
             amounts: (f.least(), f.most()),
+            none_at_zero: f.is_none_at_zero(),
         };
         let of = |event_type| fields::of(event_type).iter().copied().flatten().map(place).collect();
         fields::TYPES.iter().map(|event_type| (*event_type, of(event_type))).collect()

@@ -35,10 +35,12 @@ pub(super) fn push(rows: &mut Rows, event: &Event, normal: &NormalForm) {
                 cells.text(place.column, &text);
             }
             (Kind::Count, value) => match whole(value).filter(|n| place.holds(*n as f64)) {
+                Some(n) if place.is_none(n as f64) => {}
                 Some(n) => cells.int(place.column, n),
                 None => impossible.push(place.name),
             },
             (Kind::Amount, value) => match number::float(value).filter(|f| place.holds(*f)) {
+                Some(f) if place.is_none(f) => {}
                 Some(f) => cells.float(place.column, f),
                 None => impossible.push(place.name),
             },

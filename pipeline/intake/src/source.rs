@@ -6,7 +6,7 @@ mod encoding;
 mod object;
 mod unpack;
 
-pub(crate) use blocks::{Blocks, Piece, blank};
+pub(crate) use blocks::{Blocks, MARK, Piece, SEPARATOR, blank};
 pub use object::{Object, cloud_options};
 
 use crate::error::IntakeError;

@@ -2,8 +2,9 @@
 
 use super::engine::Engine;
 use super::{Collector, all_are_taken, collected, events, of};
-use crate::program::Place;
+use crate::program::{Place, say};
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 fn number(event: &Value, name: &str) -> f64 {
@@ -162,4 +163,44 @@ fn without_an_engine_it_says_which_and_ends() {
     assert!(gone.err.contains("No such file") && gone.err.contains("hint:"), "{}", gone.err);
     let odd = place.run(&["collect", "docker", "--host", "carrier-pigeon"]);
     assert!(odd.code == 1 && odd.err.contains("no address of a Docker Engine"), "{}", odd.err);
+}
+
+#[test]
+fn a_kill_in_a_group_nested_in_the_containers_is_one_of_the_container() {
+    let Some(engine) = Engine::start() else { return };
+    let memory = Path::new("/sys/fs/cgroup/memory");
+    if !memory.join("memory.oom_control").exists() {
+        return say(
+            "NOT TESTED: kills in nested groups of version 1. This machine has version 2, which adds them up itself.",
+        );
+    }
+    let place = Place::new();
+    // A build in a container that limits its own steps, as systemd or an Engine in a container does.
+    engine.run(
+        "builder",
+        &["--memory", "512m"],
+        "while [ ! -e /tmp/go ]; do sleep 0.2; done; tail /dev/zero; sleep 100",
+    );
+    let (done, id) = engine.docker(&["inspect", "builder", "--format", "{{.Id}} {{.State.Pid}}"]);
+    let (id, pid) = id.split_once(' ').unwrap();
+    assert!(done, "{id}");
+    let step = memory.join("docker").join(id).join("step");
+    std::fs::create_dir(&step).unwrap();
+    std::fs::write(step.join("memory.limit_in_bytes"), "16777216").unwrap();
+    std::fs::write(step.join("cgroup.procs"), pid).unwrap();
+    let mut collector = Collector::start(&place, &["docker", "--host", &engine.address(), "--interval", "1s"]);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(engine.docker(&["exec", "builder", "sh", "-c", ": > /tmp/go"]).0);
+    std::thread::sleep(Duration::from_secs(6));
+    collector.signal("-TERM");
+    let (code, events, err) = std::mem::replace(&mut collector, Collector { child: None }).end();
+    assert_eq!(code, 0, "{err}");
+    let builder = resource(&events, "docker/builder");
+    let kills: f64 = builder.iter().map(|event| number(event, "oom_kills")).sum();
+    assert!(
+        kills >= 1.0 && builder.iter().all(|event| event["payload"]["container_exit_code"].is_null()),
+        "{builder:?}"
+    );
+    engine.docker(&["rm", "-f", "builder"]);
+    let _ = std::fs::remove_dir(&step);
 }

@@ -37,9 +37,23 @@ impl Moment {
 pub struct Request(String);
 
 impl Request {
-    /// Whether limits are changed by it.
+    /// Whether limits or weights are changed by it.
     pub fn is_update(&self) -> bool {
-        self.0.starts_with("POST ") && self.0.lines().next().is_some_and(|line| line.contains("/update"))
+        self.asks_for("/update")
+    }
+
+    /// Whether anything is changed by it.
+    fn is_change(&self) -> bool {
+        ["/update", "/restart", "/start", "/stop"].iter().any(|what| self.asks_for(what))
+    }
+
+    fn asks_for(&self, what: &str) -> bool {
+        self.0.starts_with("POST ") && self.path().contains("/containers/") && self.path().ends_with(what)
+    }
+
+    /// Without its query.
+    fn path(&self) -> &str {
+        self.0.split(' ').nth(1).and_then(|path| path.split('?').next()).unwrap_or_default()
     }
 }
 
@@ -147,13 +161,13 @@ fn through(
     }
     let request = Request(String::from_utf8_lossy(&head).into_owned());
     look(&request);
-    let update = request.is_update();
+    let change = request.is_change();
     let (before, made) = {
         let mut state = shared.0.lock().unwrap();
-        let behind = !update && state.moment == Moment::Behind(state.changes) && state.changes > 0;
-        state.changes += usize::from(update);
+        let behind = !change && state.moment == Moment::Behind(state.changes) && state.changes > 0;
+        state.changes += usize::from(change);
         let changes = state.changes;
-        (behind || update && state.moment == Moment::Before(changes), update && state.moment == Moment::Made(changes))
+        (behind || change && state.moment == Moment::Before(changes), change && state.moment == Moment::Made(changes))
     };
     if before && !stop(shared) {
         return;

@@ -84,7 +84,11 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(canonical_text(&value), canonical_text(wanted));
             }
         }
-        Err(error) => assert!(error.to_string().contains("number out of range"), "taken, but {error}"),
+        Err(error) => {
+            let said = error.to_string();
+            let known = ["number out of range", "surrogate", "end of hex escape"];
+            assert!(known.iter().any(|known| said.contains(known)), "taken, but {error}");
+        }
     }
     // A dump's own key that looks like kept digits gets a mark each time it is read.
     if text.contains("digits") {

@@ -136,9 +136,9 @@ impl Container {
         }
         let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
         let name = found.name.as_deref().unwrap_or(&id[..12.min(id.len())]);
-        let group = state.pid.filter(|pid| *pid > 0).and_then(|pid| Group::find(Path::new("/"), pid, &id));
+        let mut group = state.pid.filter(|pid| *pid > 0).and_then(|pid| Group::find(Path::new("/"), pid, &id));
         let now = (base.at, base.clock);
-        match (&group, started) {
+        match (&mut group, started) {
             (_, Some(_)) => base.counters = Counters::nothing(),
             (Some(group), None) => {
                 base.counters = group.read().or(base.counters);
@@ -169,8 +169,8 @@ impl Container {
     }
 
     /// What the kernel says, where it can be asked, and the rest from the Engine.
-    fn counters(&self, answer: Counters) -> Counters {
-        match &self.group {
+    fn counters(&mut self, answer: Counters) -> Counters {
+        match &mut self.group {
             Some(group) => group.read().or(answer),
             None => answer,
         }
@@ -186,7 +186,7 @@ impl Container {
 
     /// Between samples: how high the memory is, and how far the counters got, in case it ends before the next one.
     pub(super) fn look(&mut self, at: Timestamp) {
-        let Some(group) = &self.group else { return };
+        let Some(group) = &mut self.group else { return };
         let counters = group.read();
         if counters.cpu_ns.is_some() {
             self.peak_bytes = self.peak_bytes.max(counters.memory_bytes);

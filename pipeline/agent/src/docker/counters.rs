@@ -3,6 +3,7 @@
 //! Sources: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst, scheduler/sched-bwc.rst, accounting/psi.rst
 //! of the kernel. The working set is usage less inactive file pages, as in cAdvisor and `docker stats`.
 
+use super::kills::Kills;
 use crate::kernel::{keyed, number, oom_kills, stalled_us};
 use bollard::models::{ContainerBlkioStatEntry, ContainerStatsResponse};
 use std::collections::HashMap;
@@ -108,6 +109,8 @@ pub(super) struct Group {
     memory: Option<PathBuf>,
     /// Version 2; on a machine that has both, the one with the stalls.
     unified: Option<PathBuf>,
+    /// Where the kernel does not add up the kills of nested groups.
+    kills: Option<Kills>,
     proc: PathBuf,
 }
 
@@ -118,7 +121,10 @@ impl Group {
         let text = fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()?;
         let mount = root.join("sys/fs/cgroup");
         let only_v2 = mount.join("cgroup.controllers").exists();
-        let mut group = Self { cpu: None, account: None, memory: None, unified: None, proc: root.join("proc") };
+        let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
+        let is_local = mounts.lines().any(|line| line.contains(" - cgroup2 ") && line.contains("memory_localevents"));
+        let proc = root.join("proc");
+        let mut group = Self { cpu: None, account: None, memory: None, unified: None, kills: None, proc };
         for line in text.lines() {
             let mut parts = line.splitn(3, ':').skip(1);
             let (Some(names), Some(path)) = (parts.next(), parts.next()) else { continue };
@@ -144,11 +150,12 @@ impl Group {
                 }
             }
         }
+        group.kills = (group.memory.is_some() || is_local).then(Kills::default);
         (group.memory.is_some() || group.unified.is_some()).then_some(group)
     }
 
     /// As the kernel counts. All absent once the container has ended.
-    pub(super) fn read(&self) -> Counters {
+    pub(super) fn read(&mut self) -> Counters {
         let mut counters = Counters::default();
         if let Some(dir) = &self.unified {
             let cpu = dir.join("cpu.stat");
@@ -156,7 +163,10 @@ impl Group {
             (counters.periods, counters.throttled) = (keyed(&cpu, "nr_periods"), keyed(&cpu, "nr_throttled"));
             counters.memory_bytes = working_set(dir, "memory.current", "inactive_file");
             counters.highest_bytes = number(&dir.join("memory.peak"));
-            counters.oom_kills = oom_kills(dir);
+            counters.oom_kills = match &mut self.kills {
+                Some(kills) => kills.of_tree(dir),
+                None => oom_kills(dir),
+            };
             let stalls = ["some", "full"].map(|whose| stalled_us(whose, |what| dir.join(format!("{what}.pressure"))));
             counters.stalls_us = std::array::from_fn(|at| stalls[at % 2][at / 2]);
         }
@@ -170,7 +180,7 @@ impl Group {
         if let Some(dir) = &self.memory {
             counters.memory_bytes = working_set(dir, "memory.usage_in_bytes", "total_inactive_file");
             counters.highest_bytes = number(&dir.join("memory.max_usage_in_bytes"));
-            counters.oom_kills = oom_kills(dir);
+            counters.oom_kills = self.kills.as_mut().and_then(|kills| kills.of_tree(dir));
         }
         counters
     }
@@ -286,7 +296,7 @@ mod tests {
                 "some avg10=0.00 total=11\nfull avg10=0.00 total=7\n",
             ),
         ]);
-        let group = Group::find(dir.path(), 7, ID).unwrap();
+        let mut group = Group::find(dir.path(), 7, ID).unwrap();
         let got = group.read();
         assert_eq!((got.cpu_ns, got.periods, got.throttled), (Some(5_000_000), Some(10), Some(4)));
         assert_eq!((got.memory_bytes, got.highest_bytes, got.oom_kills), (Some(700), Some(3000), Some(2)));

@@ -8,6 +8,7 @@
 mod container;
 mod counters;
 mod engine;
+mod kills;
 
 use crate::AgentError;
 use crate::collect::{Outlet, remark};

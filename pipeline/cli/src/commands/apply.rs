@@ -13,7 +13,7 @@ use crate::targets::Targets;
 use clap::Args;
 use domain::Timestamp;
 use domain::ledger::Entry;
-use domain::plan::{Item, Plan};
+use domain::plan::{Action, Item, Plan};
 use domain::privacy::Privacy;
 use domain::task::{Deployment, Task};
 use domain::time::{DAY, parse_span};
@@ -138,6 +138,12 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{on}{}", item.reason), 27);
     }
     remarks(context, &journal);
+    let is_resized = |on: &str| {
+        plan.changes().any(|item| item.on == on && item.action == Action::Resize && items.contains(&item.id))
+    };
+    for target in plan.targets.iter().filter(|target| is_resized(&target.id)) {
+        context.say_wrapped(format!("{}: ", target.id), &format!("takes effect {}", target.takes_effect()), 4);
+    }
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
 }
@@ -257,6 +263,14 @@ pub async fn approved(
     }
     if items.is_empty() {
         return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
+    }
+    let standing = ledger.standing(plan);
+    if !standing.is_empty() {
+        let what = format!("{} has critical findings of what-if: {}", plan.plan_id, standing.join(", "));
+        return refused(
+            what,
+            "make another plan, or a person sets one aside with `pipeline approve PLAN --despite FINDING`",
+        );
     }
     if !plan.applyable {
         return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");

@@ -29,6 +29,9 @@ pub struct ApproveArgs {
     /// Only these items [default: every change]
     #[arg(long, value_name = "ID", num_args = 1..)]
     item: Vec<String>,
+    /// Set a critical finding of `what-if` aside; repeatable
+    #[arg(long, value_name = "FINDING", conflicts_with = "auto")]
+    despite: Vec<String>,
     /// Sign with this Ed25519 key, in PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -57,6 +60,12 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         return Err(Failure::new(Exit::Usage, format!("{} has no change {unknown}", plan.plan_id))
             .hint(format!("its changes are {}", all.join(", "))));
     }
+    let standing = ledger.standing(&plan);
+    if let Some(unknown) = args.despite.iter().find(|id| !standing.contains(id)) {
+        let known = if standing.is_empty() { "it has none".to_owned() } else { standing.join(", ") };
+        return Err(Failure::new(Exit::Usage, format!("{} has no critical finding {unknown}", plan.plan_id))
+            .hint(format!("`pipeline what-if --plan` finds them: {known}")));
+    }
     let (asked, result) = match &args.auto {
         Some(rules) => (by_rules(context, &plan, rules)?, by_which(rules)?),
         None if args.item.is_empty() => (all.clone(), "approved".to_owned()),
@@ -75,6 +84,15 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
         who: privacy.person(&person()),
         at: context.now,
     };
+    if !args.despite.is_empty() {
+        let act = Act { plan: &plan, action: "despite", items: &args.despite, result: "set aside" };
+        enter(context, &lake, &privacy, act).await?;
+        context.say_wrapped("despite: ", &args.despite.join(", "), 9);
+    }
+    let left: Vec<&String> = standing.iter().filter(|id| !args.despite.contains(id)).collect();
+    for id in &left {
+        context.say_wrapped("still blocks apply: ", id, 20);
+    }
     let signature = args.key.as_deref().map(|key| sign(key, &plan, &items)).transpose()?;
     let act = Act { plan: &plan, action: "approve", items: &items, result: &result };
     enter_signed(context, &lake, &privacy, act, signature.clone()).await?;
@@ -88,7 +106,7 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
     Ok(Answer::done(json!({
         "plan_id": approval.plan_id, "digest": approval.digest, "items": approval.items, "who": approval.who,
         "at": approval.at, "targets": plan.targets, "changes": changes, "made_by": made.who, "made_at": made.at,
-        "expires_at": plan.expires_at, "signature": signature,
+        "expires_at": plan.expires_at, "signature": signature, "despite": args.despite, "blocked_by": left,
     }))
     .brief(brief))
 }

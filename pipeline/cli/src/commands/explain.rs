@@ -1,7 +1,8 @@
 //! `explain`: what the models said or would have said of a run, from what was known when it was created, and why; and what
-//! became of an item of a plan.
+//! became of an item of a plan; and what held a resource up.
 
 mod item;
+mod resource;
 
 use crate::artifacts::{Kept, champion};
 use crate::commands::predict::seconds;
@@ -24,8 +25,9 @@ Examples:
   pipeline explain acme/api#4711
   pipeline explain 3654e1c3-1")]
 pub struct ExplainArgs {
-    /// A run: its run_id, or owner/name#run_id; the prediction_id of a row of predictions.runs; or an item of a plan
-    #[arg(value_name = "RUN|ITEM")]
+    /// A run: its run_id, or owner/name#run_id; the prediction_id of a row of predictions.runs; a resource, `env/service`; or
+    /// an item of a plan
+    #[arg(value_name = "RUN|RESOURCE|ITEM")]
     run: String,
 }
 
@@ -58,11 +60,6 @@ const SAID: &str = "
     order by predicted_at desc
     limit 1";
 
-/// What is no run, by what else has that name.
-const OTHERS: &str = "
-    select 'a resource' as what from marts.usage where resource = $run
-    limit 1";
-
 /// A run, or one that was expected.
 struct Asked {
     key: RunKey,
@@ -77,6 +74,9 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
     let lake = context.lake().await?;
     let session = lake.session(context.now).await?;
     if let Some(answer) = item::explain(context, &lake, &session, &args.run).await? {
+        return Ok(answer);
+    }
+    if let Some(answer) = resource::explain(context, &session, &args.run).await? {
         return Ok(answer);
     }
     let asked = find(&session, &args.run).await?;
@@ -163,11 +163,6 @@ async fn find(session: &Session, name: &str) -> Result<Asked, Failure> {
         let expected = name.split_once(' ').map_or(name, |(_, rest)| rest).to_owned();
         let key = RunKey { repo: text(row, "repo"), run_id: expected.clone(), started_at: time(row, "predicted_at") };
         return Ok(Asked { key, unit_id: expected, row: row.clone(), is_expected: true });
-    }
-    let others = session.query_with(OTHERS, &[("run", name)]).await?.to_json()?;
-    if let Some(what) = others.first().and_then(|row| row["what"].as_str()) {
-        return Err(Failure::new(Exit::Failed, format!("{name} is {what} and not a run"))
-            .hint("`pipeline explain` explains runs, and items of plans"));
     }
     Err(Failure::new(Exit::Failed, format!("there is no run {name}")).hint(
         "`pipeline sql \"select repo, run_id, started_at from marts.runs order by started_at desc limit 20\"` lists the last",

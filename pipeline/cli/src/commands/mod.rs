@@ -35,6 +35,7 @@ pub mod stack;
 pub mod trace;
 pub mod train;
 pub mod verify;
+pub mod what_if;
 
 use crate::args::Command;
 use crate::context::{Answer, Context};
@@ -63,6 +64,7 @@ pub fn dispatch(context: &Context, command: Command) -> Pin<Box<dyn Future<Outpu
             Command::Anomalies(args) => anomalies::run(context, args).await,
             Command::Explain(args) => explain::run(context, args).await,
             Command::Predict(args) => predict::run(context, args).await,
+            Command::WhatIf(args) => what_if::run(context, args).await,
             Command::Plan(args) => plan::run(context, args).await,
             Command::Approve(args) => approve::run(context, args).await,
             Command::Apply(args) => apply::run(context, args).await,

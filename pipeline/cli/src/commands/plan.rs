@@ -3,7 +3,7 @@
 pub mod basis;
 mod live;
 mod markdown;
-mod past;
+pub mod past;
 mod propose;
 
 use crate::artifacts::champion;
@@ -178,8 +178,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let mut task = context.progress.task("plan");
     task.at("usage");
     // Jobs of a CI system are sized from their runs.
-    let is_ci = |spec: &String| spec.starts_with("actions:") || spec.starts_with("gitlab:");
-    let only_jobs = !args.target.is_empty() && args.target.iter().all(is_ci);
+    let is_of_jobs = |spec: &String| spec.split_once(':').is_some_and(|(kind, _)| basis::is_of_jobs(kind));
+    let only_jobs = !args.target.is_empty() && args.target.iter().all(is_of_jobs);
     if session.export("usage", &path).await? == 0 && !only_jobs {
         return Err(Failure::new(Exit::Inconclusive, "there is no usage to plan from")
             .hint("ingest `usage` events, then `pipeline materialize`"));
@@ -211,7 +211,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         models: contention_model.into_iter().collect(),
         forecasts: basis::forecasts(&session, Some(&names)).await?,
     };
-    let watermark = usage.newest().unwrap_or(context.now);
+    let newest = if only_jobs { basis::newest_run(&session).await? } else { usage.newest() };
+    let watermark = newest.unwrap_or(context.now);
     let resized = past::resized(&session).await?;
     let machines = past::machines(&session, &names, &nodes, &usage).await?;
     let mut candidates = Vec::new();
@@ -331,7 +332,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         json["frontier"] = frontier_json(frontier)["frontier"].take();
     }
     let exit = if args.detailed_exitcode && !changed.is_empty() { Exit::Findings } else { Exit::Done };
-    let brief = format!("{} of {} resources change", changed.len(), plan.items.len());
+    let brief = format!("{} of {} resources change", changed.len(), plan.resources());
     Ok(Answer::new(exit, json).brief(brief))
 }
 
@@ -405,7 +406,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
+/// The overrides of a file; none of no file.
+pub fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let Some(path) = path else { return Ok(Overrides::default()) };
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |what: String| {
@@ -479,7 +481,7 @@ fn show(context: &Context, plan: &Plan, path: &Path) {
     let changes = plan.changes().count();
     context.say_wrapped("", &format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()), 4);
     let watermark = plan.data_watermark.minute();
-    context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.items.len()));
+    context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.resources()));
     context.say("");
     for item in plan.changes() {
         let on = if plan.targets.len() > 1 { format!(" on {}", item.on) } else { String::new() };
@@ -590,7 +592,7 @@ fn show_item(context: &Context, item: &Item) {
         context.say(format!("      rule    {} from {}", applied.rule, applied.pattern));
     }
     // What `apply` says itself is not repeated here.
-    if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+    if let Some(advice) = item.advice() {
         context.say_wrapped("      watch   ", advice, 14);
     }
     context.say("");

@@ -26,6 +26,7 @@ use since::{MinChange, State};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+pub use fleet::time;
 pub use planned::file_page;
 
 /// What `report` takes.

@@ -64,7 +64,8 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         journal.written |= was_applied || told;
         if journal.written && !told {
             // An apply that was killed before it could say so is said now: the ledger leaves out nothing that happened.
-            enter(context, &lake, &privacy, act("apply", "applied, interrupted")).await?;
+            let result = if plan.rollout.is_some() { "a rollout, begun" } else { "applied, interrupted" };
+            enter(context, &lake, &privacy, act("apply", result)).await?;
         }
         if journal.written {
             if !ledger.tells(plan, "rollback") {

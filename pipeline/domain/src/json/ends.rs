@@ -75,6 +75,8 @@ impl Ends {
                 Next::InScalar if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.') => at += 1,
                 Next::InScalar => self.value_ended(at),
                 _ if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') => at += 1,
+                // A byte order mark between two values, where dumps were put together: it is taken out before it is read.
+                _ if self.depth > 0 && matches!(byte, 0xef | 0xbb | 0xbf | 0x1e) => at += 1,
                 _ => {
                     if !self.step(byte, at + 1) {
                         return End::Broken(at);

@@ -315,15 +315,17 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
         }
         None => (steady, None),
     };
-    let after = unless_refused(candidate, ruled, &mut held.holds);
+    let possible = within_machine(candidate, ruled, &mut held.holds);
+    let after = unless_refused(candidate, possible, &mut held.holds);
     let leaks = held.holds.iter().any(|hold| matches!(hold, Hold::Leak(_)));
     let action = match (after == before, leaks) {
         (false, _) => Action::Resize,
         (true, true) => Action::FixLeak,
         (true, false) => Action::None,
     };
-    let story =
-        Story { candidate, known, action, before, steady, after, applied: override_.as_ref(), holds: &held.holds };
+    let kind = inputs.targets.iter().find(|target| target.id == candidate.on).map_or("", |target| target.kind.as_str());
+    let applied = override_.as_ref();
+    let story = Story { candidate, kind, known, action, before, steady, after, applied, holds: &held.holds };
     let (reason, guidance) = (story.reason(), story.guidance());
     let item =
         describe(candidate, inputs, Described { action, after, target, reason, guidance, override_ }, replay, now);
@@ -408,6 +410,35 @@ fn beside(item: &Item, holds: &[Hold], candidate: &Candidate) -> Item {
         inverse: Inverse { action: Action::FixLeak, after: before },
         ..item.clone()
     }
+}
+
+/// No rule makes a machine larger: a pin or floor above what is told of it ends there. What is only guessed of a machine
+/// does not speak against a person.
+fn within_machine(candidate: &Candidate, ruled: State, holds: &mut Vec<Hold>) -> State {
+    let (before, machine) = (candidate.live, candidate.machine);
+    if !machine.told {
+        return ruled;
+    }
+    let mut held = |figure: Figure| {
+        let hold = Hold::Machine { figure, told: machine.told };
+        if !holds.contains(&hold) {
+            holds.push(hold);
+        }
+    };
+    let mut after = ruled;
+    if let (Some(cores), Some(most)) = (ruled.cpu_cores, machine.size.cpu_cores)
+        && cores > most.max(before.cpu_cores.unwrap_or(0.0))
+    {
+        held(Figure::Cpu);
+        after.cpu_cores = Some(most.max(before.cpu_cores.unwrap_or(0.0)));
+    }
+    if let (Some(bytes), Some(most)) = (ruled.memory_bytes, machine.size.memory_bytes)
+        && bytes > most.max(before.memory_bytes.unwrap_or(0))
+    {
+        held(Figure::Memory);
+        after.memory_bytes = Some(most.max(before.memory_bytes.unwrap_or(0)));
+    }
+    after
 }
 
 /// The figures that the target would write; a refused one stays, the other is not held back by it.

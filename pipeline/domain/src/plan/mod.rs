@@ -209,6 +209,11 @@ impl Item {
     pub fn is_change(&self) -> bool {
         self.action == Action::Resize || (self.task.is_some() && self.action != Action::None)
     }
+
+    /// What to watch or do first about a change; its guidance also says how it is carried out and undone.
+    pub fn advice(&self) -> Option<&str> {
+        words::advice(&self.guidance)
+    }
 }
 
 /// Name and version of a model a plan rests on.
@@ -272,6 +277,11 @@ pub struct PlannedTarget {
 }
 
 impl PlannedTarget {
+    /// When its new limits are in force, after "takes effect".
+    pub fn takes_effect(&self) -> &'static str {
+        words::takes_effect(&self.kind)
+    }
+
     /// What kind it is, and where.
     pub fn reference(&self) -> TargetRef {
         TargetRef { kind: self.kind.clone(), location: self.location.clone() }
@@ -343,6 +353,12 @@ impl Plan {
     /// The items that `apply` carries out.
     pub fn changes(&self) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(|item| item.is_change())
+    }
+
+    /// How many things it is about; advice for builds is about none that it could change.
+    pub fn resources(&self) -> usize {
+        let about = self.items.iter().filter(|item| item.action != Action::Optimize);
+        about.map(|item| (&item.on, &item.resource)).collect::<std::collections::BTreeSet<_>>().len()
     }
 
     /// The targets in words: `compose /srv/compose.yaml, docker unix:///var/run/docker.sock`.

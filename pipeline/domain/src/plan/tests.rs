@@ -146,6 +146,28 @@ fn first(inputs: &PlanInputs) -> Item {
     plan(inputs, &|_, _| None, Timestamp(30 * DAY)).items[0].clone()
 }
 
+#[test]
+fn the_guidance_of_a_change_fits_the_kind_of_its_target() {
+    let on = |kind: &str| {
+        let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default());
+        inputs.targets[0].kind = kind.into();
+        inputs.candidates[0].on = inputs.targets[0].id.clone();
+        first(&inputs).guidance
+    };
+    for (kind, said) in [
+        (
+            "compose",
+            "takes effect when the service is recreated: `docker compose up -d`; undo with `pipeline rollback`",
+        ),
+        ("docker", "takes effect at once, without a restart; undo with `pipeline rollback`"),
+    ] {
+        assert_eq!(on(kind), said, "{kind}");
+    }
+    for kind in ["docker", "kubernetes", "devcontainer", "exec", "observed"] {
+        assert!(!on(kind).contains("docker compose") && on(kind).starts_with("takes effect "), "{kind}: {}", on(kind));
+    }
+}
+
 fn overrides(text: Override) -> Overrides {
     Overrides { list: vec![text], ..Overrides::default() }
 }
@@ -302,6 +324,18 @@ fn nothing_is_raised_above_its_machine() {
     let item = first(&inputs);
     assert_eq!(item.after.cpu_cores, Some(18.0));
     assert!(item.reason.contains("its machine has 18.00 cores"), "{}", item.reason);
+}
+
+#[test]
+fn a_pin_makes_no_machine_larger() {
+    let pin = Amounts { cpu: Some("100".into()), memory: Some("900GiB".into()) };
+    let rule = Override { resource: "dev/*".into(), pin, ..Override::default() };
+    let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, overrides(rule));
+    assert_eq!(made(&inputs).items[0].after, state(100.0, 900 * GIB), "nobody said what the machine has");
+    inputs.candidates[0].machine = Machine { size: state(16.0, 64 * GIB), told: true };
+    let item = made(&inputs).items[0].clone();
+    assert_eq!(item.after, state(16.0, 64 * GIB));
+    assert!(item.reason.contains("its machine has 16.00 cores"), "{}", item.reason);
 }
 
 #[test]

@@ -10,9 +10,31 @@ use crate::state::State;
 use crate::time::DAY;
 use crate::units;
 
+/// Where the guidance of a change turns from what to watch to how it is carried out.
+const TAKES_EFFECT: &str = "takes effect";
+
+/// When the new limits of a target of this kind are in force.
+pub(super) fn takes_effect(kind: &str) -> &'static str {
+    match kind {
+        "docker" => "at once, without a restart",
+        "compose" => "when the service is recreated: `docker compose up -d`",
+        "kubernetes" => "when the manifests are applied: `kubectl apply`, or the controller that follows them",
+        "devcontainer" => "when the environment is made anew",
+        "exec" => "as its command says: the plan is done when `read` gives the new limits",
+        _ => "where the limits are written: plan with `--target` to have them changed",
+    }
+}
+
+/// What to watch or do first about a change, without how it is carried out.
+pub(super) fn advice(guidance: &str) -> Option<&str> {
+    guidance.split_once(&format!("; {TAKES_EFFECT} ")).map(|(advice, _)| advice)
+}
+
 /// All that the sentences about one resource are made of.
 pub(super) struct Story<'a> {
     pub(super) candidate: &'a Candidate,
+    /// The kind of the target that has it.
+    pub(super) kind: &'a str,
     pub(super) known: Known,
     pub(super) action: Action,
     pub(super) before: State,
@@ -52,10 +74,9 @@ impl Story<'_> {
     pub(super) fn guidance(&self) -> String {
         let mut parts: Vec<String> = self.holds.iter().filter_map(|hold| self.advice(hold)).collect();
         match (self.action, self.known) {
-            (Action::Resize, _) => parts.push(
-                "takes effect when the service is recreated: `docker compose up -d`; undo with `pipeline rollback`"
-                    .into(),
-            ),
+            (Action::Resize, _) => {
+                parts.push(format!("{TAKES_EFFECT} {}; undo with `pipeline rollback`", takes_effect(self.kind)));
+            }
             (_, Known::Nothing) => {
                 parts.push("record its usage first: `pipeline collect`, or send `usage` events".into())
             }
@@ -166,7 +187,14 @@ impl Story<'_> {
             Hold::NoLimit(_) => return None,
             // A person's rule stands above what speaks against the policy.
             Hold::Peak(_) | Hold::Coarse { .. } if self.ruled(Figure::Cpu).is_some() => return None,
-            Hold::CutOff { figure, .. } | Hold::Machine { figure, .. } if self.ruled(*figure).is_some() => return None,
+            Hold::CutOff { figure, .. } if self.ruled(*figure).is_some() => return None,
+            // But not above its machine.
+            Hold::Machine { figure, .. }
+                if self.ruled(*figure).is_some()
+                    && self.amount(*figure, self.after) != self.amount(*figure, self.candidate.machine.size) =>
+            {
+                return None;
+            }
             Hold::Peak(_) if changed(Figure::Cpu) => return None,
             Hold::Peak(peak) => format!("CPU stays: it was seen at {}", Figure::Cpu.in_words(*peak)),
             Hold::Coarse { interval_s, cores } => {

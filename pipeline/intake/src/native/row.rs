@@ -218,6 +218,7 @@ impl Row {
                 number::push_canonical(raw, &mut self.normal);
                 match place.kind {
                     Type::Id => self.typed.text(place.column, &self.normal[from..]),
+                    _ if place.is_none(whole as f64) => {}
                     _ => self.typed.int(place.column, whole),
                 }
             }
@@ -227,7 +228,9 @@ impl Row {
                     return None;
                 }
                 number::push_canonical(raw, &mut self.normal);
-                self.typed.float(place.column, float);
+                if !place.is_none(float) {
+                    self.typed.float(place.column, float);
+                }
             }
             (Type::Bool, Kind::True | Kind::False) => {
                 self.normal.push_str(raw);

@@ -22,7 +22,7 @@ const BEYOND: usize = 256;
 const RETRIED: usize = 1 << 16;
 
 /// The byte order mark in UTF-8: also between two texts it says nothing.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An open dump.
 pub(crate) struct Blocks {
@@ -327,12 +327,15 @@ fn opens(bytes: &[u8]) -> bool {
     matches!(bytes.get(blank(bytes)), Some(b'{' | b'['))
 }
 
-/// How many bytes at the beginning say nothing: blanks, and byte order marks.
+/// What begins each text of a sequence (RFC 7464), as `jq --seq` writes it.
+pub(crate) const SEPARATOR: u8 = 0x1e;
+
+/// How many bytes at the beginning say nothing: blanks, byte order marks, and what separates records.
 pub(crate) fn blank(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
         match &bytes[at..] {
-            [b' ' | b'\t' | b'\n' | b'\r', ..] => at += 1,
+            [b' ' | b'\t' | b'\n' | b'\r' | SEPARATOR, ..] => at += 1,
             rest if rest.starts_with(MARK) => at += MARK.len(),
             _ => return at,
         }

@@ -6,6 +6,7 @@ use crate::delta::table::{self, TableName};
 use crate::documentation;
 use crate::engine::at::At;
 use crate::engine::bounded::bound_functions;
+use crate::engine::collected::count_collected;
 use crate::engine::memory::SharedMemory;
 use crate::engine::portions::Portions;
 use crate::engine::shelf::{Closed, Shelf};
@@ -157,6 +158,7 @@ fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     let mut context = SessionContext::new_with_state(state);
     datafusion_functions_json::register_all(&mut context).map_err(LakeError::sql("the JSON functions"))?;
     bound_functions(&context);
+    count_collected(&context);
     context.register_udf(event_rank());
     context.register_udf(file_role());
     Ok(context)

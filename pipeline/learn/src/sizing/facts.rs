@@ -3,6 +3,7 @@
 
 use super::{highest_of, last};
 use crate::usage::{Day, larger};
+use domain::Timestamp;
 use domain::plan::{Burst, HeldBack, Killed, Leak, State};
 
 /// Kills and throttling count for so many days with data.
@@ -129,12 +130,12 @@ fn fills_each_limit(days: &[Day]) -> Option<Leak> {
     })
 }
 
-fn leak_over(days: &[Day], window: usize) -> Option<Leak> {
-    let days: Vec<&Day> = last(days, window).iter().filter(|d| !d.memory.is_empty()).collect();
+fn leak_over(all: &[Day], window: usize) -> Option<Leak> {
+    let days: Vec<&Day> = last(all, window).iter().filter(|d| !d.memory.is_empty()).collect();
     let least: Vec<(i64, f64)> = days.iter().filter_map(|d| Some((d.day, *d.memory.values().first()?))).collect();
     let bytes_per_day = grows_over(&least, window)?;
     let now_bytes = days.last()?.memory.max().unwrap_or_default() as u64;
-    Some(Leak { since: days[0].first, limits_filled: 0, bytes_per_day, days: days.len(), now_bytes })
+    Some(Leak { since: began(all, days[0]), limits_filled: 0, bytes_per_day, days: days.len(), now_bytes })
 }
 
 /// By how much the least of a day (day, value) grows, and over how many days, if it only grows.
@@ -168,11 +169,23 @@ fn grows_over(least: &[(i64, f64)], window: usize) -> Option<f64> {
     grows.then_some(per_day)
 }
 
+/// The first of the days, up to this one, from which on each had less than the next at its least.
+fn began(all: &[Day], from: &Day) -> Timestamp {
+    let least = |day: &&Day| day.memory.values().first().copied();
+    let mut since = from;
+    for day in all.iter().rev().filter(|day| day.day < from.day) {
+        if least(&day).is_none_or(|bytes| Some(bytes) >= least(&since)) {
+            break;
+        }
+        since = day;
+    }
+    since.first
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::usage::tests::{Row, load};
-    use domain::Timestamp;
     use domain::time::{DAY, MINUTE};
     use domain::units::MIB;
 

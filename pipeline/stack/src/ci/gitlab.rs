@@ -67,7 +67,7 @@ pub(super) fn minutes(text: &str) -> Option<u32> {
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty() && *word != "and").collect();
-    if words.is_empty() || words.len() % 2 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(2) {
         return None;
     }
     words.chunks_exact(2).try_fold(0_u32, |sum, pair| {

@@ -229,7 +229,9 @@ impl Session for HeldEngine {
         if let Some((before, after)) = doing(step) {
             let id = before.container().0.to_owned();
             // What runs is to go on running as it did, unless that is the very thing.
-            if let (Doing::Weights { .. }, Some(now)) = (&after, self.now(&id)?) {
+            if matches!(after, Doing::Weights { .. })
+                && let Some(now) = self.now(&id)?
+            {
                 self.baselines.insert(id, Baseline::of(&now));
             }
             return after.bring_about(&self.engine);

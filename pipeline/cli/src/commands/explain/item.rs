@@ -62,6 +62,7 @@ pub async fn explain(context: &Context, lake: &Lake, session: &Session, name: &s
     if let (Some(plan), Some(item)) = (&plan, item) {
         page.predicted(plan, item);
         page.planned(plan, item);
+        page.handled(item);
     }
     page.ledger(&own);
     page.steps(journal.as_ref(), name, &events);
@@ -137,6 +138,18 @@ impl Page<'_> {
         }
         let hours = plan.hours.in_words();
         hours.iter().for_each(|rule| self.line("", rule));
+    }
+
+    /// What it brings, how risky it is, how a person does and undoes it, and the queries of its rows.
+    fn handled(&self, item: &Item) {
+        let Some(handling) = &item.handling else { return };
+        self.line("brings", &handling.impact);
+        self.line("risk", &format!("{}: {}", handling.risk.name(), handling.risk_why));
+        for (word, steps) in [("by hand", &handling.steps), ("undo", &handling.undo)] {
+            steps.iter().for_each(|step| self.line(word, step));
+        }
+        let rows = item.evidence.iter().filter_map(|it| Some((&it.what, it.sql.as_ref()?)));
+        rows.for_each(|(what, sql)| self.line("rows", &format!("{what}: {sql}")));
     }
 
     fn ledger(&self, entries: &[&Entry]) {

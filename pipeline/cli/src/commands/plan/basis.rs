@@ -39,13 +39,34 @@ pub async fn forecasts(session: &Session, of: Option<&BTreeSet<String>>) -> Resu
     Ok(forecasts.filter(|one| of.is_none_or(|names| names.contains(&one.resource))).collect())
 }
 
+/// Whether a kind of target has jobs of a CI system, which are sized from their runs and not from samples.
+pub fn is_of_jobs(kind: &str) -> bool {
+    matches!(kind, "actions" | "gitlab")
+}
+
+/// The end of the newest run of a CI system.
+pub async fn newest_run(session: &Session) -> Result<Option<Timestamp>, Failure> {
+    let newest = "select max(ended_at) as newest from marts.runs
+        where type = 'ci_run' and ended_at <= (select now from session.clock)";
+    newest_of(session, newest).await
+}
+
+async fn newest_of(session: &Session, sql: &str) -> Result<Option<Timestamp>, Failure> {
+    let newest = session.query(sql).await?.to_json()?;
+    Ok(newest.first().and_then(|row| Timestamp::parse(row["newest"].as_str()?)))
+}
+
 /// Refuses a plan that rests on what moved beyond its tolerance since, for these items.
 pub async fn still_holds(context: &Context, lake: &Lake, plan: &Plan, items: &[String]) -> Result<(), Failure> {
     let Some(basis) = &plan.basis else { return Ok(()) };
     let session = lake.session(context.now).await?;
-    let newest = "select max(ts) as newest from marts.usage where ts <= (select now from session.clock)";
-    let newest = session.query(newest).await?.to_json()?;
-    let data_watermark = newest.first().and_then(|row| Timestamp::parse(row["newest"].as_str()?));
+    let data_watermark = match plan.targets.iter().all(|target| is_of_jobs(&target.kind)) {
+        true => newest_run(&session).await?,
+        false => {
+            let newest = "select max(ts) as newest from marts.usage where ts <= (select now from session.clock)";
+            newest_of(&session, newest).await?
+        }
+    };
     let mut models = Vec::new();
     for model in &basis.models {
         let kept = champion(lake, &model.name, context.now).await?;

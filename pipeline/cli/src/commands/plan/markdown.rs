@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
     let changes: Vec<&Item> = plan.changes().collect();
     let mut lines = vec![
-        format!("# Resize {} of {} services", changes.len(), plan.items.len()),
+        format!("# Resize {} of {} services", changes.len(), plan.resources()),
         String::new(),
         format!(
             "`{}`, made {}, may be applied until {}.",
@@ -149,7 +149,7 @@ fn concerns(plan: &Plan, changes: &[&Item]) -> Vec<String> {
                 text(&rule.pattern)
             ));
         }
-        if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+        if let Some(advice) = item.advice() {
             concerns.push(format!("{}: {}", text(&item.resource), text(advice)));
         }
     }

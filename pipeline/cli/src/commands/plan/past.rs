@@ -39,7 +39,7 @@ pub(super) fn own(target: Option<&dyn Target>) -> Result<BTreeMap<String, Vec<Ow
 }
 
 /// The machines of a file.
-pub(super) fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
+pub fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
     let Some(path) = path else { return Ok(Nodes::default()) };
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     let wrong = |what: String| {

@@ -39,7 +39,7 @@ fn facts(plan: &Plan, now: Timestamp) -> Vec<Fact> {
 /// The sentence that everything else explains.
 fn verdict(standing: &Standing) -> (String, Tone) {
     let plan = &standing.plan;
-    let (changes, all) = (plan.changes().count(), plan.items.len());
+    let (changes, all) = (plan.changes().count(), plan.resources());
     match standing.stands {
         Stands::Applied(at) => {
             let done = format!("The plan is in force since {}: {changes} of {all} limits were changed.", at.minute());
@@ -361,7 +361,7 @@ fn promises(item: &Item) -> Vec<Fact> {
         let why = rule.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
         facts.push(Fact::new("Override", format!("{} from {}{why}", rule.rule, rule.pattern)));
     }
-    if let Some((advice, _)) = item.guidance.split_once("; takes effect") {
+    if let Some(advice) = item.advice() {
         facts.push(Fact::new("Watch", advice));
     }
     facts

@@ -24,10 +24,12 @@ pub async fn story(context: &Context, record: &Record) -> Vec<(&'static str, Str
     if plan.is_some() || ran(record, "materialize").is_some() {
         // As it was when the job began: the days that it may have played through since are told by what came of the plan.
         match resources(context, record.now).await {
+            Ok(rows) if rows.is_empty() => {}
             Ok(rows) => lines.extend(starved_and_idle(&rows)),
             Err(failure) => context.progress.note(&format!("{REPORT}: {}", failure.what)),
         }
     }
+    lines.extend(routed(record));
     if let Some((plan, path)) = &plan {
         lines.extend(cost(plan));
         lines.push(("plan", changes(plan)));
@@ -37,6 +39,18 @@ pub async fn story(context: &Context, record: &Record) -> Vec<(&'static str, Str
         lines.push(("look at", format!("{path}, or the reasons: {}", again(context, "log"))));
     }
     lines
+}
+
+/// What became of each rollout, by its last tick.
+fn routed(record: &Record) -> Vec<(&'static str, String)> {
+    let mut last: BTreeMap<&str, &Ran> = BTreeMap::new();
+    for step in record.steps.iter().filter(|step| step.arguments.iter().any(|argument| argument == "advance")) {
+        if let Some(plan) = step.answer["plan_id"].as_str() {
+            last.insert(plan, step);
+        }
+    }
+    let said = |step: &&Ran| step.answer["brief"].as_str().map(str::to_owned);
+    last.values().filter_map(said).map(|line| ("rollout", line)).collect()
 }
 
 /// The command line of another look at the same lake.

@@ -80,7 +80,7 @@ pub async fn run(context: &Context, args: AdvanceArgs) -> Result<Answer, Failure
         Phase::RolledBack | Phase::WentBack => {
             let brief = format!("{} was rolled back", plan.plan_id);
             context.say(&brief);
-            return Ok(Answer::new(Exit::Findings, tick.json("rolled back", &journal, &[])).brief(brief));
+            return Ok(told(Exit::Findings, tick.json("rolled back", &journal, &[]), brief));
         }
         Phase::Prepared | Phase::Applied => {}
     }
@@ -91,7 +91,7 @@ pub async fn run(context: &Context, args: AdvanceArgs) -> Result<Answer, Failure
         tick.promoted(&mut journal).await?;
         let brief = format!("done: all users are on {}", rollout.canary);
         context.say(&brief);
-        return Ok(Answer::done(tick.json("promoted", &journal, &[])).brief(brief));
+        return Ok(told(Exit::Done, tick.json("promoted", &journal, &[]), brief));
     }
     // A step whose end nobody wrote down is looked at from now on.
     let since = match journal.steps[done - 1].done_at {
@@ -119,9 +119,15 @@ pub async fn run(context: &Context, args: AdvanceArgs) -> Result<Answer, Failure
             context.say_wrapped("hold: ", &format!("{share}; {why}"), 6);
             tick.show(&judged);
             let json = tick.json("hold", &journal, &judged);
-            Ok(Answer::new(Exit::Inconclusive, json).brief(format!("hold at {share}: {why}")))
+            Ok(told(Exit::Inconclusive, json, format!("hold at {share}: {why}")))
         }
     }
+}
+
+/// The answer, with its line: a job's summary tells it.
+fn told(exit: Exit, mut json: Value, brief: String) -> Answer {
+    json["brief"] = brief.as_str().into();
+    Answer::new(exit, json).brief(brief)
 }
 
 /// Refuses where the stack declares something else than what was approved.
@@ -227,7 +233,7 @@ impl Ticking<'_> {
         self.context.say(&brief);
         self.show(judged);
         remarks(self.context, journal);
-        Ok(Answer::done(self.json(word, journal, judged)).brief(brief))
+        Ok(told(Exit::Done, self.json(word, journal, judged), brief))
     }
 
     async fn go_back(&self, why: &str, judged: &[(Metric, Judgement)]) -> Result<Answer, Failure> {
@@ -238,7 +244,7 @@ impl Ticking<'_> {
         let mut json = json!({"plan_id": self.plan.plan_id, "result": "rolled back", "why": why,
             "metrics": metrics(judged)});
         json["restored"] = restored.json;
-        Ok(Answer::new(Exit::Findings, json).brief(brief))
+        Ok(told(Exit::Findings, json, brief))
     }
 
     /// Judges every metric on the requests since a moment, of both groups.

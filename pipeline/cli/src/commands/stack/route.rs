@@ -12,7 +12,7 @@ use domain::rollout::Rollout;
 use domain::task::{Shares, Task, shares_in_words};
 use domain::time::{DAY, parse_span};
 use domain::units::counted;
-use lake::Session;
+use lake::Lake;
 use stack::Target;
 use stack::haproxy::HaproxyMap;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ pub async fn run(context: &Context, args: RouteArgs) -> Result<Answer, Failure> 
     let before = map.shares()?;
     let (canary, why) = match &args.group {
         Some(group) => (group.clone(), format!("{group} is asked for")),
-        None => best(&lake.session(context.now).await?, &declared).await?,
+        None => best(context, &lake, &declared).await?,
     };
     check_group(&declared, &canary)?;
     if args.share.is_none() && before.get(&canary) == Some(&100) {
@@ -218,7 +218,10 @@ pub fn redeclared(declared: &Declared, rollout: &Rollout) -> Vec<String> {
 }
 
 /// The most stable and fastest of the declared groups, and what speaks for it.
-async fn best(session: &Session, declared: &Declared) -> Result<(String, String), Failure> {
+async fn best(context: &Context, lake: &Lake, declared: &Declared) -> Result<(String, String), Failure> {
+    let select = ["stack.kpis", "stack.verdicts"].map(str::to_owned);
+    lake.materialize(context.now, &select, false, false, &mut |_| {}).await?;
+    let session = lake.session(context.now).await?;
     let report = lake::sql_files("reports").into_iter().find(|report| report.name.table == "stable-groups");
     let text = report.map(|report| report.text).unwrap_or_default();
     let rows = session.query_with(&text, &[]).await?.to_json()?;

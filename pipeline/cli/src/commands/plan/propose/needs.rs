@@ -5,7 +5,6 @@
 use super::{Found, Ground, anywhere, is_like, proposed, service_of};
 use crate::artifacts::newest_card;
 use crate::failure::Failure;
-
 use domain::Timestamp;
 use domain::plan::{Action, Evidence, Handling, Level, Proposed, State, literal};
 use domain::rules::When;
@@ -47,7 +46,7 @@ const RUNS_WITHOUT: i64 = 20;
 #[derive(Default)]
 struct Need {
     runs: usize,
-    /// Pull requests or branches, and jobs.
+    /// Pull requests, else repositories; some of them.
     by: Vec<String>,
     first: Option<Timestamp>,
     env: Option<String>,
@@ -84,10 +83,14 @@ async fn coming(ground: &Ground<'_>) -> Result<Vec<Value>, Failure> {
     Ok(ground.session.query(COMING).await?.to_json()?)
 }
 
-/// How many of the first three things that the model named were needed, on held-out time.
+/// How many of the first three things that the model named were needed on held-out time, of as many as could have been.
 async fn precision(ground: &Ground<'_>) -> Result<Option<f64>, Failure> {
     let card = newest_card(ground.lake, learn::services::NAME, ground.context.now).await?;
-    Ok(card.and_then(|(_, card)| card.metrics.get("precision3").copied()))
+    let share = |card: &domain::model::Card| {
+        let best = card.metrics.get("precision3_best").filter(|best| **best > 0.0)?;
+        Some((card.metrics.get("precision3")? / best).clamp(0.0, 1.0))
+    };
+    Ok(card.and_then(|(_, card)| share(&card)))
 }
 
 fn things(row: &Value) -> Vec<String> {
@@ -100,7 +103,7 @@ fn by_need(coming: &[Value]) -> BTreeMap<String, Need> {
         for name in things(row) {
             let need = needs.entry(name).or_default();
             need.runs += 1;
-            let by = row["pr_id"].as_str().or(row["branch"].as_str()).unwrap_or("a run");
+            let by = row["pr_id"].as_str().or(row["repo"].as_str()).unwrap_or("a run");
             if need.by.len() < 3 && !need.by.iter().any(|known| known == by) {
                 need.by.push(by.to_owned());
             }

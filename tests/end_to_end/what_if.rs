@@ -1,0 +1,135 @@
+//! `what-if`: simulated changes beside today's forecast, what they get in the way of, and findings that block `apply`.
+
+use crate::plan::{NOW, place};
+use crate::program::Place;
+use serde_json::Value;
+
+fn foreseen() -> Place {
+    let place = place();
+    place.json(&["--now", NOW, "shadow", "--horizon", "24h"]);
+    place
+}
+
+fn what_if(place: &Place, arguments: &[&str]) -> Value {
+    place.json(&[&["--now", NOW, "what-if"], arguments].concat())
+}
+
+fn ids(told: &Value) -> Vec<&str> {
+    told["findings"].as_array().unwrap().iter().map(|found| found["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn less_memory_and_more_load_are_shown_beside_today() {
+    let place = foreseen();
+    let calm = what_if(&place, &["--set", "acme-dev/web.memory=16GiB"]);
+    assert!(ids(&calm).is_empty(), "{calm}");
+    let tight = what_if(&place, &["--set", "acme-dev/web.memory=64MiB"]);
+    assert_eq!(ids(&tight), ["memory-over:acme-dev/web"], "{tight}");
+    assert_eq!(tight["critical"][0], "memory-over:acme-dev/web");
+    let row = &tight["resources"][0];
+    assert!(row["today"]["memory"]["probability"].as_f64().unwrap() < 0.05, "{row}");
+    assert!(row["then"]["memory"]["probability"].as_f64().unwrap() > 0.9, "{row}");
+    assert!(row["then"]["memory"]["first_at"].as_str().unwrap() > NOW, "{row}");
+    assert_eq!(row["then"]["memory"]["peak"], row["today"]["memory"]["peak"]);
+
+    let twice = what_if(&place, &["--scale", "acme-dev/web=2"]);
+    let row = &twice["resources"][0];
+    let peak = |state: &str| row[state]["cpu"]["peak"].as_f64().unwrap();
+    assert!((peak("then") / peak("today") - 2.0).abs() < 1e-9, "{row}");
+    let none = place.run(&["--now", NOW, "what-if", "--developers", "+3"]);
+    assert_eq!(none.code, 5, "no event names a developer: {}", none.err);
+    place.ingest(&[&crate::program::checkout().join("data-samples/team").display().to_string()]);
+    let people = what_if(&place, &["--developers", "+3"]);
+    assert!(people["resources"].as_array().unwrap().len() >= 4, "{people}");
+    assert!(people["changes"][0].as_str().unwrap().starts_with("+3 developers"), "{people}");
+
+    let text = place.run(&["--now", NOW, "what-if", "--set", "acme-dev/web.memory=64MiB"]);
+    assert_eq!(text.code, 0, "{}", text.err);
+    assert!(text.out.contains("with the change") && text.out.contains("first at"), "{}", text.out);
+    assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
+    // Nothing was changed by looking.
+    assert!(ids(&what_if(&place, &["--set", "acme-dev/web.memory=16GiB"])).is_empty());
+}
+
+#[test]
+fn what_is_deployed_anew_borrows_from_its_kin_and_machines_are_counted() {
+    let place = foreseen();
+    place.write(
+        "new.yaml",
+        "name: other-dev\nservices:\n  web:\n    image: x\n    deploy:\n      resources:\n        limits:\n          cpus: '2'\n          memory: 4g\n",
+    );
+    place.write("nodes.toml", "[[node]]\nname = \"m\"\ncpu = \"64\"\nmemory = \"256GiB\"\nprice_hour = 1.0\n");
+    let told = what_if(&place, &["--deploy", "new.yaml", "--nodes", "nodes.toml"]);
+    let row = &told["resources"][0];
+    assert_eq!(
+        (row["resource"].as_str(), row["borrowed_from"][0].as_str()),
+        (Some("other-dev/web"), Some("acme-dev/web"))
+    );
+    assert!(row["today"]["cpu"].is_null() && row["then"]["cpu"]["peak"].as_f64().unwrap() > 0.0, "{row}");
+    assert_eq!(told["nodes"]["today"]["machines"]["m"], 1, "{told}");
+    for (wrong, code) in [
+        (&["what-if"][..], 2),
+        (&["what-if", "--set", "acme-dev/web=1"], 2),
+        (&["what-if", "--developers", "none"], 2),
+        (&["what-if", "--set", "acme-dev/none.cpu=1"], 1),
+    ] {
+        let ended = place.run(&[&["--now", NOW], wrong].concat());
+        assert_eq!(ended.code, code, "{wrong:?}: {}", ended.err);
+    }
+    let later = place.run(&["--now", "2027-11-22T00:00:00Z", "what-if", "--scale", "*=2"]);
+    assert_eq!(later.code, 5, "{}", later.err);
+}
+
+#[test]
+fn a_critical_finding_blocks_apply_until_a_person_sets_it_aside() {
+    let place = foreseen();
+    let plan = place.json(&["--now", NOW, "plan", "-o", "plan.json", "--target", "compose.yaml"]);
+    let changed = plan["items"].as_array().unwrap().iter().find(|item| item["action"] == "resize").unwrap();
+    let resource = changed["resource"].as_str().unwrap();
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    place.write(
+        "frozen.toml",
+        format!("[[override]]\nresource = \"{resource}\"\nfreeze = true\nreason = \"by hand\"\n"),
+    );
+    let told = what_if(&place, &["--plan", "plan.json", "--override", "frozen.toml"]);
+    let id = format!("override:{resource}");
+    assert!(told["critical"].as_array().unwrap().iter().any(|found| found == &id), "{told}");
+    let kept = format!("lake/plans/{}/findings.json", plan["plan_id"].as_str().unwrap());
+    assert!(place.read(&kept).contains(&id));
+
+    let before = place.read("compose.yaml");
+    let blocked = place.run(&["--now", NOW, "apply", "plan.json"]);
+    assert_eq!(blocked.code, 4, "{}", blocked.err);
+    assert!(blocked.err.contains(&id) && blocked.err.contains("--despite"), "{}", blocked.err);
+    assert_eq!(place.read("compose.yaml"), before);
+    assert_eq!(place.run(&["--now", NOW, "approve", "plan.json", "--despite", "nonsense"]).code, 2);
+    let critical: Vec<&str> = told["critical"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let mut despite = vec!["--now", NOW, "approve", "plan.json"];
+    critical.iter().for_each(|id| despite.extend(["--despite", id]));
+    place.json(&despite);
+    assert_eq!(place.json(&["--now", NOW, "apply", "plan.json"])["result"], "applied");
+    assert_ne!(place.read("compose.yaml"), before);
+    assert_eq!(place.run(&["log", "verify"]).code, 0);
+}
+
+/// What came is held against what was foreseen: a service deployed in a second environment, foreseen from its kin, and the
+/// day that its samples then show.
+#[test]
+fn a_past_deployment_came_as_it_was_foreseen() {
+    let place = foreseen();
+    place.write(
+        "new.yaml",
+        "name: other-dev\nservices:\n  web:\n    image: x\n    deploy:\n      resources:\n        limits:\n          cpus: '2'\n          memory: 4g\n",
+    );
+    let told = what_if(&place, &["--deploy", "new.yaml"]);
+    let foreseen = &told["resources"][0]["then"]["memory"];
+    // The next day of the team's own recording, as the deployed copy of the same service would have shown it.
+    place.ingest(&[&crate::program::checkout().join("data-samples/team-next").display().to_string()]);
+    place.json(&["materialize"]);
+    let came = place.sql(
+        "select max(memory_bytes) as peak from features.resource_hours
+         where resource = 'acme-dev/web' and hour >= timestamp '2026-11-22T00:00:00' and hour < timestamp '2026-11-23T00:00:00'",
+    );
+    let (peak, upper) = (came[0]["peak"].as_f64().unwrap(), foreseen["peak_upper"].as_f64().unwrap());
+    assert!(peak <= upper && peak >= 0.5 * foreseen["peak"].as_f64().unwrap(), "{peak} {foreseen}");
+}
