@@ -24,10 +24,11 @@ It works on a copy of the shadow inventory (`pipeline shadow`), and changes
 nothing. New resources of --deploy borrow the forecast of their nearest kin,
 with wider intervals.
 
+Examples:
   pipeline what-if --set acme-api-dev/web.memory=4GiB
   pipeline what-if --scale acme-api-dev/web=1.5 --nodes nodes.toml
   pipeline what-if --deploy compose.yaml --developers +5
-  pipeline what-if --plan plan.json    # a critical finding blocks apply")]
+  pipeline what-if --plan plan.json")]
 pub struct WhatIfArgs {
     /// Another limit: RES.memory=4GiB or RES.cpu=2; repeatable
     #[arg(long, value_name = "RES.FIGURE=AMOUNT", value_parser = changes::parse_set)]
