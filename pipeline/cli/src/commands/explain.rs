@@ -23,6 +23,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   pipeline explain acme/api#4711
+  pipeline explain acme-dev/web
   pipeline explain 3654e1c3-1")]
 pub struct ExplainArgs {
     /// A run: its run_id, or owner/name#run_id; the prediction_id of a row of predictions.runs; a resource, `env/service`; or

@@ -38,8 +38,8 @@ const HELD_UP: &str = "
         sum(case when coalesce(psi_cpu_some, 0) >= 0.1 and coalesce(throttled_ratio, 0) < 0.25 and coalesce(cpu_share, 0) < 0.95
             then interval_s end) / 60.0 as waiting,
         sum(coalesce(oom_kills, 0)) as oom_kills,
-        max(cpu_limit_cores) as cpu_limit_cores,
-        max(memory_limit_bytes) as memory_limit_bytes,
+        last_value(cpu_limit_cores order by ts) filter (where cpu_limit_cores is not null) as cpu_limit_cores,
+        last_value(memory_limit_bytes order by ts) filter (where memory_limit_bytes is not null) as memory_limit_bytes,
         max(cpu_cores) as cpu_peak,
         max(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes)) as memory_peak
     from samples";
