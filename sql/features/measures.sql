@@ -1,7 +1,7 @@
 -- One row per series and moment of the ninety days up to session.clock: what anomalies are looked for in. Hourly figures of
 -- resources and KPIs, durations of jobs run by run.
--- Reads marts.usage, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; of two runs that
--- began in one microsecond both are there.
+-- Reads marts.usage, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; runs of a job
+-- that began in one microsecond, as those of a matrix, are one with their mean duration.
 with clock as (
     select
         now,
@@ -67,12 +67,13 @@ figures as (
         r.job_key as subject,
         'duration_ms' as measure,
         r.started_at as at,
-        cast(r.duration_ms as double) as value,
+        avg(cast(r.duration_ms as double)) as value,
         cast(null as double) as limit_value
     from marts.runs r
     cross join clock
     where not r.has_jobs and r.duration_ms > 0 and r.started_at > oldest and r.ended_at <= now
         and coalesce(r.result, '') not in ('cancellation', 'skip')
+    group by r.job_key, r.started_at
 )
 
 select

@@ -2,6 +2,7 @@
 -- Reads stack.kpis, stack.verdicts, session.clock. One row per group, the best first: groups in which the judge last found
 -- harm come last; of the others, those within a point of the best success, the fastest first.
 -- The bounds hold for 95 % of the groups: of the share of requests that succeed the lower one, of the mean duration the upper.
+-- chart: bar group success_lower
 with units as (
     select "group", metric, unit, sum(value * requests) / sum(requests) as value
     from stack.kpis

@@ -74,7 +74,7 @@ fn an_item_of_a_plan_is_told_from_its_evidence_to_its_outcome() {
         let text = place.run(&["--now", now, "explain", item]);
         assert_eq!(text.code, 0, "{}", text.err);
         assert!(text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
-        assert!(text.out.lines().count() <= 40, "a page: {}", text.out);
+        assert!(text.out.lines().count() <= 60, "a page: {}", text.out);
         assert_eq!(place.run(&["--now", now, "-q", "explain", item]).out, text.out, "an answer is not silenced");
         text.out
     };

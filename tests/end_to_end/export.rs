@@ -186,7 +186,7 @@ fn a_first_job_runs_as_it_is_and_leaves_what_is_there_alone() {
     place.write("compose.yaml", "services:\n  web:\n    image: web\n    mem_limit: 1g\n");
     place.write("overrides.toml", "# mine\n");
     let told = place.json(&["init"]);
-    assert_eq!(told["written"], serde_json::json!(["jobs/nightly.toml", "dumps/started.ndjson"]));
+    assert_eq!(told["written"], serde_json::json!(["jobs/nightly.toml", "rules.toml", "dumps/started.ndjson"]));
     assert_eq!(place.read("overrides.toml"), "# mine\n");
     assert!(place.read("jobs/nightly.toml").contains("compose:compose.yaml"));
     let ended = place.run(&["run", "jobs/nightly.toml"]);

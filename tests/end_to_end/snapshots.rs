@@ -95,6 +95,8 @@ fn a_plan_and_the_end_of_a_job_read_as_they_did() {
     let place = plan::place();
     let text = printed(&place, &["--now", plan::NOW, "plan", "-o", "plan.json", "--target", "compose.yaml"]);
     matches("plan", &without_identities(&without_folder(&place, &text)));
+    let text = printed(&place, &["--now", plan::NOW, "report", "--format", "markdown"]);
+    matches("report", &without_figures(&without_identities(&without_folder(&place, &text))));
     let step = |name: &str, run: &str| format!("[[step]]\nname = \"{name}\"\nrun = {run}\n");
     place.write("plan.toml", step("plan", r#"["plan", "-o", "other.json", "--target", "compose.yaml"]"#));
     let verbose = printed(&place, &["-v", "--now", plan::NOW, "run", "plan.toml"]);

@@ -6,6 +6,7 @@ use crate::context::{Answer, Context};
 use crate::failure::Failure;
 use clap::Args;
 use domain::Timestamp;
+use domain::rules::DEFAULT;
 use serde_json::json;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -14,8 +15,8 @@ use std::path::Path;
 /// What `init` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes jobs/nightly.toml, overrides.toml and dumps/ into this folder, each with
-comments. A Compose file here becomes the target of the plan, the history of a
+Writes jobs/nightly.toml, overrides.toml, rules.toml and dumps/ into this folder,
+each with comments. A Compose file here becomes the target of the plan, the history of a
 git repository and the containers of a Docker Engine a source.
 
 Examples:
@@ -53,6 +54,7 @@ pub fn run(context: &Context, _: InitArgs) -> Result<Answer, Failure> {
     let files = [
         ("jobs/nightly.toml", job(compose, git, docker)),
         ("overrides.toml", include_str!("init/overrides.toml").to_owned()),
+        ("rules.toml", DEFAULT.to_owned()),
         ("dumps/started.ndjson", format!("{started}\n")),
     ];
     let (mut written, mut kept) = (Vec::new(), Vec::new());

@@ -86,7 +86,7 @@ mod tests {
             ("judge --control x", "--candidate <SQL> must be given", "`pipeline judge --help` has examples"),
             ("judge", "--control <SQL>, --candidate <SQL> must be given", "`pipeline judge --help` has examples"),
             ("completions tcsh", "<SHELL> does not take 'tcsh'", "did you mean zsh?"),
-            ("schema foo", "<ARTIFACT> does not take 'foo'", "one of: plan"),
+            ("schema foo", "<ARTIFACT> does not take 'foo'", "one of: plan, rules, stack"),
             ("plan --target", "--target <TARGET> needs a value", "`pipeline COMMAND --help` has examples"),
             ("plan --risk abc", "--risk <SHARE> does not take 'abc'", "write it as 2% or 0.02, below 1"),
             ("-q -v check", "--quiet and --verbose exclude each other", "`pipeline --help` has examples"),

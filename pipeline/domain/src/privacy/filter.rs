@@ -63,7 +63,7 @@ const NEEDLES: &[Needle] = &[
     ("ecr", "secret", 1, ASSIGNED | OPTION, Around::Key),
     ("tok", "token", 0, ASSIGNED | OPTION, Around::Key),
     ("key", "key", 0, ASSIGNED | OPTION, Around::Key),
-    ("ede", "credential", 2, ASSIGNED, Around::Key),
+    ("ede", "credential", 2, ASSIGNED | OPTION, Around::Key),
     ("_pa", "_pass", 0, ASSIGNED, Around::Key),
     ("sig", "sig", 0, ASSIGNED, Around::Key),
     ("psk", "psk", 0, ASSIGNED, Around::Key),
@@ -82,6 +82,9 @@ const NEEDLES: &[Needle] = &[
     ("-u=", "-u=", 0, OPTION, Around::Any),
     ("-us", "-user", 0, OPTION, Around::Any),
     ("-coo", "-cookie", 0, OPTION, Around::Any),
+    ("_pa", "_pass", 0, OPTION, Around::Any),
+    ("_au", "_auth", 0, OPTION, Around::Any),
+    ("_co", "_cookie", 0, OPTION, Around::Any),
     ("orep", "storepass", 2, OPTION, Around::Any),
     ("eypa", "keypass", 1, OPTION, Around::Any),
     ("s-c", "redis-cli", 4, OPTION, Around::Any),
@@ -531,9 +534,23 @@ impl EndsWith for [u8] {
 /// How far behind a word what it announces is looked for, in bytes.
 pub(super) const ANNOUNCED: usize = 160;
 
-/// Whether soon a word follows in which small letters, capitals and digits are mixed.
+/// The longest word that is looked at there, in bytes.
+pub(super) const LONGEST: usize = 128;
+
+/// Whether a character ends a word there.
+pub(super) fn is_between(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\'' | '`' | '=' | ',' | '&' | '(' | ')' | '<' | '>' | ':' | '@' | '/' | '\\' | '{' | '}' | '[' | ']'
+        )
+}
+
+/// Whether soon a word follows in which small letters, capitals and digits are mixed. The words are those of the rule, but
+/// that blanks beyond ASCII part none: it may only see more.
 fn odd_follows(rest: &[u8]) -> bool {
-    rest[..rest.len().min(ANNOUNCED)].split(|byte| !byte.is_ascii_alphanumeric()).any(|word| {
+    let is_end = |byte: &u8| byte.is_ascii() && is_between(char::from(*byte));
+    rest[..rest.len().min(ANNOUNCED + LONGEST)].split(is_end).any(|word| {
         let has = |is: fn(&u8) -> bool| word.iter().any(is);
         word.len() >= 6 && has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
     })
@@ -556,7 +573,7 @@ fn valued(text: &[u8], start: usize, rest: &[u8]) -> bool {
     let after = named + window[named..].iter().take_while(blank).count();
     match window.get(after) {
         Some(b'=' | b':' | b'\\' | b'>') => true,
-        Some(b'-') => window.get(after + 1) == Some(&b'>'),
+        Some(b'-') if window.get(after + 1) == Some(&b'>') => true,
         // `password is x7Bd…`: one of the next two words is more than a word.
         Some(_) => window[after..]
             .split(|b| blank(&b))

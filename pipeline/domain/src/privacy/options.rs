@@ -1,7 +1,7 @@
 //! Passwords on command lines: the option of one program is a directory or a port of another.
 
 use super::MASK;
-use super::filter::ANNOUNCED;
+use super::filter::{ANNOUNCED, LONGEST, is_between};
 use super::rules::replace_after;
 use super::secrets::{is_jumbled, login_value, option_value, random_at, value_at};
 use regex::{Match, Regex};
@@ -109,18 +109,6 @@ fn set(text: &str, found: Match) -> Option<Range<usize>> {
     let line = text[value.end..].split(['\n', ';']).next().unwrap_or_default();
     (line.contains("chpasswd") && !text[value.clone()].starts_with(['$', '['])).then_some(value)
 }
-
-/// What is between the words of a command, of addresses and of settings.
-fn is_between(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '"' | '\'' | '`' | '=' | ',' | '&' | '(' | ')' | '<' | '>' | ':' | '@' | '/' | '\\' | '{' | '}' | '[' | ']'
-        )
-}
-
-/// The longest word that is looked at, in bytes.
-const LONGEST: usize = 128;
 
 /// Where a word ends.
 fn word_end(text: &str) -> usize {

@@ -628,6 +628,11 @@ fn hostile() -> impl Strategy<Value = String> {
         "(",
         "[",
         "password=hunter2",
+        " --credential ",
+        " --requirepass ",
+        " --masterauth ",
+        " --db_",
+        "cookie",
         "token_count: 3",
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
     ];

@@ -319,7 +319,12 @@ mod tests {
         assert!(pids.split_whitespace().count() == 2 && pids.split_whitespace().all(is_alive), "{pids}");
         drop(services);
         assert!(!pids.split_whitespace().any(is_alive), "{pids}");
-        assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+        // Its socket goes with it, a moment after the signal.
+        let until = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            assert!(Instant::now() < until, "somebody still listens on {port}");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     #[test]
