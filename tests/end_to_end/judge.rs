@@ -177,7 +177,7 @@ fn what_cannot_be_judged_is_said_with_what_to_do() {
     usage(run(&good, &["--higher-better", "--margin", "100%"]), "margin of 1", "below 100%");
     usage(run(&good, &["--horizon", "0"]), "horizon of 0", "--horizon");
     usage(run(&good, &["--looks", "0"]), "one look", "--looks");
-    usage(run(&good, &["--lower-better", "--higher-better"]), "cannot be used with", "");
+    usage(run(&good, &["--lower-better", "--higher-better"]), "exclude each other", "");
     // A query that fails is what it is everywhere.
     assert_eq!(run("select value from marts.nothing", &[]).code, 1);
     // What is missing is left out and counted.
