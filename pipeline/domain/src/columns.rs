@@ -220,6 +220,25 @@ pub mod anomalies {
     pub const BUDGET: &str = "budget";
     /// Timestamp of the search.
     pub const FOUND_AT: &str = "found_at";
+
+    use super::predicted::Kind;
+    /// Every column in order; what each means is said in `sql/predictions/anomalies.sql`.
+    pub const COLUMNS: &[(&str, Kind)] = &[
+        (SUBJECT_KIND, Kind::Text),
+        (SUBJECT, Kind::Text),
+        (MEASURE, Kind::Text),
+        (ANOMALY, Kind::Text),
+        (SEVERITY, Kind::Text),
+        (STARTED_AT, Kind::Time),
+        (ENDED_AT, Kind::Time),
+        (SCORE, Kind::Number),
+        (VALUE, Kind::Number),
+        (USUAL, Kind::Number),
+        (LIMIT_VALUE, Kind::Number),
+        (DETAIL, Kind::Text),
+        (BUDGET, Kind::Number),
+        (FOUND_AT, Kind::Time),
+    ];
 }
 
 /// `features.schedule`: one row per known future or past scheduled event, ordered by `start_time`.

@@ -25,7 +25,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use deltalake_core::DeltaTable;
-use domain::columns::predicted::{COLUMNS, Kind};
+use domain::columns::anomalies;
+use domain::columns::predicted::{self, Kind};
 use domain::{Timestamp, fields, paths};
 use futures::{StreamExt, TryStreamExt, stream};
 use intake::{events_schema, rejects_schema, timestamp_type};
@@ -303,12 +304,13 @@ fn empty_tables() -> Vec<(TableName, SchemaRef)> {
         (name("staging", "events"), events_schema()),
         (name("staging", "rejects"), rejects_schema()),
         (name("plans", "items"), plan_items_schema()),
-        (name("predictions", "runs"), predicted_runs_schema()),
+        (name("predictions", "runs"), schema_of(predicted::COLUMNS)),
+        (name("predictions", "anomalies"), schema_of(anomalies::COLUMNS)),
     ]
 }
 
-/// `predictions.runs` before anything was predicted.
-fn predicted_runs_schema() -> SchemaRef {
+/// A table of predictions before anything was predicted.
+fn schema_of(columns: &[(&str, Kind)]) -> SchemaRef {
     let field = |(name, kind): &(&str, Kind)| {
         let data_type = match kind {
             Kind::Text => DataType::Utf8,
@@ -319,7 +321,7 @@ fn predicted_runs_schema() -> SchemaRef {
         };
         Field::new(*name, data_type, true)
     };
-    Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// `plans.items`: one row per item of every plan that was made.
