@@ -62,39 +62,48 @@ const NETWORK: &str = "
     cross join (select max(bytes) as most, median(bytes) as usual from hours) m
     where most > 3 * usual and usual > 0";
 
-const EVIDENCE: &str = "
-    select ts, interval_s, cpu_cores, cpu_limit_cores, throttled_ratio, memory_bytes, memory_limit_bytes, oom_kills,
-        psi_cpu_some, psi_memory_some, psi_io_some, event_id
-    from marts.usage
-    where resource = $resource and ts <= (select now from session.clock)
-        and case $what
+/// Whether a sample shows the bottleneck `$what`.
+macro_rules! shows {
+    () => {
+        "        and case $what
             when 'cpu' then coalesce(throttled_ratio, 0) >= 0.25 or coalesce(cpu_share, 0) >= 0.95
             when 'memory' then coalesce(oom_kills, 0) > 0 or coalesce(psi_memory_some, 0) >= 0.1 or coalesce(memory_share, 0) >= 0.98
             when 'io' then coalesce(psi_io_some, 0) >= 0.1 and coalesce(psi_memory_some, 0) < 0.1
             when 'waiting' then coalesce(psi_cpu_some, 0) >= 0.1
             else false
-        end
-    order by coalesce(oom_kills, 0) desc, ts desc
-    limit 5";
+        end"
+    };
+}
 
-/// When the newest spell of it began: its first sample after six hours without.
-const BEGAN: &str = "
+const EVIDENCE: &str = concat!(
+    "
+    select ts, interval_s, cpu_cores, cpu_limit_cores, throttled_ratio, memory_bytes, memory_limit_bytes, oom_kills,
+        psi_cpu_some, psi_memory_some, psi_io_some, event_id
+    from marts.usage
+    where resource = $resource and ts <= (select now from session.clock)
+",
+    shows!(),
+    "
+    order by coalesce(oom_kills, 0) desc, ts desc
+    limit 5"
+);
+
+/// When the newest spell of it began: its first sample after a day without.
+const BEGAN: &str = concat!(
+    "
     with held as (
         select ts
         from marts.usage
         where resource = $resource and ts <= (select now from session.clock)
-            and case $what
-                when 'cpu' then coalesce(throttled_ratio, 0) >= 0.25 or coalesce(cpu_share, 0) >= 0.95
-                when 'memory' then coalesce(oom_kills, 0) > 0 or coalesce(psi_memory_some, 0) >= 0.1 or coalesce(memory_share, 0) >= 0.98
-                when 'io' then coalesce(psi_io_some, 0) >= 0.1 and coalesce(psi_memory_some, 0) < 0.1
-                when 'waiting' then coalesce(psi_cpu_some, 0) >= 0.1
-                else false
-            end
+",
+    shows!(),
+    "
     ),
 
     gaps as (select ts, lag(ts) over (order by ts) as before from held)
 
-    select max(ts) as began from gaps where before is null or ts - before > interval '24 hours'";
+    select max(ts) as began from gaps where before is null or ts - before > interval '24 hours'"
+);
 
 const PROCESSES: &str = "
     select
