@@ -87,21 +87,15 @@ pub fn apply(
     save: Save<'_>,
 ) -> Result<Done, StackError> {
     journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let plan_id = journal.plan_id.clone();
     let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    run.unless_ended()?;
     match run.journal.state {
-        Phase::RolledBack | Phase::RollingBack => return Err(StackError::RolledBack { plan_id }),
-        Phase::WentBack => {
-            let why = run.journal.why.clone().unwrap_or_default();
-            return Err(StackError::Failed { plan_id, why });
-        }
-        Phase::GoingBack => return Err(run.go_back(None)),
         Phase::Applied => return run.still_applied(),
         Phase::Planned => {
             run.prepare(changes)?;
             run.resumed = false;
         }
-        Phase::Prepared => {}
+        _ => {}
     }
     match run.forward() {
         Ok(done) => Ok(done),
@@ -141,17 +135,8 @@ pub fn step(
 /// [`StackError::Drifted`] where somebody changed a target since; else as [`apply`].
 pub fn steady(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_>) -> Result<(), StackError> {
     journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let plan_id = journal.plan_id.clone();
     let mut run = Run { held, journal, how, save, written: false, resumed: true };
-    match run.journal.state {
-        Phase::RolledBack | Phase::RollingBack => return Err(StackError::RolledBack { plan_id }),
-        Phase::WentBack => {
-            let why = run.journal.why.clone().unwrap_or_default();
-            return Err(StackError::Failed { plan_id, why });
-        }
-        Phase::GoingBack => return Err(run.go_back(None)),
-        Phase::Planned | Phase::Prepared | Phase::Applied => {}
-    }
+    run.unless_ended()?;
     let Some(last) = run.journal.steps.iter().rposition(|step| step.progress != Progress::Waiting) else {
         return Ok(());
     };
@@ -211,6 +196,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Refuses what was taken back, and takes back the rest of what was on its way back.
+    fn unless_ended(&mut self) -> Result<(), StackError> {
+        let plan_id = self.journal.plan_id.clone();
+        match self.journal.state {
+            Phase::RolledBack | Phase::RollingBack => Err(StackError::RolledBack { plan_id }),
+            Phase::WentBack => {
+                let why = self.journal.why.clone().unwrap_or_default();
+                Err(StackError::Failed { plan_id, why })
+            }
+            Phase::GoingBack => Err(self.go_back(None)),
+            Phase::Planned | Phase::Prepared | Phase::Applied => Ok(()),
+        }
+    }
+
     fn keep(&mut self) -> Result<(), StackError> {
         let plan_id = self.journal.plan_id.clone();
         (self.save)(self.journal).map_err(|source| StackError::Save { plan_id, source })

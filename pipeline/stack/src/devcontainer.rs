@@ -268,8 +268,7 @@ impl Target for DevContainer {
     }
 
     fn mode(&self) -> u32 {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(&self.path).map_or(0o600, |found| found.permissions().mode() & 0o777)
+        crate::write::mode_of(&self.path)
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {

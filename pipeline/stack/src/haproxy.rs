@@ -108,8 +108,7 @@ impl Target for HaproxyMap {
     }
 
     fn mode(&self) -> u32 {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(&self.map).map_or(0o600, |found| found.permissions().mode() & 0o777)
+        crate::write::mode_of(&self.map)
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {

@@ -15,6 +15,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A file's permissions; its owner's alone where they cannot be told.
+pub(crate) fn mode_of(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).map_or(0o600, |found| found.permissions().mode() & 0o777)
+}
+
 /// A run that locks the old file just as its successor takes the name tries again; more often than this is a fight.
 const TRIES: usize = 5;
 /// A command that is just being started holds what its parent holds, until it is what it is to be.

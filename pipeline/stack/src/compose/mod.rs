@@ -185,8 +185,7 @@ impl Target for ComposeFile {
 
     /// The file's permissions; its owner's alone where they cannot be told.
     fn mode(&self) -> u32 {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(&self.path).map_or(0o600, |found| found.permissions().mode() & 0o777)
+        crate::write::mode_of(&self.path)
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
