@@ -63,7 +63,7 @@ impl Usual {
 
     fn on_its_way(self) -> Option<f64> {
         let is_sudden = self.above() > FLAT && self.suddenness() >= CREEPS;
-        is_sudden.then(|| self.mean + ON_ITS_WAY * (self.peak - self.mean))
+        is_sudden.then_some(self.mean + ON_ITS_WAY * (self.peak - self.mean))
     }
 
     /// What is gained by frequent samples, 0 to 1.
