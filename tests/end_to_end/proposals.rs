@@ -10,6 +10,8 @@ const NOW: &str = "2026-11-22T00:00:00Z";
 /// NOW, in minutes since 1970.
 const END: i64 = 29_921_760;
 const MIB: i64 = 1 << 20;
+/// Of an Ed25519 key pair of RFC 8410, appendix 10.3.
+pub const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 const COMPOSE: &str = "name: shop\nservices:\n  web: {image: box, cpus: 4, mem_limit: 1g}\n  \
                        db: {image: box, cpus: 4, mem_limit: 1g}\n";
 
@@ -159,9 +161,8 @@ fn jobs_of_ci_get_a_runner_and_a_timeout_from_the_p99_of_their_runs() {
 fn an_approval_is_signed_and_apply_takes_no_other() {
     let place = place();
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
-    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     place.write("key.pem", key);
-    place.write("keys.pem", public);
+    place.write("keys.pem", PUBLIC_KEY);
     place.json(&["--now", NOW, "plan", "--target", "compose.yaml"]);
     place.json(&["--now", NOW, "approve", "plan.json"]);
     let signed = ["--now", NOW, "apply", "plan.json", "--require-signature", "keys.pem"];

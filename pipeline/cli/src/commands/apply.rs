@@ -1,18 +1,16 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
 use crate::artifacts::journal_path;
-use crate::commands::approve::in_time;
 use crate::commands::plan::basis::{is_open, still_holds};
 use crate::commands::stack::kept;
+use crate::consent::Consent;
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
-use crate::signature::Keys;
 use crate::targets::Targets;
 use clap::Args;
 use domain::Timestamp;
-use domain::ledger::Entry;
 use domain::plan::{Action, Item, Plan};
 use domain::privacy::Privacy;
 use domain::task::{Deployment, Task};
@@ -40,12 +38,8 @@ pub struct ApplyArgs {
     /// Run all checks and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Carry out only what was approved with the Ed25519 key of one of these public keys, in PEM
-    #[arg(long, value_name = "KEYS")]
-    require_signature: Option<PathBuf>,
-    /// Carry out only what somebody else approved than the one who made the plan
-    #[arg(long)]
-    require_other_approver: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
@@ -70,8 +64,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let plan = read_plan(&args.plan)?;
     // The key and the ledger are proven first: once a target is written, nothing may stand in the way of saying so.
     let (lake, privacy) = context.lake_with_key().await?;
-    let keys = args.require_signature.as_deref().map(Keys::read).transpose()?;
-    let items = approved(context, &lake, &privacy, &plan, (keys.as_ref(), args.require_other_approver)).await?;
+    let items = args.consent.to(context, &lake, &privacy, &plan).await?;
     if plan.rollout.is_some() {
         return Err(Failure::new(
             Exit::Refused,
@@ -230,52 +223,6 @@ fn as_approved(plan: &Plan, journal: &Journal, items: &[String]) -> Result<(), F
             .hint("what was approved since needs a new plan"));
     }
     Ok(())
-}
-
-/// The approved items of exactly this plan, in its order, or the reason why there are none. The ledger says so, and
-/// nothing else of the lake.
-pub async fn approved(
-    context: &Context,
-    lake: &Lake,
-    privacy: &Privacy,
-    plan: &Plan,
-    (keys, other): (Option<&Keys>, bool),
-) -> Result<Vec<String>, Failure> {
-    let refused = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
-    let ledger = Ledger::proven(lake, privacy).await?;
-    let made = ledger.made(plan)?;
-    ledger.at_its_time(context, plan)?;
-    in_time(context, lake, privacy, &ledger, plan).await?;
-    let all = ledger.approved(plan);
-    let is_signed = |entry: &Entry| keys.is_none_or(|keys| keys.have_signed(entry));
-    let is_other = |entry: &Entry| !other || entry.who != made.who;
-    let items = ledger.approved_where(plan, &|entry| is_signed(entry) && is_other(entry));
-    // What was said yes to in another way is not left out in silence.
-    if items != all {
-        let (missing, hint) = match all.iter().all(|id| ledger.approved_where(plan, &is_signed).contains(id)) {
-            true => {
-                ("approved by nobody but the one who made the plan", "somebody else says yes with `pipeline approve`")
-            }
-            false => ("approved without a signature by one of the keys", "`pipeline approve --key F` signs"),
-        };
-        let left: Vec<&str> = all.iter().filter(|id| !items.contains(id)).map(String::as_str).collect();
-        return refused(format!("{} of {} are {missing}", left.join(", "), plan.plan_id), hint);
-    }
-    if items.is_empty() {
-        return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
-    }
-    let standing = ledger.standing(plan);
-    if !standing.is_empty() {
-        let what = format!("{} has critical findings of what-if: {}", plan.plan_id, standing.join(", "));
-        return refused(
-            what,
-            "make another plan, or a person sets one aside with `pipeline approve PLAN --despite FINDING`",
-        );
-    }
-    if !plan.applyable {
-        return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");
-    }
-    Ok(items)
 }
 
 /// The `component` event of a deployment: which version is there now; none where it is not known, or is no version.
