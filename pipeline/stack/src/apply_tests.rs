@@ -341,7 +341,7 @@ proptest! {
             if result.is_ok() || (stored.state == Phase::Planned && place.text() == BEFORE) {
                 continue;
             }
-            prop_assert_eq!(stored.steps[0].before.as_str(), Some(BEFORE), "what is on disk can be undone");
+            prop_assert_eq!(stored.steps[0].before["text"].as_str(), Some(BEFORE), "what is on disk can be undone");
         }
         place.apply(&mut stored).unwrap();
         prop_assert_eq!((place.text(), stored.state), (after(), Phase::Applied));

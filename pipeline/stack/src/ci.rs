@@ -192,8 +192,8 @@ impl TextFiles for CiFiles {
         self.read_all()
     }
 
-    fn is_own(&self, _: &Path) -> bool {
-        true
+    fn held(&self) -> Result<Vec<PathBuf>, StackError> {
+        Ok(self.texts()?.into_keys().collect())
     }
 
     /// What is changed of a job is no amount: each job is there, with nothing that could be compared.

@@ -10,7 +10,7 @@ mod quantity;
 mod workloads;
 
 use crate::StackError;
-use crate::files::{HeldFiles, TextFiles, Texts, digest_of};
+use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of, plain};
 use crate::target::{Change, Live, Refusal, Session, Target};
 use crate::write::{check_replaceable, identity};
 use crate::yaml::set::{Fault, set};
@@ -18,9 +18,8 @@ use crate::yaml::stream::Read;
 use crate::yaml::value::Value;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
-use folder::{Layout, Source, plain};
+use folder::Layout;
 use quantity::{Amount, Figure};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use workloads::{Set, Sized, Workloads};
@@ -45,10 +44,14 @@ impl KubernetesFolder {
             let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
             return Err(StackError::Read { path: self.path.clone(), source });
         }
-        let source = Source::Disk(RefCell::default());
+        let source = Source::disk();
         let layout = Layout::of(&self.path, &source)?;
-        let Source::Disk(texts) = source else { return Ok((Workloads::of(layout), Texts::new())) };
-        Ok((Workloads::of(layout), texts.into_inner()))
+        Ok((Workloads::of(layout), source.into_texts()))
+    }
+
+    /// Whether it is this folder's to change.
+    fn is_own(&self, path: &Path) -> bool {
+        path.starts_with(&self.path)
     }
 
     fn understood(&self, texts: &Texts) -> Result<Workloads, StackError> {
@@ -173,8 +176,8 @@ impl TextFiles for KubernetesFolder {
         Ok(self.read_all()?.1)
     }
 
-    fn is_own(&self, path: &Path) -> bool {
-        path.starts_with(&self.path)
+    fn held(&self) -> Result<Vec<PathBuf>, StackError> {
+        Ok(self.texts()?.into_keys().filter(|path| self.is_own(path)).collect())
     }
 
     fn limits(&self, texts: &Texts) -> Result<BTreeMap<String, State>, StackError> {
@@ -218,12 +221,8 @@ impl Target for KubernetesFolder {
         Ok(self.tried(&self.texts()?, changes)?.1)
     }
 
-    /// What all of the files allow; their owner's alone where it cannot be told.
     fn mode(&self) -> u32 {
-        use std::os::unix::fs::PermissionsExt as _;
-        let texts = self.texts().unwrap_or_default();
-        let modes = texts.keys().map(|path| std::fs::metadata(path).map_or(0o600, |found| found.permissions().mode()));
-        modes.fold(0o666, |mode, one| mode & one & 0o777)
+        mode_of(&self.texts().unwrap_or_default())
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {

@@ -115,6 +115,11 @@ pub trait Target: Debug + Send + Sync {
     /// What it is, however it was named: two names of one target have the same. It must be there.
     fn identity(&self) -> Result<String, StackError>;
 
+    /// What of it is held, by what it is: two targets that share some of it cannot be held together.
+    fn identities(&self) -> Result<Vec<String>, StackError> {
+        Ok(vec![self.identity()?])
+    }
+
     /// What is set now.
     fn read(&self) -> Result<Live, StackError>;
 
@@ -209,7 +214,7 @@ pub enum Stand {
     Gone(String),
 }
 
-/// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
+/// Reads `compose:PATH[,PATH…]`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
 /// `devcontainer:FILE`, `actions:FOLDER`, `gitlab:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or
 /// `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
@@ -238,15 +243,14 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
         Some(path) if !path.is_empty() => path,
         _ => return Err(StackError::UnknownTarget { spec: spec.to_owned() }),
     };
-    // A plan is applied and undone from any folder: it names the file itself, not the way to it from here.
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    Ok(Box::new(ComposeFile::new(path)))
+    // A plan is applied and undone from any folder: it names the files themselves, not the way to them from here.
+    Ok(Box::new(ComposeFile::named(path)))
 }
 
 /// The target a plan names.
 pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackError> {
     match reference.kind.as_str() {
-        "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
+        "compose" => Ok(Box::new(ComposeFile::named(&reference.location))),
         "kubernetes" => Ok(Box::new(KubernetesFolder::new(&reference.location))),
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
         "actions" => Ok(Box::new(CiFiles::new(System::Actions, &reference.location))),
@@ -381,6 +385,7 @@ mod tests {
         for spec in [
             "compose:dev/compose",
             "compose.yaml",
+            "compose:base.yml,dev/over.yml",
             "a/b.yml",
             "compose:x.yml",
             "docker:/run/d.sock",
