@@ -85,6 +85,7 @@ fn planned(target: &dyn Target, prior: &str) -> Journal {
         changes: Vec::new(),
         steps: Vec::new(),
         written: false,
+        up: false,
         why: None,
         log: Vec::new(),
     }
@@ -102,6 +103,7 @@ fn changes() -> Vec<Change> {
         before,
         after,
         task: None,
+        requests: None,
         text: None,
     };
     vec![

@@ -239,7 +239,13 @@ impl Target for CiFiles {
             Some(Note { resource: Some(name.clone()), what: job.unclear.clone()? })
         };
         let notes = jobs.iter().filter_map(note).collect();
-        Ok(Live { digest: digest_of(&texts), resources: BTreeMap::new(), replicas: BTreeMap::new(), notes })
+        Ok(Live {
+            digest: digest_of(&texts),
+            resources: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            notes,
+        })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {

@@ -286,6 +286,7 @@ pub(crate) mod tests {
             changes: Vec::new(),
             steps: Vec::new(),
             written: false,
+            up: false,
             why: None,
             log: Vec::new(),
         }

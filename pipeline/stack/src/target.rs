@@ -28,6 +28,8 @@ pub struct Live {
     pub digest: String,
     /// `env/service` → its limits.
     pub resources: BTreeMap<String, State>,
+    /// What is reserved for a resource beside its limits, of targets that tell the two apart.
+    pub requests: BTreeMap<String, State>,
     /// How many containers a resource stands for, where it is not one.
     pub replicas: BTreeMap<String, u32>,
     /// What could not be read for certain, and what may change it from elsewhere.
@@ -67,6 +69,9 @@ pub struct Change {
     pub before: State,
     /// Its limits afterwards.
     pub after: State,
+    /// Its requests afterwards, where the plan sets them; else they keep their share of the limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<State>,
     /// What is done beside limits, which then stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
@@ -156,6 +161,22 @@ pub trait Target: Debug + Send + Sync {
 
     /// Who may read it, as the permissions of a file: what is kept of it is kept as closely.
     fn mode(&self) -> u32;
+
+    /// Whether what is written can be brought into force from here.
+    fn can_recreate(&self) -> Result<(), StackError> {
+        let TargetRef { kind, location } = self.reference();
+        Err(StackError::Refused {
+            service: location,
+            what: format!("a target of the kind {kind} has nothing to recreate"),
+            hint: "`--up` is for targets of the kind compose".to_owned(),
+        })
+    }
+
+    /// Brings what is written into force: those of these resources that run are recreated where they differ from it, each given
+    /// so long until it is well. Those that run.
+    fn recreate(&self, _: &[&str], _: Duration) -> Result<Vec<String>, StackError> {
+        self.can_recreate().map(|()| Vec::new())
+    }
 
     /// Holds it for changing; [`StackError::Locked`] where another run does.
     fn hold(&self) -> Result<Box<dyn Session>, StackError>;
@@ -307,6 +328,7 @@ impl Change {
                 on: item.on.clone(),
                 before: item.before,
                 after: item.after,
+                requests: item.requests.map(|requests| requests.after),
                 task: item.task.clone(),
                 text: None,
             })

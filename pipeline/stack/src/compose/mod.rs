@@ -10,6 +10,7 @@ mod figure;
 mod read;
 mod release;
 mod setup;
+mod up;
 mod variables;
 
 pub use edit::edit;
@@ -27,6 +28,7 @@ use figure::Figure;
 use read::{Project, normalised};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 /// The files of a project, by their paths: one, with those that Compose reads by itself beside it; or several, each laid over the
 /// one before it.
@@ -209,6 +211,7 @@ impl Target for ComposeFile {
         Ok(Live {
             digest: self.digest(&texts),
             resources: named(&env, limits.states),
+            requests: BTreeMap::new(),
             replicas: named(&env, limits.replicas),
             notes: each.chain(whole).collect(),
         })
@@ -228,6 +231,14 @@ impl Target for ComposeFile {
 
     fn mode(&self) -> u32 {
         mode_of(&self.texts().unwrap_or_else(|_| Texts::from([(self.main(), String::new())])))
+    }
+
+    fn can_recreate(&self) -> Result<(), StackError> {
+        up::program().map(drop)
+    }
+
+    fn recreate(&self, resources: &[&str], most: Duration) -> Result<Vec<String>, StackError> {
+        self.up(resources, most)
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {

@@ -37,6 +37,7 @@ pub(super) fn change(resource: &str, cpu_cores: Option<f64>, memory_bytes: Optio
         before: State::default(),
         after,
         task: None,
+        requests: None,
         text: None,
     }
 }
