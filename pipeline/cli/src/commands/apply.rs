@@ -2,6 +2,7 @@
 
 use crate::artifacts::journal_path;
 use crate::commands::plan::basis::{is_open, still_holds};
+use crate::commands::rollback::restore;
 use crate::commands::stack::kept;
 use crate::consent::Consent;
 use crate::context::{Answer, Context, person};
@@ -11,7 +12,7 @@ use crate::plan_file::read_plan;
 use crate::targets::Targets;
 use clap::Args;
 use domain::Timestamp;
-use domain::plan::{Action, Item, Plan};
+use domain::plan::{Action, Item, Plan, PlannedTarget};
 use domain::privacy::Privacy;
 use domain::task::{Deployment, Task};
 use domain::time::{DAY, parse_span};
@@ -31,6 +32,7 @@ before it. A stale, edited or unapproved plan is refused (exit 4).
 
 Examples:
   pipeline apply plan.json --dry-run
+  pipeline apply plan.json --up
   pipeline apply plan.json --wait 15m --health \"curl -fs localhost:8080/health\"")]
 pub struct ApplyArgs {
     /// The plan file
@@ -53,6 +55,10 @@ pub struct ApplyArgs {
     /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
+    /// Recreate the services that a Compose file was changed for, if they run: `docker compose up -d --no-deps`. If one is
+    /// not well afterwards, the whole plan is undone and they are recreated as they were
+    #[arg(long)]
+    up: bool,
     /// Time limit for each step to become healthy
     #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
     health_timeout: Duration,
@@ -86,12 +92,18 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         is_open(context, &plan, &items)?;
         still_holds(context, &lake, &plan, &items).await?;
     }
+    if args.up {
+        targets.can_recreate()?;
+    }
     if args.dry_run {
         let steps = rehearse(&targets, &mut held, &changes, &journal, &how)?;
         let what = counted(changes.len(), "change");
         context.say_wrapped("", &format!("would apply {what} to {}", targets.in_words()), 4);
         for step in &steps {
             context.say_wrapped(format!("  {:<24} ", step.resource), &step.what, 27);
+        }
+        if args.up {
+            context.say_wrapped("would recreate, if running: ", &targets.resources(&changes).join(", "), 4);
         }
         let steps: Vec<_> = steps.iter().map(shown).collect();
         return Ok(Answer::done(json!({"plan_id": plan.plan_id, "would_apply": changes.len(), "steps": steps})));
@@ -115,6 +127,17 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         }
         ended => ended?,
     };
+    if args.up {
+        journal.up = true;
+        targets.keep(&lake, &plan, &journal).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        match targets.recreate(&changes, args.health_timeout) {
+            Ok(running) => say_recreated(context, &targets.resources(&changes), &running),
+            Err(error) => {
+                drop(held);
+                return Err(taken_back(context, &plan, error).await);
+            }
+        }
+    }
     // A resumed run comes here too: what a killed one had no time to write down is written now.
     if !Ledger::proven(&lake, &privacy).await?.tells(&plan, "apply") {
         tell(context, &privacy, &plan, &journal, "apply", &items).await?;
@@ -134,11 +157,33 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let is_resized = |on: &str| {
         plan.changes().any(|item| item.on == on && item.action == Action::Resize && items.contains(&item.id))
     };
-    for target in plan.targets.iter().filter(|target| is_resized(&target.id)) {
+    let waits = |target: &&PlannedTarget| is_resized(&target.id) && !(args.up && target.kind == "compose");
+    for target in plan.targets.iter().filter(waits) {
         context.say_wrapped(format!("{}: ", target.id), &format!("takes effect {}", target.takes_effect()), 4);
     }
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
+}
+
+fn say_recreated(context: &Context, changed: &[String], running: &[String]) {
+    if !running.is_empty() {
+        context.say_wrapped("recreated where it differed: ", &running.join(", "), 4);
+    }
+    let idle: Vec<&str> = changed.iter().filter(|name| !running.contains(name)).map(String::as_str).collect();
+    if !idle.is_empty() {
+        context.say_wrapped("not running, and not started: ", &idle.join(", "), 4);
+    }
+}
+
+/// Everything as it was before a plan whose services were not well with it; why, and what came of that.
+async fn taken_back(context: &Context, plan: &Plan, error: Failure) -> Failure {
+    match restore(context, plan).await {
+        Ok(_) => Failure { what: format!("plan {} was taken back: {}", plan.plan_id, error.what), ..error },
+        Err(second) => {
+            let hint = "see to the cause, then call `pipeline rollback`".to_owned();
+            Failure { what: format!("{}; and it is not taken back: {}", error.what, second.what), ..error }.hint(hint)
+        }
+    }
 }
 
 impl ApplyArgs {
