@@ -205,6 +205,12 @@ pub trait Session {
         None
     }
 
+    /// Waits, at most so long, until what was under way by an earlier state of the target has ended: another target is changed
+    /// next, which it may still be using. What has not ended by then, in words.
+    fn settle(&mut self, _: Duration) -> Result<Option<String>, StackError> {
+        Ok(None)
+    }
+
     /// Work that a step would disturb, in words: what runs in the environment of its resource, of which `is_work` says that
     /// it is some. A text disturbs nobody.
     fn busy(&mut self, _: &Step, _: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
