@@ -6,7 +6,7 @@ mod declared;
 mod deploy;
 mod group;
 pub mod kept;
-mod publish;
+pub mod publish;
 mod render;
 mod route;
 mod seen;

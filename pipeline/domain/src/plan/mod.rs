@@ -11,6 +11,7 @@ mod handling;
 mod hold;
 mod make;
 mod propose;
+mod remedy;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use form::ONLY_TARGET;
 pub use handling::{Handling, Level};
 pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
 pub use propose::Proposed;
+pub use remedy::{Means, Remedy};
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 
 use crate::Timestamp;
