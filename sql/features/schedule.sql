@@ -31,6 +31,26 @@ current_series as (
         max(announced) over (partition by series) as last_announced,
         series
     from announced
+),
+
+coming as (
+    select schedule_event_id, resource, event_type, start_time, end_time, case when scale between 0 and 1000 then scale end as scale
+    from current_series
+    where newest = 1
+        and coalesce(status, '') <> 'cancelled'
+        and (series is null or announced = last_announced)
+
+    union all
+
+    select
+        event_id as schedule_event_id,
+        resource,
+        'deployment' as event_type,
+        at as start_time,
+        at + arrow_cast(cast(duration_ms as bigint) * 1000, 'Duration(Microsecond)') as end_time,
+        cast(null as double) as scale
+    from features.application_changes
+    where change = 'deployment' and resource is not null
 )
 
 select
@@ -39,21 +59,6 @@ select
     event_type, -- deployment, maintenance, load or holiday.
     start_time,
     end_time,
-    case when scale between 0 and 1000 then scale end as scale -- Expected load as a multiple of the usual, up to a thousand; null where not told. [>= 0]
-from current_series
-where newest = 1
-    and coalesce(status, '') <> 'cancelled'
-    and (series is null or announced = last_announced)
-
-union all
-
-select
-    event_id as schedule_event_id,
-    resource,
-    'deployment' as event_type,
-    at as start_time,
-    at + arrow_cast(cast(duration_ms as bigint) * 1000, 'Duration(Microsecond)') as end_time,
-    cast(null as double) as scale
-from features.application_changes
-where change = 'deployment' and resource is not null
+    scale -- Expected load as a multiple of the usual, up to a thousand; null where not told. [>= 0]
+from coming
 order by start_time, schedule_event_id

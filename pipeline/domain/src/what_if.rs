@@ -240,13 +240,6 @@ pub struct Breach {
     pub memory: Option<Outcome>,
 }
 
-impl Breach {
-    /// The probability of the likelier of both.
-    pub fn probability(&self) -> f64 {
-        self.cpu.iter().chain(&self.memory).map(|outcome| outcome.probability).fold(0.0, f64::max)
-    }
-}
-
 /// What is critical in a state, whether a change made it so or it is so today.
 pub fn critical(inventory: &Inventory) -> Vec<Breach> {
     let one = |(name, foreseen): (&String, &Foreseen)| {

@@ -33,8 +33,6 @@ pub struct Remedy {
     pub reason: String,
     /// The rows behind it.
     pub evidence: Vec<Evidence>,
-    /// The probability of what is foreseen, 0 to 1.
-    pub probability: f64,
 }
 
 impl Remedy {
@@ -117,7 +115,6 @@ mod tests {
             refused: None,
             reason: "it is killed".into(),
             evidence: Vec::new(),
-            probability: 0.9,
         }
     }
 

@@ -194,7 +194,6 @@ impl Ground<'_> {
             refused,
             reason: format!("{foreseen}: {what}"),
             evidence: evidence.clone(),
-            probability: breach.probability(),
         };
         let mut all = Vec::new();
         if before.leaks.contains(name) {
@@ -205,7 +204,7 @@ impl Ground<'_> {
                 });
             all.push(remedy(means, refused, "its memory leaks, and a restart gives it back".to_owned()));
         }
-        let (after, short) = self.room(name, raised(live, breach));
+        let (after, short) = self.room(name, live, raised(live, breach));
         all.push(remedy(Means::Limits(after), short, "it is given what it is foreseen to need".to_owned()));
         all.extend(self.fail_over(name, on)?.map(|(means, refused, what)| remedy(means, refused, what)));
         if let Some((id, at)) = before.plans.get(name) {
@@ -238,7 +237,7 @@ impl Ground<'_> {
     }
 
     /// Limits within the machine, where one is known, and what speaks against them.
-    fn room(&self, name: &str, wanted: State) -> (State, Option<String>) {
+    fn room(&self, name: &str, live: State, wanted: State) -> (State, Option<String>) {
         let machine: Machine = self.nodes.machine(name, Machine::default());
         if !machine.told {
             return (wanted, None);
@@ -247,7 +246,7 @@ impl Ground<'_> {
         let memory_bytes = wanted.memory_bytes.map(|bytes| bytes.min(machine.size.memory_bytes.unwrap_or(bytes)));
         let within = State { cpu_cores, memory_bytes };
         let why = "its machine has no more than that: a larger machine, or another instance, is needed";
-        (within, (within != wanted).then(|| why.to_owned()))
+        (within, (within != wanted && within == live).then(|| why.to_owned()))
     }
 
     /// Another instance of the same service: one that is stopped is started, one that runs is named.
