@@ -31,6 +31,7 @@ mod incremental;
 mod job;
 mod judge;
 mod key;
+mod live_group;
 mod manifests;
 mod notebooks;
 mod other_engines;

@@ -1,6 +1,7 @@
 //! A rollout of the program, tick by tick, on a map of its own: who decides, what is refused, and what a kill leaves.
 
 use crate::program::{Ended, Place};
+use crate::proposals::PUBLIC_KEY;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -147,6 +148,12 @@ fn harm_in_either_metric_rolls_back_to_the_byte() {
 #[test]
 fn what_was_approved_is_what_counts() {
     let place = begun();
+    // Who made the plan is who approved it, and nobody signed.
+    place.write("keys.pem", PUBLIC_KEY);
+    for demand in [&["--require-other-approver"][..], &["--require-signature", "keys.pem"]] {
+        let ended = place.run(&[&["--now", &at(11), "stack", "advance", "plan.json"], demand].concat());
+        assert_eq!(ended.code, 4, "{demand:?} {}", ended.err);
+    }
     for (old, new) in
         [("horizon = 120", "horizon = 12"), ("\"20%\"", "\"90%\""), ("0.05", "0.2"), ("[10, 50", "[10, 90")]
     {
@@ -205,4 +212,39 @@ fn a_tick_that_was_killed_is_finished_by_the_next() {
     place.write("routes.map", "# shares\nblue 90\ngreen 10\n");
     assert_eq!(tick(&place, 15).code, 3);
     assert_eq!(place.read("routes.map"), BEFORE);
+}
+
+#[test]
+fn the_declared_horizon_is_tried_on_the_users_that_are_recorded() {
+    let place = Place::new();
+    place.write("stack.toml", STACK);
+    place.write("routes.map", BEFORE);
+    requests(&place, 0, &["blue"], 1.0, 1000);
+    let horizon = |arguments: &[&str]| {
+        let ended = place.run(
+            &[&["--json", "--now", &at(5), "stack", "horizon", "--steps", "30", "--target", "80%"], arguments].concat(),
+        );
+        (ended.code, said(&ended))
+    };
+    let (code, answer) = horizon(&[]);
+    assert_eq!((code, answer["is_enough"].as_bool(), answer["users"].as_u64()), (0, Some(true), Some(130)), "{answer}");
+    assert_eq!(answer, horizon(&[]).1, "the same seed, the same answer");
+    let share = |answer: &Value, nth: usize| answer["horizons"][nth]["promoted"].as_f64().unwrap();
+    assert!(share(&answer, 0) < 0.8, "thirty users say nothing of errors: {answer}");
+    place.write("stack.toml", STACK.replace("horizon = 120", "horizon = 20"));
+    let (code, answer) = horizon(&[]);
+    assert_eq!((code, &answer["is_enough"], &answer["horizons"][3]["declared"]), (3, &false.into(), &true.into()));
+    let plan = place.json(&["--now", &at(5), "stack", "route", "green", "-o", "short.json"]);
+    let checks = plan["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "horizon").unwrap();
+    assert_eq!(
+        (&check["passed"], &check["blocking"]),
+        (&false.into(), &false.into()),
+        "a note, and no refusal: {check}"
+    );
+    assert!(check["detail"].as_str().unwrap().contains("pipeline stack horizon"), "{check}");
+    let unknown = place.run(&["--now", &at(5), "stack", "horizon", "green"]);
+    assert!(unknown.code == 5 && unknown.err.contains("green has 0 users"), "{} {}", unknown.code, unknown.err);
+    let (code, drawn) = horizon(&["--cv", "300%", "--errors", "1%"]);
+    assert_eq!((code, &drawn["control"]), (3, &"drawn".into()), "{drawn}");
 }

@@ -263,8 +263,16 @@ fn is_whole(place: &Place) -> bool {
     !map.contains("green 100") || (api.contains("acme/api:1.4.2@") && orders.contains("acme/orders:8.1.0"))
 }
 
-/// Kills a command before and after each call that puts something in its place, and does it again. How many were killed.
-fn killed_everywhere(place: &Place, command: &str, back: &dyn Fn(&Place), want: &[String]) -> usize {
+/// Kills a command on `plan.json` before and after each call that puts something in its place, and does it again: each time
+/// `back` sets the stage, what was killed must leave `is_whole`, and what was done again what is wanted. How many were killed.
+pub fn killed_everywhere(
+    place: &Place,
+    command: &str,
+    back: &dyn Fn(&Place),
+    stands: &dyn Fn() -> Vec<String>,
+    want: &[String],
+    is_whole: &dyn Fn(&Place) -> bool,
+) -> usize {
     let count = place.path("count");
     let run = |at: u64, way: &str| {
         let mut program = place.command(&["--now", NOW, command, "plan.json"]);
@@ -276,18 +284,18 @@ fn killed_everywhere(place: &Place, command: &str, back: &dyn Fn(&Place), want: 
     assert_eq!(run(0, "killed").code, 0);
     let counted = std::fs::read_to_string(&count).unwrap();
     let moves: u64 = counted.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert_eq!(stands(place), want, "undisturbed");
+    assert_eq!(stands(), want, "undisturbed");
     let mut killed = 0;
     for way in ["killed", "after"] {
         for at in 1..=moves {
             back(place);
             let ended = run(at, way);
             assert!(ended.code <= 0, "{command} {way} {at}: {} {}", ended.out, ended.err);
-            assert!(is_whole(place), "{command} killed at {at} ({way}) leaves a mixture: {:#?}", stands(place));
+            assert!(is_whole(place), "{command} killed at {at} ({way}) leaves a mixture: {:#?}", stands());
             killed += usize::from(ended.code < 0);
             let again = at_(place, command);
             assert_eq!(again.code, 0, "{command} after {way} {at}: {} {}", again.out, again.err);
-            assert_eq!(stands(place), want, "{command} killed at {at} ({way}) and done again");
+            assert_eq!(stands(), want, "{command} killed at {at} ({way}) and done again");
         }
     }
     killed
@@ -298,13 +306,13 @@ fn at_(place: &Place, command: &str) -> Ended {
 }
 
 /// Everything of a place, to come back to.
-fn kept(place: &Place) -> tempfile::TempDir {
+pub fn kept(place: &Place) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     crate::store_faults::copy(&place.path(""), folder.path());
     folder
 }
 
-fn restore(place: &Place, folder: &tempfile::TempDir) {
+pub fn restore(place: &Place, folder: &tempfile::TempDir) {
     for entry in std::fs::read_dir(place.path("")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
@@ -324,9 +332,11 @@ fn a_promotion_and_its_rollback_killed_at_every_step_leave_no_mixed_group() {
     let green = stands(&place);
     let applied = kept(&place);
     restore(&place, &approved);
-    let forward = killed_everywhere(&place, "apply", &|place| restore(place, &approved), &green);
+    let forward =
+        killed_everywhere(&place, "apply", &|place| restore(place, &approved), &|| stands(&place), &green, &is_whole);
     restore(&place, &applied);
-    let backward = killed_everywhere(&place, "rollback", &|place| restore(place, &applied), &blue);
+    let backward =
+        killed_everywhere(&place, "rollback", &|place| restore(place, &applied), &|| stands(&place), &blue, &is_whole);
     say(&format!("apply killed at {forward} steps, rollback at {backward}: files as wanted, no mixed group"));
     assert!(forward > 20 && backward > 20);
 }

@@ -217,7 +217,12 @@ fn remedies_are_a_plan_that_is_shown_approved_applied_and_taken_back() {
         assert!(!item["evidence"].as_array().unwrap().is_empty() && item["handling"].is_object(), "{item}");
     }
     let shown = place.run(&["--now", NOW, "plan", "show", "remedy.json"]);
-    assert!(shown.code == 0 && shown.out.contains("acme-dev/") && shown.out.contains("->"), "{} {}", shown.out, shown.err);
+    assert!(
+        shown.code == 0 && shown.out.contains("acme-dev/") && shown.out.contains("->"),
+        "{} {}",
+        shown.out,
+        shown.err
+    );
     place.json(&["--now", NOW, "approve", "remedy.json"]);
     assert_eq!(place.json(&["--now", NOW, "apply", "remedy.json"])["result"], "applied");
     assert_ne!(place.read("compose.yaml"), before);

@@ -16,6 +16,7 @@ mod effect;
 mod flips;
 mod pairs;
 mod quantile;
+pub(crate) mod random;
 mod ranks;
 mod rules;
 mod scale;

@@ -9,6 +9,10 @@
 //! at every step before all users have it, so each pass may err with `alpha` (intersection-union: Berger 1982, Technometrics 24,
 //! 295-300).
 
+mod nulls;
+
+pub use nulls::{Ends, LEAST_USERS, Nulls, Recorded};
+
 use crate::judge::{Judgement, Margin, Rules, TailUse, Verdict};
 use crate::task::Shares;
 use serde::{Deserialize, Serialize};
@@ -135,7 +139,7 @@ mod tests {
     use super::*;
     use crate::judge::{Observation, judge};
 
-    fn rollout(on_inconclusive: OnInconclusive) -> Rollout {
+    pub fn rollout(on_inconclusive: OnInconclusive) -> Rollout {
         let step = |canary: u8| Shares::from([("blue".to_owned(), 100 - canary), ("green".to_owned(), canary)]);
         Rollout {
             manifest: "/srv/stack.toml".into(),

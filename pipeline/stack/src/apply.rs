@@ -68,6 +68,9 @@ impl Work {
     pub const IGNORED: Self = Self { is_work: |_| false, patience: Duration::ZERO };
 }
 
+/// How long requests that are under way are waited for before what serves them is changed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Between looks at whether work has ended.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -303,6 +306,19 @@ impl Run<'_> {
         Ok(Done::Written)
     }
 
+    /// Until the other targets need no more what a step is about to change: users that a route has taken from a group still
+    /// wait for its answers.
+    fn settle(&mut self, i: usize) -> Result<(), StackError> {
+        let on = self.journal.steps[i].on.clone();
+        for held in self.held.iter_mut().filter(|held| held.id != on) {
+            if let Some(left) = held.session.settle(PATIENCE)? {
+                let what = format!("{}: not waited for any longer: {left}", self.journal.steps[i].resource);
+                self.journal.note(self.how.now, what);
+            }
+        }
+        Ok(())
+    }
+
     /// Until no build or test runs where these steps change something.
     fn wait_for_work(&mut self, batch: std::ops::Range<usize>) -> Result<(), StackError> {
         let began = Instant::now();
@@ -332,6 +348,7 @@ impl Run<'_> {
             Stand::Other(differs) => return Err(self.drifted(i, self.since(), differs)),
             Stand::Gone(what) => return Err(self.drifted(i, self.since(), vec![what])),
         }
+        self.settle(i)?;
         let what = self.journal.steps[i].what.clone();
         self.mark(i, Progress::Doing, &what)?;
         let (step, session) = self.at(i);
@@ -427,6 +444,7 @@ impl Run<'_> {
                     left.push(format!("{} is {what}", self.journal.steps[i].resource));
                 }
                 Stand::After | Stand::Partly(_) => {
+                    self.settle(i)?;
                     self.mark(i, Progress::Undoing, "restoring what was there before")?;
                     let (step, session) = self.at(i);
                     session.undo(step)?;

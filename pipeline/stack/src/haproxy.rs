@@ -21,12 +21,13 @@ use crate::write::{LockedFile, identity, read_text};
 use domain::own_memory::Setup;
 use domain::plan::TargetRef;
 use domain::task::{Shares, Task, shares_in_words};
+use domain::units::counted;
 use serde_json::{Value, json};
 use socket::{Deaf, Router};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A map file, and the socket of the router that has it in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +97,13 @@ impl Target for HaproxyMap {
     fn read(&self) -> Result<Live, StackError> {
         let text = self.text()?;
         self.parse(&text)?;
-        Ok(Live { digest: digest(&text), resources: BTreeMap::new(), replicas: BTreeMap::new(), notes: Vec::new() })
+        Ok(Live {
+            digest: digest(&text),
+            resources: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            notes: Vec::new(),
+        })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
@@ -113,7 +120,7 @@ impl Target for HaproxyMap {
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
         let file = LockedFile::lock(&self.map).map_err(|error| self.explained(error))?;
-        Ok(Box::new(HeldMap { map: self.clone(), file, said: None }))
+        Ok(Box::new(HeldMap { map: self.clone(), file, said: None, is_settled: false }))
     }
 }
 
@@ -122,12 +129,18 @@ struct HeldMap {
     map: HaproxyMap,
     file: LockedFile,
     said: Option<String>,
+    /// Whether no request is under way to a group without users; true until the shares are set again.
+    is_settled: bool,
 }
+
+/// Between looks at the requests that are under way.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl HeldMap {
     /// Puts a text in the place of another, on disk, then in the memory of the router.
     fn set(&mut self, from: &[&str], to: &str) -> Result<(), StackError> {
         let live = self.file.text()?;
+        self.is_settled = false;
         // A run that was killed between the file and the router: only the router is still to be told.
         if live != to {
             let from = from.iter().find(|from| **from == live).copied().unwrap_or_default();
@@ -232,6 +245,28 @@ impl Session for HeldMap {
 
     fn remark(&mut self) -> Option<String> {
         self.said.take()
+    }
+
+    /// A request that was drawn before the shares were set is still answered by the group of then, layer by layer.
+    fn settle(&mut self, most: Duration) -> Result<Option<String>, StackError> {
+        let Some(router) = self.map.router().filter(|_| !self.is_settled) else { return Ok(None) };
+        let shares = self.map.shares()?;
+        let began = Instant::now();
+        loop {
+            // Drawn a moment ago, it may not be counted yet.
+            std::thread::sleep(LOOK);
+            let left = match router.under_way(&shares) {
+                Ok(0) | Err(Deaf::Dead(_)) => {
+                    self.is_settled = true;
+                    return Ok(None);
+                }
+                Ok(count) => format!("{} to groups without users", counted(count, "request")),
+                Err(Deaf::Refuses(what)) => format!("the router does not say what it serves: {what}"),
+            };
+            if began.elapsed() >= most {
+                return Ok(Some(left));
+            }
+        }
     }
 
     /// A step of several differs from what is there in the end, and is undone with the last.

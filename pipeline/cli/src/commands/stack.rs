@@ -5,6 +5,7 @@ mod check;
 mod declared;
 mod deploy;
 mod group;
+mod horizon;
 pub mod kept;
 pub mod publish;
 mod render;
@@ -44,6 +45,8 @@ enum StackCommand {
     Promote(deploy::PromoteArgs),
     /// Plan who is sent to which version group: a canary that grows by steps, or one share
     Route(route::RouteArgs),
+    /// Simulate how many canaries that do no harm the declared horizon promotes: 3 where fewer than 95 %
+    Horizon(horizon::HorizonArgs),
     /// Print the configuration of a load balancer, rendered from the stack
     Render(render::RenderArgs),
     /// Do one tick of an approved rollout: judge the canary, then grow, hold or roll back
@@ -58,7 +61,10 @@ impl StackArgs {
 
     /// Whether what it says is what it was asked for.
     pub fn answers(&self) -> bool {
-        matches!(self.command, StackCommand::Status(_) | StackCommand::Check(_) | StackCommand::Advance(_))
+        matches!(
+            self.command,
+            StackCommand::Status(_) | StackCommand::Check(_) | StackCommand::Horizon(_) | StackCommand::Advance(_)
+        )
     }
 }
 
@@ -72,6 +78,7 @@ pub async fn run(context: &Context, args: StackArgs) -> Result<Answer, Failure> 
         StackCommand::Deploy(args) => deploy::deploy(context, args).await,
         StackCommand::Promote(args) => deploy::promote(context, args).await,
         StackCommand::Route(args) => route::run(context, args).await,
+        StackCommand::Horizon(args) => horizon::run(context, args).await,
         StackCommand::Render(args) => render::run(context, args),
         StackCommand::Advance(args) => advance::run(context, args).await,
     }

@@ -1,32 +1,9 @@
 //! Samples whose truth is known.
 
 use super::Observation;
-use super::flips::mix;
-
-/// A seeded source of randomness.
-pub struct Random(u64);
+pub use super::random::Random;
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(mix(seed))
-    }
-
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// In [0, 1).
-    pub fn uniform(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Box & Muller 1958.
-    pub fn normal(&mut self) -> f64 {
-        let (radius, angle) = ((1.0 - self.uniform()).ln(), self.uniform() * std::f64::consts::TAU);
-        (-2.0 * radius).sqrt() * angle.cos()
-    }
-
     /// By inversion: for small rates.
     pub fn poisson(&mut self, rate: f64) -> f64 {
         let (mut left, mut count) = (self.uniform() - (-rate).exp(), 0.0);

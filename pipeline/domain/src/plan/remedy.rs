@@ -70,6 +70,7 @@ impl Remedy {
             action,
             before: self.live,
             after,
+            requests: None,
             reason: format!("{}{not_done}", self.reason),
             lower_bound: State::default(),
             target: after,

@@ -5,6 +5,7 @@
 
 mod actions;
 mod deployments;
+mod fields;
 mod gharchive;
 mod github;
 mod gitlab;

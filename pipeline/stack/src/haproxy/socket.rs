@@ -64,6 +64,26 @@ impl Router {
         Ok(())
     }
 
+    /// Requests that groups without users are still answering: what their backends, `LAYER_GROUP`, serve now.
+    pub(super) fn under_way(&self, shares: &Shares) -> Result<usize, Deaf> {
+        let said = self.ask("show stat -1 2 -1")?;
+        // Of groups of which one is called as the end of another, it is the longest that a backend belongs to.
+        let share = |backend: &str| {
+            let groups = shares.iter().filter(|(group, _)| {
+                backend.strip_suffix(group.as_str()).is_some_and(|layer| layer.len() > 1 && layer.ends_with('_'))
+            });
+            groups.max_by_key(|(group, _)| group.len()).map(|(_, share)| *share)
+        };
+        // `pxname,svname,qcur,qmax,scur,…`
+        let serving = said.lines().filter_map(|line| {
+            let mut fields = line.split(',');
+            let backend = fields.next()?;
+            let now: usize = fields.nth(3)?.parse().ok()?;
+            (share(backend) == Some(0)).then_some(now)
+        });
+        Ok(serving.sum())
+    }
+
     fn shares_of(&self, id: &str) -> Result<Shares, Deaf> {
         let said = self.ask(&format!("show map {id}"))?;
         let entries = said.lines().filter(|line| !line.trim().is_empty()).map(|line| {

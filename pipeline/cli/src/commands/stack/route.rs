@@ -2,6 +2,7 @@
 //! its inverse; what it is held to is part of the approved digest.
 
 use super::declared::{self, Declared};
+use super::horizon;
 use super::publish::publish;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
@@ -76,6 +77,10 @@ pub async fn run(context: &Context, args: RouteArgs) -> Result<Answer, Failure> 
             (rollout.shares.clone(), Some(rollout))
         }
     };
+    let mut checks = checks(&before);
+    if let Some(rollout) = &rollout {
+        checks.push(horizon::check(context, &lake, rollout).await?);
+    }
     let reference = map.reference();
     let target = PlannedTarget {
         id: ROUTE.to_owned(),
@@ -101,7 +106,7 @@ pub async fn run(context: &Context, args: RouteArgs) -> Result<Answer, Failure> 
         rollout,
         ..PlanInputs::default()
     };
-    let plan = publish(context, (&lake, &privacy), inputs, &checks(&before), &args.output).await?;
+    let plan = publish(context, (&lake, &privacy), inputs, &checks, &args.output).await?;
     show(context, &plan, &args);
     let json = serde_json::to_value(&plan).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     Ok(Answer::done(json).brief(format!("{canary} by {}", counted(plan.items.len(), "step"))))
@@ -157,7 +162,7 @@ pub(super) fn moved(before: &Shares, group: &str, share: u8) -> Result<Shares, F
 }
 
 /// The rollout that the stack declares, with every step's shares.
-fn rollout(declared: &Declared, before: &Shares, control: String, canary: &str) -> Result<Rollout, Failure> {
+pub(super) fn rollout(declared: &Declared, before: &Shares, control: String, canary: &str) -> Result<Rollout, Failure> {
     let manifest = &declared.manifest;
     let missing = |section: &str| {
         Failure::new(Exit::Failed, format!("{} has no [{section}]", declared.path.display()))
@@ -267,6 +272,9 @@ fn show(context: &Context, plan: &Plan, args: &RouteArgs) {
     for item in &plan.items {
         let words = item.task.as_ref().map(Task::in_words).unwrap_or_default();
         context.say_wrapped(format!("  {:<24} ", item.resource), &words, 27);
+    }
+    for check in plan.checks.iter().filter(|check| !check.passed) {
+        context.say_wrapped("note: ", &format!("{}: {}", check.name, check.detail), 6);
     }
     let path = args.output.display();
     match &plan.rollout {

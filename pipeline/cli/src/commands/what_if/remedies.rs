@@ -9,7 +9,10 @@ use crate::ledger::entries;
 use crate::scratch::scratch;
 use domain::nodes::{Machine, Nodes};
 use domain::overrides::Overrides;
-use domain::plan::{Action, Evidence, Means, ModelRef, Note, Plan, PlanInputs, Remedy, State, literal, plan_tasks};
+use domain::plan::{
+    Action, Evidence, Item, Means, ModelRef, Note, Plan, PlanInputs, Projected, Rates, Remedy, State, literal,
+    plan_tasks,
+};
 use domain::task::TaskRule;
 use domain::time::DAY;
 use domain::units::format_bytes;
@@ -74,7 +77,10 @@ pub(super) async fn write(ground: &Ground<'_>, output: &Path) -> Result<Option<P
     let inputs = |remedies: &[(&LiveTarget, Remedy)]| PlanInputs {
         remedies: remedies
             .iter()
-            .map(|(on, it)| it.item(&on.planned, ground.overrides.find(&it.resource, ground.context.now)))
+            .map(|(on, it)| {
+                let item = it.item(&on.planned, ground.overrides.find(&it.resource, ground.context.now));
+                Item { projected: projected(&usage, &item), ..item }
+            })
             .collect(),
         overrides: ground.overrides.clone(),
         targets: targets.iter().map(|on| on.planned.clone()).collect(),
@@ -102,6 +108,24 @@ pub(super) async fn write(ground: &Ground<'_>, output: &Path) -> Result<Option<P
     }
     let privacy = crate::context::privacy()?;
     publish(ground.context, (ground.lake, &privacy), inputs(&remedies), &[], output).await.map(Some)
+}
+
+/// What the limits of an item would have done on the past days, and cost.
+fn projected(usage: &Usage, item: &Item) -> Projected {
+    let rates = Rates::default();
+    let Some(past) = usage.replay(&item.resource, item.after).filter(|_| item.action == Action::Resize) else {
+        return Projected::default();
+    };
+    let (cpu, memory) = (item.after.cpu_cores.is_some(), item.after.memory_bytes.is_some());
+    Projected {
+        slack: cpu.then_some(past.cpu_slack),
+        memory_slack: memory.then_some(past.memory_slack),
+        oom_rate: Some(past.oom_rate),
+        throttled_rate: Some(past.throttled_rate),
+        cost: rates.month(item.after),
+        cost_before: rates.month(item.before),
+        ..Projected::default()
+    }
 }
 
 /// What came before that may be taken back.
