@@ -32,6 +32,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Counts occurrences that were looked at, also in vain.
+    fn look(&mut self, steps: u64) {
+        self.looked_at = self.looked_at.saturating_sub(steps);
+    }
+
     /// Counts so many events with these details.
     pub(super) fn write(&mut self, events: usize, details: &Map<String, Value>) -> Result<(), Reason> {
         let length: usize = details.values().map(|value| value.as_str().map_or(16, str::len)).sum();
@@ -52,6 +57,9 @@ pub(super) fn starts(
 ) -> Result<Vec<NaiveDateTime>, Reason> {
     let wrong = Reason::Format("the recurrence rule cannot be read");
     let often = Reason::Format("it recurs too often, or began too long ago, to be worked out");
+    if budget.looked_at == 0 {
+        return Err(often);
+    }
     let upper = rule.trim().to_ascii_uppercase();
     if upper.contains("FREQ=SECONDLY") || upper.contains("FREQ=MINUTELY") {
         return Err(Reason::Format("it recurs more often than every hour"));
@@ -74,13 +82,14 @@ pub(super) fn starts(
     if matches!(read.get_freq(), Frequency::Secondly | Frequency::Minutely) {
         return Err(Reason::Format("it recurs more often than every hour"));
     }
-    let counted = read.get_count().is_some();
+    let count = read.get_count();
     let set = RRuleSet::new(start).rrule(read.validate(start).map_err(|_| wrong)?).limit();
     let end = until.map_or(to, |until| until.min(to));
     let (mut found, mut steps, mut passed) = (Vec::new(), 0, false);
     for at in &set {
         steps += 1;
         if steps > OF_A_RULE.min(budget.looked_at) {
+            budget.look(steps);
             return Err(often);
         }
         let at = at.naive_utc();
@@ -92,10 +101,11 @@ pub(super) fn starts(
             found.push(at);
         }
     }
-    if !passed && !counted {
+    let all = count.is_some_and(|count| steps >= u64::from(count));
+    if !passed && !all {
         steps += BARREN;
     }
-    budget.looked_at = budget.looked_at.checked_sub(steps).ok_or(often)?;
+    budget.look(steps);
     Ok(found)
 }
 

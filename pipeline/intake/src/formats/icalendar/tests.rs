@@ -205,6 +205,11 @@ fn rules_for_ever_are_bounded_in_work_and_size() {
         };
         calendar((0..n).map(one).collect::<String>().trim_end())
     };
+    // What was refused was paid for, too.
+    let old =
+        |n| format!("BEGIN:VEVENT\nUID:{n}\nDTSTART:19700101T000000Z\nSUMMARY:deploy\nRRULE:FREQ=HOURLY\nEND:VEVENT\n");
+    let (events, reasons) = read(&calendar((0..400).map(old).collect::<String>().trim_end()));
+    assert_eq!((events.len(), reasons.len()), (0, 400));
     let (_, reasons) = read(&barren(500));
     assert!(reasons.len() >= 480, "a rule that comes to nothing uses up what may be spent: {}", reasons.len());
     let long = format!("DTSTART:20200101T000000Z\nRRULE:FREQ=HOURLY\nDESCRIPTION:{}", "x".repeat(100_000));
