@@ -1,5 +1,6 @@
--- One row per scheduled event, past or to come, as it was last announced by session.clock.
--- Reads staging.events, session.clock. Key: schedule_event_id.
+-- One row per scheduled event, past or to come, as it was last announced by session.clock, unless it was cancelled.
+-- Reads staging.events, features.application_changes, session.clock. Key: schedule_event_id. Of a series of a calendar only its
+-- last announcement counts. A deployment that a CI system tells of is one, too: what it did is what the next will do.
 with announced as (
     select
         schedule_event_id,
@@ -8,18 +9,56 @@ with announced as (
         start_time,
         end_time,
         json_get_float(details, 'scale') as scale,
+        json_get_str(details, 'status') as status,
+        json_get_str(details, 'series') as series,
+        json_get_str(details, 'announced') as announced,
         row_number() over (partition by schedule_event_id order by ts desc, event_id) as newest
     from staging.events
     where type = 'schedule' and ts <= (select now from session.clock)
+),
+
+current_series as (
+    select
+        schedule_event_id,
+        resource,
+        event_type,
+        start_time,
+        end_time,
+        scale,
+        status,
+        newest,
+        announced,
+        max(announced) over (partition by series) as last_announced,
+        series
+    from announced
+),
+
+coming as (
+    select schedule_event_id, resource, event_type, start_time, end_time, case when scale between 0 and 1000 then scale end as scale
+    from current_series
+    where newest = 1
+        and coalesce(status, '') <> 'cancelled'
+        and (series is null or announced = last_announced)
+
+    union all
+
+    select
+        event_id as schedule_event_id,
+        resource,
+        'deployment' as event_type,
+        at as start_time,
+        at + arrow_cast(cast(duration_ms as bigint) * 1000, 'Duration(Microsecond)') as end_time,
+        cast(null as double) as scale
+    from features.application_changes
+    where change = 'deployment' and resource is not null
 )
 
 select
-    schedule_event_id,
+    schedule_event_id, -- As the organisation names it; of a deployment of a CI system its event.
     resource, -- Resource or environment it touches; null: all.
-    event_type,
+    event_type, -- deployment, maintenance, load or holiday.
     start_time,
     end_time,
-    case when scale between 0 and 1000 then scale end as scale -- Expected load as a multiple of the usual, up to a thousand; null where not told. [>= 0]
-from announced
-where newest = 1
+    scale -- Expected load as a multiple of the usual, up to a thousand; null where not told. [>= 0]
+from coming
 order by start_time, schedule_event_id

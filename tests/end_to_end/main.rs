@@ -8,6 +8,7 @@ mod at_once;
 mod bad_input;
 mod bounds;
 mod build_time;
+mod calendars;
 mod care;
 mod collect;
 mod command_line;

@@ -133,3 +133,108 @@ fn a_past_deployment_came_as_it_was_foreseen() {
     let (peak, upper) = (came[0]["peak"].as_f64().unwrap(), foreseen["peak_upper"].as_f64().unwrap());
     assert!(peak <= upper && peak >= 0.5 * foreseen["peak"].as_f64().unwrap(), "{peak} {foreseen}");
 }
+
+/// Four weeks of hours, and a deployment every four days that doubles the load for two hours: each of them is foreseen from those
+/// before it, and held against what came.
+#[test]
+fn past_deployments_are_replayed_and_came_as_they_were_foreseen() {
+    let place = Place::new();
+    let first_day = 20_362; // 2025-10-01
+    let deployed = [8, 12, 16, 20, 24];
+    let mut lines = Vec::new();
+    for hour in 0..24 * 28_i64 {
+        let (day, of_day) = (hour / 24, hour % 24);
+        let bump = if deployed.contains(&day) && (10..12).contains(&of_day) { 2.0 } else { 1.0 };
+        let noise = 1.0 + 0.06 * ((hour * 7919 % 101) as f64 / 50.0 - 1.0);
+        let cpu = bump * noise * (1.0 + 0.5 * (of_day as f64 / 24.0 * std::f64::consts::TAU).sin());
+        let date = crate::calendars::date(first_day + day);
+        lines.push(format!(
+            r#"{{"ts":"{date}T{of_day:02}:59:00Z","type":"usage","env":"dev","resource":"dev/web","payload":{{"interval_s":3600,"cpu_cores":{cpu},"memory_bytes":1000000000}}}}"#
+        ));
+    }
+    place.ingest(&[&place.write("usage.ndjson", lines.join("\n"))]);
+    let dates = deployed.map(|day| format!("{}T100000Z", crate::calendars::date(first_day + day).replace('-', "")));
+    let calendar = format!(
+        "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:d\nDTSTAMP:20250901T000000Z\nDTSTART:{}\nDURATION:PT2H\nRDATE:{}\n\
+         SUMMARY:deploy dev/web\nEND:VEVENT\nEND:VCALENDAR\n",
+        dates[0],
+        dates[1..].join(",")
+    );
+    const NOW: &str = "2025-10-29T00:00:00Z";
+    let read = place.json(&["--now", NOW, "ingest", &place.write("deployments.ics", calendar)]);
+    assert_eq!(read["accepted"], 5, "{read}");
+    place.json(&["--now", NOW, "materialize"]);
+    let told = place.json(&["--now", NOW, "what-if", "--replay", "25d"]);
+    assert_eq!(told["deployments"], 5, "{told}");
+    assert!(told["coverage"].as_f64().unwrap() >= 0.8 && told["peaks_held"].as_f64().unwrap() >= 0.6, "{told}");
+    assert!(told["error_over_naive"].as_f64().unwrap() < 0.8, "{told}");
+    // The first came as a surprise; those after it were learnt from.
+    let rows: Vec<&Value> =
+        told["rows"].as_array().unwrap().iter().filter(|row| row["figure"] == "cpu_cores").collect();
+    let off = |row: &Value| row["expected_peak"].as_f64().unwrap() / row["came_peak"].as_f64().unwrap();
+    assert!(rows[1..].iter().all(|row| (0.8..1.25).contains(&off(row))), "{told}");
+    let text = place.run(&["--now", NOW, "what-if", "--replay", "25d"]);
+    assert!(
+        text.out.lines().all(|line| line.chars().count() <= 80) && text.out.contains("5 deployments"),
+        "{}",
+        text.out
+    );
+    let early = place.run(&["--now", "2025-10-05T00:00:00Z", "what-if", "--replay", "3d"]);
+    assert_eq!(early.code, 5, "{}", early.err);
+}
+
+#[test]
+fn a_machine_is_full_before_it_is_too_small_for_the_limits() {
+    let place = foreseen();
+    place.write("nodes.toml", "[[node]]\nname = \"m\"\ncpu = \"64\"\nmemory = \"256GiB\"\nprice_hour = 1.0\n");
+    let calm = what_if(&place, &["--scale", "*=1.01", "--nodes", "nodes.toml"]);
+    assert_eq!(calm["nodes"]["then"]["full"].as_array().unwrap().len(), 0, "{calm}");
+    let heavy = what_if(&place, &["--scale", "*=90", "--nodes", "nodes.toml"]);
+    let full = heavy["nodes"]["then"]["full"].as_array().unwrap();
+    assert!(!full.is_empty(), "{heavy}");
+    assert!(full[0]["first_at"].as_str().unwrap() > NOW && full[0]["probability"].as_f64().unwrap() > 0.05, "{full:?}");
+    assert!(ids(&heavy).iter().any(|id| id.starts_with("node-") && id.ends_with("-over:m-1")), "{heavy}");
+    let text = place.run(&["--now", NOW, "what-if", "--scale", "*=90", "--nodes", "nodes.toml"]);
+    assert!(text.out.contains("m-1") && text.out.lines().all(|line| line.chars().count() <= 80), "{}", text.out);
+}
+
+#[test]
+fn remedies_are_a_plan_that_is_shown_approved_applied_and_taken_back() {
+    let place = foreseen();
+    let before = place.read("compose.yaml");
+    let told = what_if(
+        &place,
+        &["--scale", "acme-dev/*=8", "--remediate", "--output", "remedy.json", "--target", "compose.yaml"],
+    );
+    let items = told["remedy"]["items"].as_array().unwrap();
+    let resized: Vec<&Value> = items.iter().filter(|item| item["action"] == "resize").collect();
+    assert!(!resized.is_empty() && told["remedy"]["applyable"] == true, "{told}");
+    for item in &resized {
+        let (before, after) = (&item["before"], &item["after"]);
+        let more = |name: &str| after[name].as_f64() > before[name].as_f64();
+        assert!(more("memory_bytes") || more("cpu_cores"), "{item}");
+        assert!(item["reason"].as_str().unwrap().contains("above its limit"), "{item}");
+        assert!(!item["evidence"].as_array().unwrap().is_empty() && item["handling"].is_object(), "{item}");
+    }
+    let shown = place.run(&["--now", NOW, "plan", "show", "remedy.json"]);
+    assert!(
+        shown.code == 0 && shown.out.contains("acme-dev/") && shown.out.contains("->"),
+        "{} {}",
+        shown.out,
+        shown.err
+    );
+    place.json(&["--now", NOW, "approve", "remedy.json"]);
+    assert_eq!(place.json(&["--now", NOW, "apply", "remedy.json"])["result"], "applied");
+    assert_ne!(place.read("compose.yaml"), before);
+    // What was applied is the last change: the next remedies offer to take it back.
+    let again = what_if(&place, &["--scale", "acme-dev/*=40", "--remediate", "again.json", "--target", "compose.yaml"]);
+    let guidance: Vec<&str> =
+        again["remedy"]["items"].as_array().unwrap().iter().filter_map(|item| item["guidance"].as_str()).collect();
+    assert!(guidance.iter().any(|text| text.contains("pipeline rollback")), "{again}");
+    place.json(&["--now", NOW, "rollback", "remedy.json"]);
+    assert_eq!(place.read("compose.yaml"), before);
+    assert_eq!(place.run(&["log", "verify"]).code, 0);
+    // Without a target its items are advice.
+    let advice = what_if(&place, &["--scale", "acme-dev/*=8", "--remediate", "advice.json"]);
+    assert_eq!(advice["remedy"]["applyable"], false, "{advice}");
+}

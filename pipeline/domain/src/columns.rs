@@ -249,7 +249,7 @@ pub mod schedule {
     pub const ID: &str = "schedule_event_id";
     /// Text: the resource or environment it touches; null: all.
     pub const RESOURCE: &str = "resource";
-    /// Text: deployment, maintenance, load.
+    /// Text: deployment, maintenance, load, holiday.
     pub const EVENT_TYPE: &str = "event_type";
     /// Timestamp.
     pub const START_TIME: &str = "start_time";

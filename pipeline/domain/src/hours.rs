@@ -65,6 +65,17 @@ enum Span {
     Daily(i64, i64),
 }
 
+/// An offset from UTC such as `+01:00`, in microseconds.
+pub(crate) fn parse_offset(text: &str) -> Option<i64> {
+    let (sign, rest) = text.split_at_checked(1)?;
+    let span = of_day(rest).filter(|span| *span <= 14 * HOUR)?;
+    match sign {
+        "+" => Some(span),
+        "-" => Some(-span),
+        _ => None,
+    }
+}
+
 impl Hours {
     fn span(&self) -> Option<Span> {
         if let (Some(from), Some(to)) = (Timestamp::parse(&self.from), Timestamp::parse(&self.to)) {
@@ -75,14 +86,7 @@ impl Hours {
     }
 
     fn offset(&self) -> Option<i64> {
-        let Some(text) = &self.offset else { return Some(0) };
-        let (sign, rest) = text.split_at_checked(1)?;
-        let span = of_day(rest).filter(|span| *span <= 14 * HOUR)?;
-        match sign {
-            "+" => Some(span),
-            "-" => Some(-span),
-            _ => None,
-        }
+        self.offset.as_deref().map_or(Some(0), parse_offset)
     }
 
     /// What of it cannot be understood.

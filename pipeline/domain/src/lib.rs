@@ -10,6 +10,7 @@ pub mod drift;
 pub mod event;
 pub mod fields;
 pub mod gather;
+pub mod holidays;
 pub mod hours;
 pub mod identity;
 pub mod json;

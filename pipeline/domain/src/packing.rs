@@ -39,6 +39,21 @@ pub struct Packed {
     pub machines: BTreeMap<String, u32>,
     /// Of all of them.
     pub price_hour: f64,
+    /// What lies on each.
+    pub placed: Vec<Placed>,
+}
+
+/// A machine, and what lies on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// Its kind and number, as `large-2`.
+    pub name: String,
+    /// What it has.
+    pub cpu_cores: f64,
+    /// What it has.
+    pub memory_bytes: f64,
+    /// A name for each replica.
+    pub resources: Vec<String>,
 }
 
 impl Packed {
@@ -209,7 +224,20 @@ fn pack_with(pieces: &[Piece<'_>], kinds: &[Kind<'_>], first: usize) -> Result<P
         *machines.entry(kind.node.name.clone()).or_default() += count;
         price_hour += kind.price_hour * f64::from(*count);
     }
-    Ok(Packed { machines, price_hour })
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
+    let place = |machine: &Open<'_>| {
+        let kind = &kinds[machine.kind];
+        let number = numbers.entry(&kind.node.name).or_default();
+        *number += 1;
+        Placed {
+            name: format!("{}-{number}", kind.node.name),
+            cpu_cores: kind.cpu_cores,
+            memory_bytes: kind.memory_bytes,
+            resources: machine.holds.iter().map(|piece| piece.resource.to_owned()).collect(),
+        }
+    };
+    let placed = open.iter().map(place).collect();
+    Ok(Packed { machines, price_hour, placed })
 }
 
 /// Changes a machine for the cheapest kind that holds what is on it.

@@ -3,6 +3,10 @@
 //! Pure rules over a copy of the shadow inventory. Knows no table and no target; what is asked, and who else changes the
 //! same resources, its caller says.
 
+mod machines;
+
+pub use machines::{Full, full, newly_full, taken};
+
 use crate::Timestamp;
 use crate::judge::normal_quantile;
 use crate::state::State;
@@ -215,6 +219,38 @@ pub struct Finding {
     pub probability: Option<f64>,
 }
 
+/// How much it matters that more is wanted than there is: memory is a kill, CPU waits.
+fn gravity(figure: &str, probability: f64) -> Gravity {
+    match (figure, probability) {
+        ("memory", p) if p >= 0.5 => Gravity::Critical,
+        ("cpu", p) if p >= 0.9 => Gravity::Critical,
+        (_, p) if p >= 0.2 => Gravity::Warning,
+        _ => Gravity::Notice,
+    }
+}
+
+/// A limit that is critical, whatever led to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Breach {
+    /// `env/service`.
+    pub resource: String,
+    /// What its CPU comes to, where that is critical.
+    pub cpu: Option<Outcome>,
+    /// What its memory comes to, where that is critical.
+    pub memory: Option<Outcome>,
+}
+
+/// What is critical in a state, whether a change made it so or it is so today.
+pub fn critical(inventory: &Inventory) -> Vec<Breach> {
+    let one = |(name, foreseen): (&String, &Foreseen)| {
+        let is = |figure: &str, outcome: &Outcome| gravity(figure, outcome.probability) == Gravity::Critical;
+        let cpu = foreseen.cpu().filter(|outcome| is("cpu", outcome));
+        let memory = foreseen.memory().filter(|outcome| is("memory", outcome));
+        (cpu.is_some() || memory.is_some()).then(|| Breach { resource: name.clone(), cpu, memory })
+    };
+    inventory.iter().filter_map(one).collect()
+}
+
 /// Limits that the change makes likelier to be passed: by a twentieth at least, or that it passes anew.
 pub fn breaches(today: &Inventory, then: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -230,13 +266,7 @@ pub fn breaches(today: &Inventory, then: &Inventory) -> Vec<Finding> {
             if after.probability < TOLD || after.probability < was + TOLD {
                 continue;
             }
-            // Memory above its limit is a kill, CPU above it waits.
-            let gravity = match (figure, after.probability) {
-                ("memory", p) if p >= 0.5 => Gravity::Critical,
-                ("cpu", p) if p >= 0.9 => Gravity::Critical,
-                (_, p) if p >= 0.2 => Gravity::Warning,
-                _ => Gravity::Notice,
-            };
+            let gravity = gravity(figure, after.probability);
             let when = after.first_at.map_or(String::new(), |at| format!(", first at {}", at.minute()));
             let effect = if figure == "memory" { "killed for memory" } else { "throttled" };
             findings.push(Finding {

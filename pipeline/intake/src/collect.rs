@@ -16,7 +16,7 @@ use domain::event::normalise;
 use domain::identity::{Identity, NormalForm, hash128, written};
 use domain::json::Tape;
 use domain::privacy::Privacy;
-use domain::{Event, Reason};
+use domain::{Event, Reason, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +44,8 @@ pub(super) struct Shared<'a> {
     pub(super) sink: &'a dyn Sink,
     /// Rows a worker may hold before it writes some out, in bytes.
     pub(super) row_bytes: usize,
+    /// The moment of reading.
+    pub(super) now: Timestamp,
     /// Events and rejects met, for progress.
     pub(super) read: AtomicU64,
 }
@@ -129,7 +131,7 @@ impl<'a> Collector<'a> {
         match reader {
             Some(reader) => self.piece(at, &piece, Some(reader))?,
             None if format.is_native() => self.piece(at, &piece, None)?,
-            None => self.piece(at, &piece, Some(&mut *format.reader()))?,
+            None => self.piece(at, &piece, Some(&mut *format.reader(self.shared.now)))?,
         }
         self.shared.read.fetch_add(self.read - before, Ordering::Relaxed);
         self.relieve()
@@ -164,7 +166,7 @@ impl<'a> Collector<'a> {
         let mut own = None;
         let reader = match reader {
             Some(reader) => &mut **reader,
-            None => &mut **own.insert(at.dump.begin.format.reader()),
+            None => &mut **own.insert(at.dump.begin.format.reader(self.shared.now)),
         };
         let mut tape = std::mem::take(&mut self.tape);
         let done = units(&mut tape, text, Items::Bare, reader, &mut |Unit { text, taken }| {

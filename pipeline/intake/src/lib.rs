@@ -29,7 +29,7 @@ mod write;
 pub use arrays::Columns;
 pub use columns::{events_schema, rejects_schema, timestamp_type};
 pub use error::IntakeError;
-pub use formats::{FORMATS, Format};
+pub use formats::{FORMATS, Format, whole_days};
 pub use known::{Day, Known, Load, Verdict};
 pub use native::{Key, NativeReader};
 pub use retry::{Retried, retry_round, retry_rounds};

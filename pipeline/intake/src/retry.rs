@@ -17,10 +17,10 @@ use crate::reject::Reject;
 use crate::source::Source;
 use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
 use arrow_data::ArrayData;
-use domain::Reason;
 use domain::identity::hash128;
 use domain::json::Tape;
 use domain::privacy::Privacy;
+use domain::{Reason, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 
@@ -66,6 +66,7 @@ struct Retry<'a> {
     sink: &'a dyn Sink,
     privacy: &'a Privacy,
     format: Option<&'static Format>,
+    now: Timestamp,
     known: &'a Known<'a>,
     collector: Collector<'a>,
     tape: Tape,
@@ -94,23 +95,25 @@ fn hashes_of_raw(raw: &str, privacy: &Privacy) -> [u128; 2] {
 
 /// Takes the rejects of one round once more, as `format` or as what their dumps look like, and leaves the events and the
 /// new rejects that they are in the sink. `share` is the round, from 0, and how many there are; of dumps only those named
-/// are opened; `progress` is told the dump.
+/// are opened, as they are read at `now`; `progress` is told the dump.
 pub fn retry_round(
     sink: &dyn Sink,
     privacy: &Privacy,
     named: &[Source],
     format: Option<&'static Format>,
     share: (u64, u64),
+    now: Timestamp,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Retried, IntakeError> {
     let load = |day: i32, give: &mut dyn FnMut(u128)| sink.load(day, give);
     let known = Known::new(KNOWN_BYTES, &load);
-    let shared = Shared { privacy, known: &known, sink, row_bytes: ROW_BYTES, read: AtomicU64::new(0) };
+    let shared = Shared { privacy, known: &known, sink, row_bytes: ROW_BYTES, now, read: AtomicU64::new(0) };
     let (mut rows, sources) = rows(sink, share)?;
     let mut retry = Retry {
         sink,
         privacy,
         format,
+        now,
         known: &known,
         collector: Collector::new(&shared),
         tape: Tape::default(),

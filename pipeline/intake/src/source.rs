@@ -2,11 +2,13 @@
 //! into lines and documents.
 
 mod blocks;
+mod calendar;
 mod encoding;
 mod object;
 mod unpack;
 
 pub(crate) use blocks::{Blocks, MARK, Piece, SEPARATOR, blank};
+pub(crate) use calendar::unfolded;
 pub use object::{Object, cloud_options};
 
 use crate::error::IntakeError;
@@ -35,7 +37,7 @@ pub enum Source {
     },
 }
 
-const ENDINGS: &[&str] = &["ndjson", "jsonl", "json"];
+const ENDINGS: &[&str] = &["ndjson", "jsonl", "json", "ics"];
 
 impl Source {
     /// Finds the dumps that an argument of `ingest` names: `-`, a file, a folder (searched), or a pattern. What a link leads
@@ -186,7 +188,7 @@ fn is_dump(path: &Path) -> bool {
     is_dump_name(path.file_name().and_then(|n| n.to_str()).unwrap_or_default())
 }
 
-/// Whether a name promises NDJSON, packed or not.
+/// Whether a name promises NDJSON or a calendar, packed or not.
 fn is_dump_name(name: &str) -> bool {
     let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
     ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')))

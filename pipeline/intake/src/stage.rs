@@ -21,6 +21,7 @@ use super::whole::{Broken, stage_whole};
 use crate::error::IntakeError;
 use crate::formats::Format;
 use crate::source::Source;
+use domain::Timestamp;
 use domain::privacy::Privacy;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,6 +47,8 @@ pub struct IntakeSpec {
     pub reject_limit: Option<RejectLimit>,
     /// Leave out dumps that cannot be read to their end, and name them, instead of refusing everything.
     pub keep_going: bool,
+    /// The moment of reading: of a calendar, what recurs is worked out around it.
+    pub now: Timestamp,
 }
 
 /// How much may be rejected.
@@ -104,7 +107,7 @@ pub(super) fn stage_all(
     let load = |day: i32, give: &mut dyn FnMut(u128)| sink.load(day, give);
     let known = Known::new(KNOWN_BYTES, &load);
     let row_bytes = ROW_BYTES / workers;
-    let shared = Shared { privacy, known: &known, sink, row_bytes, read: AtomicU64::new(0) };
+    let shared = Shared { privacy, known: &known, sink, row_bytes, now: spec.now, read: AtomicU64::new(0) };
     let failed = AtomicBool::new(false);
     let (jobs, queue) = sync_channel::<Job>(1);
     let queue = Mutex::new(queue);
@@ -177,7 +180,7 @@ fn read_all<'a>(
         }
         let format = begin.format;
         let dump = Arc::new(Dump { name: source.name(), begin });
-        let mut reader = format.reader();
+        let mut reader = format.reader(shared.now);
         let mut line = 1;
         while let Some(piece) = blocks.next_piece()? {
             if failed.load(Ordering::Relaxed) {

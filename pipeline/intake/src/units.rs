@@ -50,12 +50,12 @@ pub(super) fn units<'t>(
         return value(json, 0, text, items, reader, give);
     }
     let Some(texts) = texts(text) else {
-        return of_text(text, reader, give);
+        return of_text(text, items, reader, give);
     };
     for text in texts {
         match tape.scan(text) {
             Ok(json) => value(json, 0, text, items, reader, give)?,
-            Err(_) => of_text(text, reader, give)?,
+            Err(_) => of_text(text, items, reader, give)?,
         }
     }
     Ok(())
@@ -64,12 +64,35 @@ pub(super) fn units<'t>(
 /// What a reader makes of a text that is no JSON.
 fn of_text<'t>(
     text: &'t str,
+    items: Items,
     reader: &mut dyn Reader,
     give: &mut dyn FnMut(Unit<'t>) -> Result<(), IntakeError>,
 ) -> Result<(), IntakeError> {
+    // A document is more than what becomes of it, and what is refused of it tells itself.
+    if text.contains('\n') && items == Items::Bare {
+        let (taken, _) = in_parts(give, |out| reader.text(text, out))?;
+        return give(Unit { text: None, taken });
+    }
     let mut out = Out::default();
     reader.text(text, &mut out);
     give(Unit { text: Some(text.into()), taken: out.rest().0 })
+}
+
+/// Gives what `read` makes a part at a time; returns what is left at the end, and whether anything was given before it.
+fn in_parts<'t>(
+    give: &mut dyn FnMut(Unit<'t>) -> Result<(), IntakeError>,
+    read: impl FnOnce(&mut Out),
+) -> Result<(Vec<Taken>, bool), IntakeError> {
+    let mut done = Ok(());
+    let mut part = |taken| {
+        if done.is_ok() {
+            done = give(Unit { text: None, taken });
+        }
+    };
+    let mut out = Out::parts(&mut part);
+    read(&mut out);
+    let rest = out.rest();
+    done.map(|()| rest)
 }
 
 /// An array is its items, one by one, however deep: the whole of it may be many times its size in memory. `text` is
@@ -101,16 +124,7 @@ fn value<'t>(
         reader.object(object, &mut out);
         return give(Unit { text, taken: out.rest().0 });
     }
-    let mut done = Ok(());
-    let mut part = |taken| {
-        if done.is_ok() {
-            done = give(Unit { text: None, taken });
-        }
-    };
-    let mut out = Out::parts(&mut part);
-    reader.object(object, &mut out);
-    let (taken, is_part) = out.rest();
-    done?;
+    let (taken, is_part) = in_parts(give, |out| reader.object(object, out))?;
     give(Unit { text: text.filter(|_| !is_part), taken })
 }
 
@@ -148,7 +162,7 @@ fn texts(line: &str) -> Option<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::Format;
+    use crate::formats::{Format, TEST_NOW};
 
     fn read(text: &str) -> Vec<(Option<String>, usize)> {
         let mut all = Vec::new();
@@ -156,7 +170,7 @@ mod tests {
             all.push((unit.text.map(Cow::into_owned), unit.taken.len()));
             Ok(())
         };
-        units(&mut Tape::default(), text, Items::Bare, &mut *Format::NATIVE.reader(), &mut give).unwrap();
+        units(&mut Tape::default(), text, Items::Bare, &mut *Format::NATIVE.reader(TEST_NOW), &mut give).unwrap();
         all
     }
 
@@ -181,7 +195,7 @@ mod tests {
             all.push((unit.text.map(|text| text.len()), reasons.collect::<Vec<_>>()));
             Ok(())
         };
-        units(&mut tape, &line, Items::Bare, &mut *Format::NATIVE.reader(), &mut give).unwrap();
+        units(&mut tape, &line, Items::Bare, &mut *Format::NATIVE.reader(TEST_NOW), &mut give).unwrap();
         assert_eq!(all, [(None, vec![]), (Some(heavy.len()), vec![Reason::TooLong]), (None, vec![])]);
     }
 

@@ -11,6 +11,7 @@ pub use retry::RetryReport;
 
 use crate::error::LakeError;
 use crate::lake::Lake;
+use domain::Timestamp;
 use domain::privacy::Privacy;
 use intake::{Broken, Format, IntakeSpec, RejectLimit, Source, Tally};
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub struct IngestSpec {
     pub list_accepted: bool,
     /// Leave out dumps that cannot be read to their end, and name them, instead of refusing everything.
     pub keep_going: bool,
+    /// The moment of reading, around which recurring events of calendars are worked out; none: by the clock.
+    pub now: Option<Timestamp>,
 }
 
 /// What an ingest met. `read = accepted + duplicates + rejected`.
@@ -77,8 +80,9 @@ impl Lake {
         let staging = Staging::open(location, privacy).await?;
         // Read under the writer's presence: whoever erases a person waits for it.
         let privacy = &privacy.clone().with_erased(Self::erased_at(location, privacy).await?);
-        let IngestSpec { format, reject_limit, list_accepted, keep_going } = *spec;
-        let spec = IntakeSpec { format, reject_limit, keep_going };
+        let IngestSpec { format, reject_limit, list_accepted, keep_going, now } = *spec;
+        let now = now.unwrap_or_else(|| Timestamp(chrono::Utc::now().timestamp_micros()));
+        let spec = IntakeSpec { format, reject_limit, keep_going, now };
         // Decoding keeps every core busy for as long as the dumps last: it is no work for the runtime's threads.
         let staged = tokio::task::block_in_place(|| intake::stage(sources, privacy, &spec, &staging, progress));
         let done = match staged {

@@ -5,22 +5,28 @@
 
 mod hours;
 mod kept;
+mod replay;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod usual;
+
+pub use replay::{Replayed, replay};
 
 use crate::LearnError;
 use crate::forecast::{self, DAY, Outlook, Past, Spec, WEEK};
 use crate::parquet;
 use domain::Timestamp;
 use domain::columns::shadow as col;
+use domain::holidays::AtRest;
 use domain::time::HOUR;
 use hours::{History, Hour, regular};
 pub use kept::Choices;
 use polars::prelude::{Column, NamedFrom, Series};
 use schedule::{Event, strongest};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// The largest of the hours of the day ahead that the hour is in: expected, and its upper bound.
@@ -29,7 +35,7 @@ const PEAK_CPU_CORES: [&str; 2] = ["peak_cpu_cores", "peak_cpu_cores_upper"];
 const PEAK_MEMORY_BYTES: [&str; 2] = ["peak_memory_bytes", "peak_memory_bytes_upper"];
 
 /// What to forecast.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ShadowSpec {
     /// The moment of the forecast: no later hour is read, the first hour after it is the first row.
     pub now: Timestamp,
@@ -37,12 +43,25 @@ pub struct ShadowSpec {
     pub horizon_hours: usize,
     /// Share of hours that the intervals are meant to hold, 0 to 1.
     pub coverage: f64,
+    /// Holidays beside those of the schedule.
+    pub holidays: Vec<AtRest>,
+    /// Changes of applications that may have moved the level of what they touch.
+    pub changes: Vec<ChangedAt>,
+}
+
+/// A change of an application: a deployment, an annotation, a feature flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedAt {
+    /// Resource or environment.
+    pub resource: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 impl ShadowSpec {
     /// A forecast at `now` with intervals for nine tenths of the hours.
     pub fn new(now: Timestamp, horizon_hours: usize) -> Self {
-        Self { now, horizon_hours, coverage: 0.9 }
+        Self { now, horizon_hours, coverage: 0.9, holidays: Vec::new(), changes: Vec::new() }
     }
 }
 
@@ -179,6 +198,7 @@ fn shadows(
     let first = spec.now.0.div_euclid(HOUR) + 1;
     let mut pasts = Vec::new();
     for (resource, history) in histories {
+        let history = &*Coming::of(resource, events, spec).without(history);
         for figure in 0..2 {
             let (mut values, last) = regular(history, figure).unwrap_or_default();
             values.drain(..values.len().saturating_sub(MOST));
@@ -198,7 +218,7 @@ fn shadows(
     let mut outlooks = forecast::outlooks(&pasts, &forecast, tick).into_iter();
     let one = |((resource, history), pasts): ((&String, &History), &[Past])| {
         let outlooks = [outlooks.next().flatten(), outlooks.next().flatten()];
-        let shadow = shadow(resource, history, outlooks, events, spec);
+        let shadow = shadow(resource, history, outlooks, &Coming::of(resource, events, spec), spec);
         for (figure, outlook) in shadow.outlooks.iter().enumerate() {
             if let Some(outlook) = outlook {
                 choices.note(resource, figure, outlook, pasts[figure].kept.is_some(), first);
@@ -209,21 +229,62 @@ fn shadows(
     histories.iter().zip(pasts.chunks(2)).map(one).collect()
 }
 
+/// What the calendar says of one resource.
+struct Coming<'a> {
+    events: Vec<&'a Event>,
+    rests: Vec<AtRest>,
+    /// The hours in which applications changed, in order.
+    changes: Vec<Hour>,
+}
+
+impl<'a> Coming<'a> {
+    fn of(resource: &str, events: &'a [Event], spec: &ShadowSpec) -> Self {
+        let events: Vec<&Event> = events.iter().filter(|event| event.touches(resource)).collect();
+        let told = spec.holidays.iter().filter(|rest| rest.is_of(resource)).cloned();
+        let rests = events.iter().filter(|event| event.is_holiday()).map(|event| event.at_rest()).chain(told).collect();
+        let env = resource.split_once('/').map_or(resource, |(env, _)| env);
+        let touching = spec.changes.iter().filter(|change| change.resource == resource || change.resource == env);
+        let mut changes: Vec<Hour> = touching.map(|change| change.at.0.div_euclid(HOUR)).collect();
+        changes.sort_unstable();
+        changes.dedup();
+        Self { events, rests, changes }
+    }
+
+    /// A history without what is known to have been unusual in it, at the level that its last change brought.
+    fn without<'h>(&self, history: &'h History) -> Cow<'h, History> {
+        let (Some(first), Some(last)) = (history.keys().next(), history.keys().next_back()) else {
+            return Cow::Borrowed(history);
+        };
+        let events = self.events.iter().filter(|event| !event.is_holiday());
+        let touched: HashSet<Hour> = events.flat_map(|event| event.hours(*first, *last)).collect();
+        if touched.is_empty() && self.rests.is_empty() && self.changes.is_empty() {
+            return Cow::Borrowed(history);
+        }
+        let mut usual = usual::usual(history, &touched, &self.rests);
+        usual::levels(&mut usual, &self.changes);
+        Cow::Owned(usual)
+    }
+}
+
 fn shadow(
     resource: &str,
     history: &History,
     mut outlooks: [Option<Outlook>; 2],
-    events: &[Event],
+    coming: &Coming,
     spec: &ShadowSpec,
 ) -> Shadow {
     let newest = history.keys().next_back().copied().unwrap_or_default();
     let first = spec.now.0.div_euclid(HOUR) + 1;
-    let touching: Vec<&Event> = events.iter().filter(|event| event.touches(resource)).collect();
+    let calm = coming.without(history);
     for (figure, outlook) in outlooks.iter_mut().enumerate() {
         if let Some(outlook) = outlook {
             let before = (block_most(&outlook.centre), block_most(&outlook.upper));
-            schedule::apply(outlook, history, figure, &touching, first);
-            raise_peaks(outlook, &before);
+            usual::rest(outlook, &calm, figure, &coming.rests, first);
+            let at_rest = (block_most(&outlook.centre), block_most(&outlook.upper));
+            move_peaks(outlook, &before, &at_rest, 0.0);
+            schedule::apply(outlook, history, figure, &coming.events, first);
+            let after = (block_most(&outlook.centre), block_most(&outlook.upper));
+            move_peaks(outlook, &at_rest, &after, 1.0);
         }
     }
     let weakest = outlooks.iter().flatten().map(|o| o.confidence).min_by(f64::total_cmp).unwrap_or(0.0);
@@ -233,7 +294,7 @@ fn shadow(
         newest,
         outlooks,
         confidence: (weakest * freshness(spec.now, newest)).clamp(0.0, 1.0),
-        events: hours.map(|hour| strongest(&touching, hour).map(|event| event.id.clone())).collect(),
+        events: hours.map(|hour| strongest(&coming.events, hour).map(|event| event.id.clone())).collect(),
     }
 }
 
@@ -242,10 +303,13 @@ fn block_most(values: &[f64]) -> Vec<f64> {
     values.chunks(DAY).map(|day| day.iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect()
 }
 
-/// What an event raises by so much in the hours of a day, it raises by as much in the day's peak.
-fn raise_peaks(outlook: &mut Outlook, before: &(Vec<f64>, Vec<f64>)) {
-    let after = (block_most(&outlook.centre), block_most(&outlook.upper));
-    let raised = |after: f64, before: f64| if before > 0.0 { (after / before).max(1.0) } else { 1.0 };
+/// The largest values of each day ahead: of the centre, and of the upper bound.
+type Most = (Vec<f64>, Vec<f64>);
+
+/// What changes the largest hour of a day so many times changes the day's peak as many times, but `least` at least: an
+/// event may fail to come.
+fn move_peaks(outlook: &mut Outlook, before: &Most, after: &Most, least: f64) {
+    let raised = |after: f64, before: f64| if before > 0.0 { (after / before).max(least) } else { 1.0 };
     for (day, peak) in outlook.peaks.iter_mut().enumerate() {
         peak.value *= raised(after.0[day], before.0[day]);
         peak.upper = (peak.upper * raised(after.1[day], before.1[day])).max(peak.value);

@@ -83,6 +83,7 @@ pub async fn run(context: &Context, args: IngestArgs) -> Result<Answer, Failure>
         reject_limit: args.reject_limit,
         list_accepted: args.list_accepted,
         keep_going: args.keep_going,
+        now: Some(context.now),
     };
     let mut task = context.progress.task("ingest");
     let (_, mut report) = Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |read, name| {
@@ -125,7 +126,7 @@ pub fn left_out(link: &Path) {
 /// Takes the rejects again.
 async fn retry(context: &Context, sources: &[Source], format: Option<&'static Format>) -> Result<Answer, Failure> {
     let mut task = context.progress.task("ingest");
-    let report = Lake::retry_rejects(&context.global.lake, &privacy()?, sources, format, &mut |name| {
+    let report = Lake::retry_rejects(&context.global.lake, &privacy()?, sources, format, context.now, &mut |name| {
         task.at(&format!("rejects of {name}"));
     })
     .await?;

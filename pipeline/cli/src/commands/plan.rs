@@ -1,7 +1,7 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
 pub mod basis;
-mod live;
+pub mod live;
 mod markdown;
 pub mod past;
 mod propose;
@@ -280,6 +280,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         valid_for: args.valid_for,
         notes: targets.iter().flat_map(|target| target.live.notes.clone()).chain(found.notes).collect(),
         rollout: None,
+        remedies: Vec::new(),
         salt: before.head().to_owned(),
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);

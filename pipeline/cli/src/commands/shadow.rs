@@ -3,16 +3,20 @@
 use crate::commands::ingest::left_out;
 use crate::commands::sql::output::Sink;
 use crate::context::{Answer, Context, privacy};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, in_toml};
 use crate::scratch::scratch;
+use crate::warn;
 use clap::Args;
+use domain::Timestamp;
 use domain::gather::GatherPlan;
-use domain::time::{HOUR, parse_span};
+use domain::holidays::{AtRest, Holidays};
+use domain::time::{DAY, HOUR, parse_span};
 use intake::Source;
-use lake::{IngestSpec, Lake};
+use lake::{IngestSpec, Lake, Session};
 use learn::gather::gather_plan;
-use learn::shadow::{Choices, ShadowSpec, forecast};
-use serde_json::json;
+use learn::shadow::{ChangedAt, Choices, ShadowSpec, forecast};
+use serde_json::{Value, json};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -23,14 +27,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[command(after_help = "\
 Examples:
   pipeline shadow --horizon 24h
+  pipeline shadow --schedule deployments.ics --holidays holidays.toml
   pipeline shadow --schedule events.ndjson --gather-plan gather.json")]
 pub struct ShadowArgs {
     /// Forecast horizon, in whole hours
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
     horizon: usize,
-    /// A dump of `schedule` events to ingest first
+    /// A dump of `schedule` events, or a calendar (.ics), to ingest first
     #[arg(long, value_name = "FILE")]
     schedule: Option<String>,
+    /// Holidays: a TOML file of [[holiday]] tables, or a calendar (.ics)
+    #[arg(long, value_name = "FILE")]
+    holidays: Option<PathBuf>,
     /// Also write a sampling plan for `collect`: the interval of each resource
     #[arg(long, value_name = "FILE")]
     gather_plan: Option<PathBuf>,
@@ -52,8 +60,10 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     let lake = context.lake().await?;
     if let Some(schedule) = &args.schedule {
         let sources = Source::find(schedule, &mut left_out)?;
-        Lake::ingest(&context.global.lake, &privacy()?, &sources, &IngestSpec::default(), &mut |_, _| {}).await?;
+        let spec = IngestSpec { now: Some(context.now), ..IngestSpec::default() };
+        Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |_, _| {}).await?;
     }
+    let holidays = args.holidays.as_deref().map_or(Ok(Vec::new()), |path| holidays(path, context.now))?;
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
     let (hours, schedule) = (folder.path().join("hours.parquet"), folder.path().join("schedule.parquet"));
@@ -65,6 +75,8 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     session.export("schedule", &schedule).await?;
+    let changes = changes(&session).await?;
+    let spec = ShadowSpec { holidays, changes, ..ShadowSpec::new(context.now, args.horizon) };
     task.at("cross-validation");
     // Of another version, or broken: then everything is chosen anew, as on the first night.
     let kept = if args.reselect { None } else { lake.document::<Choices>(CHOICES).await.ok().flatten() };
@@ -76,7 +88,6 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
             task.at(&format!("cross-validation, {done} series"));
         }
     };
-    let spec = ShadowSpec::new(context.now, args.horizon);
     let summary = forecast(&hours, Some(&schedule), &spec, &mut choices, &out, &tick)?;
     lake.write_predictions("shadow_inventory", &out, context.now).await?;
     lake.write_document(CHOICES, &choices).await?;
@@ -116,6 +127,64 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         brief += &format!("; MASE {ours:.3} (seasonal-naive {naive:.3})");
     }
     Ok(Answer::done(json!(summary)).brief(brief))
+}
+
+/// Changes of applications of the last four weeks: older ones are the level that is known.
+const CHANGES: &str = "
+    select resource, at
+    from features.application_changes
+    where resource is not null and at > (select now from session.clock) - interval '28 days'
+        and coalesce(result, 'success') = 'success'
+    order by at";
+
+async fn changes(session: &Session) -> Result<Vec<ChangedAt>, Failure> {
+    let rows = session.query(CHANGES).await?.to_json()?;
+    let change = |row: &Value| {
+        let at = crate::commands::report::time(&row["at"])?;
+        Some(ChangedAt { resource: row["resource"].as_str()?.to_owned(), at })
+    };
+    Ok(rows.iter().filter_map(change).collect())
+}
+
+/// The holidays of a file, from those that a forecast may still learn from to those of the next year.
+fn holidays(path: &Path, now: Timestamp) -> Result<Vec<AtRest>, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
+    let wrong = |what: String| {
+        Failure::new(Exit::Failed, format!("{}: {what}", path.display())).hint(
+            "a holiday is a [[holiday]] table with date, such as \"2026-12-25\" or \"12-25\", and perhaps to, resource and name",
+        )
+    };
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ics")) {
+        let (days, refused) = intake::whole_days(&text, now);
+        for why in refused {
+            warn(&Failure::new(Exit::Failed, format!("{}: {why}", path.display())));
+        }
+        return match days.is_empty() {
+            true => Err(wrong("it has no whole days".to_owned())),
+            false => Ok(days),
+        };
+    }
+    // A date is as good without quotes.
+    let dates = |error: toml::de::Error| wrong(in_toml(&text, &error));
+    let table: toml::Table = toml::from_str(&text).map_err(dates)?;
+    let holidays: Holidays = match table.contains_key("holiday") {
+        true => without_dates(toml::Value::Table(table)).try_into().map_err(dates)?,
+        false => toml::from_str(&text).map_err(dates)?,
+    };
+    let year = |at: Timestamp| at.date().get(..4).and_then(|year| year.parse().ok()).unwrap_or(1970);
+    holidays.within(year(now.plus(-366 * DAY))..=year(now.plus(366 * DAY))).map_err(wrong)
+}
+
+/// TOML's own dates as the texts that they are written as.
+fn without_dates(value: toml::Value) -> toml::Value {
+    match value {
+        toml::Value::Datetime(date) => toml::Value::String(date.to_string()),
+        toml::Value::Array(items) => toml::Value::Array(items.into_iter().map(without_dates).collect()),
+        toml::Value::Table(table) => {
+            toml::Value::Table(table.into_iter().map(|(key, value)| (key, without_dates(value))).collect())
+        }
+        other => other,
+    }
 }
 
 /// A collector may read it at any moment: it is there whole, or as it was.

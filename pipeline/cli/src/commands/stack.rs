@@ -7,7 +7,7 @@ mod deploy;
 mod group;
 mod horizon;
 pub mod kept;
-mod publish;
+pub mod publish;
 mod render;
 mod route;
 mod seen;

@@ -3,6 +3,8 @@
 mod changes;
 mod conflicts;
 mod inventory;
+mod remedies;
+mod replay;
 mod show;
 
 use crate::commands::plan::past::read_nodes;
@@ -14,7 +16,7 @@ use crate::plan_file::read_plan;
 use clap::Args;
 use domain::plan::Plan;
 use domain::what_if::{Finding, Gravity, breaches};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// What `what-if` takes.
@@ -29,6 +31,8 @@ Examples:
   pipeline what-if --scale acme-api-dev/web=1.5 --nodes nodes.toml
   pipeline what-if --deploy compose.yaml --developers +5
   pipeline what-if --plan plan.json
+  pipeline what-if --replay 30d
+  pipeline what-if --scale '*=2' --remediate remedy.json --target compose.yaml
 
 A critical finding of --plan blocks `pipeline apply`.")]
 pub struct WhatIfArgs {
@@ -50,6 +54,19 @@ pub struct WhatIfArgs {
     /// Machines and their prices: how many are needed before and after
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
+    /// Past deployments since then instead: what would have been foreseen just before each, beside what came
+    #[arg(long, value_name = "SPAN", conflicts_with_all = ["set", "scale", "deploy", "developers", "plan", "remediate"])]
+    replay: Option<String>,
+    /// Write a plan for what is critical under the change, or without one today: more, a restart, a redundant instance, the
+    /// last good state
+    #[arg(long, value_name = "PLAN", num_args = 0..=1, default_missing_value = "remedy.json")]
+    remediate: Option<PathBuf>,
+    /// Where the plan of --remediate is written, instead
+    #[arg(short, long, value_name = "FILE", requires = "remediate")]
+    output: Option<PathBuf>,
+    /// What the plan of --remediate changes, as for `plan`; repeatable [default: nothing, its items are advice]
+    #[arg(long, value_name = "TARGET", requires = "remediate")]
+    target: Vec<String>,
     /// The rules of people that a change may break
     #[arg(long = "override", value_name = "FILE")]
     overrides: Option<PathBuf>,
@@ -57,11 +74,14 @@ pub struct WhatIfArgs {
 
 /// Simulates and compares.
 pub async fn run(context: &Context, args: WhatIfArgs) -> Result<Answer, Failure> {
+    if let Some(since) = &args.replay {
+        return replay::run(context, since).await;
+    }
     let plan: Option<Plan> = args.plan.as_deref().map(read_plan).transpose()?;
     let nothing = args.set.is_empty() && args.scale.is_empty() && args.deploy.is_empty();
-    if nothing && args.developers.is_none() && plan.is_none() {
+    if nothing && args.developers.is_none() && plan.is_none() && args.remediate.is_none() {
         return Err(Failure::new(Exit::Usage, "what-if needs a change")
-            .hint("give --set, --scale, --deploy, --developers or --plan"));
+            .hint("give --set, --scale, --deploy, --developers or --plan, or --remediate for today"));
     }
     let (nodes, overrides) = (read_nodes(args.nodes.as_deref())?, read_overrides(args.overrides.as_deref())?);
     let lake = context.lake().await?;
@@ -82,7 +102,7 @@ pub async fn run(context: &Context, args: WhatIfArgs) -> Result<Answer, Failure>
     let mut findings: Vec<Finding> = breaches(&today, &then);
     findings.extend(conflicts::rules(&today, &then, &made, &overrides, context.now));
     findings.extend(conflicts::schedule(&session, &made, &today).await?);
-    findings.extend(conflicts::plans(context, &lake, &made, plan.as_ref()).await?);
+    findings.extend(conflicts::plans(context, &lake, &made, &then, plan.as_ref()).await?);
     let machines = conflicts::machines(&today, &then, &nodes, &mut findings)?;
     findings.sort_by(|a, b| (b.gravity, &a.id).cmp(&(a.gravity, &b.id)));
     drop(task);
@@ -100,6 +120,16 @@ pub async fn run(context: &Context, args: WhatIfArgs) -> Result<Answer, Failure>
         context.say("");
         context.say_wrapped("", "apply is blocked until `pipeline approve PLAN --despite FINDING` by a person", 2);
     }
+    let output = args.output.or(args.remediate);
+    let mut remedy = Value::Null;
+    if let Some(output) = &output {
+        let (targets, nodes, overrides) = (&args.target[..], &nodes, &overrides);
+        let ground =
+            remedies::Ground { context, lake: &lake, session: &session, then: &then, targets, overrides, nodes };
+        let written = remedies::write(&ground, output).await?;
+        remedies::show(context, written.as_ref(), output);
+        remedy = remedies::json(written.as_ref(), output);
+    }
     let brief =
         format!("{} changed, {} critical", domain::units::counted(made.resources.len(), "resource"), critical.len());
     Ok(Answer::done(json!({
@@ -108,6 +138,7 @@ pub async fn run(context: &Context, args: WhatIfArgs) -> Result<Answer, Failure>
         "nodes": machines,
         "findings": findings,
         "critical": critical,
+        "remedy": remedy,
         "plan_id": plan.map(|plan| plan.plan_id),
     }))
     .brief(brief))

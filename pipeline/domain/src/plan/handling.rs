@@ -177,7 +177,7 @@ fn selected(resource: &str, stopped: bool) -> String {
     }
 }
 
-fn resize(item: &Item, target: Option<&PlannedTarget>) -> Handling {
+pub(super) fn resize(item: &Item, target: Option<&PlannedTarget>) -> Handling {
     let (before, after) = (item.before, item.after);
     let (risk, risk_why) = risk(item);
     let location = target.map_or("", |target| target.location.as_str());

@@ -205,6 +205,8 @@ pub struct PlanInputs {
     pub notes: Vec<Note>,
     /// What the tasks are the steps of.
     pub rollout: Option<Rollout>,
+    /// Items that were made for themselves: remedies.
+    pub remedies: Vec<Item>,
     /// Tells two plans from the same data apart: the last entry of the ledger.
     pub salt: String,
 }
@@ -239,15 +241,17 @@ pub fn plan(inputs: &PlanInputs, replay: ReplayLimits<'_>, now: Timestamp) -> Pl
     assembled(inputs, items, checks, now)
 }
 
-/// Makes a plan of nothing but tasks, in their order, of which the caller knows what must hold.
+/// Makes a plan of nothing but tasks and remedies, in their order, of which the caller knows what must hold.
 pub fn plan_tasks(inputs: &PlanInputs, checks: Vec<Check>, now: Timestamp) -> Plan {
-    assembled(inputs, inputs.tasks.iter().map(Tasked::item).collect(), checks, now)
+    let tasks = inputs.tasks.iter().map(Tasked::item);
+    assembled(inputs, tasks.chain(inputs.remedies.iter().cloned()).collect(), checks, now)
 }
 
 fn assembled(inputs: &PlanInputs, mut items: Vec<Item>, checks: Vec<Check>, now: Timestamp) -> Plan {
     let tasks = if inputs.tasks.is_empty() { String::new() } else { format!("{:?}", inputs.tasks) };
     let proposals = if inputs.proposals.is_empty() { String::new() } else { format!("{:?}", inputs.proposals) };
-    let seed = format!("{now}{}{:?}{:?}{tasks}{proposals}", inputs.salt, inputs.targets, inputs.candidates);
+    let remedies = if inputs.remedies.is_empty() { String::new() } else { format!("{:?}", inputs.remedies) };
+    let seed = format!("{now}{}{:?}{:?}{tasks}{proposals}{remedies}", inputs.salt, inputs.targets, inputs.candidates);
     let short = &sha256_hex(seed.as_bytes())[..8];
     for (i, item) in items.iter_mut().enumerate() {
         item.id = format!("{short}-{}", i + 1);

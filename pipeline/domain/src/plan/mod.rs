@@ -11,6 +11,7 @@ mod handling;
 mod hold;
 mod make;
 mod propose;
+mod remedy;
 mod requests;
 mod seen;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use form::ONLY_TARGET;
 pub use handling::{Handling, Level};
 pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
 pub use propose::Proposed;
+pub use remedy::{Means, Remedy};
 pub use requests::Requests;
 pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
 

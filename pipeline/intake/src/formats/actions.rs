@@ -1,5 +1,6 @@
 //! Workflow runs and jobs of the GitHub Actions REST API, and check runs of any app: one an object, or pages and arrays of
-//! them; and the payloads of the webhooks `workflow_run`, `workflow_job` and `check_run`, which hold the same. A check run of
+//! them; and the payloads of the webhooks `workflow_run`, `workflow_job` and `check_run`, which hold the same. Deployments and the
+//! webhooks `deployment` and `deployment_status` become `deployment`. A check run of
 //! Actions is the job of its number, and its link names the run.
 //!
 //! Each becomes one `ci_run` at its start. What GitHub tells of the moment of asking and not of the run stays out: the
@@ -10,13 +11,13 @@
 
 use super::fields::{text, time};
 use super::parts::Part;
-use super::{Format, Head, Object, Out, Reader};
+use super::{Format, Head, Object, Out, Reader, deployments};
 use domain::Reason;
 use domain::time::{SECOND, Timestamp};
 use serde_json::{Value, json};
 
 pub(super) static FORMAT: Format =
-    Format { name: "actions", recognises, reader: || Box::new(Actions), independent: true };
+    Format { name: "actions", recognises, reader: |_| Box::new(Actions), independent: true };
 
 /// A run is ended by GitHub after 35 days, a job after 5 (docs.github.com, "Actions limits"). What seems to have taken
 /// longer did not: a run's `updated_at` moves on when it is touched later.
@@ -29,12 +30,39 @@ fn recognises(head: &Head) -> bool {
     let page = has(&["total_count"]) && PAGES.iter().any(|key| value.get(key).is_some_and(Value::is_array));
     let run = has(&["id", "workflow_id", "run_number", "head_sha", "status"]);
     let job = has(&["id", "run_id", "head_sha", "status", "started_at"]);
-    (page || run || job || is_check(value) || hook(value).is_some()) && !has(&["ts"])
+    (page || run || job || is_check(value) || is_deployment(value) || hook(value).is_some()) && !has(&["ts"])
 }
 
 /// Whether it is a check run: what an app says of a commit.
 fn is_check(value: &Value) -> bool {
     ["id", "head_sha", "status", "started_at", "check_suite"].iter().all(|key| value.get(key).is_some())
+}
+
+/// Whether it is a deployment (`GET /repos/OWNER/NAME/deployments`).
+fn is_deployment(value: &Value) -> bool {
+    ["id", "sha", "environment", "created_at", "statuses_url"].iter().all(|key| value.get(key).is_some())
+}
+
+/// A deployment, and what a webhook says of its state.
+fn deployment(value: &Value, status: Option<&Value>) -> Result<Object, Reason> {
+    let object = value.as_object().ok_or(Reason::NotAnObject)?;
+    let repo = text(object, "statuses_url").and_then(|url| {
+        let mut parts = url.split_once("/repos/")?.1.split('/');
+        Some(format!("{}/{}", parts.next()?, parts.next()?))
+    });
+    let at = |value: Option<&Value>| value.and_then(Value::as_str).and_then(Timestamp::parse);
+    deployments::event(&deployments::Told {
+        repo: &repo.ok_or(Reason::Format("no repository is named"))?,
+        id: object.get("id"),
+        environment: text(object, "environment"),
+        sha: object.get("sha"),
+        branch: text(object, "ref"),
+        developer: object.get("creator").and_then(|creator| creator.get("login")),
+        task: object.get("task"),
+        state: status.and_then(|status| status.get("state")).and_then(Value::as_str),
+        begun: at(object.get("created_at")),
+        ended: at(status.map_or_else(|| object.get("updated_at"), |status| status.get("created_at"))),
+    })
 }
 
 /// What a page holds.
@@ -47,7 +75,14 @@ const ABOUT: &[&str] =
 /// The run or job that a webhook tells of.
 fn hook(value: &Value) -> Option<&'static str> {
     let inner = |key: &&str| value.get(key).is_some_and(Value::is_object);
-    ["workflow_run", "workflow_job", "check_run"].into_iter().find(inner).filter(|_| value.get("repository").is_some())
+    // What a deployment came to also names the run that made it.
+    if inner(&"deployment_status") {
+        return inner(&"deployment").then_some("deployment").filter(|_| value.get("repository").is_some());
+    }
+    ["workflow_run", "workflow_job", "check_run", "deployment"]
+        .into_iter()
+        .find(inner)
+        .filter(|_| value.get("repository").is_some())
 }
 
 struct Actions;
@@ -61,6 +96,14 @@ impl Reader for Actions {
         if let Some(key) = hook(&value) {
             return Part::read(value, ABOUT, out, |payload, out| {
                 let mut inner = payload.inner(key);
+                if key == "deployment" {
+                    let status = payload.inner("deployment_status");
+                    // Each of them comes in a webhook of its own.
+                    ["workflow_run", "check_run"].iter().for_each(|run| drop(payload.inner(run)));
+                    return out.push(
+                        deployment(&inner, status.is_object().then_some(&status)).map_err(|reason| (inner, reason)),
+                    );
+                }
                 if let Some(run) = inner.as_object_mut().filter(|run| !run.contains_key("repository")) {
                     run.insert("repository".into(), payload.get("repository").clone());
                 }
@@ -74,7 +117,8 @@ impl Reader for Actions {
                 }
             });
         }
-        out.push(translate(&value).map_err(|reason| (value, reason)));
+        let read = if is_deployment(&value) { deployment(&value, None) } else { translate(&value) };
+        out.push(read.map_err(|reason| (value, reason)));
     }
 }
 
@@ -261,6 +305,23 @@ mod tests {
 
     fn all(value: Value) -> Vec<Result<Event, Reason>> {
         crate::formats::events_of(&FORMAT, [value])
+    }
+
+    #[test]
+    fn a_deployment_is_an_event_of_its_own_and_ends_with_its_status() {
+        let deployment = json!({"id": 5, "sha": "c0ffee", "ref": "main", "task": "deploy", "environment": "acme-dev",
+            "creator": {"login": "ann"}, "created_at": "2026-11-10T09:00:00Z", "updated_at": "2026-11-10T09:04:00Z",
+            "statuses_url": "https://api.github.com/repos/acme/api/deployments/5/statuses"});
+        let listed = one(deployment.clone());
+        assert_eq!((listed.kind.as_str(), listed.repo.as_deref()), ("deployment", Some("acme/api")));
+        assert_eq!((listed.env.as_deref(), &listed.payload["duration_ms"]), (Some("acme-dev"), &json!(240_000)));
+        let hook = |state: &str| {
+            json!({"action": "created", "deployment": deployment, "repository": {"full_name": "acme/api"},
+                "workflow_run": {"id": 1}, "deployment_status": {"state": state, "created_at": "2026-11-10T09:03:00Z"}})
+        };
+        let ended = one(hook("success"));
+        assert_eq!((&ended.payload["result"], &ended.payload["duration_ms"]), (&json!("success"), &json!(180_000)));
+        assert!(matches!(reason(hook("in_progress")), Reason::Format(why) if why.contains("not finished")));
     }
 
     fn one(value: Value) -> Event {

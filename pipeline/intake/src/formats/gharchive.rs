@@ -14,7 +14,7 @@ use domain::fields::TYPES;
 use serde_json::{Value, json};
 
 pub(super) static FORMAT: Format =
-    Format { name: "gharchive", recognises, reader: || Box::new(GhArchive), independent: true };
+    Format { name: "gharchive", recognises, reader: |_| Box::new(GhArchive), independent: true };
 
 fn recognises(head: &Head) -> bool {
     let Head::Json(event) = head else { return false };

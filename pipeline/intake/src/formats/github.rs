@@ -10,7 +10,7 @@ use domain::Reason;
 use serde_json::{Value, json};
 
 pub(super) static FORMAT: Format =
-    Format { name: "github", recognises, reader: || Box::new(GitHub), independent: true };
+    Format { name: "github", recognises, reader: |_| Box::new(GitHub), independent: true };
 
 fn recognises(head: &Head) -> bool {
     matches!(head, Head::Json(value) if ["_repo", "_number", "_kind"].iter().all(|key| value.get(key).is_some()))

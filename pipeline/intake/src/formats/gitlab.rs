@@ -5,25 +5,54 @@
 //! nor how long it took; its entries are refused with what to ask for instead. What names a person is hashed behind this.
 
 use super::fields::{text, time};
-use super::{Format, Head, Object, Out, Reader};
+use super::{Format, Head, Object, Out, Reader, deployments};
 use domain::Reason;
 use serde_json::{Value, json};
 
 pub(super) static FORMAT: Format =
-    Format { name: "gitlab", recognises, reader: || Box::new(GitLab), independent: true };
+    Format { name: "gitlab", recognises, reader: |_| Box::new(GitLab), independent: true };
 
 fn recognises(head: &Head) -> bool {
     let Head::Json(value) = head else { return false };
     let has = |keys: &[&str]| keys.iter().all(|key| value.get(key).is_some());
-    let here = value.get("web_url").and_then(Value::as_str).is_some_and(|url| url.contains("/-/"));
-    here && (has(&["id", "status", "stage", "pipeline"]) || has(&["id", "status", "sha", "ref"])) && !has(&["ts"])
+    let named = value.get("web_url").or_else(|| value.get("deployable").and_then(|job| job.get("web_url")));
+    let here = named.and_then(Value::as_str).is_some_and(|url| url.contains("/-/"));
+    here && (is_deployment(value)
+        || has(&["id", "status", "stage", "pipeline"])
+        || has(&["id", "status", "sha", "ref"]))
+        && !has(&["ts"])
+}
+
+/// Whether it is a deployment (`GET /projects/:id/deployments`); its job names the project.
+fn is_deployment(value: &Value) -> bool {
+    ["id", "iid", "sha", "environment", "deployable"].iter().all(|key| value.get(key).is_some())
+}
+
+/// A deployment, by the job that made it.
+fn deployment(value: &Value) -> Result<Object, Reason> {
+    let object = value.as_object().ok_or(Reason::NotAnObject)?;
+    let job = object.get("deployable").and_then(Value::as_object).ok_or(Reason::Format("it has no job"))?;
+    let repo = text(job, "web_url").and_then(repo_in).ok_or(Reason::Format("no repository is named"))?;
+    deployments::event(&deployments::Told {
+        repo: &repo,
+        id: object.get("id"),
+        environment: object.get("environment").and_then(|environment| environment.get("name")).and_then(Value::as_str),
+        sha: object.get("sha"),
+        branch: text(object, "ref"),
+        developer: object.get("user").and_then(|user| user.get("username")),
+        task: job.get("name"),
+        state: text(object, "status"),
+        begun: time(job, "started_at").or(time(object, "created_at")),
+        ended: time(job, "finished_at").or(time(object, "updated_at")),
+    })
 }
 
 struct GitLab;
 
 impl Reader for GitLab {
     fn object(&mut self, value: Value, out: &mut Out) {
-        out.push(translate(&value).map_err(|reason| (value, reason)));
+        let read = if is_deployment(&value) { deployment(&value) } else { translate(&value) };
+        out.push(read.map_err(|reason| (value, reason)));
     }
 }
 
@@ -187,6 +216,22 @@ mod tests {
         }
         let event = events_of(&FORMAT, [job(json!({"ref": "refs/merge-requests/5/head"}))]).remove(0).unwrap();
         assert_eq!((event.pr_id.as_deref(), event.branch), (Some("acme/tools/api#5"), None));
+    }
+
+    #[test]
+    fn a_deployment_is_told_by_the_job_that_made_it() {
+        let deployment = json!({"id": 41, "iid": 1, "ref": "main", "sha": "c0ffee", "status": "success",
+            "created_at": "2026-11-10T08:59:00Z", "updated_at": "2026-11-10T09:06:00Z",
+            "user": {"username": "brunhilde"}, "environment": {"id": 9, "name": "acme-dev"}, "deployable": job(json!({}))});
+        assert!(recognises(&Head::Json(&deployment)));
+        let event = events_of(&FORMAT, [deployment.clone()]).remove(0).unwrap();
+        assert_eq!((event.kind.as_str(), event.env.as_deref()), ("deployment", Some("acme-dev")));
+        assert_eq!(event.ts.to_string(), "2026-11-10T09:00:02Z");
+        assert_eq!((&event.payload["result"], &event.payload["duration_ms"]), (&json!("success"), &json!(300_500)));
+        assert!(!format!("{event:?}").contains("brunhilde"));
+        let mut running = deployment;
+        running["status"] = json!("running");
+        assert!(events_of(&FORMAT, [running]).remove(0).is_err());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! events are the same is decided once, for all of them, behind it.
 
 mod actions;
+mod deployments;
 mod fields;
 mod gharchive;
 mod github;
 mod gitlab;
+mod icalendar;
 mod native;
 #[cfg(test)]
 mod nothing_lost;
@@ -19,9 +21,10 @@ mod samples;
 mod unknown;
 mod workload;
 
+pub use icalendar::whole_days;
 pub(crate) use out::Out;
 
-use domain::Reason;
+use domain::{Reason, Timestamp};
 use serde_json::{Map, Value};
 
 /// A JSON object.
@@ -37,8 +40,8 @@ pub struct Format {
     pub name: &'static str,
     /// Whether a dump that begins like this is one.
     recognises: fn(&Head) -> bool,
-    /// Makes a reader for one dump.
-    reader: fn() -> Box<dyn Reader>,
+    /// Makes a reader for one dump, as it is read at this moment.
+    reader: fn(Timestamp) -> Box<dyn Reader>,
     /// Whether each object can be read without those before it: then they are read side by side.
     independent: bool,
 }
@@ -99,6 +102,7 @@ pub static FORMATS: &[&Format] = &[
     &gitlab::FORMAT,
     &otlp::FORMAT,
     &prometheus::FORMAT,
+    &icalendar::FORMAT,
 ];
 
 impl Format {
@@ -149,9 +153,9 @@ impl Format {
         }
     }
 
-    /// A reader for one dump.
-    pub(crate) fn reader(&self) -> Box<dyn Reader> {
-        (self.reader)()
+    /// A reader for one dump, read at `now`: what recurs for ever is worked out around it.
+    pub(crate) fn reader(&self, now: Timestamp) -> Box<dyn Reader> {
+        (self.reader)(now)
     }
 
     /// Whether each object can be read without those before it.
@@ -160,6 +164,10 @@ impl Format {
     }
 }
 
+/// The moment at which tests read.
+#[cfg(test)]
+pub(crate) const TEST_NOW: Timestamp = Timestamp(1_795_305_600_000_000); // 2026-11-22
+
 /// The native events that a format makes of these values, for its tests: normalised, under a test key.
 #[cfg(test)]
 pub(crate) fn events_of(
@@ -167,7 +175,7 @@ pub(crate) fn events_of(
     values: impl IntoIterator<Item = Value>,
 ) -> Vec<Result<domain::Event, Reason>> {
     let privacy = domain::privacy::Privacy::new(b"test key of the formats");
-    let (mut reader, mut out) = (format.reader(), Out::default());
+    let (mut reader, mut out) = (format.reader(TEST_NOW), Out::default());
     for value in values {
         match value {
             Value::String(line) => reader.text(&line, &mut out),
@@ -217,6 +225,11 @@ mod tests {
             ("actions", json!([{"total_count": 0, "jobs": []}])),
             ("actions", json!({"total_count": 1, "check_runs": []})),
             (
+                "actions",
+                json!({"id": 5, "sha": "a1", "environment": "production", "created_at": "2026-11-10T09:00:00Z",
+                "statuses_url": "https://api.github.com/repos/acme/api/deployments/5/statuses"}),
+            ),
+            (
                 "gitlab",
                 json!({"id": 7, "status": "success", "stage": "test", "pipeline": {"id": 1},
                 "web_url": "https://gitlab.example/acme/api/-/jobs/7"}),
@@ -225,6 +238,7 @@ mod tests {
             ("otlp", json!({"resourceSpans": [{"scopeSpans": []}]})),
             ("prometheus", json!({"status": "success", "data": {"resultType": "matrix", "result": []}})),
             ("prometheus", json!("# TYPE container_cpu_usage_seconds counter")),
+            ("icalendar", json!("BEGIN:VCALENDAR")),
             ("prometheus", json!("container_memory_working_set_bytes{pod=\"a\"} 1.0 1790000000.0")),
         ]
     }

@@ -6,7 +6,7 @@ use domain::event::singles;
 use serde_json::Value;
 
 pub(super) static FORMAT: Format =
-    Format { name: "native", recognises, reader: || Box::new(Native), independent: true };
+    Format { name: "native", recognises, reader: |_| Box::new(Native), independent: true };
 
 /// Events are whatever has a time and a type.
 fn recognises(head: &Head) -> bool {

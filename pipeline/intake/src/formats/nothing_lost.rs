@@ -1,6 +1,6 @@
 //! No record inside a recognised document is without an event or a reject: for every format, whatever a list is called.
 
-use super::{FORMATS, Format, Guess, Head, Out, Taken};
+use super::{FORMATS, Format, Guess, Head, Out, TEST_NOW, Taken};
 use serde_json::{Value, json};
 
 /// A record is what holds a text that begins like this.
@@ -145,7 +145,7 @@ fn marks(value: &Value, found: &mut Vec<String>) {
 
 /// The marks of a document, and those of what became of it.
 fn before_and_after(format: &Format, document: &Value) -> [Vec<String>; 2] {
-    let (mut reader, mut out) = (format.reader(), Out::default());
+    let (mut reader, mut out) = (format.reader(TEST_NOW), Out::default());
     reader.object(document.clone(), &mut out);
     loop {
         let before = out.len();
@@ -238,7 +238,8 @@ fn no_record_of_a_recognised_document_is_passed_over() {
 
 #[test]
 fn every_format_is_tried() {
-    for format in FORMATS {
+    // A calendar is text: its own tests hold it to the same.
+    for format in FORMATS.iter().filter(|format| format.name != "icalendar") {
         assert!(documents().iter().any(|(name, _)| *name == format.name), "{}", format.name);
     }
 }

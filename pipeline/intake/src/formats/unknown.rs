@@ -5,7 +5,11 @@ use serde_json::Value;
 /// A message with every known format in it.
 macro_rules! unknown {
     ($what:literal) => {
-        concat!("unknown format", $what, "; known are native, github, gharchive, actions, gitlab, otlp, prometheus")
+        concat!(
+            "unknown format",
+            $what,
+            "; known are native, github, gharchive, actions, gitlab, otlp, prometheus, icalendar"
+        )
     };
 }
 
@@ -29,7 +33,7 @@ pub(super) fn object(value: &Value) -> Option<&'static str> {
             || has(&["ref", "before", "after", "pusher"]) =>
         {
             unknown!(
-                ": it looks like the payload of a GitHub webhook, of which only workflow_run, workflow_job and check_run are read; did you mean actions or gharchive, which tell the same?"
+                ": it looks like the payload of a GitHub webhook, of which only workflow_run, workflow_job, check_run and deployments are read; did you mean actions or gharchive, which tell the same?"
             )
         }
         () if has(&["object_kind"]) => {

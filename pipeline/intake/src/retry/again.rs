@@ -45,7 +45,7 @@ impl Retry<'_> {
     }
 
     fn read(&mut self, blocks: &mut Blocks, begin: &Begin, rows: &mut [Row]) -> Result<(), IntakeError> {
-        let mut reader = begin.format.reader();
+        let mut reader = begin.format.reader(self.now);
         let in_order = !begin.format.is_independent();
         let last = rows.last().map_or(0, |row| row.line);
         while let Some(piece) = blocks.next_piece()? {
@@ -240,7 +240,7 @@ impl Retry<'_> {
             self.retried.unreadable += u64::from(std::mem::take(&mut row.is_open));
             return Ok(());
         }
-        let all = self.decode(text, &mut *begin.format.reader())?;
+        let all = self.decode(text, &mut *begin.format.reader(self.now))?;
         let taken: Vec<Taken> = all.into_iter().flat_map(|(_, taken)| taken).collect();
         self.settle(row, &taken, &begin, Some(text))
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::formats::TEST_NOW;
 use crate::sink::Memory;
 use crate::stage::{IntakeSpec, stage};
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ fn taken_twice(dump: &[u8], first: Option<&'static Format>, then: Option<&'stati
     let sink = Memory::default();
     let spec = IntakeSpec { format: first, ..IntakeSpec::default() };
     stage(&source, &privacy, &spec, &sink, &mut |_, _| {}).unwrap();
-    let retried = retry_round(&sink, &privacy, &source, then, (0, 1), &mut |_| {}).unwrap();
+    let retried = retry_round(&sink, &privacy, &source, then, (0, 1), TEST_NOW, &mut |_| {}).unwrap();
     (sink, retried)
 }
 

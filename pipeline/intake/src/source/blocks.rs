@@ -2,8 +2,10 @@
 //!
 //! A line says something by itself, unless it opens a bracket that it does not close: then what begins there is one
 //! document up to where its brackets close, wherever that is, and the next may begin right behind it. Where no end is
-//! found the line was cut off, and is a line like any other: it does not swallow those after it.
+//! found the line was cut off, and is a line like any other: it does not swallow those after it. A calendar is a document from its
+//! first line to its last.
 
+use super::calendar;
 use crate::error::IntakeError;
 use domain::event::LINE_LIMIT;
 use domain::json::ends::{End, Ends};
@@ -140,7 +142,9 @@ impl Blocks {
         while start < window {
             let Some(length) = memchr::memchr(b'\n', &rest[start..window]) else { break };
             let next = start + length + 1;
-            if start >= self.plain && goes_on(&rest[start..next], &rest[next..]) {
+            if start >= self.plain
+                && (begins_calendar(&rest[start..next]) || goes_on(&rest[start..next], &rest[next..]))
+            {
                 return if start > 0 { Cut::Lines(start) } else { Cut::Document };
             }
             start = next;
@@ -167,6 +171,9 @@ impl Blocks {
     /// The document that begins what is ahead; none when it is none, and its first line is a line like others.
     fn document(&mut self) -> Result<Option<Piece>, IntakeError> {
         let start = blank(self.rest());
+        if calendar::begins(&self.rest()[start..]) {
+            return self.calendar(start).map(Some);
+        }
         let (mut ends, mut at) = (Ends::default(), start);
         loop {
             match ends.feed(&self.rest()[at..]) {
@@ -185,6 +192,52 @@ impl Blocks {
                     self.fill((2 * at).clamp(BLOCK, LINE_LIMIT + 1))?;
                 }
             }
+        }
+    }
+
+    /// Gives a calendar, unfolded, up to its last line, else up to the end of the dump.
+    fn calendar(&mut self, start: usize) -> Result<Piece, IntakeError> {
+        let mut at = start;
+        loop {
+            let rest = self.rest();
+            match calendar::end(&rest[at..]) {
+                Some(length) if at + length - start <= LINE_LIMIT => at += length,
+                None if self.ended && rest.len() - start <= LINE_LIMIT => at = rest.len(),
+                None if rest.len() - start <= LINE_LIMIT => {
+                    // The last line may not be whole yet.
+                    at = start.max(memchr::memrchr(b'\n', rest).map_or(start, |end| end + 1));
+                    self.fill((2 * rest.len()).clamp(BLOCK, start + LINE_LIMIT + BLOCK))?;
+                    continue;
+                }
+                _ => return self.long_calendar(start),
+            }
+            let line = self.line + 1 + memchr::memchr_iter(b'\n', &self.rest()[..start]).count() as u64;
+            let bytes = calendar::unfolded(&self.rest()[start..at]);
+            self.take_text(at);
+            return Ok(Piece::Document { line, bytes });
+        }
+    }
+
+    /// Reads over a calendar that is too long, hashing it.
+    fn long_calendar(&mut self, start: usize) -> Result<Piece, IntakeError> {
+        let (mut hasher, mut length) = (blake3::Hasher::new(), 0);
+        self.take(start);
+        let line = self.line + 1;
+        let head = self.rest()[..REJECT_TEXT_LIMIT].to_vec();
+        loop {
+            let rest = self.rest();
+            let found = calendar::end(rest);
+            // Of a part the last line is kept for the next, as it may be the end.
+            let whole = memchr::memrchr(b'\n', rest).map(|end| end + 1).filter(|_| !self.ended);
+            let end = found.or(whole).unwrap_or(rest.len());
+            hasher.update(&rest[..end]);
+            length += end as u64;
+            self.take(end);
+            if found.is_some() || end == 0 {
+                self.plain = 0;
+                return Ok(Piece::Long { line, head, length, hash: short(&hasher) });
+            }
+            self.fill(BLOCK)?;
         }
     }
 
@@ -320,6 +373,12 @@ fn long(line: u64, bytes: &[u8]) -> Piece {
 
 fn short(hasher: &blake3::Hasher) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// Whether a calendar begins with this line.
+fn begins_calendar(line: &[u8]) -> bool {
+    // Of nearly every line its first byte tells.
+    !matches!(line.first(), Some(b'{' | b'[')) && calendar::begins(&line[blank(line)..])
 }
 
 /// Whether an object or array begins here.

@@ -6,6 +6,7 @@
 use super::staging::Staging;
 use crate::error::LakeError;
 use crate::lake::Lake;
+use domain::Timestamp;
 use domain::privacy::Privacy;
 use intake::{Format, Retried, Source, retry_round, retry_rounds};
 use serde::Serialize;
@@ -30,13 +31,14 @@ pub struct RetryReport {
 
 impl Lake {
     /// Takes the rejects of the lake at `location` once more, as `format` or as what their dumps look like. Of dumps only
-    /// `sources` are opened.
+    /// `sources` are opened, as they are read at `now`.
     /// `progress` is told the dump. Must be called on a runtime of several threads.
     pub async fn retry_rejects(
         location: &str,
         privacy: &Privacy,
         sources: &[Source],
         format: Option<&'static Format>,
+        now: Timestamp,
         progress: &mut (dyn FnMut(&str) + Send),
     ) -> Result<RetryReport, LakeError> {
         let lake = Self::open_with_key(location, privacy).await?;
@@ -51,7 +53,7 @@ impl Lake {
                 if round == 0 {
                     rounds = retry_rounds(&staging)?;
                 }
-                retry_round(&staging, &privacy, sources, format, (round, rounds), progress)
+                retry_round(&staging, &privacy, sources, format, (round, rounds), now, progress)
             });
             let done = match retried {
                 Ok(retried) => commit(&staging, retried, &mut report).await,

@@ -6,6 +6,7 @@ use crate::forecast::Outlook;
 use crate::frame::Frame;
 use domain::Timestamp;
 use domain::columns::schedule as s;
+use domain::holidays::AtRest;
 use domain::time::HOUR;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +22,7 @@ pub(super) struct Event {
     pub(super) id: String,
     resource: Option<String>,
     event_type: String,
-    start: Timestamp,
+    pub(super) start: Timestamp,
     end: Timestamp,
     scale: Option<f64>,
 }
@@ -31,6 +32,27 @@ impl Event {
     pub(super) fn touches(&self, resource: &str) -> bool {
         let env = resource.split_once('/').map_or(resource, |(env, _)| env);
         self.resource.as_deref().is_none_or(|r| r.is_empty() || r == resource || r == env)
+    }
+
+    /// Whether it says that nobody works, and nothing else.
+    pub(super) fn is_holiday(&self) -> bool {
+        self.event_type == "holiday"
+    }
+
+    /// Whether another version is brought out.
+    pub(super) fn is_deployment(&self) -> bool {
+        self.event_type == "deployment"
+    }
+
+    /// As time at rest.
+    pub(super) fn at_rest(&self) -> AtRest {
+        AtRest { resource: None, from: self.start, to: self.end }
+    }
+
+    /// The hours it overlaps of those from `first` to `last`.
+    pub(super) fn hours(&self, first: Hour, last: Hour) -> std::ops::RangeInclusive<Hour> {
+        let ends = self.end.0.max(self.start.0 + 1) - 1;
+        self.start.0.div_euclid(HOUR).max(first)..=ends.div_euclid(HOUR).min(last)
     }
 
     fn overlaps(&self, hour: Hour) -> bool {
@@ -58,18 +80,20 @@ pub(super) fn read(path: &Path) -> Result<Vec<Event>, LearnError> {
     Ok(events)
 }
 
-/// The event that counts in an hour: the largest known scale, then the earliest start.
+/// The event that counts in an hour: the largest known scale, then the earliest start; a holiday where there is nothing else.
 pub(super) fn strongest<'a>(events: &[&'a Event], hour: Hour) -> Option<&'a Event> {
     let over = events.iter().filter(|event| event.overlaps(hour));
     over.fold(None, |best: Option<&Event>, event| match best {
+        Some(best) if event.is_holiday() && !best.is_holiday() => Some(best),
+        Some(best) if best.is_holiday() && !event.is_holiday() => Some(event),
         Some(best) if best.scale.unwrap_or(0.0) >= event.scale.unwrap_or(0.0) => Some(best),
         _ => Some(event),
     })
 }
 
-/// What events do to the hours they touch: a known scale multiplies centre and upper bound; a deployment or load without one
-/// is taken to do what its kind did to this resource before, and widens the upper bound where none has been seen;
-/// maintenance without a scale changes nothing.
+/// What events do to the hours they touch: a known scale multiplies centre and upper bound; one without is taken to do what
+/// its kind did to this resource before. Where none has been seen a deployment or load widens the upper bound, and
+/// maintenance changes nothing. What a holiday does is [`super::usual`]'s.
 pub(super) fn apply(outlook: &mut Outlook, history: &History, figure: usize, events: &[&Event], first: Hour) {
     let mut learnt: BTreeMap<&str, Option<f64>> = BTreeMap::new();
     for step in 0..outlook.centre.len() {
@@ -77,9 +101,10 @@ pub(super) fn apply(outlook: &mut Outlook, history: &History, figure: usize, eve
         let kind = event.event_type.as_str();
         let (centre, upper) = match event.scale {
             Some(scale) => (scale, scale),
-            None if kind == "deployment" || kind == "load" => {
+            None if matches!(kind, "deployment" | "load" | "maintenance") => {
                 let ratio = learnt.entry(kind).or_insert_with(|| past_ratio(history, figure, events, kind));
-                ratio.map_or((1.0, UNKNOWN_EVENT_FACTOR), |ratio| (ratio, ratio.max(1.0)))
+                let unknown = if kind == "maintenance" { 1.0 } else { UNKNOWN_EVENT_FACTOR };
+                ratio.map_or((1.0, unknown), |ratio| (ratio, ratio.max(1.0)))
             }
             None => (1.0, 1.0),
         };

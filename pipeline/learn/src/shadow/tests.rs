@@ -3,7 +3,7 @@
 use super::schedule::UNKNOWN_EVENT_FACTOR;
 use super::*;
 use crate::forecast::LAST_VALUE;
-use crate::forecast::tests::daily;
+use crate::forecast::tests::{daily, noise};
 use crate::frame::Frame;
 use domain::columns::{hours as h, schedule as s};
 
@@ -50,11 +50,17 @@ struct Run {
 }
 
 fn run(resources: &[(&str, Rows)], events: &[Given], now: Hour) -> Run {
+    run_with(resources, events, now, &[])
+}
+
+fn run_with(resources: &[(&str, Rows)], events: &[Given], now: Hour, changes: &[Hour]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let [hours, schedule, out] = ["hours", "schedule", "out"].map(|name| folder.path().join(name));
     write_hours(&hours, resources);
     write_schedule(&schedule, events);
-    let spec = ShadowSpec::new(Timestamp(now * HOUR + 17), 24);
+    let change = |hour: &Hour| ChangedAt { resource: "a".to_owned(), at: Timestamp(hour * HOUR + 5) };
+    let changes = changes.iter().map(change).collect();
+    let spec = ShadowSpec { changes, ..ShadowSpec::new(Timestamp(now * HOUR + 17), 24) };
     let summary = forecast(&hours, Some(&schedule), &spec, &mut Choices::default(), &out, &|_| ()).unwrap();
     let frame = Frame::read(&out).unwrap();
     Run {
@@ -191,4 +197,87 @@ fn groups_hold_whole_resources() {
     })
     .unwrap();
     assert_eq!(sizes, [vec![12, 12], vec![12, 12], vec![12]]);
+}
+
+/// Four weeks and a day of a team that works from Monday to Friday; 400_008 is the first hour of a Thursday. `holiday` days have a
+/// weekend's profile.
+fn weeks(holidays: &[Hour]) -> Rows {
+    let first = 400_008;
+    let mut seed = 5;
+    (0..24 * 36)
+        .map(|at| {
+            let hour: Hour = first + at;
+            let day = hour.div_euclid(24);
+            let rests = matches!((day + 3).rem_euclid(7), 5 | 6) || holidays.contains(&day);
+            let working = (8..18).contains(&hour.rem_euclid(24)) && !rests;
+            let value = if working { 4.0 } else { 0.4 };
+            (hour, value * (1.0 + 0.05 * noise(&mut seed)), 1e9)
+        })
+        .collect()
+}
+
+#[test]
+fn a_holiday_looks_like_a_weekend_and_is_not_learnt_as_a_work_day() {
+    // The Wednesday a week before, and the Thursday that is forecast.
+    let first_day = 400_008_i64.div_euclid(24);
+    let (past, next) = (first_day + 28, first_day + 35);
+    let all = weeks(&[past, next]);
+    let (seen, came) = all.split_at(24 * 35);
+    let now = seen.last().unwrap().0;
+    let day = |day: i64| Given("h", None, "holiday", day * 24, day * 24 + 24, None);
+    let error = |events: &[Given]| {
+        let r = run(&[("a/x", seen.to_vec())], events, now);
+        let inside = (0..24).filter(|h| (r.cpu[1][*h]..=r.cpu[2][*h]).contains(&came[*h].1)).count();
+        (r.cpu[0].iter().zip(came).map(|(centre, row)| (centre - row.1).abs()).sum::<f64>() / 24.0, inside, r.event)
+    };
+    let ((without, _, _), (with, inside, named)) = (error(&[]), error(&[day(past), day(next)]));
+    assert!(with < 0.25 * without && inside >= 16, "{with} {without} {inside}");
+    assert!(named.iter().all(|event| event.as_deref() == Some("h")));
+    // The day before was a holiday, the next is none: it is a work day again.
+    let all = weeks(&[past]);
+    let came = &all[24 * 35..];
+    let r = |events: &[Given]| run(&[("a/x", all[..24 * 35].to_vec())], events, now).cpu[0].clone();
+    let error = |centre: Vec<f64>| centre.iter().zip(came).map(|(c, row)| (c - row.1).abs()).sum::<f64>();
+    let (with, without) = (error(r(&[day(past)])), error(r(&[])));
+    assert!(with < without, "{with} {without}");
+}
+
+#[test]
+fn maintenance_is_not_learnt_as_usual_and_comes_only_where_it_is_scheduled() {
+    let now = START + 24 * 21 - 1;
+    let mut past = days(21, 1);
+    // Down on the last two nights, for six hours.
+    let windows = [now - 46..now - 40, now - 22..now - 16];
+    for row in past.iter_mut().filter(|row| windows.iter().any(|window| window.contains(&row.0))) {
+        row.1 = 0.01;
+    }
+    let calm = run(&[("a/x", days(21, 1))], &[], now);
+    let seen = |id, at: &std::ops::Range<Hour>| Given(id, Some("a"), "maintenance", at.start, at.end, None);
+    let known = [seen("m1", &windows[0]), seen("m2", &windows[1])];
+    let learnt = run(&[("a/x", past.clone())], &[], now);
+    let told = run(&[("a/x", past.clone())], &known, now);
+    let error = |run: &Run| (0..24).map(|h| (run.cpu[0][h] - calm.cpu[0][h]).abs()).fold(0.0, f64::max);
+    assert!(error(&told) < 0.2 && error(&told) < 0.5 * error(&learnt), "{} {}", error(&told), error(&learnt));
+    // The same comes again: down in its window, and not beside it.
+    let [one, two] = known;
+    let next = run(&[("a/x", past)], &[one, two, seen("m3", &(now + 3..now + 6))], now);
+    assert!(next.cpu[0][3] < 0.4 * calm.cpu[0][3], "{} {}", next.cpu[0][3], calm.cpu[0][3]);
+    assert!((next.cpu[0][12] - calm.cpu[0][12]).abs() < 0.3);
+}
+
+#[test]
+fn a_flag_that_moved_the_level_is_followed_at_once_and_one_that_did_not_changes_nothing() {
+    let now = START + 24 * 21 - 1;
+    let mut past = days(21, 1);
+    // Since twelve hours ago, twice as much.
+    for row in past.iter_mut().filter(|row| row.0 > now - 12) {
+        row.1 *= 2.0;
+    }
+    let calm = run(&[("a/x", days(21, 1))], &[], now);
+    let told = run_with(&[("a/x", past.clone())], &[], now, &[now - 12]);
+    let untold = run(&[("a/x", past)], &[], now);
+    let error = |run: &Run| (0..24).map(|h| (run.cpu[0][h] - 2.0 * calm.cpu[0][h]).abs()).sum::<f64>() / 24.0;
+    assert!(error(&told) < 0.3 && error(&told) < 0.5 * error(&untold), "{} {}", error(&told), error(&untold));
+    let same = run_with(&[("a/x", days(21, 1))], &[], now, &[now - 30]);
+    assert_eq!(same.cpu, calm.cpu);
 }

@@ -124,16 +124,30 @@ const BEFORE: &str = "
         select distinct repo from staging.events
         where repo is not null and (resource = $resource or env = split_part($resource, '/', 1))
             and type in ('command', 'test', 'ci_run', 'edit', 'usage')
+    ),
+
+    with_changes as (
+        select ts, type, event_id, pr_id, repo, sha, action, result, resource, env, coalesce(message, title, '') as text
+        from staging.events
+        where type in ('adjustment', 'schedule', 'commit', 'push', 'pr')
+
+        union all
+
+        select
+            at as ts, change as type, event_id, null as pr_id, repo, null as sha, null as action, result, resource,
+            null as env, text
+        from features.application_changes
     )
 
-    select ts, type, event_id, pr_id, repo, sha, action, result, left(coalesce(message, title, note, ''), 80) as text
-    from staging.events
+    select ts, type, event_id, pr_id, repo, sha, action, result, left(text, 80) as text
+    from with_changes
     where ts <= arrow_cast($began, 'Timestamp(Microsecond, Some(\"UTC\"))')
         and ts > arrow_cast($began, 'Timestamp(Microsecond, Some(\"UTC\"))') - interval '48 hours'
         and (
-            (type in ('adjustment', 'annotation', 'schedule', 'deployment')
-                and (resource = $resource or resource is null and env = split_part($resource, '/', 1)))
-            or (type in ('commit', 'push') and repo in (select repo from repos))
+            (type in ('adjustment', 'annotation', 'schedule', 'deployment', 'flag')
+                and (resource = $resource or resource = split_part($resource, '/', 1)
+                    or resource is null and env = split_part($resource, '/', 1)))
+            or (type in ('commit', 'push', 'deployment') and repo in (select repo from repos))
             or (type = 'pr' and action in ('merged', 'opened') and repo in (select repo from repos))
         )
     order by ts desc, event_id

@@ -8,17 +8,18 @@ use stack::{Live, Target, TaskFound, parse_target};
 use std::collections::BTreeMap;
 
 /// A target of the plan to be, as it was read.
-pub(super) struct LiveTarget {
+#[derive(Debug)]
+pub struct LiveTarget {
     /// How the plan names it.
-    pub(super) planned: PlannedTarget,
+    pub planned: PlannedTarget,
     /// It; none where limits were only observed.
-    pub(super) target: Option<Box<dyn Target>>,
+    pub target: Option<Box<dyn Target>>,
     /// What is set on it.
-    pub(super) live: Live,
+    pub live: Live,
 }
 
 /// Reads the targets, in the order in which they were named.
-pub(super) fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, Failure> {
+pub fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, Failure> {
     if specs.is_empty() {
         return Ok(vec![observed(usage)?]);
     }

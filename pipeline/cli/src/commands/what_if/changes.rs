@@ -77,7 +77,7 @@ pub(super) fn set(then: &mut Inventory, changes: &[Set], made: &mut Made) -> Res
     Ok(())
 }
 
-fn in_words(limits: State) -> String {
+pub(super) fn in_words(limits: State) -> String {
     let cpu = limits.cpu_cores.map(|cores| format!("{cores} cores"));
     let memory = limits.memory_bytes.map(|bytes| format_bytes(bytes as f64));
     cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")

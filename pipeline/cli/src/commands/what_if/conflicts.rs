@@ -7,9 +7,9 @@ use crate::ledger::entries;
 use domain::Timestamp;
 use domain::nodes::Nodes;
 use domain::overrides::Overrides;
-use domain::packing::machines as packed;
-use domain::plan::{Plan, State};
-use domain::what_if::{Finding, Gravity, Inventory};
+use domain::packing::{Packed, machines as packed};
+use domain::plan::{Item, Plan, State};
+use domain::what_if::{Finding, Full, Gravity, Inventory, TOLD, full, newly_full, taken};
 use lake::{Lake, Session};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +83,7 @@ pub(super) async fn plans(
     context: &Context,
     lake: &Lake,
     made: &Made,
+    then: &Inventory,
     own: Option<&Plan>,
 ) -> Result<Vec<Finding>, Failure> {
     let entries = entries(lake).await?;
@@ -107,13 +108,32 @@ pub(super) async fn plans(
         }
         let is_approved = approved.contains(id);
         for item in plan.changes().filter(|item| made.resources.contains(&item.resource)) {
-            let (word, gravity) =
+            let (word, mut gravity) =
                 if is_approved { ("approved", Gravity::Warning) } else { ("pending", Gravity::Notice) };
-            let what = format!("{word} plan {id} changes it too: whichever is applied last would undo the other");
+            let mut what = format!("{word} plan {id} changes it too: whichever is applied last would undo the other");
+            if let Some((breaks, grave)) = breaks(then, item) {
+                what.push_str(&breaks);
+                gravity = gravity.max(grave);
+            }
             findings.push(finding(format!("plan:{id}:{}", item.resource), gravity, &item.resource, what));
         }
     }
     Ok(findings)
+}
+
+/// What the limits of another plan would break under the change, in words.
+fn breaks(then: &Inventory, item: &Item) -> Option<(String, Gravity)> {
+    let mut foreseen = then.get(&item.resource)?.clone();
+    foreseen.limits = item.after;
+    let own = then.get(&item.resource)?;
+    let figures = [("throttled", foreseen.cpu(), own.cpu()), ("killed for memory", foreseen.memory(), own.memory())];
+    let worse = figures.into_iter().filter_map(|(effect, with, without)| {
+        let (with, without) = (with?.probability, without.map_or(0.0, |outcome| outcome.probability));
+        (with >= TOLD && with >= without + TOLD).then_some((effect, with))
+    });
+    let (effect, probability) = worse.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let grave = if probability >= 0.5 { Gravity::Critical } else { Gravity::Warning };
+    Some((format!("; with its limits it would be {effect} with {:.0} %", probability * 100.0), grave))
 }
 
 /// The machines that both states need; null without a file.
@@ -131,18 +151,22 @@ pub(super) fn machines(
             .hint("machines without a price are not packed; any figure will do"));
     }
     let pack = |inventory: &Inventory| {
-        let all: Vec<(&str, State, u32)> =
-            inventory.iter().map(|(name, foreseen)| (name.as_str(), foreseen.limits, 1)).collect();
+        let all: Vec<(&str, State, u32)> = taken(inventory).into_iter().map(|(name, state)| (name, state, 1)).collect();
         packed(&all, nodes)
     };
-    let told = |result: &Result<domain::packing::Packed, String>| match result {
-        Ok(packed) => json!({"machines": packed.machines, "price_hour": packed.price_hour}),
+    let (before, after) = (pack(today), pack(then));
+    let fullness = |result: &Result<Packed, String>, inventory: &Inventory| {
+        result.as_ref().map_or_else(|_| Vec::new(), |packed| full(&packed.placed, inventory))
+    };
+    let (full_before, full_after) = (fullness(&before, today), fullness(&after, then));
+    findings.extend(newly_full(&full_before, &full_after));
+    let told = |result: &Result<Packed, String>, full: &[Full]| match result {
+        Ok(packed) => json!({"machines": packed.machines, "price_hour": packed.price_hour, "full": full}),
         Err(resource) => json!({"does_not_hold": resource}),
     };
-    let (before, after) = (pack(today), pack(then));
     if let (Ok(_), Err(resource)) = (&before, &after) {
         let what = "the machines of the file do not hold it any more".to_owned();
         findings.push(finding(format!("nodes:{resource}"), Gravity::Critical, resource, what));
     }
-    Ok(json!({"today": told(&before), "then": told(&after)}))
+    Ok(json!({"today": told(&before, &full_before), "then": told(&after, &full_after)}))
 }

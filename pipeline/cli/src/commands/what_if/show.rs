@@ -2,6 +2,7 @@
 
 use super::changes::Made;
 use crate::context::Context;
+use domain::Timestamp;
 use domain::units::format_bytes;
 use domain::what_if::{Finding, Inventory, Outcome};
 use serde_json::{Value, json};
@@ -60,6 +61,21 @@ pub(super) fn show(
             &format!("{}, then {}", needed(&machines["today"]), needed(&machines["then"])),
             10,
         );
+        let full = machines["then"]["full"].as_array().map_or(&[][..], Vec::as_slice);
+        for node in full.iter().take(SHOWN) {
+            let text = |name: &str| node[name].as_str().unwrap_or_default().to_owned();
+            let number = |name: &str| node[name].as_f64().unwrap_or_default();
+            let amount = |value: f64| if text("figure") == "cpu" { format!("{value:.2}") } else { format_bytes(value) };
+            let first = Timestamp::parse(&text("first_at")).map_or_else(String::new, Timestamp::minute);
+            let what = format!(
+                "{} {} of {}, over {:.0} %, first at {first}",
+                text("figure"),
+                amount(number("expected")),
+                amount(number("capacity")),
+                number("probability") * 100.0
+            );
+            context.say_wrapped(format!("  {:<8}", text("node")), &what, 10);
+        }
     }
     context.say("");
     if findings.is_empty() {

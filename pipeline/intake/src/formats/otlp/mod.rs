@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(super) static FORMAT: Format =
-    Format { name: "otlp", recognises, reader: || Box::new(Otlp::default()), independent: false };
+    Format { name: "otlp", recognises, reader: |_| Box::new(Otlp::default()), independent: false };
 
 /// The requests, what is in an entry of each, what is in that, and what it is called in an entry that stands alone.
 const SIGNALS: [(&str, &str, &str); 3] = [

@@ -20,7 +20,7 @@ use series::Series;
 use std::collections::HashMap;
 
 pub(super) static FORMAT: Format =
-    Format { name: "prometheus", recognises, reader: || Box::new(Prometheus::default()), independent: false };
+    Format { name: "prometheus", recognises, reader: |_| Box::new(Prometheus::default()), independent: false };
 
 const HISTOGRAM: Reason = Reason::Format("native histograms are not read");
 

@@ -1,0 +1,39 @@
+-- One row per change of an application up to session.clock that is no change of its limits: a deployment, an annotation, or a
+-- feature flag that a log record says was switched. Candidates for causes, and steps in the history of what they touch.
+-- Reads staging.events, session.clock. Key: event_id.
+with told as (
+    select
+        event_id,
+        ts,
+        type,
+        coalesce(resource, env) as resource,
+        repo,
+        case type
+            when 'deployment' then concat_ws(' ', coalesce(json_get_str(payload, 'task'), 'deployment'), json_get_str(payload, 'environment'), left(json_get_str(payload, 'sha'), 12))
+            when 'annotation' then note
+            else concat_ws(' ', json_get_str(payload, 'event_name'), coalesce(json_get_str(payload, 'body'), json_get_str(payload, 'message')))
+        end as text,
+        coalesce(json_get_float(payload, 'duration_ms'), 0) as duration_ms,
+        json_get_str(payload, 'result') as result
+    from staging.events
+    where type in ('annotation', 'deployment', 'log') and ts <= (select now from session.clock)
+)
+
+select
+    event_id, -- The event that says so. [not null]
+    ts as at, -- When it was, UTC; of a deployment its begin. [not null]
+    case type when 'log' then 'flag' else type end as change, -- What kind. [one of: deployment, annotation, flag; not null]
+    resource, -- Resource or environment it touches; null: it is not said.
+    repo, -- Repository it is of, where that is said.
+    left(text, 200) as text, -- What it says.
+    case when type = 'deployment' then result end as result, -- What came of a deployment, where that is said.
+    case when type = 'deployment' and duration_ms between 0 and 86400000 then duration_ms else 0 end as duration_ms -- How long a deployment took, milliseconds. [>= 0]
+from told
+-- A record of each evaluation of a flag is no change of it.
+where
+    type <> 'log'
+    or (
+        text not like 'feature_flag.evaluation%'
+        and regexp_like(lower(text), 'flag|toggle')
+        and regexp_like(lower(text), '(switched|turned|flipped|set) (to |it )?(on|off|true|false)|enabled|disabled|activated|deactivated|toggled|rolled out|flag[^a-z]+(is )?(now )?(on|off)\b|changed')
+    )
