@@ -6,6 +6,7 @@
 mod around;
 mod edit;
 mod figure;
+mod listed;
 mod read;
 mod release;
 mod setup;
