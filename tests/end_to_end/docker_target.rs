@@ -3,7 +3,9 @@
 mod door;
 mod killed;
 mod needs;
+mod neighbours;
 mod proof;
+mod up;
 
 use crate::collect::engine::Engine;
 use crate::disk::Disk;

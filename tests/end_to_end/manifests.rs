@@ -89,8 +89,15 @@ fn manifests_are_changed_validated_and_restored() {
     assert_eq!(MANIFEST.lines().count(), changed.lines().count());
     assert_eq!(differing.len(), 4, "{differing:?}");
     assert!(differing.iter().all(|(old, _)| old.contains("cpu:") || old.contains("memory:")), "{differing:?}");
-    // A request keeps its half of the limit.
-    assert!(differing[0].1.contains("requests: {cpu: \"") && differing[1].1.contains("cpu: \""), "{differing:?}");
+    // What is requested is a typical day, which takes less than half of the limit that a peak needs.
+    let requests =
+        &made["items"].as_array().unwrap().iter().find(|it| it["resource"] == "shop/web").unwrap()["requests"];
+    assert_eq!(requests["before"], json!({"cpu_cores": 2.0, "memory_bytes": 4096 * MIB}));
+    let request = requests["after"]["cpu_cores"].as_f64().unwrap();
+    assert!((0.5..0.6).contains(&request), "{requests}");
+    assert!(differing[0].1.contains(&format!("requests: {{cpu: \"{request}\", memory: 939Mi}}")), "{differing:?}");
+    let shown = place.run(&["--now", NOW, "plan", "show", "plan.json"]).out;
+    assert!(shown.contains("requests 2 -> 0."), "{shown}");
 
     if let Some(python) = python("manifests after apply, by the published schemas of Kubernetes") {
         let script = "import sys, yaml, kubernetes_validate as k\n\

@@ -240,7 +240,7 @@ fn what_else_takes_part_in_a_compose_file_is_said() {
     assert!(notes.contains("compose.override.yaml"), "{notes}");
     let web = made["items"].as_array().unwrap().iter().find(|item| item["resource"] == "acme-dev/web").unwrap();
     assert_eq!(web["before"]["cpu_cores"], 6.0);
-    assert_eq!(web["after"]["cpu_cores"], 6.0, "what the override sets is not written through it");
+    assert!(web["after"]["cpu_cores"].as_f64().unwrap() < 6.0, "it is changed in the override");
     let shown = end(place.command(&["--now", NOW, "plan", "-o", "plan.json", "--target", "compose.yaml"])).out;
     assert!(shown.contains("note: ") && shown.contains("compose.override.yaml"), "{shown}");
     let unknown = place.run(&["plan", "--target", "k8s:prod"]);

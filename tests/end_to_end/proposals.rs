@@ -10,6 +10,8 @@ const NOW: &str = "2026-11-22T00:00:00Z";
 /// NOW, in minutes since 1970.
 const END: i64 = 29_921_760;
 const MIB: i64 = 1 << 20;
+/// Of an Ed25519 key pair of RFC 8410, appendix 10.3.
+pub const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 const COMPOSE: &str = "name: shop\nservices:\n  web: {image: box, cpus: 4, mem_limit: 1g}\n  \
                        db: {image: box, cpus: 4, mem_limit: 1g}\n";
 
@@ -159,9 +161,8 @@ fn jobs_of_ci_get_a_runner_and_a_timeout_from_the_p99_of_their_runs() {
 fn an_approval_is_signed_and_apply_takes_no_other() {
     let place = place();
     let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
-    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     place.write("key.pem", key);
-    place.write("keys.pem", public);
+    place.write("keys.pem", PUBLIC_KEY);
     place.json(&["--now", NOW, "plan", "--target", "compose.yaml"]);
     place.json(&["--now", NOW, "approve", "plan.json"]);
     let signed = ["--now", NOW, "apply", "plan.json", "--require-signature", "keys.pem"];
@@ -174,4 +175,57 @@ fn an_approval_is_signed_and_apply_takes_no_other() {
     let other = place.run(&["--now", NOW, "apply", "plan.json", "--require-other-approver"]);
     assert_eq!(other.code, 4, "{}", other.err);
     assert_eq!(place.run(&signed).code, 0);
+}
+
+/// Six repositories whose pull requests build in turn, an hour apart; those that change the lock file fetch packages.
+fn pull_requests() -> String {
+    let of = |i: i64| {
+        let (repo, number, locks) = (format!("acme/r{}", i % 6), 1 + i / 6, (i / 6) % 3 != 0);
+        let (opened, built) = (at((246 - i) * 60 + 20), at((246 - i) * 60));
+        let branch = format!("change-{number}");
+        let packages: &[&str] = if locks { &["pkg:cargo/serde@1.0.219", "pkg:cargo/libc@0.2.170"] } else { &[] };
+        [
+            json!({"ts": opened, "type": "pr", "repo": repo, "branch": branch, "pr": number, "developer": "d1",
+                "payload": {"action": "opened", "title": "a change", "base": "main"}}),
+            json!({"ts": built, "type": "command", "repo": repo, "branch": branch, "pr": number, "developer": "d1", "payload": {
+                "command": "cargo test", "kind": "test", "exit_code": 0, "duration_ms": 60_000, "record_id": format!("r{i}"),
+                "paths": [if locks { "Cargo.lock" } else { "README.md" }], "packages": packages,
+            }}),
+        ]
+    };
+    (0..246).flat_map(of).map(|line| line.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn packages_that_coming_runs_will_fetch_are_a_persons_to_fetch_ahead() {
+    let place = place();
+    place.write("prs.ndjson", pull_requests());
+    place.json(&["ingest", "prs.ndjson"]);
+    place.json(&["materialize"]);
+    place.json(&["--now", NOW, "train", "services"]);
+    place.json(&["--now", NOW, "predict"]);
+    let plan = place.json(&["--now", NOW, "plan", "--target", "compose.yaml"]);
+    let fetches = items(&plan, "prefetch");
+    assert!(!fetches.is_empty(), "{plan:#}");
+    let first = fetches[0];
+    assert!(first["resource"].as_str().unwrap().starts_with("acme/r") && first["task"].is_null(), "{first}");
+    assert!(
+        first["reason"].as_str().unwrap().contains("changes Cargo.lock: its runs will fetch 2 packages"),
+        "{first}"
+    );
+    let steps = first["handling"]["steps"].to_string();
+    assert!(steps.contains("cargo fetch --locked"), "{steps}");
+    assert!(first["confidence"].as_f64() > Some(0.5), "{first}");
+    let named: Vec<&str> = first["evidence"].as_array().unwrap().iter().filter_map(|it| it["value"].as_str()).collect();
+    assert!(named.contains(&"pkg:cargo/serde") && named.contains(&"Cargo.lock"), "{named:?}");
+    for evidence in first["evidence"].as_array().unwrap() {
+        assert!(!place.sql(evidence["sql"].as_str().unwrap()).is_empty(), "{evidence}");
+    }
+    // A pull request that changes no lock file is named by none.
+    let all = fetches.iter().map(|item| item["reason"].as_str().unwrap()).collect::<String>();
+    assert!(!all.contains("#1 "), "{all}");
+    // No rule, no item.
+    place.write("rules.toml", "[[rule]]\nwhen = \"new_service\"\nthen = \"provision\"\n");
+    let plan = place.json(&["--now", NOW, "plan", "--target", "compose.yaml", "--rules", "rules.toml"]);
+    assert!(items(&plan, "prefetch").is_empty());
 }

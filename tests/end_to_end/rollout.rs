@@ -1,6 +1,7 @@
 //! A rollout of the program, tick by tick, on a map of its own: who decides, what is refused, and what a kill leaves.
 
 use crate::program::{Ended, Place};
+use crate::proposals::PUBLIC_KEY;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -147,6 +148,12 @@ fn harm_in_either_metric_rolls_back_to_the_byte() {
 #[test]
 fn what_was_approved_is_what_counts() {
     let place = begun();
+    // Who made the plan is who approved it, and nobody signed.
+    place.write("keys.pem", PUBLIC_KEY);
+    for demand in [&["--require-other-approver"][..], &["--require-signature", "keys.pem"]] {
+        let ended = place.run(&[&["--now", &at(11), "stack", "advance", "plan.json"], demand].concat());
+        assert_eq!(ended.code, 4, "{demand:?} {}", ended.err);
+    }
     for (old, new) in
         [("horizon = 120", "horizon = 12"), ("\"20%\"", "\"90%\""), ("0.05", "0.2"), ("[10, 50", "[10, 90")]
     {

@@ -3,6 +3,7 @@
 mod args;
 mod artifacts;
 mod commands;
+mod consent;
 mod context;
 mod failure;
 mod learner;

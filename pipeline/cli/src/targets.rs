@@ -1,12 +1,13 @@
 //! The targets that a plan names, for those who act on them.
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use domain::plan::{Plan, PlannedTarget};
 use nix::sys::stat::{Mode, umask};
 use serde::Serialize;
-use stack::{Held, Journal, Target, planned_target};
+use stack::{Change, Held, Journal, Target, planned_target};
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::time::Duration;
 
 use crate::artifacts::journal_path;
 use lake::Lake;
@@ -33,6 +34,37 @@ impl Targets {
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = (&PlannedTarget, &dyn Target)> {
         self.0.iter().map(|(planned, target)| (planned, target.as_ref()))
+    }
+
+    /// Those whose resources are recreated by what is written; refused where there is none, or no way to do it.
+    pub fn can_recreate(&self) -> Result<(), Failure> {
+        let mut all = self.compose().peekable();
+        if all.peek().is_none() {
+            return Err(Failure::new(Exit::Usage, "no Compose file is changed: there is nothing to recreate")
+                .hint("apply without --up"));
+        }
+        all.try_for_each(|(_, target)| Ok(tokio::task::block_in_place(|| target.can_recreate())?))
+    }
+
+    /// The resources of these changes that are recreated.
+    pub fn resources(&self, changes: &[Change]) -> Vec<String> {
+        let on = |change: &&Change| self.compose().any(|(planned, _)| planned.id == change.on);
+        changes.iter().filter(on).map(|change| change.resource.clone()).collect()
+    }
+
+    /// Recreates those that run and are not as it is written; those that run.
+    pub fn recreate(&self, changes: &[Change], most: Duration) -> Result<Vec<String>, Failure> {
+        let mut all = Vec::new();
+        for (planned, target) in self.compose() {
+            let own = changes.iter().filter(|change| change.on == planned.id);
+            let own: Vec<&str> = own.map(|change| change.resource.as_str()).collect();
+            all.extend(tokio::task::block_in_place(|| target.recreate(&own, most))?);
+        }
+        Ok(all)
+    }
+
+    fn compose(&self) -> impl Iterator<Item = (&PlannedTarget, &dyn Target)> {
+        self.iter().filter(|(planned, _)| planned.kind == "compose")
     }
 
     /// Where they are, in words.

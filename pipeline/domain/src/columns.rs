@@ -179,6 +179,8 @@ pub mod hours {
     pub const HOUR: &str = "hour";
     /// Mean cores used over the hour.
     pub const CPU_CORES: &str = "cpu_cores";
+    /// Largest sample of processor use in the hour, cores.
+    pub const CPU_CORES_MAX: &str = "cpu_cores_max";
     /// Largest sample of the hour, bytes (double).
     pub const MEMORY_BYTES: &str = "memory_bytes";
 }

@@ -1,8 +1,8 @@
 //! The gather plan: how often, and how closely, each resource is to be looked at, by what is expected of it.
 //!
-//! Written with the shadow inventory, read by the collectors. A resource whose forecast can be trusted is looked at
-//! seldom, one that surprises often; before and during a scheduled event, and in the hours of which least is known, as
-//! often as it goes.
+//! Written with the shadow inventory, read by the collectors. A resource that stays near its mean is looked at seldom, one
+//! whose peaks are far above it often, and while it is on its way to a peak as often as it goes; before and during a
+//! scheduled event, and in the hours of which least is known, often too.
 
 use crate::Timestamp;
 use crate::time::SECOND;
@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 
 /// The form of the file.
 pub const GATHER_VERSION: u32 = 1;
-/// No resource is sampled more often.
+/// No resource is sampled more often, but on its way to a peak.
 pub const OFTEN_S: f64 = 5.0;
 /// No resource is sampled less often: a contention of two minutes still shows in two samples.
 pub const SELDOM_S: f64 = 60.0;
+/// Seconds between samples on the way to a peak: collectors look at the kernel as often anyway.
+pub const WATCH_S: f64 = 1.0;
 
 /// `gather.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,13 +38,46 @@ pub struct GatherPlan {
 pub struct Gathering {
     /// Seconds between samples outside the windows.
     pub interval_s: f64,
-    /// The measured confidence that the interval comes from, 0 to 1.
+    /// The measured confidence of its forecast, 0 to 1.
     pub confidence: f64,
+    /// When it is on its way to a peak; absent where it never goes far from its mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
     /// What is expected to change, or cannot be foreseen. Looked at closely: peaks between samples, stalls, the heaviest
     /// process.
     pub targets: Vec<Target>,
     /// Times that call for more, in order, not overlapping.
     pub windows: Vec<Window>,
+}
+
+/// From which amounts on a resource is on its way to a peak: the peak of a day is among the samples that follow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Mean cores since the sample before; absent where they stay near their mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_cores: Option<f64>,
+    /// Bytes; absent where they stay near their mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<f64>,
+    /// Seconds to the next sample.
+    pub interval_s: f64,
+}
+
+/// What the last sample of a resource said: cores, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sampled {
+    /// Mean cores since the sample before.
+    pub cpu_cores: Option<f64>,
+    /// Bytes.
+    pub memory_bytes: Option<f64>,
+}
+
+impl Watch {
+    fn is_near(&self, sampled: Sampled) -> bool {
+        let near =
+            |value: Option<f64>, level: Option<f64>| value.zip(level).is_some_and(|(value, level)| value >= level);
+        near(sampled.cpu_cores, self.cpu_cores) || near(sampled.memory_bytes, self.memory_bytes)
+    }
 }
 
 /// A figure of a resource.
@@ -92,6 +127,7 @@ impl GatherPlan {
         }
         for (resource, gathering) in &plan.resources {
             let intervals = std::iter::once(gathering.interval_s).chain(gathering.windows.iter().map(|w| w.interval_s));
+            let intervals = intervals.chain(gathering.watch.map(|watch| watch.interval_s));
             if let Some(bad) = intervals.into_iter().find(|s| !(1.0..=86_400.0).contains(s)) {
                 return Err(format!("an interval of {resource} is {bad} s, not 1 s to a day"));
             }
@@ -99,14 +135,17 @@ impl GatherPlan {
         Ok(plan)
     }
 
-    /// How to look at a resource at `now`; `default_s` seconds, and closely, where the plan says nothing.
-    pub fn pace(&self, resource: &str, now: Timestamp, default_s: f64) -> Pace {
+    /// How to look at a resource at `now`, by what its last sample said; `default_s` seconds, and closely, where the plan says
+    /// nothing.
+    pub fn pace(&self, resource: &str, now: Timestamp, sampled: Sampled, default_s: f64) -> Pace {
         match self.resources.get(resource) {
             Some(gathering) if now < self.expires_at => {
                 let window = gathering.windows.iter().find(|window| (window.from..window.to).contains(&now));
+                let watched = gathering.watch.filter(|watch| watch.is_near(sampled));
+                let interval_s = window.map_or(gathering.interval_s, |window| window.interval_s);
                 Pace {
-                    interval_s: window.map_or(gathering.interval_s, |window| window.interval_s),
-                    closely: window.is_some() || !gathering.targets.is_empty(),
+                    interval_s: watched.map_or(interval_s, |watch| watch.interval_s.min(interval_s)),
+                    closely: window.is_some() || watched.is_some() || !gathering.targets.is_empty(),
                 }
             }
             _ => Pace { interval_s: default_s, closely: true },
@@ -114,11 +153,11 @@ impl GatherPlan {
     }
 }
 
-/// Seconds between samples for a measured confidence of 0 to 1: from [`OFTEN_S`] to [`SELDOM_S`], each step of
-/// confidence worth the same factor, in whole seconds.
-pub fn interval_s(confidence: f64) -> f64 {
-    let confidence = if confidence.is_finite() { confidence.clamp(0.0, 1.0) } else { 0.0 };
-    (OFTEN_S * (SELDOM_S / OFTEN_S).powf(confidence)).round()
+/// Seconds between samples for a calm of 0 to 1: from [`OFTEN_S`] to [`SELDOM_S`], each step of calm worth the same factor,
+/// in whole seconds.
+pub fn interval_s(calm: f64) -> f64 {
+    let calm = if calm.is_finite() { calm.clamp(0.0, 1.0) } else { 0.0 };
+    (OFTEN_S * (SELDOM_S / OFTEN_S).powf(calm)).round()
 }
 
 /// One window where several touch or overlap: all reasons, the shortest interval.
@@ -162,7 +201,7 @@ mod tests {
             resources: [("dev/web".to_owned(), calm)].into(),
             ..GatherPlan::default()
         };
-        let pace = |resource, minute| plan.pace(resource, at(minute), 7.0);
+        let pace = |resource, minute| plan.pace(resource, at(minute), Sampled::default(), 7.0);
         assert_eq!(pace("dev/web", 9), Pace { interval_s: 60.0, closely: false });
         assert_eq!(pace("dev/web", 10), Pace { interval_s: 5.0, closely: true });
         assert_eq!(pace("dev/web", 20), Pace { interval_s: 60.0, closely: false });
@@ -171,7 +210,19 @@ mod tests {
     }
 
     #[test]
-    fn confidence_buys_rest() {
+    fn on_the_way_to_a_peak_every_second_counts() {
+        let watch = Watch { cpu_cores: Some(0.5), memory_bytes: None, interval_s: 1.0 };
+        let gathering = Gathering { interval_s: 20.0, watch: Some(watch), ..Gathering::default() };
+        let resources = [("dev/web".to_owned(), gathering)].into();
+        let plan = GatherPlan { format_version: 1, expires_at: at(100), resources, ..GatherPlan::default() };
+        let pace = |cpu_cores, memory_bytes| plan.pace("dev/web", at(1), Sampled { cpu_cores, memory_bytes }, 7.0);
+        assert_eq!(pace(Some(0.4), Some(9e9)), Pace { interval_s: 20.0, closely: false });
+        assert_eq!(pace(Some(0.5), None), Pace { interval_s: 1.0, closely: true });
+        assert_eq!(GatherPlan::parse(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn calm_buys_rest() {
         assert_eq!([0.0, 0.5, 1.0, f64::NAN].map(interval_s), [5.0, 17.0, 60.0, 5.0]);
     }
 

@@ -169,14 +169,26 @@ fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
                 add(joined(), read(value, Unit::Binary(1)), factor)
             }
             "xx:maxrampercentage" => {
-                let share = plain(value).and_then(|text| text.parse::<f64>().ok());
-                let size = share.map_or(Size::Unknown, |percent| Size::OfLimit((percent / 100.0).clamp(0.01, 1.0)));
-                found.push(OwnMemory { setting: (*word).to_owned(), size, factor });
+                let percent = plain(value).and_then(|text| text.parse::<f64>().ok());
+                found.push(OwnMemory { setting: (*word).to_owned(), size: of_limit(percent, 100.0), factor });
             }
             "max-old-space-size" if name.starts_with("--") => add(joined(), read(value, Unit::Binary(MIB)), BESIDE),
             "maxmemory" if name.starts_with("--") => add(joined(), read(value, Unit::Redis), BESIDE),
             "shared-buffers" => add(joined(), read(value, Unit::Binary(8192)), BESIDE),
             "innodb-buffer-pool-size" | "key-buffer-size" => add(joined(), read(value, Unit::Binary(1)), BESIDE),
+            "wiredtigercachesizepct" => {
+                let percent = plain(value).and_then(|text| text.parse::<f64>().ok());
+                found.push(OwnMemory { setting: joined(), size: of_limit(percent, 100.0), factor: BESIDE });
+            }
+            // CockroachDB: bytes, a share (.25) or per cent (25%) of the memory.
+            "cache" | "max-sql-memory"
+                if words.iter().any(|word| word.ends_with("cockroach") || *word == "start-single-node") =>
+            {
+                found.push(OwnMemory { setting: joined(), size: share_or_bytes(value), factor: BESIDE })
+            }
+            "max-server-memory-usage-to-ram-ratio" => {
+                found.push(OwnMemory { setting: joined(), size: share_or_bytes(value), factor: 1.0 })
+            }
             "wiredtigercachesizegb" => add(joined(), read(value, Unit::Binary(GIB)), BESIDE),
             // memcached's `-m` by its long name.
             "memory-limit" if name.starts_with("--") => add(joined(), read(value, Unit::Binary(MIB)), BESIDE),
@@ -193,16 +205,33 @@ fn flags(words: &[&str], factor: f64, found: &mut Vec<OwnMemory>) {
 /// Settings that are variables of their own.
 fn variable(name: &str, value: &str) -> Option<OwnMemory> {
     let upper = name.to_ascii_uppercase();
+    let told = |size, factor| Some(OwnMemory { setting: format!("{name}={value}"), size, factor });
     let unit = match upper.as_str() {
+        // Hexadecimal, like all numbers of .NET's variables.
+        "DOTNET_GCHEAPHARDLIMITPERCENT" | "COMPLUS_GCHEAPHARDLIMITPERCENT" => {
+            return told(of_limit(read(value, Unit::Hex).map(|percent| percent as f64), 100.0), BESIDE);
+        }
+        "JAVA_MAX_MEM_RATIO" if !value.trim().is_empty() => {
+            return told(of_limit(plain(value).and_then(|text| text.trim().parse().ok()), 100.0), BESIDE);
+        }
+        // RabbitMQ stops taking messages there: a share of the memory, or bytes.
+        "RABBITMQ_VM_MEMORY_HIGH_WATERMARK" if !value.trim().is_empty() => {
+            return told(share_or_bytes(value), BESIDE);
+        }
         "GOMEMLIMIT" => Unit::Binary(1),
         "DOTNET_GCHEAPHARDLIMIT" | "COMPLUS_GCHEAPHARDLIMIT" => Unit::Hex,
-        "MAX_HEAP_SIZE" | "HEAP_SIZE" | "VARNISH_SIZE" => Unit::Binary(1),
+        "MAX_HEAP_SIZE" | "HEAP_SIZE" | "JAVA_HEAP_SIZE" | "VARNISH_SIZE" | "XMX" | "JAVA_MAX_HEAP" => Unit::Binary(1),
+        "JVM_MAXIMUM_MEMORY" | "SPARK_WORKER_MEMORY" | "SPARK_DRIVER_MEMORY" | "SPARK_EXECUTOR_MEMORY" => {
+            Unit::Binary(1)
+        }
         "NEO4J_SERVER_MEMORY_HEAP_MAX__SIZE" | "NEO4J_DBMS_MEMORY_HEAP_MAX__SIZE" => Unit::Binary(1),
         "NEO4J_SERVER_MEMORY_PAGECACHE_SIZE" | "NEO4J_DBMS_MEMORY_PAGECACHE_SIZE" => Unit::Binary(1),
         "REDIS_MAXMEMORY" | "VALKEY_MAXMEMORY" => Unit::Redis,
         "MEMCACHED_CACHE_SIZE" | "MSSQL_MEMORY_LIMIT_MB" | "ZK_SERVER_HEAP" => Unit::Binary(MIB),
         "HADOOP_HEAPSIZE" | "HADOOP_HEAPSIZE_MAX" => Unit::Binary(MIB),
         "SOLR_HEAP" | "PHP_MEMORY_LIMIT" => Unit::Binary(1),
+        "MEILI_MAX_INDEXING_MEMORY" => Unit::Binary(1),
+        _ if upper.ends_with("_XMX") => Unit::Binary(1),
         _ if upper.ends_with("SHARED_BUFFERS") => Unit::Binary(8192),
         _ if upper.ends_with("INNODB_BUFFER_POOL_SIZE") => Unit::Binary(1),
         _ => return None,
@@ -211,6 +240,24 @@ fn variable(name: &str, value: &str) -> Option<OwnMemory> {
         return None;
     }
     Some(OwnMemory::new(format!("{name}={value}"), read(value, unit), BESIDE))
+}
+
+/// A share of the limit, written as so many of `whole`.
+fn of_limit(part: Option<f64>, whole: f64) -> Size {
+    part.map_or(Size::Unknown, |part| Size::OfLimit((part / whole).clamp(0.01, 1.0)))
+}
+
+/// A share (`0.4`, `.25`, `25%`), or bytes with a unit or without.
+fn share_or_bytes(value: &str) -> Size {
+    let Some(text) = plain(value) else { return Size::Unknown };
+    let text = text.trim();
+    if let Some(percent) = text.strip_suffix('%') {
+        return of_limit(percent.trim().parse().ok(), 100.0);
+    }
+    match text.parse::<f64>() {
+        Ok(share) if share <= 1.0 => of_limit(Some(share), 1.0),
+        _ => read(text, Unit::Binary(1)).map_or(Size::Unknown, Size::Bytes),
+    }
 }
 
 /// A short flag of one program, as `memcached -m 1024` or `-m1024`: of others it means something else.
@@ -361,6 +408,11 @@ mod tests {
             ("HADOOP_HEAPSIZE", "3072"),
             ("ZK_SERVER_HEAP", "3072"),
             ("PHP_MEMORY_LIMIT", "3G"),
+            ("JVM_MAXIMUM_MEMORY", "3072m"),
+            ("SPARK_WORKER_MEMORY", "3g"),
+            ("XMX", "3g"),
+            ("KEYCLOAK_XMX", "3g"),
+            ("RABBITMQ_VM_MEMORY_HIGH_WATERMARK", "3GiB"),
         ] {
             assert_eq!(bytes("a", "", &[(name, value)]), [3 * GIB], "{name}");
         }
@@ -375,6 +427,16 @@ mod tests {
         assert_eq!(own("x", "java -jar a.jar"), Size::OfLimit(0.25));
         assert_eq!(own("elasticsearch:9.1.0", ""), Size::OfLimit(0.5));
         assert_eq!(own("mcr.microsoft.com/dotnet/aspnet:9.0", ""), Size::OfLimit(0.75));
+        let shares = |command: &str, variables: &[(&str, &str)]| of("a", command, variables)[0].1.clone();
+        assert_eq!(shares("", &[("DOTNET_GCHeapHardLimitPercent", "0x32")]), Size::OfLimit(0.5));
+        assert_eq!(shares("", &[("JAVA_MAX_MEM_RATIO", "80")]), Size::OfLimit(0.8));
+        assert_eq!(shares("", &[("RABBITMQ_VM_MEMORY_HIGH_WATERMARK", "0.4")]), Size::OfLimit(0.4));
+        assert_eq!(shares("clickhouse-server -- --max_server_memory_usage_to_ram_ratio=0.9", &[]), Size::OfLimit(0.9));
+        assert_eq!(shares("mongod --wiredTigerCacheSizePct 30", &[]), Size::OfLimit(0.3));
+        assert_eq!(shares("cockroach start --cache=.25", &[]), Size::OfLimit(0.25));
+        assert_eq!(shares("cockroach start --max-sql-memory=25%", &[]), Size::OfLimit(0.25));
+        assert_eq!(shares("cockroach start --cache=2GiB", &[]), Size::Bytes(2 * GIB));
+        assert!(of("a", "npm ci --cache .npm", &[]).is_empty());
         let setup = Setup { image: "openjdk:21".into(), ..Setup::default() };
         assert_eq!(settings(&setup)[0].least(GIB), Some(4 * GIB));
     }

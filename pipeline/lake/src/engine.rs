@@ -3,6 +3,7 @@
 pub(crate) mod at;
 pub(crate) mod bounded;
 pub(crate) mod collected;
+pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod portions;
 pub(crate) mod session;

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Other(String),
 }
 
+/// Rows read at a time: what Parquet writers put into a row group.
+const PART: usize = 1 << 20;
 /// Larger amounts are none that anything uses, and the middle of two of them must still be a number.
 const LARGEST: f64 = 1e30;
 
@@ -40,6 +42,23 @@ impl Frame {
         let file = File::open(path).map_err(|e| LearnError::read(path, e))?;
         let data = ParquetReader::new(file).finish().map_err(|e| LearnError::read(path, e))?;
         Ok(Self { data, path: path.to_owned() })
+    }
+
+    /// Reads some columns of a file, a million rows at a time, so that memory does not grow with it.
+    pub(crate) fn each_part(
+        path: &Path,
+        columns: &[&str],
+        mut part: impl FnMut(Self) -> Result<(), LearnError>,
+    ) -> Result<(), LearnError> {
+        let open = || File::open(path).map(ParquetReader::new).map_err(|e| LearnError::read(path, e));
+        let rows = open()?.get_metadata().map_err(|e| LearnError::read(path, e))?.num_rows;
+        for from in (0..rows).step_by(PART) {
+            let names = columns.iter().map(|name| (*name).to_owned()).collect();
+            let reader = open()?.with_columns(Some(names)).with_slice(Some((from, PART.min(rows - from))));
+            let data = reader.finish().map_err(|e| LearnError::read(path, e))?;
+            part(Self { data, path: path.to_owned() })?;
+        }
+        Ok(())
     }
 
     /// Reads every column of a file that holds at most so many values; a larger one is refused before it is read.

@@ -1,14 +1,17 @@
 //! The gather plan of a shadow inventory: how closely each resource is to be looked at until the next forecast.
 //!
-//! Confidence sets the interval. What is looked at closely is what the forecast expects to change, or cannot foresee.
-//! Windows of the shortest interval lie before and over scheduled events, so that there is a baseline to compare with,
-//! and over the hours of which least is known.
+//! How far its daily peaks are above its mean sets the interval of a resource: a flat one shows as much in one sample as in
+//! twelve. From a quarter of that way on it is taken to be on its way to a peak, and sampled every second. What is looked at
+//! closely is what the forecast expects to change, or cannot foresee. Windows of a short interval lie before and over
+//! scheduled events, so that there is a baseline to compare with, and over the hours of which least is known.
 
 use crate::LearnError;
 use crate::frame::Frame;
 use domain::Timestamp;
-use domain::columns::{schedule as s, shadow as col};
-use domain::gather::{GATHER_VERSION, GatherPlan, Gathering, OFTEN_S, Target, Window, interval_s, merged};
+use domain::columns::{hours as h, schedule as s, shadow as col};
+use domain::gather::{
+    GATHER_VERSION, GatherPlan, Gathering, OFTEN_S, Target, WATCH_S, Watch, Window, interval_s, merged,
+};
 use domain::time::{HOUR, MINUTE};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,6 +27,32 @@ const LEAST_KNOWN: f64 = 0.1;
 /// And they stand out: their interval is wider than the median one by this factor.
 const STANDS_OUT: f64 = 1.25;
 
+/// The last days with data say how high a resource goes, and at least so many.
+const DAYS: usize = 7;
+const LEAST_DAYS: usize = 2;
+/// From this share of the way from its mean to its usual peak, a figure is on its way to a peak.
+const ON_ITS_WAY: f64 = 0.25;
+/// A figure whose peak is above its mean by less than this share of the peak has none worth waiting for.
+const FLAT: f64 = 0.1;
+
+/// What a figure usually is, and how high it goes in a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Usual {
+    mean: f64,
+    peak: f64,
+}
+
+impl Usual {
+    /// The share of the peak that is above the mean, 0 to 1.
+    fn above(self) -> f64 {
+        if self.peak > 0.0 { (1.0 - self.mean / self.peak).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
+    fn on_its_way(self) -> Option<f64> {
+        (self.above() > FLAT).then(|| self.mean + ON_ITS_WAY * (self.peak - self.mean))
+    }
+}
+
 /// One future hour of a resource.
 struct Hour {
     at: Timestamp,
@@ -32,11 +61,16 @@ struct Hour {
     event: Option<String>,
 }
 
-/// Reads what [`crate::shadow::forecast`] wrote, and the schedule it was given.
+/// Reads what [`crate::shadow::forecast`] wrote, the hours it was made from, and the schedule it was given.
 ///
 /// # Errors
 /// A file cannot be read or lacks a column.
-pub fn gather_plan(shadow: &Path, schedule: Option<&Path>, now: Timestamp) -> Result<GatherPlan, LearnError> {
+pub fn gather_plan(
+    shadow: &Path,
+    past: &Path,
+    schedule: Option<&Path>,
+    now: Timestamp,
+) -> Result<GatherPlan, LearnError> {
     let frame = Frame::read(shadow)?;
     let (resources, at) = (frame.texts(col::RESOURCE_ID)?, frame.times(col::AT)?);
     let figure = |names: [&str; 3]| -> Result<Vec<[f64; 3]>, LearnError> {
@@ -53,6 +87,7 @@ pub fn gather_plan(shadow: &Path, schedule: Option<&Path>, now: Timestamp) -> Re
         hours.entry(resource).or_insert((confidence[i], Vec::new())).1.push(hour);
     }
     let scheduled = schedule.map_or(Ok(BTreeMap::new()), scheduled)?;
+    let usual = usual(past, now)?;
     let end = hours.values().flat_map(|(_, hours)| hours).map(|hour| hour.at).max();
     Ok(GatherPlan {
         format_version: GATHER_VERSION,
@@ -64,8 +99,12 @@ pub fn gather_plan(shadow: &Path, schedule: Option<&Path>, now: Timestamp) -> Re
             .map(|(resource, (confidence, hours))| {
                 let mut windows = least_known(&hours);
                 windows.extend(before_events(&hours, &scheduled));
+                let usual = usual.get(&resource).copied();
+                // Where too few days were seen, the forecast has to do: one that can be trusted buys rest.
+                let calm = usual.map_or(confidence, |[cpu, memory]| 1.0 - cpu.above().max(memory.above()));
                 let gathering = Gathering {
-                    interval_s: interval_s(confidence),
+                    interval_s: interval_s(calm),
+                    watch: usual.and_then(watch),
                     confidence: if confidence.is_finite() { confidence } else { 0.0 },
                     targets: targets(&hours),
                     windows: merged(windows),
@@ -74,6 +113,51 @@ pub fn gather_plan(shadow: &Path, schedule: Option<&Path>, now: Timestamp) -> Re
             })
             .collect(),
     })
+}
+
+fn watch([cpu, memory]: [Usual; 2]) -> Option<Watch> {
+    let (cpu_cores, memory_bytes) = (cpu.on_its_way(), memory.on_its_way());
+    (cpu_cores.is_some() || memory_bytes.is_some()).then_some(Watch { cpu_cores, memory_bytes, interval_s: WATCH_S })
+}
+
+/// Sum and number of the hours of a day, and its peak; cores, then bytes.
+type DayOf = [(f64, f64, f64); 2];
+
+/// Cores and bytes of every resource that was seen on enough of the last days.
+fn usual(past: &Path, now: Timestamp) -> Result<BTreeMap<String, [Usual; 2]>, LearnError> {
+    let mut days: BTreeMap<String, BTreeMap<i64, DayOf>> = BTreeMap::new();
+    Frame::each_part(past, &[h::RESOURCE, h::HOUR, h::CPU_CORES, h::CPU_CORES_MAX, h::MEMORY_BYTES], |part| {
+        let (resource, hour) = (part.texts(h::RESOURCE)?, part.times(h::HOUR)?);
+        let (cpu, cpu_max) = (part.numbers(h::CPU_CORES)?, part.numbers(h::CPU_CORES_MAX)?);
+        let memory = part.numbers(h::MEMORY_BYTES)?;
+        for (row, resource) in resource.into_iter().enumerate() {
+            let (Some(resource), Some(hour)) = (resource, hour[row].filter(|hour| *hour <= now)) else { continue };
+            let of_resource = days.entry(resource).or_default();
+            let day = of_resource.entry(hour.0.div_euclid(24 * HOUR)).or_default();
+            for (figure, (mean, most)) in day.iter_mut().zip([(cpu[row], cpu_max[row]), (memory[row], memory[row])]) {
+                if mean.is_finite() {
+                    *figure = (figure.0 + mean, figure.1 + 1.0, figure.2.max(most.max(mean)));
+                }
+            }
+            while of_resource.len() > DAYS {
+                of_resource.pop_first();
+            }
+        }
+        Ok(())
+    })?;
+    let of = |days: BTreeMap<i64, DayOf>| {
+        let figure = |figure: usize| {
+            let seen: Vec<_> = days.values().map(|day| day[figure]).filter(|day| day.1 > 0.0).collect();
+            let (sum, hours) = seen.iter().fold((0.0, 0.0), |(sum, n), day| (sum + day.0, n + day.1));
+            let mut peaks: Vec<f64> = seen.iter().map(|day| day.2).collect();
+            peaks.sort_by(f64::total_cmp);
+            let peak = crate::usage::quantile(&peaks, 0.5).unwrap_or(0.0);
+            Usual { mean: if hours > 0.0 { sum / hours } else { 0.0 }, peak }
+        };
+        [figure(0), figure(1)]
+    };
+    let enough = |days: &BTreeMap<i64, DayOf>| days.len() >= LEAST_DAYS;
+    Ok(days.into_iter().filter(|(_, days)| enough(days)).map(|(resource, days)| (resource, of(days))).collect())
 }
 
 /// Scheduled events by their identifier: kind, start, end.
@@ -154,7 +238,7 @@ mod tests {
 
     fn plan(resources: &[Given], event: Option<(&str, i64, i64)>) -> GatherPlan {
         let folder = tempfile::tempdir().unwrap();
-        let [shadow, schedule] = ["shadow", "schedule"].map(|name| folder.path().join(name));
+        let [shadow, schedule, past] = ["shadow", "schedule", "past"].map(|name| folder.path().join(name));
         let rows: Vec<Row> = resources
             .iter()
             .flat_map(|(name, c, hours)| {
@@ -187,7 +271,34 @@ mod tests {
             parquet::time_column(s::END_TIME, events.iter().map(|e| e.2 * HOUR).collect()),
         ];
         parquet::write(&schedule, columns).unwrap();
-        gather_plan(&shadow, Some(&schedule), Timestamp(START * HOUR - 1)).unwrap()
+        write_past(&past);
+        gather_plan(&shadow, &past, Some(&schedule), Timestamp(START * HOUR - 1)).unwrap()
+    }
+
+    /// Three days: `a/burst` has half a core on the mean and bursts to 8 in one hour of each, `a/still` one core always.
+    fn write_past(path: &Path) {
+        let rows: Vec<(&str, i64)> = ["a/burst", "a/still"].iter().flat_map(|r| (1..=72).map(|at| (*r, at))).collect();
+        let numbers = |name: &str, of: &dyn Fn(&(&str, i64)) -> f64| -> Column {
+            Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into()
+        };
+        let columns = vec![
+            Series::new(h::RESOURCE.into(), rows.iter().map(|r| r.0).collect::<Vec<_>>()).into(),
+            parquet::time_column(h::HOUR, rows.iter().map(|r| (START - r.1) * HOUR).collect()),
+            numbers(h::CPU_CORES, &|r| if r.0 == "a/burst" { 0.5 } else { 1.0 }),
+            numbers(h::CPU_CORES_MAX, &|r| if r.0 == "a/burst" && r.1 % 24 == 5 { 8.0 } else { 1.0 }),
+            numbers(h::MEMORY_BYTES, &|_| 1e9),
+        ];
+        parquet::write(path, columns).unwrap();
+    }
+
+    #[test]
+    fn peaks_far_above_the_mean_are_worth_samples() {
+        let hours = || vec![(1.0, 0.05); 24];
+        let plan = plan(&[("a/burst", 0.95, hours()), ("a/still", 0.2, hours())], None);
+        let (burst, still) = (&plan.resources["a/burst"], &plan.resources["a/still"]);
+        assert_eq!(burst.watch, Some(Watch { cpu_cores: Some(0.5 + 0.25 * 7.5), memory_bytes: None, interval_s: 1.0 }));
+        assert!(burst.interval_s < 7.0, "{}", burst.interval_s);
+        assert_eq!((still.interval_s, still.watch), (60.0, None));
     }
 
     #[test]

@@ -28,15 +28,26 @@ pub struct SeriesSpec {
     pub value: String,
 }
 
-/// The columns of a forecast, in order.
+/// The columns of a forecast, in order; [quantiles](quantile_column) that were asked for come after them.
 pub const FORECAST_COLUMNS: [&str; 6] = ["key", "at", "value", "lower", "upper", "model"];
 /// The columns of scored rows, in order.
 pub const ANOMALY_COLUMNS: [&str; 4] = ["key", "at", "value", "score"];
 
-/// Whether a file is Parquet with exactly these columns: one that was written here before.
+/// The column of a quantile: `q0.99`.
+pub fn quantile_column(level: f64) -> String {
+    format!("q{level}")
+}
+
+fn is_quantile_column(name: &str) -> bool {
+    name.strip_prefix('q').and_then(|level| level.parse::<f64>().ok()).is_some_and(|level| level > 0.0 && level < 1.0)
+}
+
+/// Whether a file is Parquet with these columns and no others but quantiles: one that was written here before.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn has_columns(path: &Path, columns: &[&str]) -> Result<bool, LearnError> {
-    Ok(Frame::columns_of(path)?.is_some_and(|found| found == columns))
+    let Some(found) = Frame::columns_of(path)? else { return Ok(false) };
+    let Some((first, rest)) = found.split_at_checked(columns.len()) else { return Ok(false) };
+    Ok(first == columns && rest.iter().all(|name| is_quantile_column(name)))
 }

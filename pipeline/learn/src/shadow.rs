@@ -171,6 +171,7 @@ fn shadows(histories: &BTreeMap<String, History>, events: &[Event], spec: &Shado
         coverage: spec.coverage,
         enough: ENOUGH,
         peak_steps: Some(DAY),
+        quantiles: Vec::new(),
     };
     let mut outlooks = forecast::outlooks(&pasts, &forecast, &|_| ()).into_iter();
     let one = |(resource, history): (&String, &History)| {

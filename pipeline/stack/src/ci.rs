@@ -192,8 +192,8 @@ impl TextFiles for CiFiles {
         self.read_all()
     }
 
-    fn is_own(&self, _: &Path) -> bool {
-        true
+    fn held(&self) -> Result<Vec<PathBuf>, StackError> {
+        Ok(self.texts()?.into_keys().collect())
     }
 
     /// What is changed of a job is no amount: each job is there, with nothing that could be compared.
@@ -239,7 +239,13 @@ impl Target for CiFiles {
             Some(Note { resource: Some(name.clone()), what: job.unclear.clone()? })
         };
         let notes = jobs.iter().filter_map(note).collect();
-        Ok(Live { digest: digest_of(&texts), resources: BTreeMap::new(), replicas: BTreeMap::new(), notes })
+        Ok(Live {
+            digest: digest_of(&texts),
+            resources: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            notes,
+        })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {

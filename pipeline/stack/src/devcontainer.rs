@@ -256,7 +256,7 @@ impl Target for DevContainer {
     fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
         let (resources, notes) = self.states(&text)?;
-        Ok(Live { digest: digest(&text), resources, replicas: BTreeMap::new(), notes })
+        Ok(Live { digest: digest(&text), resources, requests: BTreeMap::new(), replicas: BTreeMap::new(), notes })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
@@ -324,6 +324,7 @@ mod tests {
             before: State::default(),
             after: State { cpu_cores: cores, memory_bytes: bytes },
             task: None,
+            requests: None,
             text: None,
         }
     }

@@ -12,32 +12,25 @@
 //! so that a killed run is resumed and a command that lies is found out.
 
 use crate::StackError;
+use crate::bounded;
 use crate::journal::Step;
 use crate::target::{Change, Figure, Live, Refusal, Session, Stand, Target, differs, digest, in_words, same};
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
 use domain::task::Release;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// `read`, `do` and `undo` are given so long.
 const MOST: Duration = Duration::from_secs(60);
 /// Migrations are given so long.
 const MOST_MIGRATING: Duration = Duration::from_secs(3600);
-const PAUSE: Duration = Duration::from_millis(20);
-/// So much of what a command prints is kept.
-const MOST_BYTES: u64 = 16 << 20;
 
 /// A command as a target.
 #[derive(Clone, Debug)]
@@ -72,48 +65,10 @@ impl ExecCommand {
 
     /// Calls a verb; what it printed, where it ended with 0 in time.
     fn call(&self, verb: &str, input: &Value, most: Duration) -> Result<String, StackError> {
-        let failed = |error: io::Error| self.asked(verb, error.to_string());
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{} \"$@\"", self.command), "sh", verb])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
-        let text = input.to_string();
-        let stdin = child.stdin.take();
-        // A command that does not care for its input may end before it was read.
-        let feeder = thread::spawn(move || stdin.map(|mut pipe| pipe.write_all(text.as_bytes())));
-        let (said, complained) = (gather(child.stdout.take()), gather(child.stderr.take()));
-        let status = self.wait(&mut child, verb, most)?;
-        // What it left running may hold the pipes.
-        end(&child);
-        let collect = |thread: thread::JoinHandle<Vec<u8>>| thread.join().unwrap_or_default();
-        let (said, complained) = (collect(said), collect(complained));
-        drop(feeder.join());
-        if !status.success() {
-            let complained = String::from_utf8_lossy(&complained);
-            let last = complained.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            return Err(self.asked(verb, format!("{status}: {last}")));
-        }
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{} \"$@\"", self.command), "sh", verb]);
+        let said = bounded::run(command, input.to_string(), most).map_err(|why| self.asked(verb, why))?;
         String::from_utf8(said).map_err(|_| self.asked(verb, "it printed what is not UTF-8".to_owned()))
-    }
-
-    fn wait(&self, child: &mut Child, verb: &str, most: Duration) -> Result<std::process::ExitStatus, StackError> {
-        let began = Instant::now();
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => return Ok(status),
-                Ok(None) if began.elapsed() < most => thread::sleep(PAUSE),
-                Ok(None) => {
-                    end(child);
-                    child.wait().map_err(|error| self.asked(verb, error.to_string()))?;
-                    return Err(self.asked(verb, format!("it did not end within {} s", most.as_secs_f64())));
-                }
-                Err(error) => return Err(self.asked(verb, error.to_string())),
-            }
-        }
     }
 
     fn answer(&self) -> Result<Answer, StackError> {
@@ -121,24 +76,6 @@ impl ExecCommand {
         serde_json::from_str(&said)
             .map_err(|error| self.asked("read", format!("its answer is not understood: {error}")))
     }
-}
-
-/// Ends a command and what it started.
-fn end(child: &Child) {
-    if let Ok(id) = i32::try_from(child.id()) {
-        // Gone already is as good.
-        let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
-    }
-}
-
-fn gather(pipe: Option<impl io::Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(pipe) = pipe {
-            drop(pipe.take(MOST_BYTES).read_to_end(&mut bytes));
-        }
-        bytes
-    })
 }
 
 impl Target for ExecCommand {
@@ -158,7 +95,7 @@ impl Target for ExecCommand {
             resources.entry(name).or_default();
         }
         let notes = notes.into_iter().map(|what| Note { resource: None, what }).collect();
-        Ok(Live { digest, resources, replicas, notes })
+        Ok(Live { digest, resources, requests: BTreeMap::new(), replicas, notes })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
@@ -190,11 +127,11 @@ impl Target for ExecCommand {
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
         let name = format!("pipeline-exec-{}", &sha256_hex(self.command.as_bytes())[..32]);
-        let failed = |error: io::Error| self.asked("lock", error.to_string());
+        let failed = |error: std::io::Error| self.asked("lock", error.to_string());
         let place = SocketAddr::from_abstract_name(name).map_err(failed)?;
         match UnixListener::bind_addr(&place) {
             Ok(lock) => Ok(Box::new(HeldCommand { target: self.clone(), _lock: lock })),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 Err(StackError::Locked { what: format!("`{}`", self.command), by: None })
             }
             Err(error) => Err(failed(error)),
@@ -363,6 +300,7 @@ mod tests {
     use domain::task::{Deployment, Task};
     use std::fs;
     use std::path::Path;
+    use std::time::Instant;
 
     /// A command that keeps its limits in a file: each verb is a `case`.
     fn command(folder: &Path, more: &str) -> ExecCommand {
@@ -395,6 +333,7 @@ mod tests {
             before: live.resources["a/b"],
             after: State { cpu_cores: Some(0.5), memory_bytes: None },
             task: None,
+            requests: None,
             text: None,
         };
         let mut journal = journal(&planned);
@@ -452,6 +391,7 @@ mod tests {
             before: State::default(),
             after: State::default(),
             task: None,
+            requests: None,
             text: None,
         };
         nobody.after.cpu_cores = Some(1.0);
@@ -492,6 +432,7 @@ mod tests {
                 on: "exec".into(),
                 before: State::default(),
                 after: State::default(),
+                requests: None,
                 task: Some(Task::Deploy(Box::new(deployment))),
                 text: None,
             };

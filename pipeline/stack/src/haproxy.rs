@@ -97,7 +97,13 @@ impl Target for HaproxyMap {
     fn read(&self) -> Result<Live, StackError> {
         let text = self.text()?;
         self.parse(&text)?;
-        Ok(Live { digest: digest(&text), resources: BTreeMap::new(), replicas: BTreeMap::new(), notes: Vec::new() })
+        Ok(Live {
+            digest: digest(&text),
+            resources: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            notes: Vec::new(),
+        })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {

@@ -10,7 +10,7 @@ mod quantity;
 mod workloads;
 
 use crate::StackError;
-use crate::files::{HeldFiles, TextFiles, Texts, digest_of};
+use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of, plain};
 use crate::target::{Change, Live, Refusal, Session, Target};
 use crate::write::{check_replaceable, identity};
 use crate::yaml::set::{Fault, set};
@@ -18,9 +18,8 @@ use crate::yaml::stream::Read;
 use crate::yaml::value::Value;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
-use folder::{Layout, Source, plain};
+use folder::Layout;
 use quantity::{Amount, Figure};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use workloads::{Set, Sized, Workloads};
@@ -29,6 +28,15 @@ use workloads::{Set, Sized, Workloads};
 #[derive(Clone, Debug)]
 pub struct KubernetesFolder {
     path: PathBuf,
+}
+
+/// A figure that a container is to have, and the request beside it where that is asked for too.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    resource: &'a str,
+    figure: Figure,
+    amount: u64,
+    request: Option<u64>,
 }
 
 /// A figure that cannot be set, and why.
@@ -45,10 +53,14 @@ impl KubernetesFolder {
             let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
             return Err(StackError::Read { path: self.path.clone(), source });
         }
-        let source = Source::Disk(RefCell::default());
+        let source = Source::disk();
         let layout = Layout::of(&self.path, &source)?;
-        let Source::Disk(texts) = source else { return Ok((Workloads::of(layout), Texts::new())) };
-        Ok((Workloads::of(layout), texts.into_inner()))
+        Ok((Workloads::of(layout), source.into_texts()))
+    }
+
+    /// Whether it is this folder's to change.
+    fn is_own(&self, path: &Path) -> bool {
+        path.starts_with(&self.path)
     }
 
     fn understood(&self, texts: &Texts) -> Result<Workloads, StackError> {
@@ -59,7 +71,7 @@ impl KubernetesFolder {
     fn tried(&self, texts: &Texts, changes: &[Change]) -> Result<(Texts, Vec<Refusal>), StackError> {
         let mut workloads = self.understood(texts)?;
         let mut refusals = Vec::new();
-        let mut asked: Vec<(&str, Figure, u64)> = Vec::new();
+        let mut asked: Vec<Asked<'_>> = Vec::new();
         for change in changes {
             let Some(sized) = workloads.sized.get(&change.resource).cloned() else {
                 refusals.extend(change.figures().map(|figure| {
@@ -71,8 +83,10 @@ impl KubernetesFolder {
             };
             for figure in Figure::BOTH {
                 let Some(amount) = figure.asked(change.after) else { continue };
-                match self.set(&mut workloads, &change.resource, &sized, figure, amount) {
-                    Ok(()) => asked.push((&change.resource, figure, amount)),
+                let request = change.requests.and_then(|requests| figure.asked(requests));
+                let ask = Asked { resource: &change.resource, figure, amount, request };
+                match self.set(&mut workloads, &sized, ask) {
+                    Ok(()) => asked.push(ask),
                     Err((figure, error)) => {
                         refusals.push(Refusal { item_id: change.item_id.clone(), figure: figure.named(), error });
                     }
@@ -89,17 +103,30 @@ impl KubernetesFolder {
     }
 
     /// The files together set what was asked for, and nothing else that they set is another.
-    fn proven(&self, texts: &Texts, edited: &Texts, asked: &[(&str, Figure, u64)]) -> Result<(), StackError> {
-        let (mut wanted, _) = self.understood(texts)?.states();
-        for (resource, figure, amount) in asked {
+    fn proven(&self, texts: &Texts, edited: &Texts, asked: &[Asked<'_>]) -> Result<(), StackError> {
+        let before = self.understood(texts)?;
+        let (mut wanted, _) = before.states();
+        let mut reserved = before.requests();
+        for Asked { resource, figure, amount, request } in asked {
             if let Some(state) = wanted.get_mut(*resource) {
                 figure.put(state, *amount);
             }
+            // A request that nobody named keeps its share of the limit.
+            match (request, reserved.get_mut(*resource)) {
+                (Some(request), Some(state)) => figure.put(state, (*request).min(*amount)),
+                (None, Some(state)) => figure.leave(state),
+                (_, None) => {}
+            }
         }
-        let (found, _) = self.understood(edited)?.states();
-        let Some((resource, _)) = wanted.iter().find(|(resource, state)| found.get(*resource) != Some(state)) else {
-            return Ok(());
+        let after = self.understood(edited)?;
+        let (found, held) = (after.states().0, after.requests());
+        let other = wanted.iter().find(|(resource, state)| found.get(*resource) != Some(state));
+        let unlike = |(resource, state): &(&String, &State)| {
+            let held = held.get(*resource).copied().unwrap_or_default();
+            let cpu = state.cpu_cores.is_some_and(|cores| held.cpu_cores != Some(cores));
+            cpu || state.memory_bytes.is_some_and(|bytes| held.memory_bytes != Some(bytes))
         };
+        let Some((resource, _)) = other.or_else(|| reserved.iter().find(unlike)) else { return Ok(()) };
         Err(refusal(resource, "the files together would not set what was asked for".to_owned(), "change it by hand"))
     }
 
@@ -107,24 +134,27 @@ impl KubernetesFolder {
     fn set(
         &self,
         workloads: &mut Workloads,
-        resource: &str,
         sized: &Sized,
-        figure: Figure,
-        amount: u64,
+        Asked { resource, figure, amount, request: wanted }: Asked<'_>,
     ) -> Result<(), Refused> {
         let refused = |what: String, hint: &str| (figure, refusal(resource, what, hint));
         let sets = match sized.set(figure) {
             Set::Unknown(why) => {
                 return Err(refused(why, "write it as a plain amount in the manifest, then make a new plan"));
             }
-            Set::Limit { limit, .. } if limit == amount => return Ok(()),
             Set::Request(request) if request == amount => return Ok(()),
             Set::Limit { limit, request: Some(request) } => {
-                // What is guaranteed stays guaranteed, what may burst may burst as far.
+                // What is guaranteed stays guaranteed, what may burst may burst as far, where nothing else is asked for.
                 let share = request as f64 / limit.max(1) as f64;
-                let moved = if request >= limit { amount } else { figure.rounded(amount as f64 * share).min(amount) };
-                vec![("limits", amount), ("requests", moved)]
+                let kept = if request >= limit { amount } else { figure.rounded(amount as f64 * share).min(amount) };
+                let moved = wanted.unwrap_or(if limit == amount { request } else { kept }).min(amount);
+                [("limits", limit, amount), ("requests", request, moved)]
+                    .into_iter()
+                    .filter(|(_, old, new)| old != new)
+                    .map(|(which, _, new)| (which, new))
+                    .collect()
             }
+            Set::Limit { limit, .. } if limit == amount => return Ok(()),
             Set::Limit { .. } | Set::Nothing => vec![("limits", amount)],
             Set::Request(_) => vec![("requests", amount)],
         };
@@ -173,8 +203,8 @@ impl TextFiles for KubernetesFolder {
         Ok(self.read_all()?.1)
     }
 
-    fn is_own(&self, path: &Path) -> bool {
-        path.starts_with(&self.path)
+    fn held(&self) -> Result<Vec<PathBuf>, StackError> {
+        Ok(self.texts()?.into_keys().filter(|path| self.is_own(path)).collect())
     }
 
     fn limits(&self, texts: &Texts) -> Result<BTreeMap<String, State>, StackError> {
@@ -205,6 +235,7 @@ impl Target for KubernetesFolder {
         Ok(Live {
             digest: digest_of(&texts),
             resources,
+            requests: workloads.requests(),
             replicas: replicas.collect(),
             notes: each.chain(whole).collect(),
         })
@@ -218,12 +249,8 @@ impl Target for KubernetesFolder {
         Ok(self.tried(&self.texts()?, changes)?.1)
     }
 
-    /// What all of the files allow; their owner's alone where it cannot be told.
     fn mode(&self) -> u32 {
-        use std::os::unix::fs::PermissionsExt as _;
-        let texts = self.texts().unwrap_or_default();
-        let modes = texts.keys().map(|path| std::fs::metadata(path).map_or(0o600, |found| found.permissions().mode()));
-        modes.fold(0o666, |mode, one| mode & one & 0o777)
+        mode_of(&self.texts().unwrap_or_default())
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {

@@ -10,6 +10,7 @@
 //! whole (files) and targets that are changed step by step (an Engine) stand side by side.
 
 pub mod apply;
+mod bounded;
 pub mod ci;
 pub mod compose;
 pub mod devcontainer;

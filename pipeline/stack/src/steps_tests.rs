@@ -52,6 +52,7 @@ impl Pair {
             changes: Vec::new(),
             steps: Vec::new(),
             written: false,
+            up: false,
             why: None,
             log: Vec::new(),
         }
@@ -88,6 +89,7 @@ fn changes() -> Vec<Change> {
         before: State { cpu_cores: Some(1.0), memory_bytes: None },
         after: State { cpu_cores: Some(2.0), memory_bytes: None },
         task: None,
+        requests: None,
         text: None,
     };
     vec![change("one"), change("two")]

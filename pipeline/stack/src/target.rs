@@ -28,6 +28,8 @@ pub struct Live {
     pub digest: String,
     /// `env/service` → its limits.
     pub resources: BTreeMap<String, State>,
+    /// What is reserved for a resource beside its limits, of targets that tell the two apart.
+    pub requests: BTreeMap<String, State>,
     /// How many containers a resource stands for, where it is not one.
     pub replicas: BTreeMap<String, u32>,
     /// What could not be read for certain, and what may change it from elsewhere.
@@ -67,6 +69,9 @@ pub struct Change {
     pub before: State,
     /// Its limits afterwards.
     pub after: State,
+    /// Its requests afterwards, where the plan sets them; else they keep their share of the limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<State>,
     /// What is done beside limits, which then stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
@@ -115,6 +120,11 @@ pub trait Target: Debug + Send + Sync {
     /// What it is, however it was named: two names of one target have the same. It must be there.
     fn identity(&self) -> Result<String, StackError>;
 
+    /// What of it is held, by what it is: two targets that share some of it cannot be held together.
+    fn identities(&self) -> Result<Vec<String>, StackError> {
+        Ok(vec![self.identity()?])
+    }
+
     /// What is set now.
     fn read(&self) -> Result<Live, StackError>;
 
@@ -151,6 +161,22 @@ pub trait Target: Debug + Send + Sync {
 
     /// Who may read it, as the permissions of a file: what is kept of it is kept as closely.
     fn mode(&self) -> u32;
+
+    /// Whether what is written can be brought into force from here.
+    fn can_recreate(&self) -> Result<(), StackError> {
+        let TargetRef { kind, location } = self.reference();
+        Err(StackError::Refused {
+            service: location,
+            what: format!("a target of the kind {kind} has nothing to recreate"),
+            hint: "`--up` is for targets of the kind compose".to_owned(),
+        })
+    }
+
+    /// Brings what is written into force: those of these resources that run are recreated where they differ from it, each given
+    /// so long until it is well. Those that run.
+    fn recreate(&self, _: &[&str], _: Duration) -> Result<Vec<String>, StackError> {
+        self.can_recreate().map(|()| Vec::new())
+    }
 
     /// Holds it for changing; [`StackError::Locked`] where another run does.
     fn hold(&self) -> Result<Box<dyn Session>, StackError>;
@@ -215,7 +241,7 @@ pub enum Stand {
     Gone(String),
 }
 
-/// Reads `compose:PATH`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
+/// Reads `compose:PATH[,PATH…]`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
 /// `devcontainer:FILE`, `actions:FOLDER`, `gitlab:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or
 /// `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
@@ -244,15 +270,14 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
         Some(path) if !path.is_empty() => path,
         _ => return Err(StackError::UnknownTarget { spec: spec.to_owned() }),
     };
-    // A plan is applied and undone from any folder: it names the file itself, not the way to it from here.
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    Ok(Box::new(ComposeFile::new(path)))
+    // A plan is applied and undone from any folder: it names the files themselves, not the way to them from here.
+    Ok(Box::new(ComposeFile::named(path)))
 }
 
 /// The target a plan names.
 pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackError> {
     match reference.kind.as_str() {
-        "compose" => Ok(Box::new(ComposeFile::new(&reference.location))),
+        "compose" => Ok(Box::new(ComposeFile::named(&reference.location))),
         "kubernetes" => Ok(Box::new(KubernetesFolder::new(&reference.location))),
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
         "actions" => Ok(Box::new(CiFiles::new(System::Actions, &reference.location))),
@@ -309,6 +334,7 @@ impl Change {
                 on: item.on.clone(),
                 before: item.before,
                 after: item.after,
+                requests: item.requests.map(|requests| requests.after),
                 task: item.task.clone(),
                 text: None,
             })
@@ -387,6 +413,7 @@ mod tests {
         for spec in [
             "compose:dev/compose",
             "compose.yaml",
+            "compose:base.yml,dev/over.yml",
             "a/b.yml",
             "compose:x.yml",
             "docker:/run/d.sock",

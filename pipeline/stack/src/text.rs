@@ -95,7 +95,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn changed_limits(wanted: &BTreeMap<String, State>, live: &BTreeMap<String, State>) -> Vec<String> {
+/// How live limits differ from those that were wanted.
+pub(crate) fn changed_limits(wanted: &BTreeMap<String, State>, live: &BTreeMap<String, State>) -> Vec<String> {
     let names: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
     names
         .into_iter()

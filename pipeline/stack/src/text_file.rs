@@ -46,7 +46,13 @@ impl Target for TextFile {
 
     fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
-        Ok(Live { digest: digest(&text), resources: self.resources(), replicas: BTreeMap::new(), notes: Vec::new() })
+        Ok(Live {
+            digest: digest(&text),
+            resources: self.resources(),
+            requests: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            notes: Vec::new(),
+        })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {

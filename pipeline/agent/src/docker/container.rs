@@ -4,6 +4,7 @@ use super::counters::{Counters, Group, Processes};
 use crate::collect::event;
 use bollard::models::{ContainerInspectResponse, HostConfig};
 use domain::Timestamp;
+use domain::gather::Sampled;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -37,6 +38,8 @@ pub(super) struct Container {
     /// Kills that the Engine told of since the last sample.
     ooms: u64,
     processes: Option<Processes>,
+    /// What the last sample said.
+    pub(super) said: Sampled,
     /// When the next sample is due.
     pub(super) due: Instant,
     /// Whether there was one.
@@ -162,6 +165,7 @@ impl Container {
             seen: None,
             peak_bytes: None,
             ooms: 0,
+            said: Sampled::default(),
             sampled: false,
         };
         container.look(now.0);
@@ -209,6 +213,8 @@ impl Container {
         }
         let peak_bytes = if closely { self.peak_bytes.max(to.counters.memory_bytes) } else { self.peak_bytes };
         let mut payload = self.used(&to, seconds, peak_bytes);
+        let number = |name: &str| payload.get(name).and_then(Value::as_f64);
+        self.said = Sampled { cpu_cores: number("cpu_cores"), memory_bytes: number("memory_bytes") };
         let told = std::mem::take(&mut self.ooms);
         let counted = self.base.counters.oom_kills.zip(to.counters.oom_kills).map(|(from, to)| to.saturating_sub(from));
         add_kills(&mut payload, counted.unwrap_or(told), self.limits.memory_bytes);
@@ -343,6 +349,7 @@ mod tests {
             seen: None,
             peak_bytes: None,
             ooms: 0,
+            said: Sampled::default(),
             processes: None,
             due: clock,
             sampled: true,

@@ -16,7 +16,7 @@ use bollard::models::EventMessage;
 use container::{Container, Machine, Point};
 use counters::Counters;
 use domain::Timestamp;
-use domain::gather::{GatherPlan, Pace};
+use domain::gather::{GatherPlan, Pace, Sampled};
 use engine::Engine;
 use futures::StreamExt;
 use futures::stream;
@@ -133,10 +133,10 @@ impl Plan {
         Ok(())
     }
 
-    fn pace(&self, resource: &str, now: Timestamp, default: Duration) -> Pace {
+    fn pace(&self, resource: &str, now: Timestamp, sampled: Sampled, default: Duration) -> Pace {
         let default_s = default.as_secs_f64();
         let none = Pace { interval_s: default_s, closely: true };
-        self.plan.as_ref().map_or(none, |plan| plan.pace(resource, now, default_s))
+        self.plan.as_ref().map_or(none, |plan| plan.pace(resource, now, sampled, default_s))
     }
 }
 
@@ -245,7 +245,7 @@ impl Watch<'_> {
         let counters = stats.map(|stats| Counters::of(&stats)).unwrap_or_default();
         let base = Point { at: self.now(), clock: Instant::now(), counters };
         if let Some(mut container) = Container::new(&found, &self.spec.env, self.machine, base, started) {
-            let pace = self.plan.pace(&container.names.resource, self.now(), self.spec.interval);
+            let pace = self.plan.pace(&container.names.resource, self.now(), container.said, self.spec.interval);
             container.due += Duration::from_secs_f64(pace.interval_s);
             self.running.insert(id.to_owned(), container);
         }
@@ -289,7 +289,7 @@ impl Watch<'_> {
     async fn look(&mut self) -> Result<(), AgentError> {
         let (now, clock, mut due) = (self.now(), Instant::now(), Vec::new());
         for (id, container) in &mut self.running {
-            let pace = self.plan.pace(&container.names.resource, now, self.spec.interval);
+            let pace = self.plan.pace(&container.names.resource, now, container.said, self.spec.interval);
             let interval = Duration::from_secs_f64(pace.interval_s);
             // A window that begins does not wait for the end of a long interval.
             container.due = container.due.min(clock + interval);

@@ -1,19 +1,18 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
 use crate::artifacts::journal_path;
-use crate::commands::approve::in_time;
 use crate::commands::plan::basis::{is_open, still_holds};
+use crate::commands::rollback::restore;
 use crate::commands::stack::kept;
+use crate::consent::Consent;
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
-use crate::signature::Keys;
 use crate::targets::Targets;
 use clap::Args;
 use domain::Timestamp;
-use domain::ledger::Entry;
-use domain::plan::{Action, Item, Plan};
+use domain::plan::{Action, Item, Plan, PlannedTarget};
 use domain::privacy::Privacy;
 use domain::task::{Deployment, Task};
 use domain::time::{DAY, parse_span};
@@ -33,6 +32,7 @@ before it. A stale, edited or unapproved plan is refused (exit 4).
 
 Examples:
   pipeline apply plan.json --dry-run
+  pipeline apply plan.json --up
   pipeline apply plan.json --wait 15m --health \"curl -fs localhost:8080/health\"")]
 pub struct ApplyArgs {
     /// The plan file
@@ -40,12 +40,8 @@ pub struct ApplyArgs {
     /// Run all checks and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Carry out only what was approved with the Ed25519 key of one of these public keys, in PEM
-    #[arg(long, value_name = "KEYS")]
-    require_signature: Option<PathBuf>,
-    /// Carry out only what somebody else approved than the one who made the plan
-    #[arg(long)]
-    require_other_approver: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
@@ -59,6 +55,10 @@ pub struct ApplyArgs {
     /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
+    /// Recreate the services that a Compose file was changed for, if they run: `docker compose up -d --no-deps`. If one is
+    /// not well afterwards, the whole plan is undone and they are recreated as they were
+    #[arg(long)]
+    up: bool,
     /// Time limit for each step to become healthy
     #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
     health_timeout: Duration,
@@ -70,8 +70,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let plan = read_plan(&args.plan)?;
     // The key and the ledger are proven first: once a target is written, nothing may stand in the way of saying so.
     let (lake, privacy) = context.lake_with_key().await?;
-    let keys = args.require_signature.as_deref().map(Keys::read).transpose()?;
-    let items = approved(context, &lake, &privacy, &plan, (keys.as_ref(), args.require_other_approver)).await?;
+    let items = args.consent.to(context, &lake, &privacy, &plan).await?;
     if plan.rollout.is_some() {
         return Err(Failure::new(
             Exit::Refused,
@@ -93,12 +92,18 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         is_open(context, &plan, &items)?;
         still_holds(context, &lake, &plan, &items).await?;
     }
+    if args.up {
+        targets.can_recreate()?;
+    }
     if args.dry_run {
         let steps = rehearse(&targets, &mut held, &changes, &journal, &how)?;
         let what = counted(changes.len(), "change");
         context.say_wrapped("", &format!("would apply {what} to {}", targets.in_words()), 4);
         for step in &steps {
             context.say_wrapped(format!("  {:<24} ", step.resource), &step.what, 27);
+        }
+        if args.up {
+            context.say_wrapped("would recreate, if running: ", &targets.resources(&changes).join(", "), 4);
         }
         let steps: Vec<_> = steps.iter().map(shown).collect();
         return Ok(Answer::done(json!({"plan_id": plan.plan_id, "would_apply": changes.len(), "steps": steps})));
@@ -122,6 +127,17 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         }
         ended => ended?,
     };
+    if args.up {
+        journal.up = true;
+        targets.keep(&lake, &plan, &journal).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        match targets.recreate(&changes, args.health_timeout) {
+            Ok(running) => say_recreated(context, &targets.resources(&changes), &running),
+            Err(error) => {
+                drop(held);
+                return Err(taken_back(context, &plan, error).await);
+            }
+        }
+    }
     // A resumed run comes here too: what a killed one had no time to write down is written now.
     if !Ledger::proven(&lake, &privacy).await?.tells(&plan, "apply") {
         tell(context, &privacy, &plan, &journal, "apply", &items).await?;
@@ -141,11 +157,33 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     let is_resized = |on: &str| {
         plan.changes().any(|item| item.on == on && item.action == Action::Resize && items.contains(&item.id))
     };
-    for target in plan.targets.iter().filter(|target| is_resized(&target.id)) {
+    let waits = |target: &&PlannedTarget| is_resized(&target.id) && !(args.up && target.kind == "compose");
+    for target in plan.targets.iter().filter(waits) {
         context.say_wrapped(format!("{}: ", target.id), &format!("takes effect {}", target.takes_effect()), 4);
     }
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
     Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
+}
+
+fn say_recreated(context: &Context, changed: &[String], running: &[String]) {
+    if !running.is_empty() {
+        context.say_wrapped("recreated where it differed: ", &running.join(", "), 4);
+    }
+    let idle: Vec<&str> = changed.iter().filter(|name| !running.contains(name)).map(String::as_str).collect();
+    if !idle.is_empty() {
+        context.say_wrapped("not running, and not started: ", &idle.join(", "), 4);
+    }
+}
+
+/// Everything as it was before a plan whose services were not well with it; why, and what came of that.
+async fn taken_back(context: &Context, plan: &Plan, error: Failure) -> Failure {
+    match restore(context, plan).await {
+        Ok(_) => Failure { what: format!("plan {} was taken back: {}", plan.plan_id, error.what), ..error },
+        Err(second) => {
+            let hint = "see to the cause, then call `pipeline rollback`".to_owned();
+            Failure { what: format!("{}; and it is not taken back: {}", error.what, second.what), ..error }.hint(hint)
+        }
+    }
 }
 
 impl ApplyArgs {
@@ -230,52 +268,6 @@ fn as_approved(plan: &Plan, journal: &Journal, items: &[String]) -> Result<(), F
             .hint("what was approved since needs a new plan"));
     }
     Ok(())
-}
-
-/// The approved items of exactly this plan, in its order, or the reason why there are none. The ledger says so, and
-/// nothing else of the lake.
-pub async fn approved(
-    context: &Context,
-    lake: &Lake,
-    privacy: &Privacy,
-    plan: &Plan,
-    (keys, other): (Option<&Keys>, bool),
-) -> Result<Vec<String>, Failure> {
-    let refused = |what: String, hint: &str| Err(Failure::new(Exit::Refused, what).hint(hint));
-    let ledger = Ledger::proven(lake, privacy).await?;
-    let made = ledger.made(plan)?;
-    ledger.at_its_time(context, plan)?;
-    in_time(context, lake, privacy, &ledger, plan).await?;
-    let all = ledger.approved(plan);
-    let is_signed = |entry: &Entry| keys.is_none_or(|keys| keys.have_signed(entry));
-    let is_other = |entry: &Entry| !other || entry.who != made.who;
-    let items = ledger.approved_where(plan, &|entry| is_signed(entry) && is_other(entry));
-    // What was said yes to in another way is not left out in silence.
-    if items != all {
-        let (missing, hint) = match all.iter().all(|id| ledger.approved_where(plan, &is_signed).contains(id)) {
-            true => {
-                ("approved by nobody but the one who made the plan", "somebody else says yes with `pipeline approve`")
-            }
-            false => ("approved without a signature by one of the keys", "`pipeline approve --key F` signs"),
-        };
-        let left: Vec<&str> = all.iter().filter(|id| !items.contains(id)).map(String::as_str).collect();
-        return refused(format!("{} of {} are {missing}", left.join(", "), plan.plan_id), hint);
-    }
-    if items.is_empty() {
-        return refused(format!("{} was not approved", plan.plan_id), "a person says yes with `pipeline approve`");
-    }
-    let standing = ledger.standing(plan);
-    if !standing.is_empty() {
-        let what = format!("{} has critical findings of what-if: {}", plan.plan_id, standing.join(", "));
-        return refused(
-            what,
-            "make another plan, or a person sets one aside with `pipeline approve PLAN --despite FINDING`",
-        );
-    }
-    if !plan.applyable {
-        return refused(format!("{} cannot be applied", plan.plan_id), "its checks say why");
-    }
-    Ok(items)
 }
 
 /// The `component` event of a deployment: which version is there now; none where it is not known, or is no version.

@@ -169,6 +169,8 @@ fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy:
             .task
             .as_ref()
             .map_or_else(|| format!("{} -> {}", in_words(item.before), in_words(item.after)), |task| task.in_words());
+        let requests = item.requests.and_then(|requests| requests.in_words());
+        let words = requests.map_or(words.clone(), |requests| format!("{words}; {requests}"));
         let on = if plan.targets.len() > 1 { format!(", on {}", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{words}{on}"), 27);
     }

@@ -42,7 +42,9 @@ impl SeriesArgs {
 #[command(after_help = "\
 Examples:
   pipeline forecast --series usage.parquet --key host --time at --value cpu \\
-    --period 24,168 --horizon 48 -o next.parquet")]
+    --period 24,168 --horizon 48 -o next.parquet
+  pipeline forecast --series peaks.parquet --key host --time day --value cpu \\
+    --period 7 --horizon 1 --quantiles 0.5,0.9,0.99 -o tomorrow.parquet")]
 pub struct ForecastArgs {
     #[command(flatten)]
     series: SeriesArgs,
@@ -56,14 +58,22 @@ pub struct ForecastArgs {
     /// Fill gaps of up to so many steps on a straight line
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     fill_gaps: usize,
+    /// Also write the values that are not exceeded with these probabilities, as columns `q0.5`, `q0.99`, …
+    #[arg(long, value_name = "SHARE,…", value_delimiter = ',', value_parser = parse_share)]
+    quantiles: Vec<f64>,
     /// Write key, at, value, lower, upper (90 %) and model to this Parquet file
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0001..=0.9999).contains(share));
+    share.ok_or_else(|| "write shares between 0.0001 and 0.9999, such as 0.5,0.9,0.99".to_owned())
+}
+
 /// Forecasts every series of a file.
 pub async fn run(context: &Context, args: ForecastArgs) -> Result<Answer, Failure> {
-    let ForecastArgs { series, period, horizon, fill_gaps, output } = args;
+    let ForecastArgs { series, period, horizon, fill_gaps, mut quantiles, output } = args;
     let Some(series) = series.spec() else {
         return Err(Failure::new(Exit::Usage, "forecast needs a file").hint("add --series FILE"));
     };
@@ -72,7 +82,9 @@ pub async fn run(context: &Context, args: ForecastArgs) -> Result<Answer, Failur
     let mut periods: Vec<usize> = period.into_iter().map(|p| p as usize).filter(|p| *p > 1).collect();
     periods.sort_unstable();
     periods.dedup();
-    let spec = ForecastSpec { series, periods, horizon: horizon as usize, fill_gaps };
+    quantiles.sort_by(f64::total_cmp);
+    quantiles.dedup();
+    let spec = ForecastSpec { series, periods, horizon: horizon as usize, fill_gaps, quantiles };
     let folder = scratch()?;
     let draft = folder.path().join("forecast.parquet");
     let task = context.progress.task("forecast");

@@ -222,6 +222,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             resource: name.clone(),
             on: on.planned.id.clone(),
             live: *limits,
+            requests: on.live.requests.get(name).copied(),
             replicas: on.live.replicas.get(name).copied(),
             recommendation: recommendations.get(name).cloned(),
             expected: expected.get(name).cloned(),
@@ -364,8 +365,12 @@ fn refuse(on: &LiveTarget, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), F
     let Some(target) = &on.target else { return Ok(()) };
     let changed = |change: Change| {
         let (before, after) = (change.before, change.after);
-        let cpu_cores = after.cpu_cores.filter(|_| after.cpu_cores != before.cpu_cores);
-        let memory_bytes = after.memory_bytes.filter(|_| after.memory_bytes != before.memory_bytes);
+        let reserved = on.live.requests.get(&change.resource).copied().unwrap_or_default();
+        let reserves = change.requests.unwrap_or(reserved);
+        let moves = (after.cpu_cores, reserves.cpu_cores) != (before.cpu_cores, reserved.cpu_cores);
+        let cpu_cores = after.cpu_cores.filter(|_| moves);
+        let moves = (after.memory_bytes, reserves.memory_bytes) != (before.memory_bytes, reserved.memory_bytes);
+        let memory_bytes = after.memory_bytes.filter(|_| moves);
         Change { after: State { cpu_cores, memory_bytes }, ..change }
     };
     let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
@@ -564,6 +569,9 @@ fn show_item(context: &Context, item: &Item) {
             bytes(item.before.memory_bytes),
             bytes(item.after.memory_bytes)
         ));
+    }
+    if let Some(words) = item.requests.and_then(|requests| requests.in_words()) {
+        context.say(format!("      {words}"));
     }
     if let Some(replicas) = item.projected.replicas {
         context.say(format!("      of      {replicas} containers, each with these limits"));

@@ -77,6 +77,8 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         }
     }
     drop(held);
+    // What `apply --up` recreated runs with what was written then.
+    let running = if journal.up { targets.recreate(&journal.changes, Health::default().timeout)? } else { Vec::new() };
     let word = match done {
         _ if !journal.written => "nothing was written, so nothing is restored",
         Done::Written => "restored",
@@ -84,6 +86,9 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         Done::Except(_) => "restored in part",
     };
     context.say(format!("{word}: {}", targets.in_words()));
+    if !running.is_empty() {
+        context.say_wrapped("recreated where it differed: ", &running.join(", "), 4);
+    }
     remarks(context, &journal);
     let left = if let Done::Except(left) = done { left } else { Vec::new() };
     for what in &left {

@@ -61,7 +61,7 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     let summary = forecast(&hours, Some(&schedule), &ShadowSpec::new(context.now, args.horizon), &out)?;
     lake.write_predictions("shadow_inventory", &out, context.now).await?;
     if let Some(path) = &args.gather_plan {
-        let plan = gather_plan(&out, Some(&schedule), context.now)?;
+        let plan = gather_plan(&out, &hours, Some(&schedule), context.now)?;
         write_whole(context, path, &plan)?;
     }
     drop(task);

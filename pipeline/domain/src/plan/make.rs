@@ -6,7 +6,7 @@ use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
     Action, Basis, Check, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
-    Proposed, Recommendation, Replay,
+    Proposed, Recommendation, Replay, Requests,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -22,7 +22,7 @@ use crate::units::{self, MIB};
 use std::collections::BTreeMap;
 
 /// Changes below this share are not worth a restart: `pod-update-threshold` of the Kubernetes VPA.
-const WORTHWHILE: f64 = 0.1;
+pub(super) const WORTHWHILE: f64 = 0.1;
 
 /// A resource whose newest sample lies so long before the newest of all is no longer there, or no longer recorded.
 const SILENT: i64 = 7 * DAY;
@@ -30,7 +30,7 @@ const SILENT: i64 = 7 * DAY;
 const OLD: i64 = 30 * DAY;
 
 /// The smallest limits ever proposed: below them a shell does not start reliably. KRR uses 10m / 100 MiB.
-const FLOOR: State = State { cpu_cores: Some(0.05), memory_bytes: Some(64 * MIB) };
+pub(super) const FLOOR: State = State { cpu_cores: Some(0.05), memory_bytes: Some(64 * MIB) };
 
 /// Monthly prices, for the `cost` figures.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +76,8 @@ pub struct Candidate {
     pub on: String,
     /// Its limits now.
     pub live: State,
+    /// What is reserved for it, where its target tells requests and limits apart.
+    pub requests: Option<State>,
     /// How many containers it stands for, each with these limits; none: one.
     pub replicas: Option<u32>,
     /// What the policy says; none where it has no usage.
@@ -144,6 +146,7 @@ impl Tasked {
             action,
             before: self.live,
             after: self.live,
+            requests: None,
             reason: format!("{}{asked}{why}{refused}", self.task.in_words()),
             lower_bound: State::default(),
             target: State::default(),
@@ -318,7 +321,11 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let possible = within_machine(candidate, ruled, &mut held.holds);
     let after = unless_refused(candidate, possible, &mut held.holds);
     let leaks = held.holds.iter().any(|hold| matches!(hold, Hold::Leak(_)));
-    let action = match (after == before, leaks) {
+    let is_known = known == Evidence::Enough && !leaks;
+    let frozen = override_.as_ref().is_some_and(|rule| rule.rule == "freeze");
+    let requests = Requests::of(candidate, after, bounds.filter(|_| is_known && !frozen).map(|seen| seen.typical));
+    let stays = after == before && !requests.is_some_and(|requests| requests.is_change());
+    let action = match (stays, leaks) {
         (false, _) => Action::Resize,
         (true, true) => Action::FixLeak,
         (true, false) => Action::None,
@@ -327,8 +334,12 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let applied = override_.as_ref();
     let story = Story { candidate, kind, known, action, before, steady, after, applied, holds: &held.holds };
     let (reason, guidance) = (story.reason(), story.guidance());
-    let item =
-        describe(candidate, inputs, Described { action, after, target, reason, guidance, override_ }, replay, now);
+    let reason = match requests.filter(Requests::is_change) {
+        Some(_) if after == before => "its requests are not what it uses on a typical day; its limits stay".to_owned(),
+        _ => reason,
+    };
+    let what = Described { action, after, requests, target, reason, guidance, override_ };
+    let item = describe(candidate, inputs, what, replay, now);
     let mut items = vec![item];
     if leaks && action == Action::Resize {
         items.insert(0, beside(&items[0], &held.holds, candidate));
@@ -340,6 +351,7 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
 struct Described {
     action: Action,
     after: State,
+    requests: Option<Requests>,
     target: State,
     reason: String,
     guidance: String,
@@ -353,7 +365,7 @@ fn describe(
     replay: ReplayLimits<'_>,
     now: Timestamp,
 ) -> Item {
-    let Described { action, after, target, reason, guidance, override_ } = what;
+    let Described { action, after, requests, target, reason, guidance, override_ } = what;
     let before = candidate.live;
     let bounds = candidate.recommendation.as_ref();
     let past = replay(&candidate.resource, after);
@@ -367,6 +379,7 @@ fn describe(
         action,
         before,
         after,
+        requests,
         reason,
         lower_bound: bounds.map_or(State::default(), |r| r.lower),
         target,
@@ -403,6 +416,7 @@ fn beside(item: &Item, holds: &[Hold], candidate: &Candidate) -> Item {
     Item {
         action: Action::FixLeak,
         after: before,
+        requests: None,
         reason: leak.map(|leak| leak_reason(leak, before)).unwrap_or_default(),
         guidance: leak.map(|leak| leak_guidance(leak, before, candidate)).unwrap_or_default(),
         projected: Projected::default(),

@@ -64,6 +64,7 @@ impl Proposed {
             action,
             before: self.live,
             after: self.live,
+            requests: None,
             reason,
             lower_bound: State::default(),
             target: State::default(),

@@ -1,7 +1,7 @@
 //! What is masked in text, rule by rule. Every pattern runs in linear time, and what is looked at by hand is bounded.
 
 use super::fields::{self, Field};
-use super::filter::{self, KEYS};
+use super::needles::{self, KEYS};
 use super::people::{home_name, is_hash, no_person, other_home_name, trailer_name};
 use super::secrets::{harmless, header_value, is_jumbled, is_random, option_value, random_at, value_at};
 use super::{MASK, Privacy, options, tokens};
@@ -207,10 +207,10 @@ impl Privacy {
         let mut text = Cow::Borrowed(text);
         let on = |rule: u16| rules & rule != 0;
         // What takes most of a line goes first: another rule could take the word it begins with for a value.
-        if on(filter::TRAILER) {
+        if on(needles::TRAILER) {
             replace_after(&mut text, &TRAILER_NAME, trailer_name, |name| self.mention_text(name));
         }
-        if on(filter::AT) {
+        if on(needles::AT) {
             replace(&mut text, &URL_LOGIN, |c| format!("{}{MASK}@", &c[1]));
             replace(&mut text, &URL_TOKEN, |c| match is_random(&c[2]) || is_hex_key(&c[2]) {
                 true => format!("{}{MASK}@", &c[1]),
@@ -219,13 +219,13 @@ impl Privacy {
             replace_part(&mut text, &ORACLE, |_| true);
             replace_part(&mut text, &BARE_LOGIN, is_random);
         }
-        if on(filter::FORM) {
+        if on(needles::FORM) {
             replace(&mut text, &PEM, |_| MASK.to_owned());
             replace(&mut text, &JWT, |_| MASK.to_owned());
             replace(&mut text, &HOOK, |c| format!("{}/{MASK}", &c[1]));
             tokens::mask(&mut text);
         }
-        if on(filter::HEADER) {
+        if on(needles::HEADER) {
             replace_after(&mut text, &HEADER_LINE, header_value, |_| MASK.to_owned());
             replace(&mut text, &SCHEME, |c| {
                 match c[2].bytes().any(|b| b.is_ascii_digit() || b == b'=') || c[2].len() > 24 {
@@ -234,16 +234,16 @@ impl Privacy {
                 }
             });
         }
-        if on(filter::NETRC) {
+        if on(needles::NETRC) {
             replace(&mut text, &NETRC_LOGIN, |c| {
                 let machine = &c[0][..c[0].len() - c[1].len() - c[2].len() - c[3].len()];
                 format!("{machine}{}{}{MASK}", self.mention_text(&c[1]), &c[2])
             });
         }
-        if on(filter::OPTION) {
+        if on(needles::OPTION) {
             options::mask(&mut text);
         }
-        if on(filter::ASSIGNED) {
+        if on(needles::ASSIGNED) {
             let value = |text: &str, found: Match| {
                 let (value, quoted) = value_at(text, found.end());
                 let name = found.as_str().trim_end_matches([' ', '\t', '=', ':', '>', '\n', '\r']);
@@ -271,7 +271,7 @@ impl Privacy {
                 });
             }
         }
-        if on(filter::HOME) {
+        if on(needles::HOME) {
             // A path begins anew behind a name that was masked.
             let masked = Cell::new(0);
             let name = |text: &str, found: Match| {
@@ -282,7 +282,7 @@ impl Privacy {
             replace_after(&mut text, &HOME_PATH, name, |_| MASK.to_owned());
             replace_after(&mut text, &OTHER_HOME, other_home_name, |_| MASK.to_owned());
         }
-        if on(filter::AT) {
+        if on(needles::AT) {
             self.names_before_addresses(&mut text);
             let kept = |name: &str| name.starts_with("[masked") || is_hash(name) || name == "git";
             let spelt = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
@@ -306,10 +306,10 @@ impl Privacy {
             });
         }
         // Behind the addresses: `ssh ann@host.example` is one. Before the mentions: `scp x ann@host:/y` is none.
-        if on(filter::WHO) {
+        if on(needles::WHO) {
             self.name_people(&mut text);
         }
-        if on(filter::AT) {
+        if on(needles::AT) {
             self.mentions(&mut text);
         }
         text

@@ -8,6 +8,7 @@
 //!
 //! A rerun overwrites a run in this API: it keeps its `id` and `created_at` and starts anew at `run_started_at`.
 
+use super::fields::{text, time};
 use super::parts::Part;
 use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
@@ -147,15 +148,6 @@ fn translate(value: &Value) -> Result<Object, Reason> {
         "payload": payload,
     });
     if let Value::Object(event) = event { Ok(event) } else { Err(Reason::NotAnObject) }
-}
-
-fn text<'o>(object: &'o Object, key: &str) -> Option<&'o str> {
-    object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-/// A time that there is: GitHub writes the year 1 for none.
-fn time(object: &Object, key: &str) -> Option<Timestamp> {
-    text(object, key).and_then(Timestamp::parse).filter(|time| time.is_usable())
 }
 
 /// When it began and ended. What is still running says neither how long it takes nor how it ends.

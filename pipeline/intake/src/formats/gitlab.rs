@@ -4,9 +4,9 @@
 //! Each becomes one `ci_run` at its start. A list of pipelines (`GET /projects/:id/pipelines`) tells neither when one began
 //! nor how long it took; its entries are refused with what to ask for instead. What names a person is hashed behind this.
 
+use super::fields::{text, time};
 use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
-use domain::time::Timestamp;
 use serde_json::{Value, json};
 
 pub(super) static FORMAT: Format =
@@ -100,14 +100,6 @@ fn translate(value: &Value) -> Result<Object, Reason> {
         "payload": payload,
     });
     if let Value::Object(event) = event { Ok(event) } else { Err(Reason::NotAnObject) }
-}
-
-fn text<'o>(object: &'o Object, key: &str) -> Option<&'o str> {
-    object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-fn time(object: &Object, key: &str) -> Option<Timestamp> {
-    text(object, key).and_then(Timestamp::parse).filter(|time| time.is_usable())
 }
 
 /// The contract's word for GitLab's status (docs.gitlab.com, "Jobs API"); none of one that is not known.

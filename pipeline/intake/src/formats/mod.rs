@@ -4,6 +4,7 @@
 //! events are the same is decided once, for all of them, behind it.
 
 mod actions;
+mod fields;
 mod gharchive;
 mod github;
 mod gitlab;

@@ -1,6 +1,8 @@
 //! Some files of a table, as a table: who asks for a few days of a long history has found them already, and asks often.
 
+use crate::engine::held::Held;
 use crate::engine::portions::Portioned;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -11,6 +13,7 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::DataFusionError;
@@ -80,6 +83,33 @@ impl TableProvider for SomeFiles {
         _: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        if let (true, Some(held)) = (self.is_scattered(limit), state.config().get_extension::<Held>())
+            && let Some(rows) = held.rows(self, state).await?
+        {
+            let each = rows.len().div_ceil(state.config().target_partitions()).max(1);
+            let parts: Vec<_> = rows.chunks(each).map(<[RecordBatch]>::to_vec).collect();
+            let scan: Arc<dyn ExecutionPlan> =
+                MemorySourceConfig::try_new_exec(&parts, self.schema.clone(), projection.cloned())?;
+            return Ok(scan);
+        }
+        self.scan_files(state, projection, limit).await
+    }
+}
+
+impl SomeFiles {
+    /// Whether there are many files with next to nothing in each.
+    fn is_scattered(&self, limit: Option<usize>) -> bool {
+        let bytes: u64 = self.files.iter().map(|file| file.object_meta.size).sum();
+        limit.is_none() && self.files.len() > MANY && bytes / (self.files.len() as u64) < SMALL_BYTES
+    }
+
+    /// Reads the files.
+    pub(crate) async fn scan_files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let columns = self.schema.fields().len();
         let wanted = projection.cloned().unwrap_or_else(|| (0..columns).collect());
         if self.files.is_empty() {
@@ -98,9 +128,7 @@ impl TableProvider for SomeFiles {
         statistics.num_rows = self.rows;
         let format = ParquetFormat::new().with_options(state.table_options().parquet.clone());
         let partitions = state.config().target_partitions();
-        let bytes: u64 = self.files.iter().map(|file| file.object_meta.size).sum();
-        let is_scattered =
-            limit.is_none() && self.files.len() > MANY && bytes / (self.files.len() as u64) < SMALL_BYTES;
+        let is_scattered = self.is_scattered(limit);
         let groups = match is_scattered {
             true => vec![FileGroup::default(); partitions],
             false => FileGroup::new(self.files.to_vec()).split_files(partitions),

@@ -7,6 +7,7 @@ use crate::documentation;
 use crate::engine::at::At;
 use crate::engine::bounded::bound_functions;
 use crate::engine::collected::count_collected;
+use crate::engine::held::Held;
 use crate::engine::memory::SharedMemory;
 use crate::engine::portions::Portions;
 use crate::engine::shelf::{Closed, Shelf};
@@ -55,6 +56,8 @@ pub struct View {
     pub files: bool,
     /// The memory of the queries that run at one time; what sorts and joins need beyond it goes to temporary files.
     pub memory_bytes: Option<usize>,
+    /// Thousands of small files that are read again and again are read once, and held until the session ends.
+    pub holds_small_files: bool,
 }
 
 impl Lake {
@@ -70,7 +73,8 @@ impl Lake {
             // Each operator that can spill gets its share, so that one does not starve the others into failing.
             runtime = runtime.with_memory_pool(Arc::new(SharedMemory::new(bytes)));
         }
-        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?)?;
+        let held = view.holds_small_files.then(|| Arc::new(Held::default()));
+        let context = engine(runtime.build_arc().map_err(LakeError::sql("the session"))?, held)?;
         self.store.guard(&context);
         let mut session = Session { context, versions: BTreeMap::new(), view, absent: Vec::new() };
         let tables = self.tables().await?;
@@ -140,7 +144,7 @@ impl Lake {
 }
 
 /// An engine without tables.
-fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
+fn engine(runtime: Arc<RuntimeEnv>, held: Option<Arc<Held>>) -> Result<SessionContext, LakeError> {
     let mut config =
         SessionConfig::new().with_information_schema(true).with_default_catalog_and_schema("lake", "marts");
     // A batch of views counts all of what it points into, again and again: sorts of large files went to disk that fitted in
@@ -149,6 +153,9 @@ fn engine(runtime: Arc<RuntimeEnv>) -> Result<SessionContext, LakeError> {
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     config.options_mut().execution.time_zone = Some("UTC".into());
     config.options_mut().sql_parser.collect_spans = true; // so that a mistake is shown where it was made
+    if let Some(held) = held {
+        config.set_extension(held);
+    }
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -215,7 +222,7 @@ impl Session {
         others: &[(TableName, Arc<dyn TableProvider>)],
         partitions: Option<usize>,
     ) -> Result<SessionContext, LakeError> {
-        let context = engine(runtime)?;
+        let context = engine(runtime, self.context.copied_config().get_extension())?;
         if let Some(partitions) = partitions {
             context.state_ref().write().config_mut().options_mut().execution.target_partitions = partitions;
         }

@@ -12,7 +12,7 @@ mod write;
 use crate::delta::commit::{self, Change, Mode, Outcome, Races};
 use crate::delta::table;
 use crate::delta::writers::Writing;
-use crate::engine::session::Session;
+use crate::engine::session::{Session, View};
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::model::{self, SqlFile};
@@ -136,7 +136,7 @@ impl Lake {
         if !explain {
             commit::widen(&self.store, &days::name(EVENTS), &events_schema()).await?;
         }
-        let session = self.session(now).await?;
+        let session = self.builder(now).await?;
         let files = selected(model::materialized(&session.context)?, select, &session)?;
         let whole = full_refresh.then_some("full refresh");
         let steps = steps(files)?;
@@ -153,6 +153,11 @@ impl Lake {
             built.extend(step.built(&work, None));
         }
         Ok(built)
+    }
+
+    /// The session that tables are made in.
+    async fn builder(&self, now: Timestamp) -> Result<Session, LakeError> {
+        self.session_of(now, View { holds_small_files: true, ..View::default() }).await
     }
 
     /// Brings one step up to date. After a lost race, looks again at what the winner left to do.
@@ -182,7 +187,7 @@ impl Lake {
                 return Ok(step.built(&work, Some(rows)));
             }
             races.lose()?;
-            *session = self.session(now).await?;
+            *session = self.builder(now).await?;
             work = self.to_do(session, step, whole).await?;
         }
     }

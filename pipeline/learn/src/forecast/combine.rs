@@ -43,14 +43,14 @@ pub struct Combination(Vec<(usize, f64)>);
 impl Combination {
     /// By the errors at all origins, or at all but one. None where no candidate forecast from all of them.
     pub(super) fn choose(trials: &Trials, pool: &Pool, without: Option<usize>) -> Option<Self> {
-        let drawn = |(i, score): (usize, Option<f64>)| Some((i, (1.0 - POOLED) * score? + POOLED * pool.0[i]));
-        let mut ranked: Vec<(usize, f64)> = scores(trials, without).into_iter().enumerate().filter_map(drawn).collect();
+        let score = |(i, score): (usize, Option<f64>)| Some((i, drawn(score?, pool.0[i])));
+        let mut ranked: Vec<(usize, f64)> = scores(trials, without).into_iter().enumerate().filter_map(score).collect();
         ranked.retain(|(i, _)| trials.next[*i].is_some());
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         let (first, best) = *ranked.first()?;
         // What repeats itself exactly is told by the simplest candidate that says so.
         ranked.truncate(if is_exact(trials, first, without) { 1 } else { MOST });
-        let belief: Vec<(usize, f64)> = ranked.iter().map(|(i, s)| (*i, (-POWER * (s - best)).exp())).collect();
+        let belief: Vec<(usize, f64)> = ranked.iter().map(|(i, s)| (*i, trusted(*s, best))).collect();
         let all: f64 = belief.iter().map(|(_, b)| b).sum();
         let kept: Vec<(usize, f64)> = belief.into_iter().filter(|(_, b)| *b >= LEAST_SHARE * all).collect();
         let all: f64 = kept.iter().map(|(_, b)| b).sum();
@@ -70,6 +70,24 @@ impl Combination {
     pub(super) fn names(&self, models: &[Model]) -> Vec<String> {
         self.0.iter().map(|(i, _)| models[*i].name()).collect()
     }
+}
+
+/// How much each of several is believed, in shares, by the logarithm of its error relative to the best: on the series itself,
+/// and in the mean of all.
+pub(super) fn belief(own_and_usual: impl Iterator<Item = (f64, f64)>) -> Vec<f64> {
+    let scores: Vec<f64> = own_and_usual.map(|(own, usual)| drawn(own, usual.min(WORST))).collect();
+    let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    let belief: Vec<f64> = scores.into_iter().map(|score| trusted(score, best)).collect();
+    let all: f64 = belief.iter().sum();
+    belief.into_iter().map(|share| share / all).collect()
+}
+
+fn drawn(own: f64, usual: f64) -> f64 {
+    (1.0 - POOLED) * own + POOLED * usual
+}
+
+fn trusted(score: f64, best: f64) -> f64 {
+    (-POWER * (score - best)).exp()
 }
 
 /// Whether a candidate made no error at any origin.

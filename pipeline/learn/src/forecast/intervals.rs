@@ -75,7 +75,7 @@ impl Calibration {
             measured,
         };
         new.growth = new.growths(all);
-        let scores: Vec<Vec<f64>> = all.iter().map(|misses| new.scores(misses)).collect();
+        let scores: Vec<Vec<f64>> = all.iter().map(|misses| new.scores(misses).concat()).collect();
         let pooled = ends(scores.concat(), coverage);
         let own = |(misses, scores): (&Misses, Vec<f64>)| {
             let origins = misses.origins.len() as f64;
@@ -122,14 +122,15 @@ impl Calibration {
         size.max(f64::MIN_POSITIVE)
     }
 
-    fn scores(&self, misses: &Misses) -> Vec<f64> {
+    /// By origin: its errors, each divided by what errors there usually are.
+    pub(super) fn scores(&self, misses: &Misses) -> Vec<Vec<f64>> {
         let of = |(i, origin): (usize, &Miss)| {
             let size = self.size(misses, Some(i));
             let levels = self.levels(&origin.said);
             let score = |(step, error): (usize, &f64)| error / (size * levels[step] * self.grown(step));
             origin.error.iter().enumerate().map(score).collect::<Vec<f64>>()
         };
-        misses.origins.iter().enumerate().flat_map(of).collect()
+        misses.origins.iter().enumerate().map(of).collect()
     }
 
     fn levels(&self, said: &[f64]) -> Vec<f64> {
@@ -156,14 +157,17 @@ impl Calibration {
         said: &[f64],
         without: Option<usize>,
     ) -> (Vec<f64>, Vec<f64>) {
-        let size = self.size(misses, without);
         let (low, high) = self.bounds[at];
-        let levels = self.levels(said);
-        let bound = |score: f64| {
-            let one = |(step, value): (usize, &f64)| value + score * size * levels[step] * self.grown(step);
-            said.iter().enumerate().map(one).collect::<Vec<f64>>()
-        };
+        let bound = |score: f64| self.at_score(misses, said, without, score);
         (bound(low.min(0.0)), bound(high.max(0.0)))
+    }
+
+    /// The value at every step whose distance from the forecast has this score.
+    pub(super) fn at_score(&self, misses: &Misses, said: &[f64], without: Option<usize>, score: f64) -> Vec<f64> {
+        let size = self.size(misses, without);
+        let levels = self.levels(said);
+        let one = |(step, value): (usize, &f64)| value + score * size * levels[step] * self.grown(step);
+        said.iter().enumerate().map(one).collect()
     }
 
     /// Mean interval score over all origins, in the unit of MASE.

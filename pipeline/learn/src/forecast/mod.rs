@@ -15,6 +15,7 @@ mod naive;
 mod optimum;
 mod panel;
 mod peaks;
+mod quantiles;
 mod smoothing;
 mod theta;
 mod trials;
@@ -36,6 +37,8 @@ pub struct Outlook {
     pub lower: Vec<f64>,
     /// Upper bounds.
     pub upper: Vec<f64>,
+    /// The values that are not exceeded with the probabilities of [`Spec::quantiles`]: by level, one a step.
+    pub quantiles: Vec<Vec<f64>>,
     /// The largest value of each block of steps, if it was asked for; the last block may be short.
     pub peaks: Vec<Peak>,
     /// The candidates that the values are the weighted mean of, the largest weight first.
@@ -105,7 +108,14 @@ pub(crate) mod tests {
 
     /// One series alone.
     fn outlook(values: &[f64], steps: usize, horizon: usize, coverage: f64) -> Option<Outlook> {
-        let spec = Spec { periods: vec![DAY, WEEK], horizon, coverage, enough: 2 * DAY, peak_steps: Some(DAY) };
+        let spec = Spec {
+            periods: vec![DAY, WEEK],
+            horizon,
+            coverage,
+            enough: 2 * DAY,
+            peak_steps: Some(DAY),
+            quantiles: Vec::new(),
+        };
         let past = Past { values: values.to_vec(), skip: 0, steps };
         outlooks(&[past], &spec, &|_| ()).pop().flatten()
     }

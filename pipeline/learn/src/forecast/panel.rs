@@ -5,6 +5,7 @@ use super::combine::{Combination, Pool};
 use super::intervals::{Calibration, Miss, Misses};
 use super::model::Model;
 use super::peaks::{Peak, Peaks};
+use super::quantiles::{Quantiles, Tried, of_seen};
 use super::trials::{Trials, absolute};
 use super::{Measured, Outlook};
 use rayon::prelude::*;
@@ -31,6 +32,8 @@ pub struct Spec {
     pub enough: usize,
     /// Steps of which the largest value is forecast too: a day of hours.
     pub peak_steps: Option<usize>,
+    /// Probabilities whose quantiles are wanted too, between 0 and 1, in order.
+    pub quantiles: Vec<f64>,
 }
 
 /// A series to be continued.
@@ -66,13 +69,20 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
     let pool = Pool::of(&models, &trials);
     let misses: Vec<Misses> = trials.iter().map(|trials| misses(trials, &pool)).collect();
     let calibration = Calibration::fit(&misses, spec.coverage);
+    let scaled: Vec<Vec<f64>> = match spec.quantiles.is_empty() {
+        true => Vec::new(),
+        false => tried.iter().map(|i| pasts[*i].values.iter().map(|v| v / units[*i]).collect()).collect(),
+    };
+    let known = scaled.iter().zip(&misses).map(|(values, misses)| Tried { values, misses }).collect();
+    let quantiles = Quantiles::fit(&spec.quantiles, &calibration, known);
     let peaks = spec.peak_steps.map(|block| Peaks::fit(&misses, block, spec.coverage));
     let mut outlooks: Vec<Option<Outlook>> =
         pasts.iter().zip(&units).map(|(past, unit)| too_short(past, *unit, spec)).collect();
     for (at, (i, trials)) in tried.into_iter().zip(&trials).enumerate() {
         let misses = &misses[at];
-        let one =
-            One { trials, misses, pool: &pool, models: &models, calibration: &calibration, peaks: peaks.as_ref(), at };
+        let peaks = peaks.as_ref();
+        let (calibration, quantiles) = (&calibration, (!spec.quantiles.is_empty()).then_some(&quantiles));
+        let one = One { trials, misses, pool: &pool, models: &models, calibration, quantiles, peaks, at };
         if let Some(outlook) = one.outlook(spec, pasts[i].skip) {
             outlooks[i] = Some(bounded(outlook, &pasts[i], units[i]));
         }
@@ -103,6 +113,7 @@ struct One<'a> {
     pool: &'a Pool,
     models: &'a [Model],
     calibration: &'a Calibration,
+    quantiles: Option<&'a Quantiles<'a>>,
     peaks: Option<&'a Peaks>,
     at: usize,
 }
@@ -112,7 +123,8 @@ impl One<'_> {
         let combination = Combination::choose(self.trials, self.pool, None)?;
         let mut centre = combination.of(&self.trials.next)?;
         let (mut lower, mut upper) = self.calibration.around(self.at, self.misses, &centre, None);
-        for values in [&mut centre, &mut lower, &mut upper] {
+        let mut quantiles = self.quantiles.map_or_else(Vec::new, |quantiles| quantiles.next(self.at, &centre));
+        for values in [&mut centre, &mut lower, &mut upper].into_iter().chain(&mut quantiles) {
             values.drain(..skip.min(values.len()));
         }
         let measured = self.measured(spec);
@@ -120,7 +132,7 @@ impl One<'_> {
         let peaks = self.peaks.map_or_else(Vec::new, |peaks| peaks.next(self.at, self.misses, &centre));
         let measured_peaks = self.peaks.and_then(|peaks| peaks.measured(self.at, self.naive_peaks(peaks, spec)));
         let models = combination.names(self.models);
-        Some(Outlook { centre, lower, upper, peaks, models, measured, measured_peaks, confidence })
+        Some(Outlook { centre, lower, upper, quantiles, peaks, models, measured, measured_peaks, confidence })
     }
 
     /// The error of the peak of the last period again.
@@ -173,7 +185,8 @@ impl One<'_> {
 fn bounded(mut outlook: Outlook, past: &Past, unit: f64) -> Outlook {
     let floor = if past.values.iter().all(|v| *v >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
     let back = |value: &mut f64| *value = (*value * unit).max(floor);
-    for values in [&mut outlook.centre, &mut outlook.lower, &mut outlook.upper] {
+    let Outlook { centre, lower, upper, quantiles, .. } = &mut outlook;
+    for values in [centre, lower, upper].into_iter().chain(quantiles) {
         values.iter_mut().for_each(back);
     }
     outlook.peaks.iter_mut().for_each(|peak| [&mut peak.value, &mut peak.upper].into_iter().for_each(back));
@@ -192,6 +205,7 @@ fn too_short(past: &Past, unit: f64, spec: &Spec) -> Option<Outlook> {
         centre: vec![last / unit; past.steps],
         lower: vec![low; past.steps],
         upper: vec![high; past.steps],
+        quantiles: of_seen(&sorted.iter().map(|v| v / unit).collect::<Vec<_>>(), &spec.quantiles, past.steps),
         peaks: vec![Peak { value: last / unit, upper: high }; spec.peak_steps.map_or(0, |b| past.steps.div_ceil(b))],
         models: vec![LAST_VALUE.to_owned()],
         measured: None,

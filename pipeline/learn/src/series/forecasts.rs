@@ -1,7 +1,7 @@
 //! The future of every series of a file.
 
 use super::rows::{Clock, Keyed, Regular, read, regular};
-use super::{FORECAST_COLUMNS, SeriesSpec};
+use super::{FORECAST_COLUMNS, SeriesSpec, quantile_column};
 use crate::LearnError;
 use crate::forecast::{LAST_VALUE, LEAST, Outlook, Past, Spec, outlooks};
 use crate::parquet::write;
@@ -21,6 +21,8 @@ pub struct ForecastSpec {
     pub horizon: usize,
     /// Steps without a value that are filled on a straight line, at most, one after the other.
     pub fill_gaps: usize,
+    /// Probabilities whose quantiles are written too, between 0 and 1, in order, none twice.
+    pub quantiles: Vec<f64>,
 }
 
 /// What was forecast, and how well the same would have done before.
@@ -72,6 +74,7 @@ pub fn forecast(
         coverage: COVERAGE,
         enough: LEAST,
         peak_steps: None,
+        quantiles: spec.quantiles.clone(),
     };
     let done = std::sync::atomic::AtomicUsize::new(0);
     let count = |n: usize| tick(done.fetch_add(n, std::sync::atomic::Ordering::Relaxed) + n, pasts.len());
@@ -80,7 +83,7 @@ pub fn forecast(
     if futures.len() != all.len() {
         return Err(LearnError::TooLittleData("a series could not be continued by any model".to_owned()));
     }
-    write(out, columns(&all, clock, &steps, &lasts, &futures)?)?;
+    write(out, columns(&all, clock, &steps, &lasts, &futures, &spec.quantiles)?)?;
     Ok(summary(&futures, spec.horizon))
 }
 
@@ -90,6 +93,7 @@ fn columns(
     steps: &[i64],
     lasts: &[i64],
     futures: &[Outlook],
+    levels: &[f64],
 ) -> Result<Vec<Column>, LearnError> {
     let [key, at, value, lower, upper, model] = FORECAST_COLUMNS;
     let each = |future: &Outlook| future.centre.len();
@@ -101,18 +105,21 @@ fn columns(
         (1..=each(future) as i64).map(move |i| last.saturating_add(step.saturating_mul(i)))
     };
     let moments = steps.iter().zip(lasts).zip(futures).flat_map(moment).collect();
-    let numbers = |name: &str, of: fn(&Outlook) -> &Vec<f64>| -> Column {
+    let numbers = |name: &str, of: &dyn Fn(&Outlook) -> &Vec<f64>| -> Column {
         let values: Vec<f64> = futures.iter().flat_map(|future| of(future).iter().copied()).collect();
         Series::new(name.into(), values).into()
     };
-    Ok(vec![
+    let quantile = |(at, level): (usize, &f64)| numbers(&quantile_column(*level), &|f| &f.quantiles[at]);
+    let mut columns = vec![
         Series::new(key.into(), keys).into(),
         clock.column(at, moments)?,
-        numbers(value, |f| &f.centre),
-        numbers(lower, |f| &f.lower),
-        numbers(upper, |f| &f.upper),
+        numbers(value, &|f| &f.centre),
+        numbers(lower, &|f| &f.lower),
+        numbers(upper, &|f| &f.upper),
         Series::new(model.into(), models).into(),
-    ])
+    ];
+    columns.extend(levels.iter().enumerate().map(quantile));
+    Ok(columns)
 }
 
 fn summary(futures: &[Outlook], horizon: usize) -> ForecastSummary {

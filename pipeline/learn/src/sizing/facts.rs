@@ -2,7 +2,7 @@
 //! whether its memory only grows. What follows from that is the plan's to say.
 
 use super::{highest_of, last};
-use crate::usage::{Day, larger};
+use crate::usage::{Day, larger, quantile};
 use domain::Timestamp;
 use domain::plan::{Burst, HeldBack, Killed, Leak, State};
 
@@ -12,6 +12,8 @@ const HELD_BACK_DAYS: usize = 30;
 const HELD_BACK_SHARE: f64 = 0.05;
 /// Or the share of its CPU work: a job at night is few samples and most of the work.
 const HELD_BACK_WORK: f64 = 0.25;
+/// A typical day is one of the last two working weeks and their weekends.
+const TYPICAL_DAYS: usize = 14;
 /// A peak counts for a quarter: every end of a month, and the end of the quarter.
 const PEAK_DAYS: i64 = 92;
 
@@ -84,6 +86,19 @@ fn held_back(
 /// The most that a burst within one sample of the last quarter may have taken.
 pub(super) fn burst(days: &[Day]) -> Option<Burst> {
     quarter(days).iter().filter_map(|d| d.burst).reduce(larger)
+}
+
+/// What a day takes that is neither quiet nor busy: the median over the last days with data of what nine tenths of the CPU samples
+/// of a day stay below (as the Kubernetes VPA targets requests: `target-cpu-percentile` 0.9), and of the day's memory peak, since
+/// memory that is not there is not waited for.
+pub(super) fn typical(days: &[Day]) -> State {
+    let days = last(days, TYPICAL_DAYS);
+    let median = |figure: &dyn Fn(&Day) -> Option<f64>| {
+        let mut all: Vec<f64> = days.iter().filter_map(figure).collect();
+        all.sort_by(f64::total_cmp);
+        quantile(&all, 0.5)
+    };
+    super::state(median(&|day| day.cpu.quantile(0.9)), median(&|day| day.memory.max()))
 }
 
 /// The largest use of the last quarter.

@@ -177,6 +177,7 @@ fn recommendation(resource: &str, days: &[Day], mut sizer: Sizer<'_>, coverage: 
         days: (newest.0 - oldest.0) as f64 / DAY as f64,
         newest,
         coverage,
+        typical: facts::typical(days),
         peak: facts::peak(days),
         burst: facts::burst(days),
         oom_kills: days.iter().map(|d| d.oom_kills).sum(),

@@ -15,6 +15,7 @@ fn change(resource: &str, before: JobLimits, after: JobLimits) -> Change {
         before: State::default(),
         after: State::default(),
         task: Some(Task::Job { before, after }),
+        requests: None,
         text: None,
     }
 }

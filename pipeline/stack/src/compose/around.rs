@@ -1,11 +1,12 @@
 //! What lies around a Compose file and takes part in what it means: `.env`, the files laid over or under it, the ones
 //! it includes or extends.
 //!
-//! Read as Compose reads them, never written, and only plain files of a sane size. What cannot be read becomes a note.
+//! Read as Compose reads them, and only plain files of a sane size. What cannot be read becomes a note.
 
 use super::read::{Service, service};
 use super::variables::Variables;
-use crate::write::read_text;
+use crate::StackError;
+use crate::files::{Source, plain};
 use crate::yaml::tree::Document;
 use crate::yaml::value::{Found, Value};
 use std::collections::BTreeMap;
@@ -24,13 +25,42 @@ const BESIDE: [(&str, [&str; 2]); 4] = [
 /// More files than any project has: a chain of includes or `extends` ends here.
 const MOST_FILES: usize = 256;
 
+/// Files that Compose lays over each other, the later over the earlier.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Layers {
+    pub(super) files: Vec<PathBuf>,
+    /// What paths in all of them are relative to: the folder of the first, where nothing else is said.
+    pub(super) folder: PathBuf,
+    /// Where variables are read.
+    pub(super) dotenv: Vec<PathBuf>,
+}
+
+impl Layers {
+    pub(super) fn new(files: Vec<PathBuf>, folder: PathBuf) -> Self {
+        let dotenv = vec![folder.join(".env")];
+        Self { files, folder, dotenv }
+    }
+}
+
+/// What is said of a file that nobody named.
+pub(super) const TOGETHER: &str = " is read together with this file, as Compose does";
+
 /// A file of the same project.
 #[derive(Debug)]
 pub(super) struct Layer {
     /// As a person would name it from the main file's folder.
     pub(super) name: String,
-    pub(super) folder: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) value: Value,
+}
+
+/// A service of included files.
+#[derive(Debug)]
+pub(super) struct Included {
+    /// The file's name.
+    pub(super) file: String,
+    pub(super) layers: Layers,
+    pub(super) service: Service,
 }
 
 /// Everything around one Compose file. The default is nothing: a file on its own.
@@ -41,8 +71,9 @@ pub(super) struct Surroundings {
     /// Read before it, and after it: the later one wins.
     pub(super) below: Vec<Layer>,
     pub(super) above: Vec<Layer>,
-    /// Services of included files, each with the file's name.
-    pub(super) included: BTreeMap<String, (String, Service)>,
+    pub(super) included: BTreeMap<String, Included>,
+    /// What is in included files.
+    pub(super) values: BTreeMap<PathBuf, Value>,
     /// What services extend in other files.
     pub(super) extended: Extended,
     /// What could not be read, and what else a person should know.
@@ -53,24 +84,25 @@ pub(super) struct Surroundings {
 pub(super) type Extended = BTreeMap<PathBuf, Result<Value, String>>;
 
 impl Surroundings {
-    /// Looks around a file that means `main`.
-    pub(super) fn of(path: &Path, main: &Value) -> Self {
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let variables = dotenv(&folder);
-        let mut around = Self { folder: folder.clone(), variables, ..Self::default() };
-        let (below, above) = around.beside(path);
-        around.below = around.layers(below);
-        around.above = around.layers(above);
-        let mut includes = around.includes(main, &folder);
-        for layer in around.below.iter().chain(&around.above) {
-            includes.extend(around.includes(&layer.value, &layer.folder));
-        }
-        around.extend_into(main, &folder);
-        for layer in around.below.iter().chain(&around.above) {
-            extend_into(&mut around.extended, &layer.value, &layer.folder, &around.variables);
-        }
-        around.include(includes);
+    /// Looks around one of these files, which means `main`; `outer` has variables that win over theirs.
+    pub(super) fn of(layers: &Layers, at: usize, main: &Value, outer: &Variables, source: &Source<'_>) -> Self {
+        let variables = layers.dotenv.iter().rev().fold(outer.clone(), |all, path| all.or(dotenv(source, path)));
+        let mut around = Self { folder: layers.folder.clone(), variables, ..Self::default() };
+        around.below = around.layers(&layers.files[..at], source);
+        around.above = around.layers(layers.files.get(at + 1..).unwrap_or_default(), source);
+        let values = || around.below.iter().chain(&around.above).map(|layer| &layer.value).chain([main]);
+        let mut extended = Extended::new();
+        values().for_each(|value| extend_into(&mut extended, value, &around.folder, &around.variables, source));
+        let includes = values().flat_map(|value| around.includes(value, &around.folder, &around.variables)).collect();
+        around.extended = extended;
+        around.include(includes, source);
         around
+    }
+
+    /// A file that a service extends: it stands for itself, but for the variables.
+    pub(super) fn alone(&self, path: &Path) -> Self {
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self { folder, variables: self.variables.clone(), ..Self::default() }
     }
 
     /// The project name that the files around give; `.env` is stronger than any `name:`.
@@ -78,39 +110,25 @@ impl Surroundings {
         self.variables.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty())
     }
 
+    /// The profiles that are on without being asked for.
+    pub(super) fn profiles(&self) -> Vec<&str> {
+        let named = self.variables.get("COMPOSE_PROFILES").unwrap_or_default();
+        named.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+    }
+
     /// A path as a person would name it from here.
-    fn name(&self, path: &Path) -> String {
+    pub(super) fn name(&self, path: &Path) -> String {
         path.strip_prefix(&self.folder).unwrap_or(path).display().to_string()
     }
 
-    /// The files of the same project, under and over this one.
-    fn beside(&mut self, path: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        if let Some(list) = self.variables.get("COMPOSE_FILE").filter(|list| !list.is_empty()) {
-            let separator = self.variables.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).unwrap_or(":");
-            let files: Vec<PathBuf> = list.split(separator).map(|file| self.folder.join(file)).collect();
-            let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            let Some(at) = files.iter().position(|file| real(file) == real(path)) else {
-                self.notes
-                    .push(format!("COMPOSE_FILE of .env names {list}: Compose does not read this file by itself"));
-                return (Vec::new(), Vec::new());
-            };
-            return (files[..at].to_vec(), files[at + 1..].to_vec());
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let overrides = BESIDE.iter().find(|(default, _)| *default == name).map(|(_, overrides)| overrides);
-        let found = overrides.into_iter().flatten().map(|name| path.with_file_name(name)).find(|path| path.exists());
-        (Vec::new(), found.into_iter().collect())
-    }
-
-    fn layers(&mut self, paths: Vec<PathBuf>) -> Vec<Layer> {
+    fn layers(&mut self, paths: &[PathBuf], source: &Source<'_>) -> Vec<Layer> {
         let mut layers = Vec::new();
         for path in paths {
-            let name = self.name(&path);
-            match meaning(&path) {
+            let name = self.name(path);
+            match meaning(source, path) {
                 Ok(value) => {
-                    self.notes.push(format!("{name} is read together with this file, as Compose does"));
-                    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-                    layers.push(Layer { name, folder, value });
+                    self.notes.push(format!("{name}{TOGETHER}"));
+                    layers.push(Layer { name, path: path.clone(), value });
                 }
                 Err(why) => self.notes.push(format!("{name} may change these limits, and cannot be read: {why}")),
             }
@@ -118,64 +136,104 @@ impl Surroundings {
         layers
     }
 
-    /// What `include` of a file names: each entry one or more files, the later over the earlier.
-    fn includes(&self, value: &Value, folder: &Path) -> Vec<Vec<PathBuf>> {
+    /// What `include` of a file names: each entry one or more files, the later over the earlier, in a folder of their own.
+    fn includes(&self, value: &Value, folder: &Path, variables: &Variables) -> Vec<Layers> {
         let Some(Value::List(entries)) = value.get("include") else { return Vec::new() };
         let path = |value: &Value| match value {
             Value::Scalar { text, .. } => {
-                Some(folder.join(self.variables.filled(text).unwrap_or_else(|_| text.clone())))
+                Some(plain(&folder.join(variables.filled(text).unwrap_or_else(|_| text.clone()))))
             }
             _ => None,
         };
-        let entry = |entry: &Value| match entry.get("path") {
-            Some(Value::List(paths)) => paths.iter().filter_map(path).collect(),
-            Some(one) => path(one).into_iter().collect(),
-            None => path(entry).into_iter().collect(),
+        let all = |value: &Value| match value {
+            Value::List(paths) => paths.iter().filter_map(path).collect(),
+            one => path(one).into_iter().collect::<Vec<_>>(),
+        };
+        let entry = |entry: &Value| {
+            let files = all(entry.get("path").unwrap_or(entry));
+            let own = || files.first().and_then(|file| file.parent()).map(Path::to_owned).unwrap_or_default();
+            let folder = entry.get("project_directory").and_then(path).unwrap_or_else(own);
+            let layers = Layers::new(files, folder);
+            match entry.get("env_file").map(all) {
+                Some(dotenv) if !dotenv.is_empty() => Layers { dotenv, ..layers },
+                _ => layers,
+            }
         };
         entries.iter().map(entry).collect()
     }
 
-    fn include(&mut self, mut waiting: Vec<Vec<PathBuf>>) {
-        let mut seen = Vec::new();
-        while let Some(paths) = waiting.pop() {
-            if seen.contains(&paths) || seen.len() >= MOST_FILES {
+    fn include(&mut self, mut waiting: Vec<Layers>, source: &Source<'_>) {
+        let mut seen: Vec<Layers> = Vec::new();
+        while let Some(layers) = waiting.pop() {
+            if seen.contains(&layers) || seen.len() >= MOST_FILES {
                 continue;
             }
-            seen.push(paths.clone());
-            let mut merged: Option<(String, PathBuf, Value)> = None;
-            for path in paths {
-                let name = self.name(&path);
-                match meaning(&path) {
+            seen.push(layers.clone());
+            // Variables of the project win over those of what it includes; of several files there, the last one.
+            let own = layers.dotenv.iter().rev().fold(Variables::default(), |all, path| all.or(dotenv(source, path)));
+            let variables = self.variables.or(own);
+            let mut merged: Option<(String, Value)> = None;
+            for path in &layers.files {
+                let name = self.name(path);
+                match meaning(source, path) {
                     Ok(value) => {
-                        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-                        let value = merged.as_ref().map_or_else(|| value.clone(), |(_, _, below)| value.over(below));
-                        merged = Some((merged.map_or(name, |(first, ..)| first), folder, value));
+                        extend_into(&mut self.extended, &value, &layers.folder, &variables, source);
+                        self.values.insert(path.clone(), value.clone());
+                        let value = merged.as_ref().map_or_else(|| value.clone(), |(_, below)| value.over(below));
+                        merged = Some((merged.map_or(name, |(first, _)| first), value));
                     }
                     Err(why) => self.notes.push(format!("it includes {name}, which cannot be read: {why}")),
                 }
             }
-            let Some((name, folder, value)) = merged else { continue };
-            self.notes.push(format!("it includes {name}: its services are read too, and changed only in that file"));
-            let variables = self.variables.or(dotenv(&folder));
-            waiting.extend(self.includes(&value, &folder));
-            extend_into(&mut self.extended, &value, &folder, &variables);
+            let Some((name, value)) = merged else { continue };
+            self.notes.push(format!("it includes {name}: the limits of its services are changed in that file"));
+            waiting.extend(self.includes(&value, &layers.folder, &variables));
             let Some(Value::Map(services)) = value.get("services") else { continue };
             for service_name in services.keys() {
-                let found = service(&value, &folder, service_name, &variables, &self.extended);
-                if let Some(found) = found {
-                    self.included.insert(service_name.clone(), (name.clone(), found));
+                let found = service(&value, &layers.folder, service_name, &variables, &self.extended);
+                if let Some(mut service) = found {
+                    service.value = filled(&service.value, &variables);
+                    let included = Included { file: name.clone(), layers: layers.clone(), service };
+                    self.included.insert(service_name.clone(), included);
                 }
             }
         }
     }
+}
 
-    fn extend_into(&mut self, value: &Value, folder: &Path) {
-        extend_into(&mut self.extended, value, folder, &self.variables);
+/// The files that Compose reads when it is told of one alone, and where that is among them: what `COMPOSE_FILE` of `.env` names,
+/// else the file and the override beside it. What a reader should know of it.
+pub(super) fn beside(path: &Path, source: &Source<'_>) -> (Layers, usize, Option<String>) {
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    let alone = || Layers::new(vec![path.to_owned()], folder.clone());
+    let variables = dotenv(source, &folder.join(".env"));
+    if let Some(list) = variables.get("COMPOSE_FILE").filter(|list| !list.is_empty()) {
+        let separator = variables.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).unwrap_or(":");
+        let files: Vec<PathBuf> = list.split(separator).map(|file| plain(&folder.join(file))).collect();
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        return match files.iter().position(|file| real(file) == real(path)) {
+            Some(at) => {
+                let mut layers = Layers::new(files, folder);
+                layers.files[at] = path.to_owned();
+                (layers, at, None)
+            }
+            None => {
+                let note = format!("COMPOSE_FILE of .env names {list}: Compose does not read this file by itself");
+                (alone(), 0, Some(note))
+            }
+        };
     }
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let overrides = BESIDE.iter().find(|(default, _)| *default == name).map(|(_, overrides)| overrides);
+    let found = overrides.into_iter().flatten().map(|name| path.with_file_name(name));
+    let found = found.into_iter().find(|path| source.text(path).is_ok_and(|text| text.is_some()));
+    let mut layers = alone();
+    layers.files.extend(found);
+    (layers, 0, None)
 }
 
 /// Reads the files that services of this one extend, and the files that those extend.
-fn extend_into(extended: &mut Extended, value: &Value, folder: &Path, variables: &Variables) {
+fn extend_into(extended: &mut Extended, value: &Value, folder: &Path, variables: &Variables, source: &Source<'_>) {
     let Some(Value::Map(services)) = value.get("services") else { return };
     for one in services.values() {
         let Some(path) = one.get("extends").and_then(|extends| extended_file(extends, folder, variables)) else {
@@ -184,36 +242,46 @@ fn extend_into(extended: &mut Extended, value: &Value, folder: &Path, variables:
         if extended.contains_key(&path) || extended.len() >= MOST_FILES {
             continue;
         }
-        let found = meaning(&path);
+        let found = meaning(source, &path);
         extended.insert(path.clone(), found.clone());
         if let (Ok(value), Some(folder)) = (&found, path.parent()) {
-            extend_into(extended, value, folder, variables);
+            extend_into(extended, value, folder, variables, source);
         }
+    }
+}
+
+/// A value with the variables filled in that are known.
+fn filled(value: &Value, variables: &Variables) -> Value {
+    let each = |value: &Value| filled(value, variables);
+    match value {
+        Value::Scalar { text, plain } => {
+            Value::Scalar { text: variables.filled(text).unwrap_or_else(|_| text.clone()), plain: *plain }
+        }
+        Value::List(list) => Value::List(list.iter().map(each).collect()),
+        Value::Map(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), each(value))).collect()),
+        Value::Tagged(tag, inner) => Value::Tagged(tag.clone(), Box::new(each(inner))),
     }
 }
 
 /// The other file that an `extends` names.
 pub(super) fn extended_file(extends: &Value, folder: &Path, variables: &Variables) -> Option<PathBuf> {
     match extends.at(&["file"]) {
-        Found::Scalar(file) => Some(folder.join(variables.filled(file).ok()?)),
+        Found::Scalar(file) => Some(plain(&folder.join(variables.filled(file).ok()?))),
         _ => None,
     }
 }
 
-fn dotenv(folder: &Path) -> Variables {
-    plain_text(&folder.join(".env")).map(|text| Variables::of(&text)).unwrap_or_default()
+fn dotenv(source: &Source<'_>, path: &Path) -> Variables {
+    source.text(path).ok().flatten().map(|text| Variables::of(&text)).unwrap_or_default()
 }
 
 /// What another file means, or why it cannot be told.
-fn meaning(path: &Path) -> Result<Value, String> {
-    let text = plain_text(path)?;
+fn meaning(source: &Source<'_>, path: &Path) -> Result<Value, String> {
+    let why = |error: StackError| error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let text = source.read(path).map_err(why)?;
     let document = Document::parse(&text).map_err(|error| error.to_string())?;
     match document.root {
         Some(root) => Value::of(&document, root).map_err(|error| error.to_string()),
         None => Ok(Value::Map(BTreeMap::new())),
     }
-}
-
-fn plain_text(path: &Path) -> Result<String, String> {
-    read_text(path).map_err(|error| error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }

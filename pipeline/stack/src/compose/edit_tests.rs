@@ -1,3 +1,5 @@
+use super::around::Surroundings;
+use super::edit::edit_around;
 use super::*;
 use domain::units::{GIB, MIB};
 

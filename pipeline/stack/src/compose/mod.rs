@@ -1,8 +1,9 @@
 //! Docker Compose files: one service, one resource; the project name is the environment.
 //!
-//! Owns reading limits and images out of such a file, and out of the files that Compose reads with it, and writing them into
-//! that one file. Runs no `docker`.
+//! Owns reading limits and images out of the files of a project, as Compose lays them over each other, and writing each limit
+//! into the file that sets it.
 
+mod across;
 mod around;
 mod edit;
 mod figure;
@@ -10,61 +11,103 @@ mod listed;
 mod read;
 mod release;
 mod setup;
+mod up;
 mod variables;
 
 pub use edit::edit;
 
 use crate::StackError;
+use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of, plain};
 use crate::target::{Change, Figure as Limit, Live, Refusal, Session, Target, digest};
-use crate::text::WholeText;
-use crate::write::{LockedFile, check_replaceable, identity, read_text};
-use around::Surroundings;
+use crate::write::{identity, read_text};
+use across::View;
+use around::{Layers, beside};
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
 use domain::task::Release;
-use edit::edit_around;
 use figure::Figure;
-use read::{Parsed, Project, normalised};
+use read::{Project, normalised};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
-/// A Compose file by its path.
+/// The files of a project, by their paths: one, with those that Compose reads by itself beside it; or several, each laid over the
+/// one before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComposeFile {
     path: PathBuf,
+    over: Vec<PathBuf>,
 }
 
 impl ComposeFile {
     /// Names a file; it need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), over: Vec::new() }
     }
 
-    /// As it was given.
+    /// Names files by commas between their paths; what is a file with all of its commas is one.
+    pub fn named(paths: &str) -> Self {
+        let absolute = |path: &str| std::path::absolute(path).unwrap_or_else(|_| path.into());
+        if Path::new(paths).is_file() {
+            return Self::new(absolute(paths));
+        }
+        let mut all = paths.split(',').filter(|path| !path.is_empty()).map(absolute);
+        Self { path: all.next().unwrap_or_default(), over: all.collect() }
+    }
+
+    /// The first of them, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError> {
-        let (parsed, around) = self.looked_around(text)?;
-        let project = Project { parsed: &parsed, around: &around };
-        Ok(named(&self.environment(project)?, project.limits().states))
+    /// The files as Compose lays them over each other, and where the first given is among them.
+    fn layers(&self, source: &Source<'_>) -> (Layers, usize, Option<String>) {
+        let absolute = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let path = plain(&absolute);
+        if self.over.is_empty() {
+            return beside(&path, source);
+        }
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let files = std::iter::once(path).chain(self.over.iter().map(|path| plain(path))).collect();
+        (Layers::new(files, folder), 0, None)
     }
 
-    /// The text with whatever can be changed changed, and what cannot.
-    fn tried(&self, text: &str, changes: &[Change]) -> Result<(String, Vec<Refusal>), StackError> {
-        let (parsed, around) = self.looked_around(text)?;
-        let project = Project { parsed: &parsed, around: &around };
-        let env = self.environment(project)?;
+    /// The project as it is on disk, and all of its texts.
+    fn read_all(&self) -> Result<(View, Texts), StackError> {
+        let source = Source::disk();
+        let view = self.view(&source)?;
+        Ok((view, source.into_texts()))
+    }
+
+    fn understood(&self, texts: &Texts) -> Result<View, StackError> {
+        self.view(&Source::Read(texts))
+    }
+
+    fn view(&self, source: &Source<'_>) -> Result<View, StackError> {
+        let (layers, at, note) = self.layers(source);
+        let text = source.read(&layers.files[at])?;
+        let mut view = self.inside(View::of(layers, at, &text, source))?;
+        view.around.notes.extend(note);
+        if !self.over.is_empty() {
+            // What was named needs no telling.
+            view.around.notes.retain(|note| !note.ends_with(around::TOGETHER));
+        }
+        Ok(view)
+    }
+
+    /// Those texts that are others with whatever can be changed changed, and what cannot.
+    fn tried(&self, texts: &Texts, changes: &[Change]) -> Result<(Texts, Vec<Refusal>), StackError> {
+        let view = self.understood(texts)?;
+        let env = self.environment(view.project())?;
         let mut refusals = Vec::new();
         let mut wanted = Vec::new();
         let mut items: BTreeMap<&str, &str> = BTreeMap::new();
         for change in changes {
             let service = change.resource.strip_prefix(&env).and_then(|rest| rest.strip_prefix('/'));
-            let known = service.filter(|name| project.service(name).is_some());
+            let known = service.filter(|name| view.project().service(name).is_some());
             let Some(service) = known else {
                 for figure in change.figures() {
-                    let (target, resource) = (self.path.display().to_string(), change.resource.clone());
+                    let (target, resource) = (self.location(), change.resource.clone());
                     let error = StackError::NoResource { target, resource };
                     refusals.push(Refusal { item_id: change.item_id.clone(), figure, error });
                 }
@@ -73,25 +116,36 @@ impl ComposeFile {
             items.insert(service, &change.item_id);
             wanted.push((service, change.after));
         }
-        let (edited, refused) = self.inside(edit_around(text, &around, &wanted))?;
+        let (edited, refused) = across::edit(self, texts, &wanted)?;
         refusals.extend(refused.into_iter().map(|(service, figure, error)| Refusal {
             item_id: items.get(service).map(|id| (*id).to_owned()).unwrap_or_default(),
             figure: if figure == Figure::Cpu { Limit::Cpu } else { Limit::Memory },
-            error: StackError::In { path: self.path.clone(), source: Box::new(error) },
+            error,
         }));
         Ok((edited, refusals))
     }
 
-    fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
-        let (edited, refusals) = self.tried(text, changes)?;
-        refusals.into_iter().next().map_or(Ok(edited), |refusal| Err(refusal.error))
+    /// The project with this text in the place of the main file's.
+    fn with_text(&self, text: &str) -> Result<View, StackError> {
+        let mut texts = self.texts()?;
+        texts.insert(self.main(), text.to_owned());
+        self.understood(&texts)
     }
 
-    fn looked_around(&self, text: &str) -> Result<(Parsed, Surroundings), StackError> {
-        let parsed = self.inside(Parsed::new(text))?;
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        let around = Surroundings::of(&path, &parsed.value);
-        Ok((parsed, around))
+    /// The path of the main file, as texts have it.
+    fn main(&self) -> PathBuf {
+        plain(&std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()))
+    }
+
+    /// Whether it is this project's to write: what lies in its folder, or was named.
+    fn may_write(&self, path: &Path) -> bool {
+        let main = self.main();
+        main.parent().is_some_and(|folder| path.starts_with(folder)) || self.over.iter().any(|over| plain(over) == path)
+    }
+
+    fn location(&self) -> String {
+        let all = std::iter::once(&self.path).chain(&self.over);
+        all.map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
     }
 
     fn inside<T>(&self, result: Result<T, StackError>) -> Result<T, StackError> {
@@ -136,25 +190,29 @@ impl ComposeFile {
 
 impl Target for ComposeFile {
     fn reference(&self) -> TargetRef {
-        TargetRef { kind: "compose".to_owned(), location: self.path.to_string_lossy().into_owned() }
+        TargetRef { kind: "compose".to_owned(), location: self.location() }
     }
 
     fn identity(&self) -> Result<String, StackError> {
         Ok(identity(&self.path))
     }
 
+    fn identities(&self) -> Result<Vec<String>, StackError> {
+        Ok(self.held()?.iter().map(|path| identity(path)).collect())
+    }
+
     fn read(&self) -> Result<Live, StackError> {
-        let text = read_text(&self.path)?;
-        let (parsed, around) = self.looked_around(&text)?;
-        let project = Project { parsed: &parsed, around: &around };
+        let (view, texts) = self.read_all()?;
+        let project = view.project();
         let env = self.environment(project)?;
         let limits = project.limits();
-        let whole = around.notes.iter().map(|what| Note { resource: None, what: what.clone() });
-        let each = limits.notes.into_iter();
+        let whole = view.around.notes.iter().map(|what| Note { resource: None, what: what.clone() });
+        let each = limits.notes.into_iter().chain(view.places());
         let each = each.map(|(service, what)| Note { resource: Some(format!("{env}/{service}")), what });
         Ok(Live {
-            digest: digest(&text),
+            digest: self.digest(&texts),
             resources: named(&env, limits.states),
+            requests: BTreeMap::new(),
             replicas: named(&env, limits.replicas),
             notes: each.chain(whole).collect(),
         })
@@ -165,83 +223,91 @@ impl Target for ComposeFile {
     }
 
     fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {
-        let text = read_text(&self.path)?;
-        if let Err(error) = check_replaceable(&self.path) {
-            let what = error.to_string();
-            let hint = error.hint().unwrap_or_default();
-            let all = changes.iter().flat_map(|change| change.figures().map(move |figure| (change, figure)));
-            let refused = all.map(|(change, figure)| Refusal {
-                item_id: change.item_id.clone(),
-                figure,
-                error: StackError::Refused { service: change.resource.clone(), what: what.clone(), hint: hint.clone() },
-            });
-            return Ok(refused.collect());
-        }
-        Ok(self.tried(&text, changes)?.1)
+        Ok(self.tried(&self.texts()?, changes)?.1)
     }
 
     fn release(&self, resource: &str, names: &[&str]) -> Result<Release, StackError> {
         self.release_of(&read_text(&self.path)?, resource, names)
     }
 
-    /// The file's permissions; its owner's alone where they cannot be told.
     fn mode(&self) -> u32 {
-        crate::write::mode_of(&self.path)
+        mode_of(&self.texts().unwrap_or_else(|_| Texts::from([(self.main(), String::new())])))
+    }
+
+    fn can_recreate(&self) -> Result<(), StackError> {
+        up::program().map(drop)
+    }
+
+    fn recreate(&self, resources: &[&str], most: Duration) -> Result<Vec<String>, StackError> {
+        self.up(resources, most)
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
-        Ok(Box::new(HeldCompose { compose: self.clone(), file: LockedFile::lock(&self.path)? }))
+        Ok(Box::new(HeldFiles::hold(self.clone())?))
     }
 }
 
-/// A locked Compose file.
-#[derive(Debug)]
-pub(crate) struct HeldCompose {
-    compose: ComposeFile,
-    file: LockedFile,
-}
-
-impl WholeText for HeldCompose {
+impl TextFiles for ComposeFile {
     fn name(&self) -> String {
-        self.compose.path.display().to_string()
+        self.location()
     }
 
-    fn place(&self) -> String {
-        self.file.path().display().to_string()
+    fn texts(&self) -> Result<Texts, StackError> {
+        Ok(self.read_all()?.1)
     }
 
-    fn snapshot(&self) -> Result<String, StackError> {
-        self.file.text()
+    /// The files of the project itself; what several projects may include or extend is held while it is written.
+    fn held(&self) -> Result<Vec<PathBuf>, StackError> {
+        let (layers, at, _) = self.layers(&Source::disk());
+        let main = layers.files[at].clone();
+        Ok(layers.files.into_iter().filter(|file| *file == main || file.is_file()).collect())
     }
 
-    fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError> {
-        self.compose.limits(text)
+    fn limits(&self, texts: &Texts) -> Result<BTreeMap<String, State>, StackError> {
+        let view = self.understood(texts)?;
+        Ok(named(&self.environment(view.project())?, view.project().limits().states))
     }
 
-    fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
-        check_replaceable(self.file.path())?;
+    fn edited(&self, texts: &Texts, changes: &[Change]) -> Result<Texts, StackError> {
+        let main = self.main();
         // A snapshot is put back whole.
         for change in changes {
             if let Some(whole) = change.whole_text()? {
-                return Ok(whole.to_owned());
+                return Ok(Texts::from([(main, whole.to_owned())]));
             }
         }
         let limits: Vec<Change> = changes.iter().filter(|change| change.task.is_none()).cloned().collect();
-        let mut text = self.compose.edited(text, &limits)?;
+        let (mut edited, refusals) = self.tried(texts, &limits)?;
+        if let Some(refusal) = refusals.into_iter().next() {
+            return Err(refusal.error);
+        }
+        let before = texts.get(&main).cloned().unwrap_or_default();
+        let mut text = edited.get(&main).cloned().unwrap_or_else(|| before.clone());
         for change in changes {
             if let Some(deployment) = change.deployment() {
-                text = self.compose.released(&text, &change.resource, &deployment.after)?;
+                text = self.released(&text, &change.resource, &deployment.after)?;
             }
         }
-        Ok(text)
+        if text != before {
+            edited.insert(main, text);
+        }
+        Ok(edited)
+    }
+
+    /// Of a file with nothing around it, its own.
+    fn digest(&self, texts: &Texts) -> String {
+        match texts.len() {
+            1 => texts.values().map(|text| digest(text)).collect(),
+            _ => digest_of(texts),
+        }
+    }
+
+    fn only(&self) -> Option<PathBuf> {
+        Some(self.main())
     }
 
     fn deploys(&self) -> bool {
         true
-    }
-
-    fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError> {
-        self.file.exchange(from, to)
     }
 }
 
@@ -249,6 +315,8 @@ fn named<T>(env: &str, services: BTreeMap<String, T>) -> BTreeMap<String, T> {
     services.into_iter().map(|(service, what)| (format!("{env}/{service}"), what)).collect()
 }
 
+#[cfg(test)]
+mod across_tests;
 #[cfg(test)]
 mod edit_tests;
 #[cfg(test)]

@@ -142,31 +142,31 @@ impl Project<'_> {
             return None;
         }
         let layer = self.around.below.iter().chain(&self.around.above).find(|layer| known(&layer.value, name));
-        let included = || self.around.included.get(name).map(|(file, _)| file.as_str());
+        let included = || self.around.included.get(name).map(|included| included.file.as_str());
         layer.map(|layer| layer.name.as_str()).or_else(included)
     }
 
     /// The file over this one that sets something for a service, and so wins over what is written here.
     pub(super) fn overridden(&self, name: &str, path: &[&str]) -> Option<&str> {
-        let sets = |value: &Value, folder: &Path| {
-            service(value, folder, name, &self.around.variables, &self.around.extended)
+        let sets = |value: &Value| {
+            service(value, &self.around.folder, name, &self.around.variables, &self.around.extended)
                 .is_some_and(|service| service.value.at(path) != Found::Nothing)
         };
-        let layer = self.around.above.iter().rev().find(|layer| sets(&layer.value, &layer.folder));
+        let layer = self.around.above.iter().rev().find(|layer| sets(&layer.value));
         layer.map(|layer| layer.name.as_str())
     }
 
     /// A service of the project with everything that is laid under and over it; none where there is none of that name.
     pub(super) fn service(&self, name: &str) -> Option<Service> {
         let around = self.around;
-        let found = |value, folder: &Path| service(value, folder, name, &around.variables, &around.extended);
-        let own = found(&self.parsed.value, &around.folder);
+        let found = |value| service(value, &around.folder, name, &around.variables, &around.extended);
+        let own = found(&self.parsed.value);
         if around.below.is_empty() && around.above.is_empty() && own.is_some() {
             return own;
         }
-        let below = around.below.iter().filter_map(|layer| found(&layer.value, &layer.folder));
-        let above = around.above.iter().filter_map(|layer| found(&layer.value, &layer.folder));
-        let included = around.included.get(name).map(|(_, service)| service.clone());
+        let below = around.below.iter().filter_map(|layer| found(&layer.value));
+        let above = around.above.iter().filter_map(|layer| found(&layer.value));
+        let included = around.included.get(name).map(|included| included.service.clone());
         included.into_iter().chain(below).chain(own).chain(above).reduce(|below, over| Service {
             value: over.value.over(&below.value),
             outside: over.outside.or(below.outside),
@@ -237,6 +237,10 @@ impl Project<'_> {
                 let note = "its `memswap_limit` moves with its memory limit, so that the swap stays the same";
                 limits.notes.push((name.to_owned(), note.to_owned()));
             }
+            if let Some(profiles) = self.off(&service) {
+                let note = format!("it is started only with the profile {profiles}, which `.env` does not turn on");
+                limits.notes.push((name.to_owned(), note));
+            }
             match self.replicas(&service) {
                 Ok(1) => {}
                 Ok(replicas) => {
@@ -256,6 +260,21 @@ impl Project<'_> {
             _ => None,
         })?;
         Some(format!("`{written}` is read by .env and its own default; a variable of the shell would win over both"))
+    }
+
+    /// The profiles of a service where none of them is on by itself.
+    pub(super) fn off(&self, service: &Service) -> Option<String> {
+        let Some(Value::List(list)) = service.value.get("profiles") else { return None };
+        let names: Vec<&str> = list
+            .iter()
+            .filter_map(|name| match name {
+                Value::Scalar { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let on = self.around.profiles();
+        let is_on = |name: &&str| on.contains(name) || on.contains(&"*");
+        (!names.is_empty() && !names.iter().any(is_on)).then(|| names.join(" or "))
     }
 
     /// How many containers a service has.

@@ -5,7 +5,6 @@
 
 use super::ComposeFile;
 use super::listed::{listed, set_listed};
-use super::read::Project;
 use crate::StackError;
 use crate::yaml::place::Writing;
 use crate::yaml::set::{Fault, set};
@@ -72,8 +71,8 @@ impl ComposeFile {
         if !before.contains_key(resource) {
             return Err(self.has_no(resource));
         }
-        let (parsed, around) = self.looked_around(text)?;
-        let project = Project { parsed: &parsed, around: &around };
+        let view = self.with_text(text)?;
+        let project = view.project();
         let env = self.environment(project)?;
         let service = resource.strip_prefix(&env).and_then(|rest| rest.strip_prefix('/')).unwrap_or(resource);
         if let Some(file) = project.elsewhere(service) {

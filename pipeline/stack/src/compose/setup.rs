@@ -4,7 +4,7 @@
 //! stay as they are written. An `env_file` that is not there says nothing.
 
 use super::ComposeFile;
-use super::read::{Project, Service};
+use super::read::Service;
 use super::variables::Variables;
 use crate::StackError;
 use crate::write::read_text;
@@ -21,11 +21,14 @@ impl ComposeFile {
 
     /// The same, of this text in the place of the file's.
     pub(super) fn setups_of(&self, text: &str) -> Result<BTreeMap<String, Setup>, StackError> {
-        let (parsed, around) = self.looked_around(text)?;
-        let project = Project { parsed: &parsed, around: &around };
+        let view = self.with_text(text)?;
+        let (project, around) = (view.project(), &view.around);
         let env = self.environment(project)?;
-        let folder = self.path().parent().unwrap_or_else(|| Path::new(""));
-        let of = |name: &str| Some((format!("{env}/{name}"), project.service(name)?.setup(folder, &around.variables)));
+        let folder = |name: &str| around.included.get(name).map_or(&around.folder, |included| &included.layers.folder);
+        let of = |name: &str| {
+            let setup = project.service(name)?.setup(folder(name), &around.variables);
+            Some((format!("{env}/{name}"), setup))
+        };
         Ok(project.services().into_iter().filter_map(of).collect())
     }
 }

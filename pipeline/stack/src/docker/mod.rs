@@ -22,8 +22,9 @@ use group::Group;
 use limits::Limits;
 use lock::Lock;
 use session::HeldEngine;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 /// Where the names of containers that have no labels begin, as `collect docker` has it.
 const ENV: &str = "docker";
@@ -70,6 +71,33 @@ impl DockerEngine {
     fn engine(&self) -> Result<Engine, StackError> {
         Engine::at(&self.address)
     }
+
+    /// Where it listens, as `DOCKER_HOST` has it.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The resources of which a container runs.
+    pub(crate) fn running(&self) -> Result<BTreeSet<String>, StackError> {
+        Ok(containers(&self.engine()?, false)?.into_keys().collect())
+    }
+
+    /// Waits until the containers of resources that were just made anew are well.
+    pub(crate) fn wait_for_new(&self, resources: &[&str], most: Duration) -> Result<(), StackError> {
+        let engine = self.engine()?;
+        // One that ended at once is not among those that run, and is looked at too.
+        let all = containers(&engine, true)?;
+        let gone = |resource: &str| StackError::Unhealthy {
+            resource: resource.to_owned(),
+            what: "it has no container any more".to_owned(),
+        };
+        for resource in resources {
+            for container in all.get(*resource).ok_or_else(|| gone(resource))? {
+                session::wait_for_new(&engine, resource, container, most)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Target for DockerEngine {
@@ -115,7 +143,7 @@ impl Target for DockerEngine {
             lines.push_str(&format!("{resource} {} {:?}\n", all.len(), first.limits));
             resources.insert(resource.clone(), state);
         }
-        Ok(Live { digest: digest(&lines), resources, replicas, notes })
+        Ok(Live { digest: digest(&lines), resources, requests: BTreeMap::new(), replicas, notes })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {

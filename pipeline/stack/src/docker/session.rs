@@ -73,16 +73,7 @@ impl HeldEngine {
     }
 
     fn now(&self, id: &str) -> Result<Option<Now>, StackError> {
-        let Some(found) = self.engine.inspect(id)? else { return Ok(None) };
-        let state = found.state.as_ref();
-        // One that is being removed is as good as gone.
-        if state.and_then(|state| state.status) == Some(ContainerStateStatusEnum::REMOVING) {
-            return Ok(None);
-        }
-        let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0);
-        let group = pid.and_then(|pid| Group::find(Path::new("/"), pid, id));
-        let record = Limits::of(found.host_config.as_ref());
-        Ok(Some(Now { found, record, group }))
+        now(&self.engine, id)
     }
 
     /// Where a container stands with what is done beside its limits.
@@ -263,31 +254,12 @@ impl Session for HeldEngine {
                 (point.container, point.name, false)
             }
         };
-        let unhealthy = |what: String| StackError::Unhealthy {
-            resource: step.resource.clone(),
-            what: format!("container {name} {what}"),
-        };
         if stopped {
             return Ok(());
         }
         let known = self.baselines.get(&id).cloned();
         // After a run that was killed: what ran when the plan was prepared is to run.
-        let baseline = known.unwrap_or_else(Baseline::unknown);
-        let began = Instant::now();
-        loop {
-            let Some(now) = self.now(&id)? else { return Err(unhealthy("is gone".to_owned())) };
-            match baseline.compared(&now) {
-                Verdict::Well => return Ok(()),
-                Verdict::Ill(what) => return Err(unhealthy(what)),
-                Verdict::Up if baseline.at.elapsed() >= SETTLE.min(most) => return Ok(()),
-                // It was well before, and nothing says that it is not: its check is slower than there is time for.
-                Verdict::NotYet { healthy: true, .. } if began.elapsed() >= most => return Ok(()),
-                Verdict::NotYet { said, .. } if began.elapsed() >= most => {
-                    return Err(unhealthy(format!("is not healthy within {most:?}{said}")));
-                }
-                Verdict::Up | Verdict::NotYet { .. } => std::thread::sleep(LOOK),
-            }
-        }
+        wait_until_well(&self.engine, (&step.resource, &id, &name), &known.unwrap_or_else(Baseline::unknown), most)
     }
 
     fn busy(&mut self, step: &Step, is_work: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
@@ -297,6 +269,57 @@ impl Session for HeldEngine {
 
     fn is_whole(&self) -> bool {
         false
+    }
+}
+
+/// A container as it is now; none where it is gone.
+fn now(engine: &Engine, id: &str) -> Result<Option<Now>, StackError> {
+    let Some(found) = engine.inspect(id)? else { return Ok(None) };
+    let state = found.state.as_ref();
+    // One that is being removed is as good as gone.
+    if state.and_then(|state| state.status) == Some(ContainerStateStatusEnum::REMOVING) {
+        return Ok(None);
+    }
+    let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+    let group = pid.and_then(|pid| Group::find(Path::new("/"), pid, id));
+    let record = Limits::of(found.host_config.as_ref());
+    Ok(Some(Now { found, record, group }))
+}
+
+/// Waits until a container that was just made is well.
+pub(super) fn wait_for_new(
+    engine: &Engine,
+    resource: &str,
+    container: &Container,
+    most: Duration,
+) -> Result<(), StackError> {
+    wait_until_well(engine, (resource, &container.id, &container.name), &Baseline::unknown(), most)
+}
+
+fn wait_until_well(
+    engine: &Engine,
+    (resource, id, name): (&str, &str, &str),
+    baseline: &Baseline,
+    most: Duration,
+) -> Result<(), StackError> {
+    let unhealthy = |what: String| StackError::Unhealthy {
+        resource: resource.to_owned(),
+        what: format!("container {name} {what}"),
+    };
+    let began = Instant::now();
+    loop {
+        let Some(now) = now(engine, id)? else { return Err(unhealthy("is gone".to_owned())) };
+        match baseline.compared(&now) {
+            Verdict::Well => return Ok(()),
+            Verdict::Ill(what) => return Err(unhealthy(what)),
+            Verdict::Up if baseline.at.elapsed() >= SETTLE.min(most) => return Ok(()),
+            // It was well before, and nothing says that it is not: its check is slower than there is time for.
+            Verdict::NotYet { healthy: true, .. } if began.elapsed() >= most => return Ok(()),
+            Verdict::NotYet { said, .. } if began.elapsed() >= most => {
+                return Err(unhealthy(format!("is not healthy within {most:?}{said}")));
+            }
+            Verdict::Up | Verdict::NotYet { .. } => std::thread::sleep(LOOK),
+        }
     }
 }
 

@@ -41,6 +41,7 @@ fn changes(steps: &[u8]) -> Vec<Change> {
         before: State::default(),
         after: State::default(),
         task: Some(Task::Route { before: shares(before), after: shares(after) }),
+        requests: None,
         text: None,
     };
     pairs.enumerate().map(change).collect()

@@ -5,14 +5,12 @@
 //! `kustomize` nor `helm`: what only they could tell is noted, and never guessed.
 
 use crate::StackError;
-use crate::files::Texts;
-use crate::write::read_text;
+use crate::files::{Source, plain};
 use crate::yaml::stream::Read;
 use crate::yaml::value::Value;
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// Deeper chains of bases are not followed.
@@ -20,36 +18,14 @@ const DEEPEST: usize = 16;
 /// A folder with more files than this is not one of manifests.
 const MOST_FILES: usize = 5000;
 
-/// Where texts come from: the disk, remembered as they are read, or a set that was read before.
-pub(super) enum Source<'a> {
-    Disk(RefCell<Texts>),
-    Read(&'a Texts),
-}
-
-impl Source<'_> {
-    fn text(&self, path: &Path) -> Result<Option<String>, StackError> {
-        match self {
-            Self::Read(texts) => Ok(texts.get(path).cloned()),
-            Self::Disk(texts) => {
-                if !path.is_file() {
-                    return Ok(None);
-                }
-                let text = read_text(path)?;
-                texts.borrow_mut().insert(path.to_owned(), text.clone());
-                Ok(Some(text))
-            }
-        }
-    }
-
-    /// The YAML files below a folder, in order; hidden ones aside.
-    fn below(&self, folder: &Path) -> Result<Vec<PathBuf>, StackError> {
-        match self {
-            Self::Read(texts) => Ok(texts.keys().filter(|path| path.starts_with(folder)).cloned().collect()),
-            Self::Disk(_) => {
-                let mut found = BTreeSet::new();
-                walk(folder, 0, &mut found)?;
-                Ok(found.into_iter().collect())
-            }
+/// The YAML files below a folder, in order; hidden ones aside.
+fn below(source: &Source<'_>, folder: &Path) -> Result<Vec<PathBuf>, StackError> {
+    match source {
+        Source::Read(texts) => Ok(texts.keys().filter(|path| path.starts_with(folder)).cloned().collect()),
+        Source::Disk(_) => {
+            let mut found = BTreeSet::new();
+            walk(folder, 0, &mut found)?;
+            Ok(found.into_iter().collect())
         }
     }
 }
@@ -119,7 +95,7 @@ impl Layout {
         if let Some(chart) = source.text(&root.join("Chart.yaml"))? {
             layout.chart(root, &chart, source)?;
         } else if !layout.kustomization(root, root, source, Outer::default(), 0)? {
-            for path in source.below(root)? {
+            for path in below(source, root)? {
                 layout.push(root, &path, source, Role::Resource, &Outer::default())?;
             }
         }
@@ -252,19 +228,4 @@ fn list<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
 
 fn folder_name(root: &Path) -> String {
     root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// `..` taken away by words, as Kustomize does it.
-pub(super) fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain
 }

@@ -63,6 +63,14 @@ impl Figure {
         }
     }
 
+    /// Has a state say nothing of it.
+    pub(crate) fn leave(self, state: &mut State) {
+        match self {
+            Self::Cpu => state.cpu_cores = None,
+            Self::Memory => state.memory_bytes = None,
+        }
+    }
+
     /// Reads a scalar as Kubernetes does; none where it would refuse it.
     pub(crate) fn read(self, text: &str) -> Option<u64> {
         let unit = match self {

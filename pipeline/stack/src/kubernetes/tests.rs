@@ -67,6 +67,7 @@ fn change(resource: &str, before: State, after: State) -> Change {
         before,
         after,
         task: None,
+        requests: None,
         text: None,
     }
 }
@@ -106,6 +107,26 @@ fn limits_are_read_and_set_with_the_requests_beside_them() {
         )
         .replace("{memory: 256Mi}", "{memory: 1Gi}");
     assert_eq!(edited(&target, &changes)["web.yaml"], wanted);
+}
+
+#[test]
+fn requests_are_set_apart_from_limits_where_they_are_asked_for() {
+    let folder = folder(&[("web.yaml", DEPLOYMENT)]);
+    let target = KubernetesFolder::new(folder.path());
+    let live = target.read().unwrap();
+    assert_eq!(live.requests["shop/web"], state(0.5, 512 * MIB));
+    assert!(!live.requests.contains_key("shop/web/side"));
+    let requests = Some(state(0.1, 700 * MIB));
+    let to = |after| Change { requests, ..change("shop/web", live.resources["shop/web"], after) };
+    // The limits stay: only what is reserved is written.
+    let wanted = DEPLOYMENT.replace("cpu: 500m", "cpu: 100m").replace("memory: 512Mi", "memory: 700Mi");
+    assert_eq!(edited(&target, &[to(state(2.0, GIB))])["web.yaml"], wanted);
+    // No request is above its limit.
+    let wanted = DEPLOYMENT
+        .replace("cpu: \"2\", memory: 1Gi", "cpu: \"1\", memory: 600Mi")
+        .replace("cpu: 500m", "cpu: 100m")
+        .replace("memory: 512Mi", "memory: 600Mi");
+    assert_eq!(edited(&target, &[to(state(1.0, 600 * MIB))])["web.yaml"], wanted);
 }
 
 #[test]

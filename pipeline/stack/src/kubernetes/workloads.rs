@@ -206,14 +206,10 @@ impl Workloads {
                 states.insert(resource.clone(), state);
                 continue;
             }
-            let mut beside = false;
             for figure in Figure::BOTH {
                 match sized.set(figure) {
                     Set::Nothing => {}
-                    Set::Limit { limit, request } => {
-                        beside |= request.is_some();
-                        figure.put(&mut state, limit);
-                    }
+                    Set::Limit { limit, .. } => figure.put(&mut state, limit),
                     Set::Request(request) => {
                         figure.put(&mut state, request);
                         let key = figure.key();
@@ -223,12 +219,24 @@ impl Workloads {
                     Set::Unknown(why) => notes.push((resource.clone(), why)),
                 }
             }
-            if beside {
-                notes.push((resource.clone(), "its requests keep their share of its limits".to_owned()));
-            }
             states.insert(resource.clone(), state);
         }
         (states, notes)
+    }
+
+    /// What is requested beside a limit, of the containers of which both can be told.
+    pub(super) fn requests(&self) -> BTreeMap<String, State> {
+        let of = |sized: &Sized| {
+            let mut state = State::default();
+            for figure in Figure::BOTH {
+                if let Set::Limit { request: Some(request), .. } = sized.set(figure) {
+                    figure.put(&mut state, request);
+                }
+            }
+            state
+        };
+        let all = self.sized.iter().map(|(resource, sized)| (resource.clone(), of(sized)));
+        all.filter(|(_, state)| !state.is_empty()).collect()
     }
 
     /// How each container is started.

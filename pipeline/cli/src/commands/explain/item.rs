@@ -131,6 +131,9 @@ impl Page<'_> {
     fn planned(&self, plan: &Plan, item: &Item) {
         let limits = || format!("{} -> {}", in_words(item.before), in_words(item.after));
         self.line("planned", &item.task.as_ref().map_or_else(limits, |task| task.in_words()));
+        if let Some(requests) = item.requests.and_then(|requests| requests.in_words()) {
+            self.line("", &requests);
+        }
         self.line("", &item.reason);
         if let Some(rule) = item.override_.as_ref().filter(|rule| rule.rule != "none") {
             let why = rule.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));

@@ -33,12 +33,13 @@ pub(super) fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, F
         // The Engine is asked over the network or a socket: this thread may wait.
         let live = tokio::task::block_in_place(|| target.read())?;
         // Each target is held for itself: one that was named twice could never be applied.
-        let identity = tokio::task::block_in_place(|| target.identity())?;
-        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == identity) {
-            return Err(Failure::new(Exit::Usage, format!("--target {spec} is the same as --target {first}"))
-                .hint("name it once; symbolic and hard links lead to the same file"));
+        let own = tokio::task::block_in_place(|| target.identities())?;
+        if let Some((_, first)) = seen.iter().find(|(known, _)| own.contains(known)) {
+            return Err(Failure::new(Exit::Usage, format!("--target {spec} is the same as --target {first}")).hint(
+                "name it once; symbolic and hard links lead to the same file, and Compose reads an override by itself",
+            ));
         }
-        seen.push((identity, spec));
+        seen.extend(own.into_iter().map(|identity| (identity, spec)));
         let nth = all.iter().filter(|other| other.planned.kind == reference.kind).count() + 1;
         let id = if nth == 1 { reference.kind.clone() } else { format!("{}-{nth}", reference.kind) };
         all.push(LiveTarget { planned: planned(id, reference, &live), target: Some(target), live });
@@ -72,6 +73,6 @@ fn observed(usage: &Usage) -> Result<LiveTarget, Failure> {
     let text = serde_json::to_string(&resources).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
     let reference = TargetRef { kind: "observed".into(), location: "marts.usage".into() };
-    let live = Live { digest, resources, replicas: BTreeMap::new(), notes: Vec::new() };
+    let live = Live { digest, resources, requests: BTreeMap::new(), replicas: BTreeMap::new(), notes: Vec::new() };
     Ok(LiveTarget { planned: planned("observed".into(), reference, &live), target: None, live })
 }

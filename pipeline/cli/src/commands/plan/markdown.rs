@@ -35,8 +35,10 @@ pub(super) fn lines(plan: &Plan, path: &Path) -> Vec<String> {
             let (before, after) = (item.before, item.after);
             let cpu = arrow(&cores(before), &cores(after));
             let memory = arrow(&bytes(before), &bytes(after));
+            let requests = item.requests.and_then(|requests| requests.in_words());
+            let why = requests.map_or_else(|| item.reason.clone(), |words| format!("{}; {words}", item.reason));
             let cpu = item.task.as_ref().map_or(cpu, |task| text(&task.in_words()));
-            lines.push(row(&[text(&item.resource), item.on.clone(), cpu, memory, text(&item.reason)]));
+            lines.push(row(&[text(&item.resource), item.on.clone(), cpu, memory, text(&why)]));
         }
         section(&mut lines, "What it would have done on the past days");
         lines.extend(table(&["service", "throttled", "over memory", "CPU slack", "memory slack", "confidence"]));

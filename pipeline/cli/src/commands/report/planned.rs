@@ -124,6 +124,7 @@ pub fn change_in_words(item: &Item) -> String {
             if item.before.memory_bytes != item.after.memory_bytes {
                 words.push(format!("{} → {}", bytes(item.before), bytes(item.after)));
             }
+            words.extend(item.requests.and_then(|requests| requests.in_words()));
             words.join(", ")
         }
         other => format!("{other:?}").to_lowercase(),

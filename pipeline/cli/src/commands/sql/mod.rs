@@ -153,6 +153,7 @@ pub async fn run(context: &Context, args: SqlArgs) -> Result<Answer, Failure> {
         at: args.at.clone(),
         files: args.allow_files,
         memory_bytes: Some(args.memory.unwrap_or_else(half_of_memory)),
+        ..View::default()
     };
     let mut desk = Desk::open(context, view, style, given, output).await?;
     match script {

@@ -6,8 +6,9 @@
 use super::declared;
 use super::route::redeclared;
 use crate::artifacts::journal_path;
-use crate::commands::apply::{approved, remarks, tell};
+use crate::commands::apply::{remarks, tell};
 use crate::commands::rollback::restore;
+use crate::consent::Consent;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, enter};
@@ -40,6 +41,8 @@ Examples:
 pub struct AdvanceArgs {
     /// The plan file of an approved rollout
     plan: PathBuf,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// A rollout that is held for one tick.
@@ -60,7 +63,7 @@ pub async fn run(context: &Context, args: AdvanceArgs) -> Result<Answer, Failure
             .hint("`pipeline apply` carries it out; a rollout is made by `pipeline stack route GROUP`"));
     };
     let (lake, privacy) = context.lake_with_key().await?;
-    let items = approved(context, &lake, &privacy, &plan, (None, false)).await?;
+    let items = args.consent.to(context, &lake, &privacy, &plan).await?;
     if items.len() < plan.items.len() {
         return Err(Failure::new(Exit::Refused, format!("only some steps of {} are approved", plan.plan_id))
             .hint("a rollout is approved as a whole: `pipeline approve` without --item"));

@@ -41,6 +41,7 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
                 before: State::default(),
                 after: State::default(),
                 task: proposed.task.clone(),
+                requests: None,
                 text: None,
             };
             proposed.refused = tokio::task::block_in_place(|| target.job_refused(&change))?;

@@ -1,0 +1,61 @@
+//! Has what the files say come into force: `up` of the Compose that is installed, for services that run.
+//!
+//! Compose itself decides what to recreate: a service whose files say what its container has already is left alone. Others are
+//! not started, and none of those that a service depends on.
+
+use super::ComposeFile;
+use crate::StackError;
+use crate::bounded;
+use crate::docker::DockerEngine;
+use crate::files::Source;
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Duration;
+
+/// The plugin of today, and the program before it.
+const PROGRAMS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+/// To say which version it is.
+const ASKED: Duration = Duration::from_secs(10);
+
+impl ComposeFile {
+    /// Recreates those of these resources that run and that the files say something else of; waits until they are well.
+    /// The resources that run.
+    pub(super) fn up(&self, resources: &[&str], most: Duration) -> Result<Vec<String>, StackError> {
+        let program = program()?;
+        let engine = DockerEngine::named("")?;
+        let running = engine.running()?;
+        let there: Vec<&str> = resources.iter().copied().filter(|name| running.contains(*name)).collect();
+        let Some((project, _)) = there.first().and_then(|name| name.split_once('/')) else { return Ok(Vec::new()) };
+        let services = there.iter().filter_map(|name| Some(name.split_once('/')?.1));
+        let (layers, ..) = self.layers(&Source::disk());
+        let files = layers.files.iter().filter(|file| file.is_file());
+        let mut words: Vec<OsString> = files.flat_map(|file| ["-f".into(), file.into()]).collect();
+        words.extend(["--project-directory".into(), layers.folder.clone().into_os_string(), "-p".into()]);
+        words.extend([project, "up", "-d", "--no-deps"].map(Into::into));
+        words.extend(services.map(Into::into));
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args(words).env("DOCKER_HOST", engine.address()).current_dir(&layers.folder);
+        bounded::run(command, String::new(), most).map_err(|why| StackError::Asked {
+            doing: format!("recreate {} with `{}`", there.join(", "), program.join(" ")),
+            source: why.into(),
+        })?;
+        engine.wait_for_new(&there, most)?;
+        Ok(there.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// What there is of Compose on this machine.
+pub(super) fn program() -> Result<&'static [&'static str], StackError> {
+    let answers = |program: &&&[&str]| {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg("version");
+        bounded::run(command, String::new(), ASKED).is_ok()
+    };
+    PROGRAMS.iter().find(answers).copied().ok_or_else(|| StackError::Unclear {
+        what: "neither `docker compose` nor `docker-compose` can be run here".to_owned(),
+        hint:
+            "install the Compose plugin (package docker-compose-plugin, docker-compose-v2 or docker-compose), or apply \
+               without --up and recreate the services where it is"
+                .to_owned(),
+    })
+}
