@@ -7,6 +7,7 @@ mod across;
 mod around;
 mod edit;
 mod figure;
+mod listed;
 mod read;
 mod release;
 mod setup;
