@@ -44,7 +44,8 @@ pub fn taken(inventory: &Inventory) -> Vec<(&str, State)> {
 pub fn full(placed: &[Placed], inventory: &Inventory) -> Vec<Full> {
     let mut found = Vec::new();
     for node in placed {
-        let figures: [(&'static str, f64, fn(&Hour) -> Option<Figure>); 2] =
+        type Of = fn(&Hour) -> Option<Figure>;
+        let figures: [(&'static str, f64, Of); 2] =
             [("cpu", node.cpu_cores, |hour| hour.cpu), ("memory", node.memory_bytes, |hour| hour.memory)];
         for (figure, capacity, of) in figures {
             let mut sums: BTreeMap<Timestamp, (f64, f64)> = BTreeMap::new();
