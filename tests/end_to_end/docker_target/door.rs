@@ -44,7 +44,9 @@ impl Request {
 
     /// Whether anything is changed by it.
     fn is_change(&self) -> bool {
-        ["/update", "/restart", "/start", "/stop"].iter().any(|what| self.asks_for(what))
+        let of_images = self.0.starts_with("POST ") && self.path().ends_with("/images/load")
+            || self.0.starts_with("DELETE ") && self.path().contains("/images/");
+        of_images || ["/update", "/restart", "/start", "/stop"].iter().any(|what| self.asks_for(what))
     }
 
     fn asks_for(&self, what: &str) -> bool {

@@ -1,4 +1,4 @@
-//! A plan of tasks, killed between any two of its steps: weights, a restart, a start and a stop.
+//! A plan of tasks, killed between any two of its steps: an image from a file, weights, a restart, a start and a stop.
 
 use super::door::{Door, Moment};
 use super::{NOW, act, actions, done, place};
@@ -7,8 +7,8 @@ use crate::program::{Place, say};
 use std::process::Stdio;
 
 /// Steps of the plan, each one change at the Engine.
-const STEPS: usize = 4;
-const NAMES: [&str; STEPS] = ["shop-idle-1", "shop-web-1", "shop-db-1", "shop-warm-1"];
+const STEPS: usize = 5;
+const NAMES: [&str; 4] = ["shop-idle-1", "shop-web-1", "shop-db-1", "shop-warm-1"];
 
 fn shop(engine: &Engine) {
     for name in NAMES {
@@ -20,9 +20,18 @@ fn shop(engine: &Engine) {
     assert!(engine.docker(&["stop", "shop-idle-1"]).0);
 }
 
-/// Running or not, and its weight.
-fn state(engine: &Engine) -> [String; STEPS] {
-    NAMES.map(|name| engine.docker(&["inspect", name, "--format", "{{.State.Running}} {{.HostConfig.CpuShares}}"]).1)
+/// An image that is only in a file.
+fn packed(engine: &Engine, archive: &str) {
+    assert!(engine.docker(&["tag", "box", "spare:1"]).0);
+    assert!(engine.docker(&["save", "-o", archive, "spare:1"]).0);
+    assert!(engine.docker(&["image", "rm", "spare:1"]).0);
+}
+
+/// Of each container whether it runs, and its weight; then whether the Engine has the image.
+fn state(engine: &Engine) -> Vec<String> {
+    let of = |name| engine.docker(&["inspect", name, "--format", "{{.State.Running}} {{.HostConfig.CpuShares}}"]).1;
+    let image = engine.docker(&["image", "inspect", "spare:1", "--format", "{{.Id}}"]).0;
+    NAMES.map(of).into_iter().chain([format!("image {image}")]).collect()
 }
 
 /// How often the Engine restarted the container since then, in seconds since 1970.
@@ -64,12 +73,14 @@ fn tasks_killed_between_any_two_steps_are_finished_or_taken_back() {
          [[task]]\nresource = \"shop/web\"\ncpu_weight = 2048\n\n\
          [[task]]\nresource = \"shop/db\"\nrestart = true\n\n\
          [[task]]\nresource = \"shop/warm\"\nrunning = false\n\n\
-         [[task]]\nresource = \"shop/idle\"\nrunning = true\n",
+         [[task]]\nresource = \"shop/idle\"\nrunning = true\n\n\
+         [[task]]\nresource = \"spare:1\"\nimage = \"spare:1\"\narchive = \"spare.tar\"\n",
     );
+    packed(&engine, place.path("spare.tar").to_str().unwrap());
     let door = Door::open(&engine, |_| {});
     let before = state(&engine);
-    assert_eq!(before, ["false 512", "true 512", "true 512", "true 512"]);
-    let after = ["true 512", "true 2048", "true 512", "false 512"];
+    assert_eq!(before, ["false 512", "true 512", "true 512", "true 512", "image false"]);
+    let after = ["true 512", "true 2048", "true 512", "false 512", "image true"];
     let quick: &[&str] = &["--health-timeout", "10s"];
 
     let mut killed = 0;
