@@ -28,6 +28,9 @@ pub struct Full {
     pub resources: Vec<String>,
 }
 
+/// A figure of an hour.
+type Of = fn(&Hour) -> Option<Figure>;
+
 /// What a resource takes on a machine: its limits, and where it has none the peak that nine days of ten stay below.
 pub fn taken(inventory: &Inventory) -> Vec<(&str, State)> {
     let peak = |outcome: Option<Outcome>| outcome.map(|outcome| outcome.peak_upper);
@@ -44,7 +47,7 @@ pub fn taken(inventory: &Inventory) -> Vec<(&str, State)> {
 pub fn full(placed: &[Placed], inventory: &Inventory) -> Vec<Full> {
     let mut found = Vec::new();
     for node in placed {
-        let figures: [(&'static str, f64, fn(&Hour) -> Option<Figure>); 2] =
+        let figures: [(&'static str, f64, Of); 2] =
             [("cpu", node.cpu_cores, |hour| hour.cpu), ("memory", node.memory_bytes, |hour| hour.memory)];
         for (figure, capacity, of) in figures {
             let mut sums: BTreeMap<Timestamp, (f64, f64)> = BTreeMap::new();
