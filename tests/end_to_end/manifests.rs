@@ -95,9 +95,12 @@ fn manifests_are_changed_validated_and_restored() {
     assert_eq!(requests["before"], json!({"cpu_cores": 2.0, "memory_bytes": 4096 * MIB}));
     let request = requests["after"]["cpu_cores"].as_f64().unwrap();
     assert!((0.5..0.6).contains(&request), "{requests}");
-    assert!(differing[0].1.contains(&format!("requests: {{cpu: \"{request}\", memory: 939Mi}}")), "{differing:?}");
+    assert!(
+        differing[0].1.contains(&format!("requests: {{cpu: \"{}m\", memory: 939Mi}}", request * 1000.0)),
+        "{differing:?}"
+    );
     let shown = place.run(&["--now", NOW, "plan", "show", "plan.json"]).out;
-    assert!(shown.contains("requests 2 -> 0."), "{shown}");
+    assert!(shown.contains("request 2 -> 0.52 cores, 4.0 GiB -> 939 MiB"), "{shown}");
 
     if let Some(python) = python("manifests after apply, by the published schemas of Kubernetes") {
         let script = "import sys, yaml, kubernetes_validate as k\n\
@@ -170,7 +173,8 @@ fn a_frontier_is_printed_and_money_is_counted_after_packing() {
 
     place.write("nodes.toml", "[[node]]\nname = \"small\"\ncpu = \"4\"\nmemory = \"8GiB\"\nprice_hour = 0.1\n");
     let made = plan(&place, &["--target", "kubernetes:k8s", "--nodes", "nodes.toml"]);
-    assert!(notes(&made).iter().any(|note| note.contains("3 × small now") && note.contains("a month")), "{made}");
+    // By requests, as a scheduler packs: two pods of web lie on one machine.
+    assert!(notes(&made).iter().any(|note| note.contains("2 × small now") && note.contains("a month")), "{made}");
 
     let back = place.json(&["--now", NOW, "backtest", "--frontier", "--policy", "krr,vpa"]);
     let points = back["frontier"].as_array().unwrap();
@@ -184,4 +188,77 @@ fn a_frontier_is_printed_and_money_is_counted_after_packing() {
     assert_eq!(one["risk"], 0.05);
     assert!(one["policies"]["ours"]["changes_per_month"].is_number(), "{one}");
     assert_eq!(place.run(&["backtest", "--risk", "5%", "--frontier"]).code, 2);
+}
+
+#[test]
+fn a_compose_project_of_several_files_is_changed_where_each_limit_is_set_and_restored() {
+    let place = place(&["shop/web", "shop/api", "shop/db", "shop/debug", "shop/fixed"]);
+    let limits = "deploy: {resources: {limits: {cpus: '4', memory: 8G}}}";
+    let files = [
+        (
+            "p/compose.yaml",
+            format!(
+                "name: shop\ninclude:\n  - path: team/db.yml # theirs\n    env_file: team/db.env\nservices:\n  web: {{image: a, {limits}}}\n  \
+             api: {{extends: {{file: common/api.yml, service: base}}}}\n  debug: {{image: a, profiles: [debug], {limits}}}\n  \
+             fixed: {{image: a, mem_limit: '${{MEMORY}}', cpus: '${{CPUS:-4}}'}}\n"
+            ),
+        ),
+        (
+            "p/dev.yml",
+            "services:\n  web:\n    # more on our machines\n    deploy: {resources: {limits: {memory: 8G}}}\n"
+                .to_owned(),
+        ),
+        ("p/common/api.yml", format!("services:\n  base: {{image: b, {limits}}} # for all\n")),
+        ("p/team/db.yml", "services: {db: {image: '${IMAGE}', cpus: 4.0, mem_limit: 8g}}\n".to_owned()),
+        ("p/team/db.env", "IMAGE=postgres:16\n".to_owned()),
+        ("p/.env", "MEMORY=8g\n".to_owned()),
+    ];
+    for (name, text) in &files {
+        place.write(name, text);
+    }
+    let made = plan(&place, &["--target", "compose:p/compose.yaml,p/dev.yml"]);
+    assert!(made["targets"][0]["location"].as_str().unwrap().ends_with("/p/dev.yml"), "{}", made["targets"]);
+    let items = made["items"].as_array().unwrap();
+    let of = |name: &str| items.iter().find(|item| item["resource"] == name).unwrap();
+    for name in ["shop/web", "shop/api", "shop/db", "shop/debug"] {
+        assert_eq!(of(name)["action"], "resize", "{}", of(name));
+    }
+    assert!(of("shop/fixed")["reason"].to_string().contains("comes from a variable"), "{}", of("shop/fixed"));
+    let notes = made["notes"].to_string();
+    for what in
+        ["changed, in common/api.yml", "changed, in team/db.yml", "changed, in dev.yml", "with the profile debug"]
+    {
+        assert!(notes.contains(what), "{what}: {notes}");
+    }
+    place.json(&["--now", NOW, "approve", "plan.json"]);
+    place.json(&["--now", NOW, "apply", "plan.json"]);
+    let changed = |name: &str| files.iter().find(|(file, _)| *file == name).unwrap().1 != place.read(name);
+    for (name, is_changed) in
+        [("p/compose.yaml", true), ("p/dev.yml", true), ("p/common/api.yml", true), ("p/team/db.yml", true)]
+    {
+        assert_eq!(changed(name), is_changed, "{name}");
+    }
+    assert!(!changed("p/.env") && !changed("p/team/db.env"));
+    assert!(
+        place.read("p/compose.yaml").contains("team/db.yml # theirs") && place.read("p/dev.yml").contains("# more on")
+    );
+    let again = place.json(&["--now", NOW, "plan", "-o", "again.json", "--target", "compose:p/compose.yaml,p/dev.yml"]);
+    for name in ["shop/web", "shop/api", "shop/db", "shop/debug"] {
+        let before =
+            &again["items"].as_array().unwrap().iter().find(|item| item["resource"] == name).unwrap()["before"];
+        assert_eq!(*before, of(name)["after"], "{name}");
+    }
+    // Compose's own schema, as check-jsonschema has it.
+    if let Some(python) = python("whether Compose files keep to the compose-spec schema") {
+        for name in ["p/compose.yaml", "p/dev.yml", "p/common/api.yml", "p/team/db.yml"] {
+            let mut check = Command::new(&python);
+            check.args(["-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]).arg(place.path(name));
+            let ended = check.output().unwrap();
+            assert!(ended.status.success(), "{name}: {}", String::from_utf8_lossy(&ended.stdout));
+        }
+    }
+    place.json(&["--now", NOW, "rollback", "plan.json"]);
+    for (name, text) in &files {
+        assert_eq!(place.read(name), *text, "{name}");
+    }
 }

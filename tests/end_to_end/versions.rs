@@ -3,6 +3,7 @@
 
 use crate::disk_faults::library;
 use crate::program::{Ended, Place, end, say};
+use crate::s3_server::Bucket;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -80,7 +81,10 @@ const FILES: [&str; 4] = ["api.yaml", "orders.yaml", "firewall.nft", "routes.map
 
 /// A stack of two services in two files, a firewall and a route, on blue.
 fn stack() -> Place {
-    let place = Place::new();
+    stack_in(Place::new())
+}
+
+fn stack_in(place: Place) -> Place {
     place.write("stack.toml", STACK);
     place.write("api.yaml", API);
     place.write("orders.yaml", ORDERS);
@@ -255,6 +259,96 @@ fn what_a_target_would_refuse_is_not_promised() {
     let refused = at(&place, &["stack", "deploy", "green", "-o", "plan.json"]);
     assert_eq!(refused.code, 4, "{} {}", refused.out, refused.err);
     assert!(refused.err.contains("comes from a variable") && !place.path("plan.json").exists(), "{}", refused.err);
+}
+
+#[test]
+fn groups_plans_and_snapshots_are_kept_on_object_storage_as_in_a_folder() {
+    let bucket = Bucket::start();
+    let (folder, place) = (stack(), stack_in(Place::with(bucket.environment())));
+    let kept = |place: &Place| place.json(&["--now", NOW, "stack", "group", "green"])["groups"][0]["digest"].clone();
+    let digest = kept(&place);
+    assert_eq!(digest, kept(&folder), "a digest tells nothing of where it is kept");
+    let digest = digest.as_str().unwrap();
+    let before = stands(&place);
+    let snapshot = place.json(&["--now", NOW, "stack", "snapshot"])["digest"].as_str().unwrap().to_owned();
+    carried_out(&place, &["promote", digest]);
+    assert_eq!(at(&place, &["stack", "status"]).code, 0);
+    carried_out(&place, &["deploy", "--snapshot", &snapshot]);
+    assert_eq!(stands(&place), before);
+    carried_out(&place, &["promote", "green"]);
+    assert_eq!(at_(&place, "rollback").code, 0);
+    assert_eq!(stands(&place), before);
+    assert!(!place.path("lake").exists(), "it really is in the bucket");
+    let object = bucket.objects().join(format!("some/lake/stack/groups/{}.json", &digest["sha256:".len()..]));
+    let altered = std::fs::read_to_string(&object).unwrap().replace("1.4.2", "1.4.9");
+    std::fs::write(&object, altered).unwrap();
+    let refused = at(&place, &["stack", "deploy", digest, "-o", "p.json"]);
+    assert!(refused.code == 4 && refused.err.contains("was altered"), "{} {}", refused.code, refused.err);
+}
+
+/// Keeps its version in a file, and what it did in another.
+const MIGRATE: &str = r#"case $1 in
+read) printf '{"versions":{"shop/orders-db":%s,"shop/other":null}}' "$(cat version.json)" ;;
+do) to=after ;;
+undo) to=before ;;
+esac
+[ "$to" ] || exit 0
+new=$(sed 's/.*"'$to'":{"version":\("[^"]*"\)}.*/\1/')
+echo "$1 $new" >> migrations.log
+printf '%s' "$new" > version.json
+"#;
+
+#[test]
+fn a_schema_is_migrated_with_its_group_and_back_and_a_contract_may_be_yaml() {
+    let place = stack();
+    let schema = |version: &str| {
+        format!(
+            "[[component]]\nname = \"orders-db\"\nkind = \"schema\"\nversion = \"{version}\"\n\
+             target = \"exec:sh migrate.sh\"\n"
+        )
+    };
+    let text = STACK
+        .replace("version = \"8.1.0\"\n", "version = \"8.1.0\"\nrequires = { orders-db = \"^3.2\" }\n")
+        .replace("orders = \"8.0.0\" }", "orders = \"8.0.0\", orders-db = \"3.1.0\" }")
+        .replace("orders = \"8.1.0\", fire", "orders = \"8.1.0\", orders-db = \"3.2.0\", fire")
+        .replace("payments-2.2.json", "payments-2.2.yaml");
+    place.write("stack.toml", format!("{}{}{text}", schema("3.1.0"), schema("3.2.0")));
+    place.write("migrate.sh", MIGRATE);
+    place.write("version.json", "\"3.1.0\"");
+    let yaml = "openapi: 3.0.3\npaths:\n  /pay:\n    post: {responses: {200: {}}}\n  /refund:\n    post: {responses: {200: {}}}\n";
+    place.write("payments-2.2.yaml", yaml);
+    let checked = answered(&at(&place, &["--json", "stack", "check", "green"]));
+    assert!(checked.to_string().contains("payments 2.2.0 breaks nothing of 2.1.0"), "{checked:#}");
+    place.write("payments-2.2.yaml", yaml.replace("/refund", "/refunds"));
+    assert_eq!(at(&place, &["stack", "check", "green"]).code, 3);
+    place.write("payments-2.2.yaml", yaml);
+
+    let before = stands(&place);
+    // From wherever it is applied, the command runs beside stack.toml.
+    std::fs::create_dir(place.path("elsewhere")).unwrap();
+    let plan = carried_out(&place, &["promote", "green"]);
+    let first = &plan["items"][0]["task"];
+    assert_eq!(
+        (&first["component"], &first["was"], &first["version"]),
+        (&"orders-db".into(), &"3.1.0".into(), &"3.2.0".into())
+    );
+    assert_eq!(place.read("version.json"), "\"3.2.0\"");
+    let status = answered(&at(&place, &["--json", "stack", "status"]));
+    assert_eq!(status["drift"], false, "{status:#}");
+    let mut back = place.command(&["--now", NOW, "--lake", "../lake", "rollback", "../plan.json"]);
+    back.current_dir(place.path("elsewhere"));
+    let back = end(back);
+    assert_eq!(back.code, 0, "{}", back.err);
+    assert_eq!((place.read("version.json").as_str(), stands(&place)), ("\"3.1.0\"", before));
+    assert_eq!(place.read("migrations.log"), "do \"3.2.0\"\nundo \"3.1.0\"\n");
+    place.write("version.json", "\"2.0.0\"");
+    let drifted = at(&place, &["stack", "status"]);
+    assert!(
+        drifted.code == 3 && drifted.out.contains("version is 2.0.0, not 3.1.0"),
+        "{} {}",
+        drifted.code,
+        drifted.out
+    );
 }
 
 /// Where users are sent to green, both of its services are there: nobody meets a mixture.

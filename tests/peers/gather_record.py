@@ -250,7 +250,7 @@ def record(seconds: int, day: float, seed: int, out: pathlib.Path) -> None:
                 os.killpg(worker.pid, signal.SIGTERM)
                 worker.wait()
             resource, at, cpu, memory = zip(*sorted(rows)) if rows else ((), (), (), ())
-            table = pa.table({"resource": pa.array(resource).dictionary_encode(), "second": pa.array(at, pa.int32()),
+            table = pa.table({"resource": pa.array(resource), "second": pa.array(at, pa.int32()),
                               "cpu_ms": pa.array([round(value) for value in cpu], pa.int32()), "memory_kib": pa.array(memory, pa.int32())})
             table = table.replace_schema_metadata({"day_seconds": str(day), "seed": str(seed)})
             pq.write_table(table, out, compression="zstd", compression_level=19)

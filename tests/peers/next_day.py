@@ -5,7 +5,7 @@
 Rows as in the peers' sizing.py: cores used = usage / (capacity / cores), machine-off rows dropped. An hour is the mean of its
 5-minute samples, a peak the largest sample of a UTC day; days that the recording holds whole. Every origin is a midnight with 14
 days before it, every `--every`-th of them; what is forecast at one is made from rows before it only, by one run of the command for
-each figure. Machines that were not there for a week before an origin are left out of it, of ours and of the peers alike.
+each figure. Machines that were not there for ten days before an origin are left out of it, of ours and of the peers alike.
 
 Peers: the last day again and the last week again, with the quantiles of their own errors so far added (empirical, per machine),
 and statsforecast: seasonal-naive, MSTL (24, 168) with ETS trend, and AutoETS, with their own intervals (80 % for .9, 98 % for
@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 import measure
 
 LEVELS = (.5, .9, .99)
-HISTORY_DAYS, LEAST_DAYS = 14, 7
+HISTORY_DAYS, LEAST_DAYS = 14, 10
 # Values a day, periods in steps, unit of the losses.
 FIGURES = {"cpu": (24, "24,168", "cores"), "memory": (24, "24,168", "GiB"),
            "cpu peak": (1, "7", "cores"), "memory peak": (1, "7", "GiB")}

@@ -52,15 +52,25 @@ impl Targets {
         changes.iter().filter(on).map(|change| change.resource.clone()).collect()
     }
 
-    /// Recreates those that run and are not as it is written; those that run.
-    pub fn recreate(&self, changes: &[Change], most: Duration) -> Result<Vec<String>, Failure> {
+    /// Those of them that run.
+    pub fn running(&self, changes: &[Change]) -> Result<Vec<String>, Failure> {
         let mut all = Vec::new();
         for (planned, target) in self.compose() {
             let own = changes.iter().filter(|change| change.on == planned.id);
             let own: Vec<&str> = own.map(|change| change.resource.as_str()).collect();
-            all.extend(tokio::task::block_in_place(|| target.recreate(&own, most))?);
+            all.extend(tokio::task::block_in_place(|| target.running(&own))?);
         }
         Ok(all)
+    }
+
+    /// Recreates these resources of changes where they are not as it is written.
+    pub fn recreate(&self, changes: &[Change], resources: &[String], most: Duration) -> Result<(), Failure> {
+        for (planned, target) in self.compose() {
+            let own = changes.iter().filter(|change| change.on == planned.id && resources.contains(&change.resource));
+            let own: Vec<&str> = own.map(|change| change.resource.as_str()).collect();
+            tokio::task::block_in_place(|| target.recreate(&own, most))?;
+        }
+        Ok(())
     }
 
     fn compose(&self) -> impl Iterator<Item = (&PlannedTarget, &dyn Target)> {

@@ -1,4 +1,5 @@
-//! What limits cost once they lie on machines: money is saved by machines that are not needed, not by limits that shrink.
+//! What limits cost once they lie on machines: money is saved by machines that are not needed, not by limits that shrink. Where a
+//! target has requests, they are what lies on a machine: its scheduler goes by them.
 //!
 //! Vector bin packing, first fit by decreasing size (Panigrahy et al., 2011), from every kind of machine as the first choice; the
 //! cheapest result counts, with each machine changed for the cheapest that holds what is on it. The same heuristic before
@@ -74,7 +75,7 @@ pub fn notes(plan: &Plan, nodes: &Nodes) -> Vec<Note> {
     let mut seen = std::collections::BTreeSet::new();
     // Of a resource on several targets one counts.
     let items: Vec<&Item> = plan.items.iter().filter(|item| seen.insert(&item.resource)).collect();
-    let (before, after) = (pieces(&items, |item| item.before), pieces(&items, |item| item.after));
+    let (before, after) = (pieces(&items, Item::reserves_before), pieces(&items, Item::reserves_after));
     let mut notes = Vec::new();
     let unlimited = items.iter().filter(|item| !is_full(item.before) || !is_full(item.after)).count();
     if unlimited > 0 {
@@ -103,7 +104,9 @@ pub fn notes(plan: &Plan, nodes: &Nodes) -> Vec<Note> {
     )));
     for item in items.iter().filter(|item| is_cut(item) && is_full(item.before) && is_full(item.after)).take(MOST_TRIED)
     {
-        let without = pieces(&items, |other| if other.resource == item.resource { other.before } else { other.after });
+        let without = pieces(&items, |other| {
+            if other.resource == item.resource { other.reserves_before() } else { other.reserves_after() }
+        });
         if pack(&without, &kinds).is_ok_and(|packed| packed.price_hour <= then.price_hour + 1e-9) {
             let what = "saves nothing by itself: as many machines are needed without this cut".to_owned();
             notes.push(Note { resource: Some(item.resource.clone()), what });
@@ -134,7 +137,8 @@ fn is_cut(item: &Item) -> bool {
     let less =
         |before: Option<f64>, after: Option<f64>| before.zip(after).is_some_and(|(before, after)| after < before);
     let bytes = |state: State| state.memory_bytes.map(|bytes| bytes as f64);
-    less(item.before.cpu_cores, item.after.cpu_cores) || less(bytes(item.before), bytes(item.after))
+    let (before, after) = (item.reserves_before(), item.reserves_after());
+    less(before.cpu_cores, after.cpu_cores) || less(bytes(before), bytes(after))
 }
 
 /// The kinds that have a size and a price.

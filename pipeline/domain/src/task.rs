@@ -78,6 +78,9 @@ pub struct Release {
     /// `sha256:` and the hash of the whole text of a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The version that a command says is there, as that of a database schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// Where a component is deployed.

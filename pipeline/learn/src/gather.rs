@@ -1,9 +1,12 @@
 //! The gather plan of a shadow inventory: how closely each resource is to be looked at until the next forecast.
 //!
-//! How far its daily peaks are above its mean sets the interval of a resource: a flat one shows as much in one sample as in
-//! twelve. From a quarter of that way on it is taken to be on its way to a peak, and sampled every second. What is looked at
-//! closely is what the forecast expects to change, or cannot foresee. Windows of a short interval lie before and over
+//! How far and how suddenly its daily peaks rise above its mean sets the interval of a resource: a flat one, or one that
+//! creeps up, shows as much in one sample as in twelve. From a quarter of that way on it is taken to be on its way to a peak,
+//! and sampled every second. What is looked at closely is what the forecast expects to change, or cannot foresee. Windows of a short interval lie before and over
 //! scheduled events, so that there is a baseline to compare with, and over the hours of which least is known.
+
+#[cfg(test)]
+mod replay;
 
 use crate::LearnError;
 use crate::frame::Frame;
@@ -34,12 +37,16 @@ const LEAST_DAYS: usize = 2;
 const ON_ITS_WAY: f64 = 0.25;
 /// A figure whose peak is above its mean by less than this share of the peak has none worth waiting for.
 const FLAT: f64 = 0.1;
+/// A figure that never rises by more than this share of that way from one hour to the next creeps: its peak does not pass
+/// between two samples.
+const CREEPS: f64 = 0.5;
 
-/// What a figure usually is, and how high it goes in a day.
+/// What a figure usually is, how high it goes in a day, and by how much it rises within an hour at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Usual {
     mean: f64,
     peak: f64,
+    rise: f64,
 }
 
 impl Usual {
@@ -48,8 +55,20 @@ impl Usual {
         if self.peak > 0.0 { (1.0 - self.mean / self.peak).clamp(0.0, 1.0) } else { 0.0 }
     }
 
+    /// The share of the way from the mean to the peak that is made within an hour, 0 to 1.
+    fn suddenness(self) -> f64 {
+        let way = self.peak - self.mean;
+        if way > 0.0 { (self.rise / way).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
     fn on_its_way(self) -> Option<f64> {
-        (self.above() > FLAT).then(|| self.mean + ON_ITS_WAY * (self.peak - self.mean))
+        let is_sudden = self.above() > FLAT && self.suddenness() >= CREEPS;
+        is_sudden.then_some(self.mean + ON_ITS_WAY * (self.peak - self.mean))
+    }
+
+    /// What is gained by frequent samples, 0 to 1.
+    fn gain(self) -> f64 {
+        self.above() * self.suddenness()
     }
 }
 
@@ -101,7 +120,7 @@ pub fn gather_plan(
                 windows.extend(before_events(&hours, &scheduled));
                 let usual = usual.get(&resource).copied();
                 // Where too few days were seen, the forecast has to do: one that can be trusted buys rest.
-                let calm = usual.map_or(confidence, |[cpu, memory]| 1.0 - cpu.above().max(memory.above()));
+                let calm = usual.map_or(confidence, |[cpu, memory]| 1.0 - cpu.gain().max(memory.gain()));
                 let gathering = Gathering {
                     interval_s: interval_s(calm),
                     watch: usual.and_then(watch),
@@ -120,44 +139,67 @@ fn watch([cpu, memory]: [Usual; 2]) -> Option<Watch> {
     (cpu_cores.is_some() || memory_bytes.is_some()).then_some(Watch { cpu_cores, memory_bytes, interval_s: WATCH_S })
 }
 
-/// Sum and number of the hours of a day, and its peak; cores, then bytes.
-type DayOf = [(f64, f64, f64); 2];
+/// A figure on one day.
+#[derive(Clone, Copy, Debug, Default)]
+struct Day {
+    sum: f64,
+    hours: f64,
+    peak: f64,
+    /// The largest of the hour before, and how much the next was above it at most.
+    last: Option<f64>,
+    rise: f64,
+}
+
+impl Day {
+    fn add(&mut self, mean: f64, most: f64) {
+        self.sum += mean;
+        self.hours += 1.0;
+        self.peak = self.peak.max(most);
+        self.rise = self.rise.max(self.last.map_or(0.0, |last| most - last));
+        self.last = Some(most);
+    }
+}
+
+/// Of the last days, cores and bytes.
+type Days = BTreeMap<i64, [Day; 2]>;
 
 /// Cores and bytes of every resource that was seen on enough of the last days.
 fn usual(past: &Path, now: Timestamp) -> Result<BTreeMap<String, [Usual; 2]>, LearnError> {
-    let mut days: BTreeMap<String, BTreeMap<i64, DayOf>> = BTreeMap::new();
+    let mut all: BTreeMap<String, Days> = BTreeMap::new();
     Frame::each_part(past, &[h::RESOURCE, h::HOUR, h::CPU_CORES, h::CPU_CORES_MAX, h::MEMORY_BYTES], |part| {
         let (resource, hour) = (part.texts(h::RESOURCE)?, part.times(h::HOUR)?);
         let (cpu, cpu_max) = (part.numbers(h::CPU_CORES)?, part.numbers(h::CPU_CORES_MAX)?);
         let memory = part.numbers(h::MEMORY_BYTES)?;
         for (row, resource) in resource.into_iter().enumerate() {
             let (Some(resource), Some(hour)) = (resource, hour[row].filter(|hour| *hour <= now)) else { continue };
-            let of_resource = days.entry(resource).or_default();
-            let day = of_resource.entry(hour.0.div_euclid(24 * HOUR)).or_default();
+            let days = all.entry(resource).or_default();
+            let day = days.entry(hour.0.div_euclid(24 * HOUR)).or_default();
             for (figure, (mean, most)) in day.iter_mut().zip([(cpu[row], cpu_max[row]), (memory[row], memory[row])]) {
                 if mean.is_finite() {
-                    *figure = (figure.0 + mean, figure.1 + 1.0, figure.2.max(most.max(mean)));
+                    figure.add(mean, most.max(mean));
                 }
             }
-            while of_resource.len() > DAYS {
-                of_resource.pop_first();
+            while days.len() > DAYS {
+                days.pop_first();
             }
         }
         Ok(())
     })?;
-    let of = |days: BTreeMap<i64, DayOf>| {
-        let figure = |figure: usize| {
-            let seen: Vec<_> = days.values().map(|day| day[figure]).filter(|day| day.1 > 0.0).collect();
-            let (sum, hours) = seen.iter().fold((0.0, 0.0), |(sum, n), day| (sum + day.0, n + day.1));
-            let mut peaks: Vec<f64> = seen.iter().map(|day| day.2).collect();
-            peaks.sort_by(f64::total_cmp);
-            let peak = crate::usage::quantile(&peaks, 0.5).unwrap_or(0.0);
-            Usual { mean: if hours > 0.0 { sum / hours } else { 0.0 }, peak }
-        };
-        [figure(0), figure(1)]
+    all.retain(|_, days| days.len() >= LEAST_DAYS);
+    Ok(all.into_iter().map(|(resource, days)| (resource, [of_days(&days, 0), of_days(&days, 1)])).collect())
+}
+
+/// The mean of all hours, and the median day.
+fn of_days(days: &Days, figure: usize) -> Usual {
+    let seen: Vec<Day> = days.values().map(|day| day[figure]).filter(|day| day.hours > 0.0).collect();
+    let (sum, hours) = seen.iter().fold((0.0, 0.0), |(sum, hours), day| (sum + day.sum, hours + day.hours));
+    let median = |of: fn(&Day) -> f64| {
+        let mut values: Vec<f64> = seen.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        crate::usage::quantile(&values, 0.5).unwrap_or(0.0)
     };
-    let enough = |days: &BTreeMap<i64, DayOf>| days.len() >= LEAST_DAYS;
-    Ok(days.into_iter().filter(|(_, days)| enough(days)).map(|(resource, days)| (resource, of(days))).collect())
+    let mean = if hours > 0.0 { sum / hours } else { 0.0 };
+    Usual { mean, peak: median(|day| day.peak), rise: median(|day| day.rise) }
 }
 
 /// Scheduled events by their identifier: kind, start, end.
@@ -275,9 +317,11 @@ mod tests {
         gather_plan(&shadow, &past, Some(&schedule), Timestamp(START * HOUR - 1)).unwrap()
     }
 
-    /// Three days: `a/burst` has half a core on the mean and bursts to 8 in one hour of each, `a/still` one core always.
+    /// Three days: `a/burst` has half a core on the mean and bursts to 8 in one hour of each, `a/still` one core always, and the
+    /// memory of both creeps up from half a GB.
     fn write_past(path: &Path) {
-        let rows: Vec<(&str, i64)> = ["a/burst", "a/still"].iter().flat_map(|r| (1..=72).map(|at| (*r, at))).collect();
+        let rows: Vec<(&str, i64)> =
+            ["a/burst", "a/still"].iter().flat_map(|r| (1..=72).rev().map(|at| (*r, at))).collect();
         let numbers = |name: &str, of: &dyn Fn(&(&str, i64)) -> f64| -> Column {
             Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into()
         };
@@ -286,19 +330,19 @@ mod tests {
             parquet::time_column(h::HOUR, rows.iter().map(|r| (START - r.1) * HOUR).collect()),
             numbers(h::CPU_CORES, &|r| if r.0 == "a/burst" { 0.5 } else { 1.0 }),
             numbers(h::CPU_CORES_MAX, &|r| if r.0 == "a/burst" && r.1 % 24 == 5 { 8.0 } else { 1.0 }),
-            numbers(h::MEMORY_BYTES, &|_| 1e9),
+            numbers(h::MEMORY_BYTES, &|r| 5e8 + 1e7 * (24 - r.1 % 24) as f64),
         ];
         parquet::write(path, columns).unwrap();
     }
 
     #[test]
-    fn peaks_far_above_the_mean_are_worth_samples() {
+    fn sudden_peaks_far_above_the_mean_are_worth_samples() {
         let hours = || vec![(1.0, 0.05); 24];
         let plan = plan(&[("a/burst", 0.95, hours()), ("a/still", 0.2, hours())], None);
         let (burst, still) = (&plan.resources["a/burst"], &plan.resources["a/still"]);
         assert_eq!(burst.watch, Some(Watch { cpu_cores: Some(0.5 + 0.25 * 7.5), memory_bytes: None, interval_s: 1.0 }));
-        assert!(burst.interval_s < 7.0, "{}", burst.interval_s);
-        assert_eq!((still.interval_s, still.watch), (60.0, None));
+        assert!(burst.interval_s < 8.0, "{}", burst.interval_s);
+        assert!(still.interval_s >= 55.0 && still.watch.is_none(), "{still:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! The forecasting itself is [`crate::forecast`]'s.
 
 mod hours;
+mod kept;
 mod replay;
 mod schedule;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use domain::columns::shadow as col;
 use domain::holidays::AtRest;
 use domain::time::HOUR;
 use hours::{History, Hour, regular};
+pub use kept::Choices;
 use polars::prelude::{Column, NamedFrom, Series};
 use schedule::{Event, strongest};
 use serde::Serialize;
@@ -87,6 +89,8 @@ pub struct ShadowSummary {
     pub peak_mase_naive: Option<f64>,
     /// Share of days whose peak stayed below its upper bound.
     pub peak_held: Option<f64>,
+    /// Series that were forecast by what an earlier night chose, as its error was still what it promised.
+    pub kept: usize,
     /// Mean confidence of the resources, 0 to 1.
     pub confidence: f64,
     /// The newest hour with data.
@@ -125,11 +129,14 @@ const FRESH_HOURS: i64 = 24;
 const STALE_HALF_LIFE_DAYS: f64 = 7.0;
 /// A shorter series is continued by its last value.
 const ENOUGH: usize = 2 * DAY;
+/// Resources forecast together: memory does not grow with the lake.
+const GROUP: usize = 1000;
 /// Older hours are left out: usage drifts, and the fits take time.
 const MOST: usize = 8 * WEEK;
 
 /// Forecasts every resource of `features.resource_hours` and writes the columns of [`domain::columns::shadow`] to `out`, one
-/// row per resource and future hour, ordered by both. Known events come from `features.schedule`.
+/// row per resource and future hour, ordered by both. Known events come from `features.schedule`. What `choices` holds of an
+/// earlier night is kept where its error allows, and replaced by what served now. `tick` is told how many series are done.
 ///
 /// # Errors
 /// A file cannot be read or written or lacks a column, or there is no hour with data up to `now`.
@@ -137,27 +144,35 @@ pub fn forecast(
     hours: &Path,
     schedule: Option<&Path>,
     spec: &ShadowSpec,
+    choices: &mut Choices,
     out: &Path,
+    tick: &(dyn Fn(usize) + Sync),
 ) -> Result<ShadowSummary, LearnError> {
-    let mut histories = hours::read(hours, spec.now)?;
     let mut ephemeral = Ephemeral { why: WHY_EPHEMERAL, ..Ephemeral::default() };
-    histories.retain(|_, history| {
-        let lived = ephemeral_hours(history, spec.now);
-        ephemeral.resources += usize::from(lived.is_some());
-        ephemeral.longest_hours = ephemeral.longest_hours.max(lived.unwrap_or_default());
-        lived.is_none()
-    });
     let events = schedule.map_or(Ok(Vec::new()), schedule::read)?;
-    let shadows = shadows(&histories, &events, spec);
-    if shadows.is_empty() {
+    let mut all = Vec::new();
+    hours::each_group(hours, spec.now, GROUP, |mut histories| {
+        histories.retain(|_, history| {
+            if history.is_empty() {
+                return false;
+            }
+            let lived = ephemeral_hours(history, spec.now);
+            ephemeral.resources += usize::from(lived.is_some());
+            ephemeral.longest_hours = ephemeral.longest_hours.max(lived.unwrap_or_default());
+            lived.is_none()
+        });
+        all.extend(shadows(&histories, &events, spec, choices, tick));
+    })?;
+    if all.is_empty() {
         let gone = match ephemeral.resources {
             0 => String::new(),
             n => format!("; {n} {WHY_EPHEMERAL}"),
         };
         return Err(LearnError::TooLittleData(format!("no resource has an hour with data up to {}{gone}", spec.now)));
     }
-    write(&shadows, spec, out)?;
-    Ok(ShadowSummary { ephemeral, ..summary(&shadows, spec) })
+    choices.only_of(|resource| all.binary_search_by(|shadow| shadow.resource.as_str().cmp(resource)).is_ok());
+    write(&all, spec, out)?;
+    Ok(ShadowSummary { ephemeral, kept: choices.kept, ..summary(&all, spec) })
 }
 
 /// The future of one resource.
@@ -173,7 +188,13 @@ struct Shadow {
 }
 
 /// All series are forecast together: short ones borrow from the others how far errors go.
-fn shadows(histories: &BTreeMap<String, History>, events: &[Event], spec: &ShadowSpec) -> Vec<Shadow> {
+fn shadows(
+    histories: &BTreeMap<String, History>,
+    events: &[Event],
+    spec: &ShadowSpec,
+    choices: &mut Choices,
+    tick: &(dyn Fn(usize) + Sync),
+) -> Vec<Shadow> {
     let first = spec.now.0.div_euclid(HOUR) + 1;
     let mut pasts = Vec::new();
     for (resource, history) in histories {
@@ -182,7 +203,8 @@ fn shadows(histories: &BTreeMap<String, History>, events: &[Event], spec: &Shado
             let (mut values, last) = regular(history, figure).unwrap_or_default();
             values.drain(..values.len().saturating_sub(MOST));
             let skip = skipped_steps(first - 1 - last);
-            pasts.push(Past { values, skip, steps: spec.horizon_hours });
+            let kept = choices.for_series(resource, figure, history, first, spec.horizon_hours);
+            pasts.push(Past { values, skip, steps: spec.horizon_hours, kept });
         }
     }
     let forecast = Spec {
@@ -193,12 +215,18 @@ fn shadows(histories: &BTreeMap<String, History>, events: &[Event], spec: &Shado
         peak_steps: Some(DAY),
         quantiles: Vec::new(),
     };
-    let mut outlooks = forecast::outlooks(&pasts, &forecast, &|_| ()).into_iter();
-    let one = |(resource, history): (&String, &History)| {
+    let mut outlooks = forecast::outlooks(&pasts, &forecast, tick).into_iter();
+    let one = |((resource, history), pasts): ((&String, &History), &[Past])| {
         let outlooks = [outlooks.next().flatten(), outlooks.next().flatten()];
-        shadow(resource, history, outlooks, &Coming::of(resource, events, spec), spec)
+        let shadow = shadow(resource, history, outlooks, &Coming::of(resource, events, spec), spec);
+        for (figure, outlook) in shadow.outlooks.iter().enumerate() {
+            if let Some(outlook) = outlook {
+                choices.note(resource, figure, outlook, pasts[figure].kept.is_some(), first);
+            }
+        }
+        shadow
     };
-    histories.iter().map(one).collect()
+    histories.iter().zip(pasts.chunks(2)).map(one).collect()
 }
 
 /// What the calendar says of one resource.
@@ -366,6 +394,7 @@ fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
     ShadowSummary {
         resources: shadows.len(),
         ephemeral: Ephemeral::default(),
+        kept: 0,
         peak_mase: mean_peak(|p| p.mase),
         peak_mase_naive: mean_peak(|p| p.mase_naive),
         peak_held: mean_peak(|p| p.held),

@@ -85,7 +85,7 @@ fn planned(target: &dyn Target, prior: &str) -> Journal {
         changes: Vec::new(),
         steps: Vec::new(),
         written: false,
-        up: false,
+        up: Vec::new(),
         why: None,
         log: Vec::new(),
     }

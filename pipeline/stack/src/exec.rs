@@ -3,7 +3,9 @@
 //!
 //! - `CMD read` prints `{"resources": {"env/service": {"cpu_cores": 2, "memory_bytes": 1073741824}}, "replicas": {…},
 //!   "notes": […]}`; what is not limited is left out.
-//! - `CMD do` and `CMD undo` are given `{"item_id", "resource", "before", "after"}`; they set `after`, and `before` again.
+//!   A command that migrates prints `"versions": {"env/schema": "3.1.0"}` instead, or besides (`null`: nothing is there).
+//! - `CMD do` and `CMD undo` are given `{"item_id", "resource", "before", "after"}`; they set `after`, and `before` again: limits,
+//!   or `{"version": "3.1.0"}`.
 //! - `CMD healthy` is given the same, and may wait: 0 when the resource is well.
 //!
 //! Each is ended when its time is over, with everything that it started. A step counts as done only when `read` says so,
@@ -16,6 +18,7 @@ use crate::target::{Change, Figure, Live, Refusal, Session, Stand, Target, diffe
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
+use domain::task::Release;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,6 +29,8 @@ use std::time::Duration;
 
 /// `read`, `do` and `undo` are given so long.
 const MOST: Duration = Duration::from_secs(60);
+/// Migrations are given so long.
+const MOST_MIGRATING: Duration = Duration::from_secs(3600);
 
 /// A command as a target.
 #[derive(Clone, Debug)]
@@ -38,7 +43,10 @@ pub struct ExecCommand {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
+    #[serde(default)]
     resources: BTreeMap<String, State>,
+    #[serde(default)]
+    versions: BTreeMap<String, Option<String>>,
     #[serde(default)]
     replicas: BTreeMap<String, u32>,
     #[serde(default)]
@@ -80,9 +88,14 @@ impl Target for ExecCommand {
     }
 
     fn read(&self) -> Result<Live, StackError> {
-        let Answer { resources, replicas, notes } = self.answer()?;
+        let answer = self.answer()?;
+        let digest = digest_of(&answer);
+        let Answer { mut resources, versions, replicas, notes } = answer;
+        for name in versions.into_keys() {
+            resources.entry(name).or_default();
+        }
         let notes = notes.into_iter().map(|what| Note { resource: None, what }).collect();
-        Ok(Live { digest: digest_of(&resources), resources, requests: BTreeMap::new(), replicas, notes })
+        Ok(Live { digest, resources, requests: BTreeMap::new(), replicas, notes })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
@@ -101,6 +114,11 @@ impl Target for ExecCommand {
             })
         });
         Ok(refusals.collect())
+    }
+
+    fn release(&self, resource: &str, _: &[&str]) -> Result<Release, StackError> {
+        let version = self.answer()?.versions.remove(resource).flatten();
+        Ok(Release { version, ..Release::default() })
     }
 
     fn mode(&self) -> u32 {
@@ -128,6 +146,10 @@ struct HeldCommand {
 }
 
 impl HeldCommand {
+    fn most(&self, step: &Step) -> Duration {
+        if release_of(&step.after).is_some() { MOST_MIGRATING } else { self.target.most }
+    }
+
     fn call(&self, verb: &str, step: &Step, most: Duration) -> Result<(), StackError> {
         let item = json!({
             "item_id": step.items.first(),
@@ -141,18 +163,36 @@ impl HeldCommand {
 
 impl Session for HeldCommand {
     fn prepare(&mut self, prior_state_digest: &str, changes: &[Change]) -> Result<Vec<Step>, StackError> {
-        let live = self.target.answer()?.resources;
+        let answer = self.target.answer()?;
+        let prior = digest_of(&answer);
+        let Answer { resources: live, versions, .. } = answer;
+        let (deployments, changes): (Vec<&Change>, Vec<&Change>) =
+            changes.iter().partition(|change| change.deployment().is_some());
+        let mut migrations = Vec::new();
+        for change in deployments {
+            let Some(deployment) = change.deployment() else { continue };
+            let (before, after) = (&deployment.before, &deployment.after);
+            let live = versions.get(&change.resource).and_then(Option::as_ref);
+            if live != before.version.as_ref() || after.version.is_none() {
+                let differs = vec![version_differs(&change.resource, before, live)];
+                let target = self.target.command.clone();
+                return Err(StackError::Drifted { target, since: "the plan was made", differs });
+            }
+            let what = format!("migrate to {}", after.version.as_deref().unwrap_or_default());
+            let items = vec![change.item_id.clone()];
+            migrations.push(Step::new(change.resource.clone(), items, what, json!(before), json!(after)));
+        }
         let drift: Vec<String> = changes
             .iter()
             .filter(|change| !live.get(&change.resource).is_some_and(|live| same(*live, change.before)))
             .map(|change| differs(&change.resource, Some(&change.before), live.get(&change.resource)))
             .collect();
         // Other resources may change as they like: each step is compared with its own.
-        if !drift.is_empty() && digest_of(&live) != prior_state_digest {
+        if !drift.is_empty() && prior != prior_state_digest {
             let target = self.target.command.clone();
             return Err(StackError::Drifted { target, since: "the plan was made", differs: drift });
         }
-        let step = |change: &Change| {
+        let step = |change: &&Change| {
             let after = State {
                 cpu_cores: change.after.cpu_cores.or(change.before.cpu_cores),
                 memory_bytes: change.after.memory_bytes.or(change.before.memory_bytes),
@@ -161,11 +201,29 @@ impl Session for HeldCommand {
             let items = vec![change.item_id.clone()];
             Step::new(change.resource.clone(), items, what, json!(change.before), json!(after))
         };
-        Ok(changes.iter().map(step).collect())
+        Ok(migrations.into_iter().chain(changes.iter().map(step)).collect())
+    }
+
+    fn deploys(&self) -> bool {
+        true
     }
 
     fn stands(&mut self, step: &Step) -> Result<Stand, StackError> {
-        let live = self.target.answer()?.resources;
+        let Answer { resources: live, versions, .. } = self.target.answer()?;
+        if let Some(after) = release_of(&step.after) {
+            let before = release_of(&step.before).unwrap_or_default();
+            let Some(live) = versions.get(&step.resource) else {
+                return Ok(Stand::Gone(format!("{} is gone", step.resource)));
+            };
+            return Ok(match live.as_ref() {
+                live if live == after.version.as_ref() => Stand::After,
+                live if live == before.version.as_ref() => Stand::Before,
+                live => {
+                    let wanted = if step.progress.is_done() { after } else { before };
+                    Stand::Other(vec![version_differs(&step.resource, &wanted, live)])
+                }
+            });
+        }
         let Some(live) = live.get(&step.resource) else { return Ok(Stand::Gone(format!("{} is gone", step.resource))) };
         let (before, after) = (state_of(&step.before), state_of(&step.after));
         if same(*live, after) {
@@ -186,11 +244,11 @@ impl Session for HeldCommand {
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<(), StackError> {
-        self.call("do", step, self.target.most)
+        self.call("do", step, self.most(step))
     }
 
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
-        self.call("undo", step, self.target.most)
+        self.call("undo", step, self.most(step))
     }
 
     fn healthy(&mut self, step: &Step, most: Duration) -> Result<(), StackError> {
@@ -209,8 +267,24 @@ fn state_of(value: &Value) -> State {
     serde_json::from_value(value.clone()).unwrap_or_default()
 }
 
-fn digest_of(resources: &BTreeMap<String, State>) -> String {
-    digest(&serde_json::to_string(resources).unwrap_or_default())
+/// What a step that migrates sets; none: it sets limits.
+fn release_of(value: &Value) -> Option<Release> {
+    value.get("version")?;
+    serde_json::from_value(value.clone()).ok()
+}
+
+fn version_differs(resource: &str, wanted: &Release, live: Option<&String>) -> String {
+    let in_words = |version: Option<&String>| version.map_or("no version".to_owned(), |it| format!("version {it}"));
+    format!("{resource} has {}, and not {}", in_words(live), in_words(wanted.version.as_ref()))
+}
+
+/// Of limits alone where there are no versions, as it always was.
+fn digest_of(answer: &Answer) -> String {
+    let limits = serde_json::to_string(&answer.resources).unwrap_or_default();
+    match answer.versions.is_empty() {
+        true => digest(&limits),
+        false => digest(&format!("{limits}{}", serde_json::to_string(&answer.versions).unwrap_or_default())),
+    }
 }
 
 #[cfg(test)]
@@ -219,10 +293,11 @@ mod tests {
     use crate::apply::{How, Work, apply, rollback};
     use crate::files::tests::journal;
     use crate::health::Health;
-    use crate::journal::Journal;
+    use crate::journal::{Journal, Phase, Progress};
     use crate::{Done, Held};
     use domain::Timestamp;
     use domain::plan::PlannedTarget;
+    use domain::task::{Deployment, Task};
     use std::fs;
     use std::path::Path;
     use std::time::Instant;
@@ -321,5 +396,77 @@ mod tests {
         };
         nobody.after.cpu_cores = Some(1.0);
         assert_eq!(target.refusals(&[nobody]).unwrap().len(), 1);
+    }
+
+    /// A schema that a command migrates: it keeps its version in a file, and the migrations that it did in another.
+    #[test]
+    fn a_schema_is_migrated_there_and_back_and_a_killed_run_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (version, done) = (folder.path().join("version"), folder.path().join("done"));
+        fs::write(&version, "null").unwrap();
+        let script = folder.path().join("migrate.sh");
+        let text = format!(
+            "case $1 in read) printf '{{\"versions\":{{\"db/schema\":%s}}}}' \"$(cat {version})\";;\n\
+             do) key=after;; undo) key=before;; healthy) exit 0;; esac\n[ \"$key\" ] || exit 0\n\
+             to=$(sed 's/.*\"'$key'\":{{\\([^}}]*\\)}}.*/\\1/; s/\"version\"://')\n\
+             echo \"$1 ${{to:-null}}\" >> {done}\n[ \"${{to:-null}}\" = '\"9.0.0\"' ] && exit 7\n\
+             printf '%s' \"${{to:-null}}\" > {version}\n",
+            version = version.display(),
+            done = done.display()
+        );
+        fs::write(&script, text).unwrap();
+        let target = ExecCommand { command: format!("sh '{}'", script.display()), most: Duration::from_secs(20) };
+        let migrated = |before: Option<&str>, after: &str| {
+            let live = target.read().unwrap();
+            let planned = PlannedTarget {
+                id: "exec".into(),
+                kind: "exec".into(),
+                location: target.command.clone(),
+                prior_state_digest: live.digest,
+            };
+            let of = |version: Option<&str>| Release { version: version.map(str::to_owned), ..Release::default() };
+            let deployment = Deployment { before: of(before), after: of(Some(after)), ..Deployment::default() };
+            let change = Change {
+                item_id: "i".into(),
+                resource: "db/schema".into(),
+                on: "exec".into(),
+                before: State::default(),
+                after: State::default(),
+                requests: None,
+                task: Some(Task::Deploy(Box::new(deployment))),
+                text: None,
+            };
+            let timeout = Duration::from_secs(20);
+            let how = How {
+                now: Timestamp(0),
+                at_once: 1,
+                health: Health { timeout, ..Health::default() },
+                work: Work::IGNORED,
+            };
+            let mut journal = journal(&planned);
+            let mut held = vec![Held::new(&planned, &target).unwrap()];
+            let ended = apply(&mut held, &[change], &mut journal, &how, &mut |_| Ok(()));
+            (ended, journal, held, how)
+        };
+        let live = || target.release("db/schema", &[]).unwrap().version;
+        assert_eq!((live(), target.read().unwrap().resources.len()), (None, 1), "nothing is there yet");
+        let (ended, mut first, mut held, how) = migrated(None, "3.1.0");
+        assert_eq!((ended.unwrap(), live().as_deref()), (Done::Written, Some("3.1.0")));
+        // Killed after the command had migrated, before anybody wrote that down: it is not called again.
+        first.steps[0].progress = Progress::Doing;
+        first.state = Phase::Prepared;
+        assert_eq!(apply(&mut held, &[], &mut first, &how, &mut |_| Ok(())).unwrap(), Done::Already);
+        assert_eq!(fs::read_to_string(&done).unwrap(), "do \"3.1.0\"\n");
+        drop(held);
+        // A migration that breaks leaves what was there; so does one of another version than was planned from.
+        let (broken, ..) = migrated(Some("3.1.0"), "9.0.0");
+        assert!(broken.is_err() && live().as_deref() == Some("3.1.0"), "{broken:?}");
+        let (drifted, ..) = migrated(Some("3.0.0"), "4.0.0");
+        let why = drifted.unwrap_err().to_string();
+        assert!(why.contains("db/schema has version 3.1.0, and not version 3.0.0"), "{why}");
+        let mut held = vec![Held::new(&first.targets[0].clone(), &target).unwrap()];
+        assert_eq!(rollback(&mut held, &mut first, &how, &mut |_| Ok(())).unwrap(), Done::Written);
+        assert_eq!(live(), None);
+        assert!(fs::read_to_string(&done).unwrap().ends_with("undo null\n"));
     }
 }

@@ -286,7 +286,7 @@ pub(crate) mod tests {
             changes: Vec::new(),
             steps: Vec::new(),
             written: false,
-            up: false,
+            up: Vec::new(),
             why: None,
             log: Vec::new(),
         }

@@ -117,9 +117,9 @@ pub struct Journal {
     pub steps: Vec<Step>,
     /// Whether anything is known to have been written: what never was cannot be restored.
     pub written: bool,
-    /// Whether services were to be recreated with what was written, so that a rollback recreates them too.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub up: bool,
+    /// The resources that were to be recreated with what was written: a rollback recreates them too, whether they run or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub up: Vec<String>,
     /// Why it went back, where it did.
     pub why: Option<String>,
     /// Everything that was done, oldest first.
@@ -161,7 +161,7 @@ impl Journal {
             changes: Vec::new(),
             steps: Vec::new(),
             written: false,
-            up: false,
+            up: Vec::new(),
             why: None,
             log: Vec::new(),
         }

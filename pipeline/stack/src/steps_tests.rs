@@ -52,7 +52,7 @@ impl Pair {
             changes: Vec::new(),
             steps: Vec::new(),
             written: false,
-            up: false,
+            up: Vec::new(),
             why: None,
             log: Vec::new(),
         }

@@ -172,10 +172,15 @@ pub trait Target: Debug + Send + Sync {
         })
     }
 
-    /// Brings what is written into force: those of these resources that run are recreated where they differ from it, each given
-    /// so long until it is well. Those that run.
-    fn recreate(&self, _: &[&str], _: Duration) -> Result<Vec<String>, StackError> {
+    /// Those of these resources that run.
+    fn running(&self, _: &[&str]) -> Result<Vec<String>, StackError> {
         self.can_recreate().map(|()| Vec::new())
+    }
+
+    /// Brings what is written into force: these resources are recreated where they differ from it, each given so long until it
+    /// is well.
+    fn recreate(&self, _: &[&str], _: Duration) -> Result<(), StackError> {
+        self.can_recreate()
     }
 
     /// Holds it for changing; [`StackError::Locked`] where another run does.

@@ -27,7 +27,7 @@ pub use semver::Version;
 /// What a newer OpenAPI document breaks for those who call the older one, in words.
 ///
 /// # Errors
-/// In words: one of them is no OpenAPI document in JSON.
+/// In words: one of them is no OpenAPI document in JSON or YAML.
 pub fn breaking_changes(older: &str, newer: &str) -> Result<Vec<String>, String> {
     Ok(kinds::openapi::Document::parse(older)?.breaks(&kinds::openapi::Document::parse(newer)?))
 }

@@ -2,6 +2,7 @@
 //!
 //! One editor for every target that is written so. Owns the text; what its keys mean is the target's.
 
+pub(crate) mod json;
 pub(crate) mod place;
 mod relaxed;
 pub(crate) mod set;

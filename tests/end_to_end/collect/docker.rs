@@ -113,10 +113,11 @@ fn once_is_one_sample_of_each_and_a_plan_says_how_often() {
     let place = Place::new();
     engine.run("calm", &["--label", "pipeline.env=dev"], "sleep 100");
     engine.run("tense", &["--label", "pipeline.env=dev"], "sleep 100");
+    engine.run("busy", &["--label", "pipeline.env=dev"], "while :; do :; done");
     let once = collected(&place, &["docker", "--host", &engine.address(), "--interval", "1s", "--once"]);
     let mut names: Vec<&str> = once.iter().map(|event| event["resource"].as_str().unwrap()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["dev/calm", "dev/tense"]);
+    assert_eq!(names, ["dev/busy", "dev/calm", "dev/tense"]);
 
     // From the shadow inventory of the sample month; of the plan's resources, one is here.
     let sample = crate::program::checkout().join("data-samples/team").display().to_string();
@@ -132,11 +133,15 @@ fn once_is_one_sample_of_each_and_a_plan_says_how_often() {
     let event = windows.iter().find(|window| window["schedule_event_id"].is_string()).unwrap();
     assert!(event["from"].as_str().unwrap() <= "2026-11-22T08:30:00Z", "half an hour before 9:00: {event}");
     assert!(event["to"].as_str().unwrap() >= "2026-11-22T12:00:00Z", "{event}");
-    // The same rows for what runs here and now: one calmly, one in the window of an event.
+    // The same rows for what runs here and now: one calmly, one in the window of an event, one on its way to a peak.
     let seldom = serde_json::json!({"interval_s": 60.0, "confidence": 0.9, "targets": [], "windows": []});
     let mut awaited = seldom.clone();
     awaited["windows"] = serde_json::json!([{"from": "2026-01-01T00:00:00Z", "to": "2199-01-01T00:00:00Z", "interval_s": 1.0, "reason": "load x"}]);
     plan["expires_at"] = "2199-01-01T00:00:00Z".into();
+    let mut watched = seldom.clone();
+    watched["targets"] = serde_json::json!(["cpu"]);
+    watched["watch"] = serde_json::json!({"cpu_cores": 0.01, "interval_s": 1.0});
+    plan["resources"]["dev/busy"] = watched;
     plan["resources"]["dev/calm"] = seldom;
     plan["resources"]["dev/tense"] = awaited;
     place.write("gather.json", plan.to_string());
@@ -145,6 +150,7 @@ fn once_is_one_sample_of_each_and_a_plan_says_how_often() {
     let (calm, tense) = (resource(&paced, "dev/calm"), resource(&paced, "dev/tense"));
     assert_eq!(calm.len(), 1, "only the last one, at the end: {paced:?}");
     assert!(tense.len() >= 4, "{paced:?}");
+    assert!(resource(&paced, "dev/busy").len() >= 3, "{paced:?}");
     assert!(tense[0]["payload"]["top_process"].is_object());
     all_are_taken(&paced);
 

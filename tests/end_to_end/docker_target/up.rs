@@ -27,7 +27,7 @@ fn project(place: &Place, web: &str) {
     };
     let idle = "while :; do sleep 1; done";
     let text = format!(
-        "version: '2.4'\nservices:\n  web: {}\n  db: {}\n  off: {}\n",
+        "version: '2.4'\nservices:\n  web: {}\n  db: {}\n  idle: {}\n",
         service(web, ""),
         service(idle, ", mem_reservation: 900m"),
         service(idle, "")
@@ -54,7 +54,7 @@ fn up_recreates_what_was_changed_and_runs_and_takes_back_what_is_not_well() {
         return;
     };
     let place = Place::with(vec![("DOCKER_HOST".to_owned(), engine.address())]);
-    place.write("usage.ndjson", usage(&["shop/web", "shop/db", "shop/off"]));
+    place.write("usage.ndjson", usage(&["shop/web", "shop/db", "shop/idle"]));
     place.json(&["ingest", "usage.ndjson"]);
     place.json(&["materialize"]);
     let start = |web: &str| {
@@ -81,12 +81,12 @@ fn up_recreates_what_was_changed_and_runs_and_takes_back_what_is_not_well() {
     let changed = |resource: &str| {
         plan["items"].as_array().unwrap().iter().any(|item| item["resource"] == resource && item["action"] == "resize")
     };
-    assert!(changed("shop/web") && changed("shop/db") && changed("shop/off"), "{plan:#}");
+    assert!(changed("shop/web") && changed("shop/db") && changed("shop/idle"), "{plan:#}");
 
     let ended = place.run(&["--now", NOW, "apply", "plan.json", "--up"]);
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert!(ended.out.contains("not running, and not started: shop/off"), "{}", ended.out);
-    assert_eq!(container(&engine, "off"), "none");
+    assert!(ended.out.contains("not running, and not started: shop/idle"), "{}", ended.out);
+    assert_eq!(container(&engine, "idle"), "none");
     let now = container(&engine, "web");
     assert_ne!(now, web);
     assert!(!now.ends_with(" 1153433600"), "{now}");

@@ -38,7 +38,7 @@ pub(super) struct Container {
     /// Kills that the Engine told of since the last sample.
     ooms: u64,
     processes: Option<Processes>,
-    /// What the last sample said.
+    /// What the last sample or look said.
     pub(super) said: Sampled,
     /// When the next sample is due.
     pub(super) due: Instant,
@@ -194,7 +194,14 @@ impl Container {
         let counters = group.read();
         if counters.cpu_ns.is_some() {
             self.peak_bytes = self.peak_bytes.max(counters.memory_bytes);
-            self.seen = Some(Point { at, clock: Instant::now(), counters });
+            let (clock, before) = (Instant::now(), self.seen.as_ref().unwrap_or(&self.base));
+            let between = clock.duration_since(before.clock);
+            if between >= SHORTEST {
+                let used = before.counters.cpu_ns.zip(counters.cpu_ns).map(|(from, to)| to.saturating_sub(from));
+                let cpu_cores = used.map(|ns| ns as f64 / 1e9 / between.as_secs_f64());
+                self.said = Sampled { cpu_cores, memory_bytes: counters.memory_bytes.map(|bytes| bytes as f64) };
+            }
+            self.seen = Some(Point { at, clock, counters });
         }
     }
 

@@ -92,9 +92,11 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         is_open(context, &plan, &items)?;
         still_holds(context, &lake, &plan, &items).await?;
     }
-    if args.up {
-        targets.can_recreate()?;
-    }
+    // Asked before anything is written: what cannot be recreated from here is not begun.
+    let running = match args.up {
+        true => targets.can_recreate().and_then(|()| targets.running(&changes))?,
+        false => Vec::new(),
+    };
     if args.dry_run {
         let steps = rehearse(&targets, &mut held, &changes, &journal, &how)?;
         let what = counted(changes.len(), "change");
@@ -128,15 +130,15 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         ended => ended?,
     };
     if args.up {
-        journal.up = true;
+        // Kept first: whoever takes it back knows what to recreate.
+        let new: Vec<String> = running.into_iter().filter(|name| !journal.up.contains(name)).collect();
+        journal.up.extend(new);
         targets.keep(&lake, &plan, &journal).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-        match targets.recreate(&changes, args.health_timeout) {
-            Ok(running) => say_recreated(context, &targets.resources(&changes), &running),
-            Err(error) => {
-                drop(held);
-                return Err(taken_back(context, &plan, error).await);
-            }
+        if let Err(error) = targets.recreate(&changes, &journal.up, args.health_timeout) {
+            drop(held);
+            return Err(taken_back(context, &plan, error).await);
         }
+        say_recreated(context, &targets.resources(&changes), &journal.up);
     }
     // A resumed run comes here too: what a killed one had no time to write down is written now.
     if !Ledger::proven(&lake, &privacy).await?.tells(&plan, "apply") {
@@ -180,8 +182,8 @@ async fn taken_back(context: &Context, plan: &Plan, error: Failure) -> Failure {
     match restore(context, plan).await {
         Ok(_) => Failure { what: format!("plan {} was taken back: {}", plan.plan_id, error.what), ..error },
         Err(second) => {
-            let hint = "see to the cause, then call `pipeline rollback`".to_owned();
-            Failure { what: format!("{}; and it is not taken back: {}", error.what, second.what), ..error }.hint(hint)
+            let what = format!("{}; taking it back, {}", error.what, second.what);
+            Failure { what, ..error }.hint("see to the cause, then call `pipeline rollback` again")
         }
     }
 }

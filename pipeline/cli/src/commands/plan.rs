@@ -49,7 +49,7 @@ pub struct PlanArgs {
     /// The plan file to write
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
-    /// A target: compose:FILE, a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE,
+    /// A target: compose:FILE[,FILE…], a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE,
     /// actions:FOLDER, gitlab:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
@@ -572,7 +572,7 @@ fn show_item(context: &Context, item: &Item) {
         ));
     }
     if let Some(words) = item.requests.and_then(|requests| requests.in_words()) {
-        context.say(format!("      {words}"));
+        context.say(format!("      request {}", words.trim_start_matches("requests ")));
     }
     if let Some(replicas) = item.projected.replicas {
         context.say(format!("      of      {replicas} containers, each with these limits"));

@@ -78,7 +78,10 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
     }
     drop(held);
     // What `apply --up` recreated runs with what was written then.
-    let running = if journal.up { targets.recreate(&journal.changes, Health::default().timeout)? } else { Vec::new() };
+    if !journal.up.is_empty() {
+        let recreated = targets.recreate(&journal.changes, &journal.up, Health::default().timeout);
+        recreated.map_err(|error| Failure { what: format!("the files are restored; {}", error.what), ..error })?;
+    }
     let word = match done {
         _ if !journal.written => "nothing was written, so nothing is restored",
         Done::Written => "restored",
@@ -86,8 +89,8 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
         Done::Except(_) => "restored in part",
     };
     context.say(format!("{word}: {}", targets.in_words()));
-    if !running.is_empty() {
-        context.say_wrapped("recreated where it differed: ", &running.join(", "), 4);
+    if !journal.up.is_empty() {
+        context.say_wrapped("recreated where it differed: ", &journal.up.join(", "), 4);
     }
     remarks(context, &journal);
     let left = if let Done::Except(left) = done { left } else { Vec::new() };

@@ -14,11 +14,13 @@ use domain::time::{DAY, HOUR, parse_span};
 use intake::Source;
 use lake::{IngestSpec, Lake, Session};
 use learn::gather::gather_plan;
-use learn::shadow::{ChangedAt, ShadowSpec, forecast};
+use learn::shadow::{ChangedAt, Choices, ShadowSpec, forecast};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What `shadow` takes.
 #[derive(Debug, Args)]
@@ -40,7 +42,13 @@ pub struct ShadowArgs {
     /// Also write a sampling plan for `collect`: the interval of each resource
     #[arg(long, value_name = "FILE")]
     gather_plan: Option<PathBuf>,
+    /// Choose the models of every series anew, not only of those whose error grew
+    #[arg(long)]
+    reselect: bool,
 }
+
+/// What the last night chose, for the next one.
+const CHOICES: &str = "models/shadow/choices.json";
 
 fn parse_horizon(text: &str) -> Result<usize, String> {
     let hours = parse_span(text).map(|span| span / HOUR).filter(|hours| (1..=24 * 14).contains(hours));
@@ -70,8 +78,19 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     let changes = changes(&session).await?;
     let spec = ShadowSpec { holidays, changes, ..ShadowSpec::new(context.now, args.horizon) };
     task.at("cross-validation");
-    let summary = forecast(&hours, Some(&schedule), &spec, &out)?;
+    // Of another version, or broken: then everything is chosen anew, as on the first night.
+    let kept = if args.reselect { None } else { lake.document::<Choices>(CHOICES).await.ok().flatten() };
+    let mut choices = kept.unwrap_or_default();
+    let (done, told) = (AtomicUsize::new(0), Mutex::new(&mut task));
+    let tick = |n: usize| {
+        let done = done.fetch_add(n, Ordering::Relaxed) + n;
+        if let Ok(mut task) = told.lock() {
+            task.at(&format!("cross-validation, {done} series"));
+        }
+    };
+    let summary = forecast(&hours, Some(&schedule), &spec, &mut choices, &out, &tick)?;
     lake.write_predictions("shadow_inventory", &out, context.now).await?;
+    lake.write_document(CHOICES, &choices).await?;
     if let Some(path) = &args.gather_plan {
         let plan = gather_plan(&out, &hours, Some(&schedule), context.now)?;
         write_whole(context, path, &plan)?;
@@ -88,6 +107,9 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     ));
     context.say(format!("{} rows in predictions.shadow_inventory", summary.rows));
     context.say_wrapped("series led by: ", &wins.join(", "), 15);
+    if summary.kept > 0 {
+        context.say(format!("{} series keep the models of an earlier night: their error is as it was", summary.kept));
+    }
     if let (Some(ours), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
         context.say("by cross-validation:");
         context.say(format!("  MASE {ours:.3} (seasonal-naive {naive:.3})"));

@@ -182,19 +182,32 @@ pub(super) fn resize(item: &Item, target: Option<&PlannedTarget>) -> Handling {
     let (risk, risk_why) = risk(item);
     let location = target.map_or("", |target| target.location.as_str());
     let service = item.resource.split_once('/').map_or(item.resource.as_str(), |(_, service)| service);
-    let set = |from: State, to: State| match target.map_or("", |target| target.kind.as_str()) {
+    let files = location.split(',').map(|file| format!("-f {file}")).collect::<Vec<_>>().join(" ");
+    let requests = item.requests.map_or((State::default(), State::default()), |it| (it.before, it.after));
+    let set = |(from, to): (State, State), (reserved, reserves): (State, State)| match target
+        .map_or("", |target| target.kind.as_str())
+    {
         "docker" => vec![format!("docker update {}{}", update(from, to), selected(&item.resource, false))],
         "compose" => vec![
             format!("in {location}, service {service}: {}", written(from, to)),
-            format!("docker compose -f {location} up -d {service}"),
+            format!("docker compose {files} up -d {service}"),
         ],
-        "kubernetes" => vec![
-            format!("below {location}, limits of {}: {}", item.resource, written(from, to)),
-            "kubectl apply, or what your GitOps controller does".to_owned(),
-        ],
+        "kubernetes" => {
+            let all = [("limits", from, to), ("requests", reserved, reserves)];
+            let moved = all.into_iter().filter(|(_, from, to)| from != to);
+            let said =
+                |(what, from, to)| format!("below {location}, {what} of {}: {}", item.resource, written(from, to));
+            moved.map(said).chain(["kubectl apply, or what your GitOps controller does".to_owned()]).collect()
+        }
         _ => vec![format!("set the limits of {} at {location}: {}", item.resource, written(from, to))],
     };
-    Handling { impact: impact(item), risk, risk_why, steps: set(before, after), undo: set(after, before) }
+    Handling {
+        impact: impact(item),
+        risk,
+        risk_why,
+        steps: set((before, after), requests),
+        undo: set((after, before), (requests.1, requests.0)),
+    }
 }
 
 fn impact(item: &Item) -> String {
@@ -206,6 +219,7 @@ fn impact(item: &Item) -> String {
         let sign = if after > before { "+" } else { "-" };
         parts.push(format!("{sign}{} of memory", format_bytes(before.abs_diff(after) as f64)));
     }
+    parts.extend(item.requests.and_then(|requests| requests.in_words()));
     if let Some((before, after)) = item.projected.cost_before.zip(item.projected.cost) {
         parts.push(format!("{:+.2} a month at list price", after - before));
     }
@@ -229,6 +243,9 @@ fn risk(item: &Item) -> (Level, String) {
     }
     if cpu {
         return (Level::Low, "a use that was never seen would be throttled, and nothing killed".to_owned());
+    }
+    if item.before == item.after {
+        return (Level::Low, "what it may use stays; on a full node less may be kept free for it".to_owned());
     }
     (Level::Low, "limits only rise: neighbours have less to themselves".to_owned())
 }

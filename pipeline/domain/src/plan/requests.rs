@@ -3,6 +3,7 @@
 //! A limit holds a high quantile of what a resource wants, so that it is neither throttled nor killed; a request what it uses on
 //! a typical day, since not all have their worst day at once.
 
+use super::Item;
 use super::make::{Candidate, FLOOR, WORTHWHILE};
 use crate::state::State;
 use crate::units::{format_bytes, round_bytes, round_cores};
@@ -52,6 +53,26 @@ impl Requests {
         let memory = memory.map(|(old, new)| format!("{} -> {}", format_bytes(old as f64), format_bytes(new as f64)));
         let all: Vec<String> = cores.into_iter().chain(memory).collect();
         (!all.is_empty()).then(|| format!("requests {}", all.join(", ")))
+    }
+}
+
+impl Item {
+    /// What is kept free for it now: its requests, and its limits where it has none.
+    pub fn reserves_before(&self) -> State {
+        over(self.requests.map(|requests| requests.before), self.before)
+    }
+
+    /// The same, after.
+    pub fn reserves_after(&self) -> State {
+        over(self.requests.map(|requests| requests.after), self.after)
+    }
+}
+
+fn over(requests: Option<State>, limits: State) -> State {
+    let requests = requests.unwrap_or_default();
+    State {
+        cpu_cores: requests.cpu_cores.or(limits.cpu_cores),
+        memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
     }
 }
 

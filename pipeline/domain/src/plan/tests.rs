@@ -147,6 +147,25 @@ fn first(inputs: &PlanInputs) -> Item {
 }
 
 #[test]
+fn requests_move_where_the_limits_stay_and_are_what_lies_on_a_machine() {
+    let with_requests = |frozen: bool| {
+        let mut inputs = with(state(2.0, 4 * GIB), state(2.0, 4 * GIB), |seen| seen.typical = state(0.4, GIB));
+        inputs.candidates[0].requests = Some(state(1.0, 2 * GIB));
+        if frozen {
+            let rule = Override { resource: "dev/*".into(), freeze: true, ..Override::default() };
+            inputs.overrides = Overrides { list: vec![rule], ..Overrides::default() };
+        }
+        first(&inputs)
+    };
+    let item = with_requests(false);
+    assert_eq!((item.action, item.before), (Action::Resize, item.after));
+    assert!(item.reason.contains("typical day"), "{}", item.reason);
+    assert_eq!((item.reserves_before(), item.reserves_after()), (state(1.0, 2 * GIB), state(0.4, GIB)));
+    let item = with_requests(true);
+    assert_eq!((item.action, item.reserves_after()), (Action::None, state(1.0, 2 * GIB)), "a freeze holds both");
+}
+
+#[test]
 fn the_guidance_of_a_change_fits_the_kind_of_its_target() {
     let on = |kind: &str| {
         let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default());
@@ -157,7 +176,7 @@ fn the_guidance_of_a_change_fits_the_kind_of_its_target() {
     for (kind, said) in [
         (
             "compose",
-            "takes effect when the service is recreated: `docker compose up -d`; undo with `pipeline rollback`",
+            "takes effect when the service is recreated: `apply --up`, or `docker compose up -d`; undo with `pipeline rollback`",
         ),
         ("docker", "takes effect at once, without a restart; undo with `pipeline rollback`"),
     ] {

@@ -17,7 +17,7 @@ const TAKES_EFFECT: &str = "takes effect";
 pub(super) fn takes_effect(kind: &str) -> &'static str {
     match kind {
         "docker" => "at once, without a restart",
-        "compose" => "when the service is recreated: `docker compose up -d`",
+        "compose" => "when the service is recreated: `apply --up`, or `docker compose up -d`",
         "kubernetes" => "when the manifests are applied: `kubectl apply`, or the controller that follows them",
         "devcontainer" => "when the environment is made anew",
         "exec" => "as its command says: the plan is done when `read` gives the new limits",

@@ -66,6 +66,11 @@ impl Combination {
         Some(mean)
     }
 
+    /// Their shares, in the same order as their names.
+    pub(super) fn shares(&self) -> Vec<f64> {
+        self.0.iter().map(|(_, share)| *share).collect()
+    }
+
     /// The candidates by name, the most believed first.
     pub(super) fn names(&self, models: &[Model]) -> Vec<String> {
         self.0.iter().map(|(i, _)| models[*i].name()).collect()

@@ -6,6 +6,8 @@
 //! level forecast, if large values have larger errors. The scores of all series together then say how far out the bounds
 //! lie, drawn to those of the series itself as far as it has origins.
 
+use serde::{Deserialize, Serialize};
+
 /// Where a bucket of steps ends; beyond, each is as long as all before it.
 const BUCKET_ENDS: [usize; 9] = [1, 2, 3, 6, 12, 24, 48, 96, 192];
 /// A bucket counts as this many errors of overall size more than it has.
@@ -35,13 +37,60 @@ pub(super) struct Misses {
 
 /// How wide the intervals of all series are.
 pub(super) struct Calibration {
-    power: f64,
-    growth: Vec<f64>,
+    shape: Shape,
     /// Mean error over all series in the unit of MASE.
     usual: f64,
     /// Where the bounds of each series lie, in scores.
     bounds: Vec<(f64, f64)>,
+}
+
+/// How errors grow with the level and the steps ahead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Shape {
+    power: f64,
+    /// By bucket of steps.
+    growth: Vec<f64>,
+    /// Steps that were measured.
     measured: usize,
+}
+
+/// The bounds of one series, as they can be kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Bounds {
+    shape: Shape,
+    /// How far below and above the forecast they lie where errors are as they usually are.
+    below: f64,
+    above: f64,
+}
+
+impl Bounds {
+    /// Lower and upper bounds around a forecast.
+    pub(super) fn around(&self, said: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        (self.shape.apart(said, self.below), self.shape.apart(said, self.above))
+    }
+}
+
+impl Shape {
+    /// Values that lie `by` from a forecast where errors are as they usually are.
+    fn apart(&self, said: &[f64], by: f64) -> Vec<f64> {
+        let levels = self.levels(said);
+        said.iter().enumerate().map(|(step, value)| value + by * levels[step] * self.grown(step)).collect()
+    }
+
+    fn levels(&self, said: &[f64]) -> Vec<f64> {
+        let mean = mean_size(said).max(f64::MIN_POSITIVE);
+        said.iter().map(|v| (v.abs() / mean).max(LEAST_LEVEL).powf(self.power)).collect()
+    }
+
+    /// Beyond what was measured, errors are taken to grow as those of a random walk do, with the square root of the distance.
+    fn grown(&self, step: usize) -> f64 {
+        let known = self.growth.get(bucket(step)).or(self.growth.last()).copied().unwrap_or(1.0);
+        match self.measured {
+            0 => ((step + 1) as f64).sqrt(),
+            measured if step < measured => known,
+            measured => known * ((step + 1) as f64 / measured as f64).sqrt(),
+        }
+    }
 }
 
 impl Calibration {
@@ -67,14 +116,9 @@ impl Calibration {
             }
         }
         let usual = if counted > 0.0 { usual / counted } else { 1.0 };
-        let mut new = Self {
-            power,
-            growth: vec![1.0; bucket(measured.saturating_sub(1)) + 1],
-            usual,
-            bounds: Vec::new(),
-            measured,
-        };
-        new.growth = new.growths(all);
+        let growth = vec![1.0; bucket(measured.saturating_sub(1)) + 1];
+        let mut new = Self { shape: Shape { power, growth, measured }, usual, bounds: Vec::new() };
+        new.shape.growth = new.growths(all);
         let scores: Vec<Vec<f64>> = all.iter().map(|misses| new.scores(misses).concat()).collect();
         let pooled = ends(scores.concat(), coverage);
         let own = |(misses, scores): (&Misses, Vec<f64>)| {
@@ -92,11 +136,11 @@ impl Calibration {
 
     /// Mean error by bucket of steps, relative to that of all steps.
     fn growths(&self, all: &[Misses]) -> Vec<f64> {
-        let mut sums = vec![(0.0, 0.0); self.growth.len()];
+        let mut sums = vec![(0.0, 0.0); self.shape.growth.len()];
         for misses in all {
             let size = self.size(misses, None);
             for origin in &misses.origins {
-                let levels = self.levels(&origin.said);
+                let levels = self.shape.levels(&origin.said);
                 for (step, error) in origin.error.iter().enumerate() {
                     let sum = &mut sums[bucket(step)];
                     sum.0 += error.abs() / (size * levels[step]);
@@ -113,8 +157,8 @@ impl Calibration {
     fn size(&self, misses: &Misses, without: Option<usize>) -> f64 {
         let others = misses.origins.iter().enumerate().filter(|(i, _)| Some(*i) != without);
         let (sum, n) = others.fold((0.0, 0.0), |(sum, n), (_, origin)| {
-            let levels = self.levels(&origin.said);
-            let part = |(step, error): (usize, &f64)| error.abs() / (levels[step] * self.grown(step));
+            let levels = self.shape.levels(&origin.said);
+            let part = |(step, error): (usize, &f64)| error.abs() / (levels[step] * self.shape.grown(step));
             let mean = origin.error.iter().enumerate().map(part).sum::<f64>() / origin.error.len() as f64;
             (sum + mean, n + 1.0)
         });
@@ -126,26 +170,11 @@ impl Calibration {
     pub(super) fn scores(&self, misses: &Misses) -> Vec<Vec<f64>> {
         let of = |(i, origin): (usize, &Miss)| {
             let size = self.size(misses, Some(i));
-            let levels = self.levels(&origin.said);
-            let score = |(step, error): (usize, &f64)| error / (size * levels[step] * self.grown(step));
+            let levels = self.shape.levels(&origin.said);
+            let score = |(step, error): (usize, &f64)| error / (size * levels[step] * self.shape.grown(step));
             origin.error.iter().enumerate().map(score).collect::<Vec<f64>>()
         };
         misses.origins.iter().enumerate().map(of).collect()
-    }
-
-    fn levels(&self, said: &[f64]) -> Vec<f64> {
-        let mean = mean_size(said).max(f64::MIN_POSITIVE);
-        said.iter().map(|v| (v.abs() / mean).max(LEAST_LEVEL).powf(self.power)).collect()
-    }
-
-    /// Beyond what was measured, errors are taken to grow as those of a random walk do, with the square root of the distance.
-    fn grown(&self, step: usize) -> f64 {
-        let known = self.growth.get(bucket(step)).or(self.growth.last()).copied().unwrap_or(1.0);
-        match self.measured {
-            0 => ((step + 1) as f64).sqrt(),
-            measured if step < measured => known,
-            measured => known * ((step + 1) as f64 / measured as f64).sqrt(),
-        }
     }
 
     /// Lower and upper bounds of series number `at` around a forecast, never on the wrong side of it. `without` leaves an
@@ -164,10 +193,14 @@ impl Calibration {
 
     /// The value at every step whose distance from the forecast has this score.
     pub(super) fn at_score(&self, misses: &Misses, said: &[f64], without: Option<usize>, score: f64) -> Vec<f64> {
-        let size = self.size(misses, without);
-        let levels = self.levels(said);
-        let one = |(step, value): (usize, &f64)| value + score * size * levels[step] * self.grown(step);
-        said.iter().enumerate().map(one).collect()
+        self.shape.apart(said, score * self.size(misses, without))
+    }
+
+    /// The bounds of series number `at`, in a unit that is `unit` times as small.
+    pub(super) fn bounds(&self, at: usize, misses: &Misses, unit: f64) -> Bounds {
+        let size = self.size(misses, None) * unit;
+        let (low, high) = self.bounds[at];
+        Bounds { shape: self.shape.clone(), below: low.min(0.0) * size, above: high.max(0.0) * size }
     }
 
     /// Mean interval score over all origins, in the unit of MASE.

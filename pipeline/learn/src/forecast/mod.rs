@@ -10,6 +10,7 @@ mod decompose;
 mod double_season;
 mod intermittent;
 mod intervals;
+mod kept;
 mod model;
 mod naive;
 mod optimum;
@@ -20,8 +21,11 @@ mod smoothing;
 mod theta;
 mod trials;
 
+pub use kept::Choice;
 pub use panel::{LAST_VALUE, LEAST, Past, Spec, outlooks};
 pub use peaks::{MeasuredPeaks, Peak};
+
+use serde::{Deserialize, Serialize};
 
 /// Hours in a day.
 pub const DAY: usize = 24;
@@ -49,6 +53,8 @@ pub struct Outlook {
     pub measured_peaks: Option<MeasuredPeaks>,
     /// 0 to 1, see [`Measured::confidence`]; at most 0.2 where nothing was measured.
     pub confidence: f64,
+    /// What was chosen, to be kept for the next night; none where nothing was measured.
+    pub choice: Option<Choice>,
 }
 
 impl Outlook {
@@ -60,7 +66,7 @@ impl Outlook {
 
 /// What cross-validation says. Each origin is judged by what the other origins chose and calibrated, so that neither the
 /// choice of the model nor the width of its interval has seen the hours it is judged on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Mean absolute error ÷ mean absolute change over the shortest period before the origin (Hyndman & Koehler 2006).
     pub mase: f64,
@@ -116,7 +122,7 @@ pub(crate) mod tests {
             peak_steps: Some(DAY),
             quantiles: Vec::new(),
         };
-        let past = Past { values: values.to_vec(), skip: 0, steps };
+        let past = Past { values: values.to_vec(), skip: 0, steps, kept: None };
         outlooks(&[past], &spec, &|_| ()).pop().flatten()
     }
 

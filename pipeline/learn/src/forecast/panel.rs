@@ -3,6 +3,7 @@
 
 use super::combine::{Combination, Pool};
 use super::intervals::{Calibration, Miss, Misses};
+use super::kept::Choice;
 use super::model::Model;
 use super::peaks::{Peak, Peaks};
 use super::quantiles::{Quantiles, Tried, of_seen};
@@ -45,6 +46,8 @@ pub struct Past {
     pub skip: usize,
     /// Steps to continue it by after those.
     pub steps: usize,
+    /// What another night chose for it, if that is to be kept: then nothing is tried.
+    pub kept: Option<Choice>,
 }
 
 /// Continues every series; none where one is empty. The same series give the same forecasts, whatever their order in time
@@ -56,7 +59,14 @@ pub fn outlooks(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> V
 fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Option<Outlook>> {
     let models = Model::all(&spec.periods);
     let units: Vec<f64> = pasts.iter().map(|past| unit(&past.values)).collect();
-    let tried: Vec<usize> = (0..pasts.len()).filter(|i| pasts[*i].values.len() >= spec.enough.max(LEAST)).collect();
+    let by_choice = |(past, unit): (&Past, &f64)| {
+        let outlook = past.kept.as_ref()?.outlook(past, &spec.periods, spec.peak_steps, *unit)?;
+        tick(1);
+        Some(bounded(outlook, past, 1.0))
+    };
+    let kept: Vec<Option<Outlook>> = pasts.par_iter().zip(&units).map(by_choice).collect();
+    let is_tried = |i: &usize| kept[*i].is_none() && pasts[*i].values.len() >= spec.enough.max(LEAST);
+    let tried: Vec<usize> = (0..pasts.len()).filter(is_tried).collect();
     let trials: Vec<Trials> = tried
         .par_iter()
         .map(|&i| {
@@ -76,14 +86,14 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
     let known = scaled.iter().zip(&misses).map(|(values, misses)| Tried { values, misses }).collect();
     let quantiles = Quantiles::fit(&spec.quantiles, &calibration, known);
     let peaks = spec.peak_steps.map(|block| Peaks::fit(&misses, block, spec.coverage));
-    let mut outlooks: Vec<Option<Outlook>> =
-        pasts.iter().zip(&units).map(|(past, unit)| too_short(past, *unit, spec)).collect();
+    let short = |((past, unit), kept): ((&Past, &f64), Option<Outlook>)| kept.or_else(|| too_short(past, *unit, spec));
+    let mut outlooks: Vec<Option<Outlook>> = pasts.iter().zip(&units).zip(kept).map(short).collect();
     for (at, (i, trials)) in tried.into_iter().zip(&trials).enumerate() {
         let misses = &misses[at];
         let peaks = peaks.as_ref();
         let (calibration, quantiles) = (&calibration, (!spec.quantiles.is_empty()).then_some(&quantiles));
         let one = One { trials, misses, pool: &pool, models: &models, calibration, quantiles, peaks, at };
-        if let Some(outlook) = one.outlook(spec, pasts[i].skip) {
+        if let Some(outlook) = one.outlook(spec, pasts[i].skip, units[i]) {
             outlooks[i] = Some(bounded(outlook, &pasts[i], units[i]));
         }
     }
@@ -119,7 +129,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn outlook(&self, spec: &Spec, skip: usize) -> Option<Outlook> {
+    fn outlook(&self, spec: &Spec, skip: usize, unit: f64) -> Option<Outlook> {
         let combination = Combination::choose(self.trials, self.pool, None)?;
         let mut centre = combination.of(&self.trials.next)?;
         let (mut lower, mut upper) = self.calibration.around(self.at, self.misses, &centre, None);
@@ -132,7 +142,28 @@ impl One<'_> {
         let peaks = self.peaks.map_or_else(Vec::new, |peaks| peaks.next(self.at, self.misses, &centre));
         let measured_peaks = self.peaks.and_then(|peaks| peaks.measured(self.at, self.naive_peaks(peaks, spec)));
         let models = combination.names(self.models);
-        Some(Outlook { centre, lower, upper, quantiles, peaks, models, measured, measured_peaks, confidence })
+        let mut outlook = Outlook {
+            centre,
+            lower,
+            upper,
+            quantiles,
+            peaks,
+            models,
+            measured,
+            measured_peaks,
+            confidence,
+            choice: None,
+        };
+        outlook.choice = self.choice(&outlook, &combination, unit);
+        Some(outlook)
+    }
+
+    /// What there is to keep of it, in the unit of the series.
+    fn choice(&self, outlook: &Outlook, combination: &Combination, unit: f64) -> Option<Choice> {
+        let bounds = self.calibration.bounds(self.at, self.misses, unit);
+        let shift = self.peaks.map_or(0.0, |peaks| peaks.shift(self.misses)) * unit;
+        let error = outlook.measured?.mase * self.misses.scale * unit;
+        Choice::of(outlook, combination.shares(), bounds, shift, unit, error)
     }
 
     /// The error of the peak of the last period again.
@@ -210,6 +241,7 @@ fn too_short(past: &Past, unit: f64, spec: &Spec) -> Option<Outlook> {
         models: vec![LAST_VALUE.to_owned()],
         measured: None,
         measured_peaks: None,
+        choice: None,
         confidence: UNMEASURED * (past.values.len() as f64 / spec.enough.max(LEAST) as f64).min(1.0),
     };
     Some(bounded(outlook, past, unit))

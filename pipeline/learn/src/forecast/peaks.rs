@@ -6,6 +6,7 @@
 
 use super::intervals::{Calibration, Miss, Misses};
 use super::median;
+use serde::{Deserialize, Serialize};
 
 /// The shift of a series is drawn to none as if so many origins had shown none.
 const PRIOR_ORIGINS: f64 = 2.0;
@@ -20,7 +21,7 @@ pub struct Peak {
 }
 
 /// What rolling origins say of peaks.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredPeaks {
     /// Mean absolute error ÷ the unit of MASE.
     pub mase: f64,
@@ -72,13 +73,18 @@ impl Peaks {
 
     /// The peaks of series number `at`, whose values are expected to be these. The last block may be short.
     pub(super) fn next(&self, at: usize, misses: &Misses, centre: &[f64]) -> Vec<Peak> {
-        let shift = shift(&of_blocks(misses, self.block), None);
+        let shift = self.shift(misses);
         let said: Vec<f64> = centre
             .chunks(self.block.max(1))
             .map(|part| part.iter().copied().fold(f64::NEG_INFINITY, f64::max) + shift)
             .collect();
         let (_, upper) = self.calibration.around(at, &self.all[at], &said, None);
         said.into_iter().zip(upper).map(|(value, upper)| Peak { value, upper }).collect()
+    }
+
+    /// What is added to the largest expected value.
+    pub(super) fn shift(&self, misses: &Misses) -> f64 {
+        shift(&of_blocks(misses, self.block), None)
     }
 
     /// None with one origin only. `naive` is the error of the peak of the last block again, in the unit of MASE.

@@ -191,7 +191,7 @@ mod tests {
     fn quantiles_hold_what_they_say_and_never_cross() {
         let (mut below, mut all) = ([0.0; 3], 0.0);
         let series: Vec<Vec<f64>> = (0..24).map(|seed| daily(22 * DAY, 0.5, 0.4, seed)).collect();
-        let past = |values: &Vec<f64>| Past { values: values[..21 * DAY].to_vec(), skip: 0, steps: DAY };
+        let past = |values: &Vec<f64>| Past { values: values[..21 * DAY].to_vec(), skip: 0, steps: DAY, kept: None };
         let pasts: Vec<Past> = series.iter().map(past).collect();
         for (outlook, values) in outlooks(&pasts, &spec(), &|_| ()).into_iter().zip(&series) {
             let quantiles = outlook.unwrap().quantiles;
@@ -211,8 +211,9 @@ mod tests {
         // Nine hours of ten idle, one busy, at random: the upper quantile lies among the bursts.
         let mut seed = 5;
         let mut burst = || if noise(&mut seed) > 0.7 { 4.0 + noise(&mut seed) } else { 0.1 };
-        let pasts: Vec<Past> =
-            (0..12).map(|_| Past { values: (0..21 * DAY).map(|_| burst()).collect(), skip: 0, steps: DAY }).collect();
+        let pasts: Vec<Past> = (0..12)
+            .map(|_| Past { values: (0..21 * DAY).map(|_| burst()).collect(), skip: 0, steps: DAY, kept: None })
+            .collect();
         for outlook in outlooks(&pasts, &spec(), &|_| ()).into_iter().flatten() {
             let of = |level: usize| outlook.quantiles[level].iter().sum::<f64>() / DAY as f64;
             assert!(of(0) < 1.5 && of(1) > 2.0 && of(2) > 4.0, "{} {} {}", of(0), of(1), of(2));

@@ -66,7 +66,7 @@ pub fn forecast(
         )));
     }
     let (steps, lasts): (Vec<i64>, Vec<i64>) = parts.iter().map(|part| (part.step, part.last)).unzip();
-    let past = |part: Regular| Past { values: part.values, skip: 0, steps: spec.horizon };
+    let past = |part: Regular| Past { values: part.values, skip: 0, steps: spec.horizon, kept: None };
     let pasts: Vec<Past> = parts.into_iter().map(past).collect();
     let wanted = Spec {
         periods: spec.periods.clone(),

@@ -21,21 +21,35 @@ pub(super) type Hour = i64;
 /// The hours of one resource with data: cores and bytes, either of which may be missing.
 pub(super) type History = BTreeMap<Hour, [Option<f64>; 2]>;
 
-pub(super) fn read(path: &Path, now: Timestamp) -> Result<BTreeMap<String, History>, LearnError> {
-    let frame = Frame::read(path)?;
-    let resource = frame.texts(h::RESOURCE)?;
-    let hour = frame.times(h::HOUR)?;
-    let cpu = frame.numbers(h::CPU_CORES)?;
-    let memory = frame.numbers(h::MEMORY_BYTES)?;
+/// Hands over the resources of a file that is ordered by them, in groups of so many, each with all its hours up to `now`.
+pub(super) fn each_group(
+    path: &Path,
+    now: Timestamp,
+    resources: usize,
+    mut group: impl FnMut(BTreeMap<String, History>),
+) -> Result<(), LearnError> {
     let mut histories: BTreeMap<String, History> = BTreeMap::new();
-    for (i, resource) in resource.into_iter().enumerate() {
-        let (Some(resource), Some(hour)) = (resource, hour[i]) else { continue };
-        let figures = [cpu[i], memory[i]].map(|x| (x.is_finite() && x >= 0.0).then_some(x));
-        if hour <= now && figures.iter().any(Option::is_some) {
-            histories.entry(resource).or_default().insert(hour.0.div_euclid(HOUR), figures);
+    Frame::each_part(path, &[h::RESOURCE, h::HOUR, h::CPU_CORES, h::MEMORY_BYTES], |part| {
+        let hour = part.times(h::HOUR)?;
+        let (cpu, memory) = (part.numbers(h::CPU_CORES)?, part.numbers(h::MEMORY_BYTES)?);
+        for (names, rows) in part.runs_of(&[h::RESOURCE])? {
+            // Null is read as empty: samples of no resource.
+            let Some(resource) = names.into_iter().next().filter(|name| !name.is_empty()) else { continue };
+            if histories.len() >= resources && !histories.contains_key(&resource) {
+                group(std::mem::take(&mut histories));
+            }
+            let history = histories.entry(resource).or_default();
+            for row in rows {
+                let figures = [cpu[row], memory[row]].map(|x| (x.is_finite() && x >= 0.0).then_some(x));
+                if let Some(hour) = hour[row].filter(|hour| *hour <= now && figures.iter().any(Option::is_some)) {
+                    history.insert(hour.0.div_euclid(HOUR), figures);
+                }
+            }
         }
-    }
-    Ok(histories)
+        Ok(())
+    })?;
+    group(histories);
+    Ok(())
 }
 
 /// One figure as values an hour apart, and the hour of the last of them: everything after the last gap that cannot be

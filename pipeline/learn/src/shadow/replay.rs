@@ -2,7 +2,7 @@
 
 use super::hours::{self, History};
 use super::schedule::{self, Event};
-use super::{ShadowSpec, shadows};
+use super::{Choices, ShadowSpec, shadows};
 use crate::LearnError;
 use crate::forecast::DAY;
 use domain::Timestamp;
@@ -48,7 +48,8 @@ pub struct Replayed {
 /// # Errors
 /// A file cannot be read or lacks a column, or no deployment since then touches a resource with enough data around it.
 pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp) -> Result<Vec<Replayed>, LearnError> {
-    let histories = hours::read(hours, spec.now)?;
+    let mut histories = BTreeMap::new();
+    hours::each_group(hours, spec.now, usize::MAX, |group| histories.extend(group))?;
     let events = schedule::read(schedule)?;
     let past = events.iter().filter(|event| event.is_deployment() && event.start >= since && event.start < spec.now);
     let past: Vec<&Event> = past.collect();
@@ -68,7 +69,7 @@ pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp
         let known: Vec<Event> = events.iter().filter(|other| other.start <= event.start).cloned().collect();
         // The first hour that is forecast is the one in which it begins.
         let spec = ShadowSpec { now: Timestamp(first * HOUR - 1), horizon_hours: DAY, ..spec.clone() };
-        for shadow in shadows(&before, &known, &spec) {
+        for shadow in shadows(&before, &known, &spec, &mut Choices::default(), &|_| ()) {
             for (figure, name) in ["cpu_cores", "memory_bytes"].into_iter().enumerate() {
                 let Some(outlook) = &shadow.outlooks[figure] else { continue };
                 let seen = |hour: i64| histories[&shadow.resource].get(&hour).and_then(|it| it[figure]);

@@ -61,7 +61,7 @@ fn run_with(resources: &[(&str, Rows)], events: &[Given], now: Hour, changes: &[
     let change = |hour: &Hour| ChangedAt { resource: "a".to_owned(), at: Timestamp(hour * HOUR + 5) };
     let changes = changes.iter().map(change).collect();
     let spec = ShadowSpec { changes, ..ShadowSpec::new(Timestamp(now * HOUR + 17), 24) };
-    let summary = forecast(&hours, Some(&schedule), &spec, &out).unwrap();
+    let summary = forecast(&hours, Some(&schedule), &spec, &mut Choices::default(), &out, &|_| ()).unwrap();
     let frame = Frame::read(&out).unwrap();
     Run {
         summary,
@@ -161,6 +161,42 @@ fn old_and_short_data_are_trusted_less() {
     let short = run(&[("a/x", days(1, 1))], &[], START + 23);
     assert!(short.confidence[0] <= 0.2);
     assert_eq!(short.summary.wins[LAST_VALUE], 2);
+}
+
+#[test]
+fn a_second_night_keeps_what_was_chosen_until_its_error_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let [hours, out] = ["hours", "out"].map(|name| folder.path().join(name));
+    let mut choices = Choices::default();
+    let mut night = |rows: Rows, day: i64| {
+        write_hours(&hours, &[("a/x", rows)]);
+        let spec = ShadowSpec::new(Timestamp((START + 24 * day - 1) * HOUR + 17), 24);
+        // As a night finds it: what another has written.
+        choices = serde_json::from_str(&serde_json::to_string(&choices).unwrap()).unwrap();
+        forecast(&hours, None, &spec, &mut choices, &out, &|_| ()).unwrap()
+    };
+    let mut all = days(14, 5);
+    let (first, second) = (night(all[..24 * 12].to_vec(), 12), night(all[..24 * 13].to_vec(), 13));
+    assert_eq!((first.kept, second.kept), (0, 2));
+    assert_eq!(first.wins, second.wins);
+    all[24 * 13..].iter_mut().for_each(|row| *row = (row.0, row.1 + 5.0, row.2 * 5.0));
+    assert_eq!(night(all.clone(), 14).kept, 0, "a level shift");
+    assert_eq!(night(all[..24 * 12].to_vec(), 12).kept, 0, "what later data chose is no part of an earlier night");
+}
+
+#[test]
+fn groups_hold_whole_resources() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hours");
+    let resources: Vec<String> = (0..5).map(|i| format!("a/{i}")).collect();
+    let rows: Vec<(&str, Rows)> = resources.iter().map(|r| (r.as_str(), days(1, 3))).collect();
+    write_hours(&path, &rows);
+    let mut sizes = Vec::new();
+    hours::each_group(&path, Timestamp((START + 11) * HOUR), 2, |group| {
+        sizes.push(group.values().map(BTreeMap::len).collect::<Vec<_>>());
+    })
+    .unwrap();
+    assert_eq!(sizes, [vec![12, 12], vec![12, 12], vec![12]]);
 }
 
 /// Four weeks and a day of a team that works from Monday to Friday; 400_008 is the first hour of a Thursday. `holiday` days have a

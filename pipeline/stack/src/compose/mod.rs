@@ -7,6 +7,7 @@ mod across;
 mod around;
 mod edit;
 mod figure;
+mod listed;
 mod read;
 mod release;
 mod setup;
@@ -237,7 +238,11 @@ impl Target for ComposeFile {
         up::program().map(drop)
     }
 
-    fn recreate(&self, resources: &[&str], most: Duration) -> Result<Vec<String>, StackError> {
+    fn running(&self, resources: &[&str]) -> Result<Vec<String>, StackError> {
+        up::running(resources)
+    }
+
+    fn recreate(&self, resources: &[&str], most: Duration) -> Result<(), StackError> {
         self.up(resources, most)
     }
 

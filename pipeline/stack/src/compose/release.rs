@@ -4,6 +4,7 @@
 //! was. So an image that others get by `extends`, an anchor or a merge key is refused, not changed for all of them.
 
 use super::ComposeFile;
+use super::listed::{listed, set_listed};
 use crate::StackError;
 use crate::yaml::place::Writing;
 use crate::yaml::set::{Fault, set};
@@ -52,7 +53,7 @@ impl ComposeFile {
         let config =
             names.iter().filter(known).map(|name| ((*name).to_owned(), setup.variables[*name].clone())).collect();
         let image = Some(setup.image.clone()).filter(|image| !image.is_empty());
-        Ok(Release { image, config, text: None })
+        Ok(Release { image, config, ..Release::default() })
     }
 
     fn has_no(&self, resource: &str) -> StackError {
@@ -88,6 +89,14 @@ impl ComposeFile {
             if value.is_empty() || value.contains(['"', '\'', '\\', '$']) || value.chars().any(char::is_control) {
                 let what = format!("{value:?} is no text that can be written without escapes");
                 return Err(refused(what, "use a value without quotes, backslashes, dollar signs and line ends"));
+            }
+            if let (Some(entries), ["environment", name]) = (listed(&read, service), &path[..]) {
+                let wanted = format!("{name}={value}");
+                if !entries.iter().any(|entry| entry.scalar() == Some(&wanted)) {
+                    read =
+                        set_listed(&read, service, name, value).map_err(|Fault { what, hint }| refused(what, hint))?;
+                }
+                continue;
             }
             let keys: Vec<&str> = ["services", service].into_iter().chain(path).collect();
             let reads = |found: &Value| found.scalar() == Some(value.as_str());

@@ -18,15 +18,12 @@ const PROGRAMS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
 const ASKED: Duration = Duration::from_secs(10);
 
 impl ComposeFile {
-    /// Recreates those of these resources that run and that the files say something else of; waits until they are well.
-    /// The resources that run.
-    pub(super) fn up(&self, resources: &[&str], most: Duration) -> Result<Vec<String>, StackError> {
+    /// Recreates those of these resources that the files say something else of; waits until they are well.
+    pub(super) fn up(&self, resources: &[&str], most: Duration) -> Result<(), StackError> {
         let program = program()?;
         let engine = DockerEngine::named("")?;
-        let running = engine.running()?;
-        let there: Vec<&str> = resources.iter().copied().filter(|name| running.contains(*name)).collect();
-        let Some((project, _)) = there.first().and_then(|name| name.split_once('/')) else { return Ok(Vec::new()) };
-        let services = there.iter().filter_map(|name| Some(name.split_once('/')?.1));
+        let Some((project, _)) = resources.first().and_then(|name| name.split_once('/')) else { return Ok(()) };
+        let services = resources.iter().filter_map(|name| Some(name.split_once('/')?.1));
         let (layers, ..) = self.layers(&Source::disk());
         let files = layers.files.iter().filter(|file| file.is_file());
         let mut words: Vec<OsString> = files.flat_map(|file| ["-f".into(), file.into()]).collect();
@@ -36,12 +33,17 @@ impl ComposeFile {
         let mut command = Command::new(program[0]);
         command.args(&program[1..]).args(words).env("DOCKER_HOST", engine.address()).current_dir(&layers.folder);
         bounded::run(command, String::new(), most).map_err(|why| StackError::Asked {
-            doing: format!("recreate {} with `{}`", there.join(", "), program.join(" ")),
+            doing: format!("recreate {} with `{}`", resources.join(", "), program.join(" ")),
             source: why.into(),
         })?;
-        engine.wait_for_new(&there, most)?;
-        Ok(there.into_iter().map(str::to_owned).collect())
+        engine.wait_for_new(resources, most)
     }
+}
+
+/// Those of these resources that run on the Engine.
+pub(super) fn running(resources: &[&str]) -> Result<Vec<String>, StackError> {
+    let running = DockerEngine::named("")?.running()?;
+    Ok(resources.iter().filter(|name| running.contains(**name)).map(|name| (*name).to_owned()).collect())
 }
 
 /// What there is of Compose on this machine.

@@ -224,6 +224,9 @@ impl Session for HeldEngine {
                 && let Some(now) = self.now(&id)?
             {
                 self.baselines.insert(id, Baseline::of(&now));
+            } else {
+                // What is started or restarted on purpose is not compared with what ran before an earlier step.
+                self.baselines.remove(&id);
             }
             return after.bring_about(&self.engine);
         }

@@ -55,7 +55,7 @@ pub struct Component {
     /// Answers with a status below 400 where the component is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
-    /// What carries it: `compose:FILE#SERVICE`, or `file:FILE`. What has none is declared, checked and not deployed.
+    /// What carries it: `compose:FILE#SERVICE`, `file:FILE`, or `exec:COMMAND` of a schema. What has none is declared, checked and not deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// The file with its text, beside `stack.toml`; of kinds that are a text.
@@ -100,10 +100,14 @@ impl Component {
             return Some(("digest", format!("{digest:?} is not sha256: and 64 hex digits")));
         }
         if let Some(url) = self.health.as_deref().filter(|url| !is_url(url)) {
-            return Some(("health", format!("{url:?} is not http://HOST[:PORT]/PATH")));
+            let hint = match url.starts_with("https://") {
+                true => ": https is not asked; name the address behind what ends TLS",
+                false => "",
+            };
+            return Some(("health", format!("{url:?} is not http://HOST[:PORT]/PATH{hint}")));
         }
         if let Some(target) = self.target.as_deref().filter(|target| Carrier::parse(target).is_none()) {
-            return Some(("target", format!("{target:?} is neither compose:FILE#SERVICE nor file:FILE")));
+            return Some(("target", format!("{target:?} is none of compose:FILE#SERVICE, file:FILE and exec:COMMAND")));
         }
         self.kind.rules().wrong(self)
     }
@@ -124,12 +128,20 @@ pub enum Carrier {
         /// Its path, beside `stack.toml`.
         file: String,
     },
+    /// A command that migrates a schema, called in the folder of `stack.toml`.
+    Command {
+        /// Words of the shell.
+        command: String,
+    },
 }
 
 impl Carrier {
     fn parse(text: &str) -> Option<Self> {
         if let Some(file) = text.strip_prefix("file:").filter(|file| !file.is_empty()) {
             return Some(Self::File { file: file.to_owned() });
+        }
+        if let Some(command) = text.strip_prefix("exec:").filter(|command| !command.trim().is_empty()) {
+            return Some(Self::Command { command: command.to_owned() });
         }
         let (file, service) = text.strip_prefix("compose:")?.split_once('#')?;
         let named = !file.is_empty() && !service.is_empty() && !service.contains(['#', '/']);

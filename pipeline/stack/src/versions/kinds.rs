@@ -52,7 +52,9 @@ impl Kind {
 fn wrong_text(component: &Component) -> Option<(&'static str, String)> {
     let kind = component.kind.name();
     match component.carrier() {
-        Some(Carrier::Service { .. }) => Some(("target", format!("a {kind} is carried by file:FILE"))),
+        Some(Carrier::Service { .. } | Carrier::Command { .. }) => {
+            Some(("target", format!("a {kind} is carried by file:FILE")))
+        }
         Some(Carrier::File { .. }) if component.source.is_none() => {
             Some(("target", format!("what is written there? name the file with the text of the {kind} as source")))
         }

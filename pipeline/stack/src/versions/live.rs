@@ -19,6 +19,9 @@ impl Component {
     /// # Errors
     /// In words: the target has no image whose version could be another.
     pub fn wanted(&self, live: &Release, text: Option<&str>) -> Result<Release, String> {
+        if self.kind == Kind::Schema {
+            return Ok(Release { version: Some(self.version.to_string()), ..Release::default() });
+        }
         if self.kind != Kind::Application {
             return Ok(Release { text: text.map(str::to_owned), ..Release::default() });
         }
@@ -29,14 +32,16 @@ impl Component {
         // The version is for people, the digest is what is run (distribution/reference: NAME[:TAG][@DIGEST]). A tag has no `+`.
         let tag = self.version.to_string().replace('+', "_");
         let digest = self.digest.as_ref().map_or_else(String::new, |digest| format!("@{digest}"));
-        Ok(Release { image: Some(format!("{repository}:{tag}{digest}")), config: self.config.clone(), text: None })
+        let image = Some(format!("{repository}:{tag}{digest}"));
+        Ok(Release { image, config: self.config.clone(), ..Release::default() })
     }
 
     /// Whether its target has it.
     pub fn is_live(&self, live: &Release, text: Option<&str>) -> bool {
         let config = |(name, value): (&String, &String)| live.config.get(name) == Some(value);
         self.wanted(live, text).is_ok_and(|wanted| {
-            wanted.image == live.image && wanted.text == live.text && wanted.config.iter().all(config)
+            let same = wanted.image == live.image && wanted.text == live.text && wanted.version == live.version;
+            same && wanted.config.iter().all(config)
         })
     }
 }

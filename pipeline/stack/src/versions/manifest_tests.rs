@@ -80,6 +80,8 @@ fn what_is_wrong_is_told_with_its_line() {
         ("name = \"orders\"\n", "name = \"../orders\"\n", 13, "is no name"),
         ("sha256:aa", "sha1:aa", 5, "64 hex digits"),
         ("http://127", "ftp://127", 8, "is not http://"),
+        ("http://127", "https://127", 8, "name the address behind what ends TLS"),
+        ("compose:compose.yaml#api", "exec:./migrate", 9, "an application is carried by compose:FILE#SERVICE"),
         ("target = \"compose:compose.yaml#api\"", "target = compose:api", 9, ""),
         ("api = \"1.4.2\", ", "api = \"1.4.3\", ", 30, "the group green has api 1.4.3, declared is 1.4.2"),
         ("orders = \"8.1.0\", ", "", 30, "in the group green: api 1.4.2 requires orders ^8, which is not there"),

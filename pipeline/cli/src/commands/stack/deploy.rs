@@ -158,6 +158,9 @@ fn was(declared: &Declared, carried: &Carried<'_>) -> Result<Option<String>, Fai
     if let Some(version) = carried.release.image.as_deref().and_then(stack::versions::tagged) {
         return Ok(Some(version.to_string()));
     }
+    if let Some(version) = &carried.release.version {
+        return Ok(Some(version.clone()));
+    }
     let Some(live) = &carried.release.text else { return Ok(None) };
     for other in declared.manifest.components.iter().filter(|it| it.name == carried.component.name) {
         if declared.text(other)?.is_some_and(|text| kept::digest(&text) == *live) {

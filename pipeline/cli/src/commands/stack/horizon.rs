@@ -11,7 +11,7 @@ use domain::judge::JudgeError;
 use domain::plan::Check;
 use domain::rollout::{LEAST_USERS, Metric, Nulls, Recorded, Rollout};
 use domain::task::Shares;
-use domain::time::{DAY, parse_span};
+use domain::time::{DAY, format_span, parse_span};
 use domain::units::{counted, parse_share};
 use lake::Lake;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ pub struct HorizonArgs {
 const MOST_USERS: usize = 50_000;
 
 /// Steps that a plan is checked with, and how many of them at a time.
-const FEW: u64 = 120;
+const FEW: u64 = 96;
 const AT_ONCE: u64 = 24;
 
 /// Share of harmless canaries that a plan is checked for.
@@ -98,11 +98,12 @@ pub async fn run(context: &Context, args: HorizonArgs) -> Result<Answer, Failure
     if recorded.users() < LEAST_USERS {
         return Err(Failure::new(
             Exit::Inconclusive,
-            format!("{whose} has {} in the lake since then", counted(recorded.users(), "user")),
+            format!("{whose} has {} in the lake, and {LEAST_USERS} are needed", counted(recorded.users(), "user")),
         )
         .hint(format!(
-            "ingest the router's log of at least {LEAST_USERS} users, look further back with --since, or say what a \
-             request is like: --cv 60% --errors 0.5%"
+            "ingest the router's log, look further back than {} with --since, or say what a request is like: --cv 60% \
+             --errors 0.5%",
+            format_span(args.since)
         )));
     }
     let about = in_words(&whose, &recorded);
@@ -146,10 +147,10 @@ pub async fn run(context: &Context, args: HorizonArgs) -> Result<Answer, Failure
         None => "none of these is enough: judge fewer metrics, or accept a larger margin".to_owned(),
     };
     let brief = format!(
-        "horizon {}: {} {:.0} % of canaries that do no harm; {found}",
+        "horizon {}: {} {} % of canaries that do no harm; {found}",
         asked.horizon,
         if is_enough { "promotes at least" } else { "promotes less than" },
-        args.target * 100.0
+        (args.target * 1000.0).round() / 10.0
     );
     context.say_wrapped("", &brief, 4);
     let duration = recorded.duration();

@@ -33,8 +33,13 @@ pub fn run(context: &Context, args: RenderArgs) -> Result<Answer, Failure> {
     let wanted = |it: &&Component| args.component.as_ref().is_none_or(|name| it.name == *name);
     let Some(edge) = all().filter(wanted).max_by_key(|it| &it.version) else {
         let names: Vec<&str> = all().map(|it| it.name.as_str()).collect();
-        return Err(Failure::new(Exit::Usage, format!("{} has no such load balancer", declared.path.display()))
-            .hint(format!("its components of kind load_balancer: {}", names.join(", "))));
+        let hint = match names.is_empty() {
+            true => "declare one: kind = \"load_balancer\", config = { bind = \"127.0.0.1:8080\" }".to_owned(),
+            false => format!("its components of kind load_balancer: {}", names.join(", ")),
+        };
+        return Err(
+            Failure::new(Exit::Usage, format!("{} has no such load balancer", declared.path.display())).hint(hint)
+        );
     };
     let text = stack::haproxy::render(&declared.manifest, edge, &declared.folder)?;
     let json = json!({"component": edge.name, "version": edge.version.to_string(), "text": text});

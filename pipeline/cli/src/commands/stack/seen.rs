@@ -9,6 +9,7 @@ use stack::versions::{Carrier, Component, Version, tagged};
 use stack::{Live, Target, parse_target};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 /// A target of the stack, as it was read.
 pub struct Opened {
@@ -79,18 +80,29 @@ pub fn look<'a>(
                 (format!("compose:{}", declared.folder.join(file).display()), Some(service))
             }
             Carrier::File { file } => (format!("file:{}", declared.folder.join(file).display()), None),
+            Carrier::Command { command } => (format!("exec:{}", in_folder(&declared.folder, command)), None),
         };
         let on = seen.open(&spec)?;
         let opened = &seen.targets[on];
-        let resource = opened.resource(service.map(String::as_str)).ok_or_else(|| {
-            let what = format!("{} is carried by {spec}, which has no such service", component.in_words());
-            Failure::new(Exit::Failed, what).hint("see to the target of the component, or to the Compose file")
+        let resource = match &carrier {
+            // A command may tell the versions of several databases: the one that is called as the component.
+            Carrier::Command { .. } => opened.resource(Some(&component.name)).or_else(|| opened.only()),
+            _ => opened.resource(service.map(String::as_str)),
+        };
+        let resource = resource.ok_or_else(|| {
+            let what = format!("{} is carried by {spec}, which has no such resource", component.in_words());
+            Failure::new(Exit::Failed, what).hint("see to the target of the component, or to what it leads to")
         })?;
         let names = component.variables();
         let release = tokio::task::block_in_place(|| opened.target.release(&resource, &names))?;
         seen.carried.push(Carried { component, on, resource, release, text });
     }
     Ok(seen)
+}
+
+/// A command that is called in a folder from wherever a plan is applied.
+fn in_folder(folder: &Path, command: &str) -> String {
+    format!("cd '{}' && {command}", folder.display().to_string().replace('\'', "'\\''"))
 }
 
 impl Seen<'_> {
@@ -116,6 +128,11 @@ impl Opened {
     fn resource(&self, service: Option<&str>) -> Option<String> {
         let is_it = |name: &&String| service.is_none_or(|service| name.rsplit('/').next() == Some(service));
         self.live.resources.keys().find(is_it).cloned()
+    }
+
+    /// Its resource, where it has one alone.
+    fn only(&self) -> Option<String> {
+        self.live.resources.keys().next().filter(|_| self.live.resources.len() == 1).cloned()
     }
 
     /// The limits of a resource, which stay.
@@ -144,7 +161,8 @@ impl Carried<'_> {
     pub fn live_version(&self, all: &[Self]) -> Option<Version> {
         let same = |other: &&Self| other.on == self.on && other.resource == self.resource;
         let declared = all.iter().filter(same).find(|other| other.is_live());
-        let version = declared.map(|other| other.component.version.clone());
+        let said = || self.release.version.as_deref().and_then(|version| version.parse().ok());
+        let version = declared.map(|other| other.component.version.clone()).or_else(said);
         version.or_else(|| self.release.image.as_deref().and_then(tagged))
     }
 }

@@ -171,6 +171,7 @@ fn differs(all: &[&Carried<'_>]) -> String {
                 };
                 part("image", carried.release.image.as_ref(), wanted.image.as_ref());
                 part("text", carried.release.text.as_ref(), wanted.text.as_ref());
+                part("version", carried.release.version.as_ref(), wanted.version.as_ref());
                 for (name, value) in &wanted.config {
                     part(name, carried.release.config.get(name), Some(value));
                 }

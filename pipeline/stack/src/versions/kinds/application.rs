@@ -11,7 +11,7 @@ impl Rules for Application {
             return Some(("source", "an application is an image, and has no text".to_owned()));
         }
         match component.carrier() {
-            Some(Carrier::File { .. }) => {
+            Some(Carrier::File { .. } | Carrier::Command { .. }) => {
                 Some(("target", "an application is carried by compose:FILE#SERVICE".to_owned()))
             }
             _ => None,

@@ -1,4 +1,4 @@
-//! A promise between services, also of third parties: an OpenAPI document in JSON, as it is in `source`.
+//! A promise between services, also of third parties: an OpenAPI document in JSON or YAML, as it is in `source`.
 
 use super::openapi::Document;
 use super::{Rules, Sources, wrong_text};

@@ -1,4 +1,4 @@
-//! OpenAPI documents in JSON (spec.openapis.org, 3.0 and 3.1), as far as two of them can be compared: what the newer takes
+//! OpenAPI documents in JSON or YAML (spec.openapis.org, 3.0 and 3.1), as far as two of them can be compared: what the newer takes
 //! away from, or asks more of, those who call it.
 //!
 //! Found: a path or an operation that is gone; a parameter or a field of a request that is newly required; a parameter, a field
@@ -22,10 +22,17 @@ impl Document {
     /// Reads one.
     ///
     /// # Errors
-    /// In words: it is no JSON, or no OpenAPI document.
+    /// In words: it is neither JSON nor YAML, or no OpenAPI document.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| format!("it is no OpenAPI document in JSON: {error}"))?;
+        // YAML takes all JSON, and says of broken JSON less.
+        let value: Value = match serde_json::from_str(text) {
+            Ok(value) => value,
+            Err(error) if text.trim_start().starts_with('{') => {
+                return Err(format!("it is no OpenAPI document in JSON: {error}"));
+            }
+            Err(_) => crate::yaml::json::json(text)
+                .map_err(|error| format!("it is no OpenAPI document in JSON or YAML: {error}"))?,
+        };
         match (value["openapi"].as_str(), value["paths"].as_object()) {
             (Some(version), Some(_)) if version.starts_with("3.") => Ok(Self(value)),
             _ => Err("it is no OpenAPI document: it has no `openapi: 3.x` and `paths`".to_owned()),
@@ -272,6 +279,42 @@ mod tests {
         ] {
             let found = breaks(&[(from, to)]);
             assert!(found.iter().any(|one| one == wanted), "{wanted}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_document_in_yaml_is_the_same_document() {
+        let yaml = "openapi: 3.0.3
+paths:
+  /pay:
+    post:
+      requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/Pay'}}}}
+      responses:
+        200: {description: ok}
+components:
+  schemas:
+    Pay: &pay
+      type: object
+      required: [sum]
+      properties: {sum: {type: integer}}
+    Other: *pay
+";
+        let old = Document::parse(yaml).unwrap();
+        assert!(old.breaks(&Document::parse(yaml).unwrap()).is_empty());
+        let new = yaml.replace("[sum]", "[sum, way]").replace("200: {", "201: {");
+        let found = old.breaks(&Document::parse(&new).unwrap());
+        assert_eq!(
+            found,
+            ["POST /pay: the body: the field way is required now", "POST /pay: the response 200 is gone"]
+        );
+        let same = r##"{"openapi": "3.0.3", "paths": {"/pay": {"post": {"requestBody": {"content": {"application/json":
+            {"schema": {"$ref": "#/c"}}}}, "responses": {"200": {}}}}}, "c": {"type": "object", "required": ["sum"]}}"##;
+        assert!(old.breaks(&Document::parse(same).unwrap()).is_empty());
+        for (text, why) in
+            [("openapi: [", "JSON or YAML"), ("{\"openapi\": ", "in JSON:"), ("a: 1\n", "no `openapi: 3.x`")]
+        {
+            let said = Document::parse(text).err().unwrap();
+            assert!(said.contains(why), "{said}");
         }
     }
 
