@@ -76,7 +76,7 @@ impl Holidays {
             };
             if let Ok(from) = once {
                 let to = NaiveDate::parse_from_str(last, "%Y-%m-%d").map_err(|_| wrong(last))?;
-                if years.contains(&from.year()) || years.contains(&to.year()) {
+                if from.year() <= *years.end() && to.year() >= *years.start() {
                     add(from, to)?;
                 }
                 continue;
@@ -89,8 +89,8 @@ impl Holidays {
             for year in years.clone() {
                 let Some(from) = of(year, &holiday.date) else { continue };
                 // From Christmas to New Year.
-                let to = of(year, last).filter(|to| *to >= from).or_else(|| of(year + 1, last));
-                add(from, to.unwrap_or(from))?;
+                let ends = if last < &holiday.date { year + 1 } else { year };
+                add(from, of(ends, last).or_else(|| of(ends, "02-28")).unwrap_or(from))?;
             }
         }
         all.sort_by_key(|rest| (rest.from, rest.to));
@@ -121,6 +121,11 @@ mod tests {
             ["2026-12-23 23:00 2027-01-01 23:00", "2027-12-23 23:00 2028-01-01 23:00"]
         );
         assert_eq!(told(&holiday("02-29", None)), [""; 0]);
+        assert_eq!(
+            told(&holiday("02-20", Some("02-29"))),
+            ["2026-02-19 23:00 2026-02-28 23:00", "2027-02-19 23:00 2027-02-28 23:00"]
+        );
+        assert_eq!(told(&holiday("2025-12-31", Some("2028-01-01"))).len(), 1, "it began before and ends after");
     }
 
     #[test]

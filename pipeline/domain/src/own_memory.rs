@@ -2,7 +2,7 @@
 //!
 //! A limit below such a size kills the service on the day it uses what it was told it may. Owns which settings there
 //! are, how each writes its sizes, and how much more than the setting the process needs. Reads no file: the caller
-//! brings the words and variables of a service.
+//! brings the words and variables of a service. The rule that no plan goes below it is in `plan/hold.rs`.
 
 use crate::units::{GIB, MIB, format_bytes};
 use std::collections::BTreeMap;

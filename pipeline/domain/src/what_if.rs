@@ -219,8 +219,8 @@ pub struct Finding {
     pub probability: Option<f64>,
 }
 
-/// How much it matters that more is wanted than there is: memory is a kill, CPU waits.
-fn gravity(figure: &str, probability: f64) -> Gravity {
+/// How much it matters that more of `cpu` or `memory` is wanted than there is, with this probability: memory is a kill, CPU waits.
+pub fn gravity(figure: &str, probability: f64) -> Gravity {
     match (figure, probability) {
         ("memory", p) if p >= 0.5 => Gravity::Critical,
         ("cpu", p) if p >= 0.9 => Gravity::Critical,

@@ -492,6 +492,8 @@ impl Run<'_> {
                         return Err(self.drifted(i, since, differs));
                     }
                     undoable = true;
+                    let (step, session) = self.at(i);
+                    session.check_writable(step)?;
                 }
                 Stand::Other(differs) => {
                     let whole = self.at(i).1.is_whole();

@@ -86,6 +86,7 @@ fn planned(target: &dyn Target, prior: &str) -> Journal {
         steps: Vec::new(),
         written: false,
         up: Vec::new(),
+        up_timeout_s: None,
         why: None,
         log: Vec::new(),
     }

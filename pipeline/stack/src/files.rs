@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -152,12 +153,19 @@ impl<T: TextFiles> HeldFiles<T> {
         step.before["path"].as_str().map(PathBuf::from).or_else(|| self.target.only()).unwrap_or_default()
     }
 
+    fn locked(&mut self, path: PathBuf) -> Result<&mut LockedFile, StackError> {
+        match self.locked.entry(path) {
+            Entry::Occupied(held) => Ok(held.into_mut()),
+            Entry::Vacant(free) => {
+                let file = LockedFile::lock(free.key())?;
+                Ok(free.insert(file))
+            }
+        }
+    }
+
     fn replace(&mut self, step: &Step, from: &Value, to: &Value) -> Result<(), StackError> {
         let path = self.path_of(step);
-        let file = match self.locked.get_mut(&path) {
-            Some(file) => file,
-            None => self.locked.entry(path.clone()).or_insert(LockedFile::lock(&path)?),
-        };
+        let file = self.locked(path)?;
         file.exchange(text_of(from), text_of(to))
     }
 }
@@ -198,6 +206,10 @@ impl<T: TextFiles> Session for HeldFiles<T> {
         let limits = self.target.limits(&texts)?;
         check_as_planned(self.target.name(), self.target.digest(&texts) == prior_state_digest, &limits, changes)?;
         let after = self.target.edited(&texts, changes)?;
+        // One that may not be written is told of before anything is.
+        for path in after.keys() {
+            self.locked(path.clone())?;
+        }
         let step = |(path, text): (&PathBuf, &String)| {
             let with = |text: &str| json!({ "path": path, "text": text });
             let before = texts.get(path).map_or("", String::as_str);
@@ -239,6 +251,11 @@ impl<T: TextFiles> Session for HeldFiles<T> {
             differs.push(format!("{}: line {line} is the first that differs", path.display()));
         }
         Ok(Stand::Other(differs))
+    }
+
+    fn check_writable(&mut self, step: &Step) -> Result<(), StackError> {
+        let path = self.path_of(step);
+        self.locked(path).map(|_| ())
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<(), StackError> {
@@ -287,6 +304,7 @@ pub(crate) mod tests {
             steps: Vec::new(),
             written: false,
             up: Vec::new(),
+            up_timeout_s: None,
             why: None,
             log: Vec::new(),
         }

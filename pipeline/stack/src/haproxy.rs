@@ -264,6 +264,8 @@ impl Session for HeldMap {
                 Err(Deaf::Refuses(what)) => format!("the router does not say what it serves: {what}"),
             };
             if began.elapsed() >= most {
+                // Told once; the next step does not wait for the same again.
+                self.is_settled = true;
                 return Ok(Some(left));
             }
         }

@@ -120,6 +120,9 @@ pub struct Journal {
     /// The resources that were to be recreated with what was written: a rollback recreates them too, whether they run or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub up: Vec<String>,
+    /// How long each of them was given to be well, in seconds; none: as by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_timeout_s: Option<u64>,
     /// Why it went back, where it did.
     pub why: Option<String>,
     /// Everything that was done, oldest first.
@@ -162,6 +165,7 @@ impl Journal {
             steps: Vec::new(),
             written: false,
             up: Vec::new(),
+            up_timeout_s: None,
             why: None,
             log: Vec::new(),
         }

@@ -53,6 +53,7 @@ impl Pair {
             steps: Vec::new(),
             written: false,
             up: Vec::new(),
+            up_timeout_s: None,
             why: None,
             log: Vec::new(),
         }

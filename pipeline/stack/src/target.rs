@@ -196,6 +196,11 @@ pub trait Session {
     /// Where the target stands, by what is read of it now.
     fn stands(&mut self, step: &Step) -> Result<Stand, StackError>;
 
+    /// Fails where a step could not be undone now, before any other is.
+    fn check_writable(&mut self, _: &Step) -> Result<(), StackError> {
+        Ok(())
+    }
+
     /// Does a step that was not done, or only in part.
     fn carry_out(&mut self, step: &Step) -> Result<(), StackError>;
 

@@ -133,6 +133,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         // Kept first: whoever takes it back knows what to recreate.
         let new: Vec<String> = running.into_iter().filter(|name| !journal.up.contains(name)).collect();
         journal.up.extend(new);
+        journal.up_timeout_s = Some(args.health_timeout.as_secs());
         targets.keep(&lake, &plan, &journal).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         if let Err(error) = targets.recreate(&changes, &journal.up, args.health_timeout) {
             drop(held);
@@ -164,7 +165,10 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         context.say_wrapped(format!("{}: ", target.id), &format!("takes effect {}", target.takes_effect()), 4);
     }
     let steps: Vec<_> = journal.steps.iter().map(shown).collect();
-    Ok(Answer::done(json!({"plan_id": plan.plan_id, "result": word, "items": items, "steps": steps})).brief(brief))
+    let json = json!({
+        "plan_id": plan.plan_id, "result": word, "items": items, "steps": steps, "recreated": journal.up,
+    });
+    Ok(Answer::done(json).brief(brief))
 }
 
 fn say_recreated(context: &Context, changed: &[String], running: &[String]) {

@@ -5,6 +5,7 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
 use clap::Args;
+use domain::units;
 use learn::LearnError;
 use learn::series::{self, FORECAST_COLUMNS, ForecastSpec, SeriesSpec, has_columns};
 use serde_json::json;
@@ -67,7 +68,7 @@ pub struct ForecastArgs {
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().ok().filter(|share| (0.0001..=0.9999).contains(share));
+    let share = units::parse_share(text).filter(|share| (0.0001..=0.9999).contains(share));
     share.ok_or_else(|| "write shares between 0.0001 and 0.9999, such as 0.5,0.9,0.99".to_owned())
 }
 

@@ -13,6 +13,7 @@ use domain::task::Task;
 use serde_json::json;
 use stack::{Done, Health, How, Journal, Phase, Progress, Work};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `rollback` takes.
 #[derive(Debug, Args)]
@@ -79,7 +80,8 @@ pub async fn restore(context: &Context, plan: &Plan) -> Result<Answer, Failure> 
     drop(held);
     // What `apply --up` recreated runs with what was written then.
     if !journal.up.is_empty() {
-        let recreated = targets.recreate(&journal.changes, &journal.up, Health::default().timeout);
+        let most = journal.up_timeout_s.map_or(Health::default().timeout, Duration::from_secs);
+        let recreated = targets.recreate(&journal.changes, &journal.up, most);
         recreated.map_err(|error| Failure { what: format!("the files are restored; {}", error.what), ..error })?;
     }
     let word = match done {

@@ -12,7 +12,7 @@ use domain::gather::GatherPlan;
 use domain::holidays::{AtRest, Holidays};
 use domain::time::{DAY, HOUR, parse_span};
 use intake::Source;
-use lake::{IngestSpec, Lake, Session};
+use lake::{IngestSpec, Lake, LakeError, Session};
 use learn::gather::gather_plan;
 use learn::shadow::{ChangedAt, Choices, ShadowSpec, forecast};
 use serde_json::{Value, json};
@@ -78,9 +78,12 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     let changes = changes(&session).await?;
     let spec = ShadowSpec { holidays, changes, ..ShadowSpec::new(context.now, args.horizon) };
     task.at("cross-validation");
-    // Of another version, or broken: then everything is chosen anew, as on the first night.
-    let kept = if args.reselect { None } else { lake.document::<Choices>(CHOICES).await.ok().flatten() };
-    let mut choices = kept.unwrap_or_default();
+    let mut choices = match lake.document::<Choices>(CHOICES).await {
+        _ if args.reselect => Choices::default(),
+        // Of another version, or broken: then everything is chosen anew, as on the first night.
+        Err(LakeError::Damaged { .. }) => Choices::default(),
+        kept => kept?.unwrap_or_default(),
+    };
     let (done, told) = (AtomicUsize::new(0), Mutex::new(&mut task));
     let tick = |n: usize| {
         let done = done.fetch_add(n, Ordering::Relaxed) + n;

@@ -57,7 +57,9 @@ impl Remedy {
         if let (Some(rule), Means::Task(_)) = (frozen, &self.means) {
             refused = Some(rule.reason.clone().unwrap_or_else(|| "an override freezes it".to_owned()));
         } else if matches!(self.means, Means::Limits(_)) && after == self.live {
-            refused = refused.or_else(|| Some("an override does not allow more".to_owned()));
+            let why =
+                if applied.is_some() { "an override does not allow more" } else { "its limits hold that already" };
+            refused = refused.or_else(|| Some(why.to_owned()));
         }
         if refused.is_some() {
             (action, after) = (Action::None, self.live);

@@ -45,14 +45,21 @@ pub fn full(placed: &[Placed], inventory: &Inventory) -> Vec<Full> {
     let mut found = Vec::new();
     for node in placed {
         type Of = fn(&Hour) -> Option<Figure>;
-        let figures: [(&'static str, f64, Of); 2] =
-            [("cpu", node.cpu_cores, |hour| hour.cpu), ("memory", node.memory_bytes, |hour| hour.memory)];
-        for (figure, capacity, of) in figures {
+        type Limit = fn(&State) -> Option<f64>;
+        let figures: [(&'static str, f64, Of, Limit); 2] = [
+            ("cpu", node.cpu_cores, |hour| hour.cpu, |limits| limits.cpu_cores),
+            ("memory", node.memory_bytes, |hour| hour.memory, |limits| limits.memory_bytes.map(|bytes| bytes as f64)),
+        ];
+        for (figure, capacity, of, limit) in figures {
             let mut sums: BTreeMap<Timestamp, (f64, f64)> = BTreeMap::new();
             let resources = node.resources.iter().filter_map(|name| inventory.get(name));
-            for (hour, value) in resources.flat_map(|it| &it.hours).filter_map(|hour| Some((hour.at, of(hour)?))) {
-                let sum = sums.entry(hour).or_default();
-                *sum = (sum.0 + value.expected, sum.1 + value.upper);
+            for foreseen in resources {
+                // Whatever is wanted, a limit is not exceeded.
+                let most = limit(&foreseen.limits).unwrap_or(f64::INFINITY);
+                for (hour, value) in foreseen.hours.iter().filter_map(|hour| Some((hour.at, of(hour)?))) {
+                    let sum = sums.entry(hour).or_default();
+                    *sum = (sum.0 + value.expected.min(most), sum.1 + value.upper.min(most));
+                }
             }
             let odds = |(expected, upper): (f64, f64)| above(expected, upper, 0.05, capacity);
             let fullest = sums.iter().max_by(|a, b| odds(*a.1).total_cmp(&odds(*b.1)).then(a.1.1.total_cmp(&b.1.1)));
@@ -81,8 +88,10 @@ pub fn full(placed: &[Placed], inventory: &Inventory) -> Vec<Full> {
 /// Machines that a change makes full.
 pub fn newly_full(today: &[Full], then: &[Full]) -> Vec<Finding> {
     let was = |it: &Full| {
-        let same = |other: &&Full| other.node == it.node && other.figure == it.figure;
-        today.iter().find(same).map_or(0.0, |other| other.probability)
+        // Packed anew, machines have other names: it is the same where it holds some of the same.
+        let same =
+            |other: &&Full| other.figure == it.figure && other.resources.iter().any(|name| it.resources.contains(name));
+        today.iter().filter(same).map(|other| other.probability).fold(0.0, f64::max)
     };
     let one = |it: &Full| {
         let before = was(it);

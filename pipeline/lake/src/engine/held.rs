@@ -13,9 +13,10 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use domain::identity::hash128;
 use futures::StreamExt;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 /// What all that is held may take; the oldest goes first.
 const MOST_BYTES: usize = 128 << 20;
@@ -59,11 +60,14 @@ impl Held {
     fn shrink(&self) {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let held = |rows: &Rows| rows.get().and_then(Option::as_deref).map_or(0, bytes);
-        let mut all: usize = sets.iter().map(|(_, rows)| held(rows)).sum();
-        while all > MOST_BYTES
-            && let Some((_, rows)) = sets.pop_front()
-        {
-            all -= held(&rows);
+        let sizes: Vec<usize> = sets.iter().map(|(_, rows)| held(rows)).collect();
+        let mut all: usize = sizes.iter().sum();
+        for size in sizes {
+            if all <= MOST_BYTES {
+                break;
+            }
+            sets.pop_front();
+            all -= size;
         }
     }
 }
@@ -89,16 +93,19 @@ async fn read(files: &SomeFiles, state: &dyn Session) -> Result<Option<Arc<[Reco
     }
     let scan = files.scan_files(state, None, None).await?;
     let partitions = scan.output_partitioning().partition_count().max(1);
-    let part = |at| tokio::spawn(part(scan.clone(), at, state.task_ctx(), MOST_BYTES / partitions));
-    let parts: Vec<_> = (0..partitions).map(part).collect();
-    let (mut rows, mut fit) = (Vec::new(), true);
-    for part in parts {
-        match part.await.map_err(|panic| DataFusionError::External(panic.into()))?? {
-            Some(batches) => rows.extend(batches),
-            None => fit = false,
-        }
+    // In the order of the partitions; whoever stops asking stops all of them.
+    let mut tasks = JoinSet::new();
+    for at in 0..partitions {
+        let part = part(scan.clone(), at, state.task_ctx(), MOST_BYTES / partitions);
+        tasks.spawn(async move { part.await.map(|rows| (at, rows)) });
     }
-    Ok(fit.then(|| rows.into()))
+    let mut parts = BTreeMap::new();
+    while let Some(done) = tasks.join_next().await {
+        let (at, rows) = done.map_err(|panic| DataFusionError::External(panic.into()))??;
+        let Some(rows) = rows else { return Ok(None) };
+        parts.insert(at, rows);
+    }
+    Ok(Some(parts.into_values().flatten().collect()))
 }
 
 /// The rows of one partition in whole batches; none where they take more than `most` bytes.

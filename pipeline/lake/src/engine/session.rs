@@ -56,7 +56,8 @@ pub struct View {
     pub files: bool,
     /// The memory of the queries that run at one time; what sorts and joins need beyond it goes to temporary files.
     pub memory_bytes: Option<usize>,
-    /// Thousands of small files that are read again and again are read once, and held until the session ends.
+    /// Thousands of small files that are read again and again are read once, and held until the session ends: up to 128 MiB
+    /// beside `memory_bytes`.
     pub holds_small_files: bool,
 }
 

@@ -89,9 +89,8 @@ impl View {
     }
 
     fn first(&self, service: &str) -> Option<Origin> {
-        let all = || self.files().chain([(&self.layers.files[self.at], &self.parsed.value)]);
         let main = std::iter::once((&self.layers.files[self.at], &self.parsed.value));
-        let found = main.chain(all()).find(|(_, value)| entry(value, service).is_some());
+        let found = main.chain(self.files()).find(|(_, value)| entry(value, service).is_some());
         let included = || self.around.included.get(service).and_then(|included| included.layers.files.first());
         let path = found.map(|(path, _)| path).or_else(included)?;
         Some(Origin { path: path.clone(), name: service.to_owned() })

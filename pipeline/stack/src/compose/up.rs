@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// The plugin of today, and the program before it.
 const PROGRAMS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+/// To stop and to start one service; Compose itself waits 10 s for a stop, and some are given more.
+const RECREATED: Duration = Duration::from_secs(120);
 /// To say which version it is.
 const ASKED: Duration = Duration::from_secs(10);
 
@@ -31,8 +33,12 @@ impl ComposeFile {
         words.extend([project, "up", "-d", "--no-deps"].map(Into::into));
         words.extend(services.map(Into::into));
         let mut command = Command::new(program[0]);
-        command.args(&program[1..]).args(words).env("DOCKER_HOST", engine.address()).current_dir(&layers.folder);
-        bounded::run(command, String::new(), most).map_err(|why| StackError::Asked {
+        command.args(&program[1..]).args(words).current_dir(&layers.folder);
+        // A context of the Docker client would win over the address.
+        command.env("DOCKER_HOST", engine.address()).env_remove("DOCKER_CONTEXT");
+        // One after the other, each with its grace period.
+        let all = RECREATED.max(most).saturating_mul(resources.len() as u32);
+        bounded::run(command, String::new(), all).map_err(|why| StackError::Asked {
             doing: format!("recreate {} with `{}`", resources.join(", "), program.join(" ")),
             source: why.into(),
         })?;
@@ -50,7 +56,7 @@ pub(super) fn running(resources: &[&str]) -> Result<Vec<String>, StackError> {
 pub(super) fn program() -> Result<&'static [&'static str], StackError> {
     let answers = |program: &&&[&str]| {
         let mut command = Command::new(program[0]);
-        command.args(&program[1..]).arg("version");
+        command.args(&program[1..]).arg("version").env_remove("DOCKER_CONTEXT");
         bounded::run(command, String::new(), ASKED).is_ok()
     };
     PROGRAMS.iter().find(answers).copied().ok_or_else(|| StackError::Unclear {

@@ -23,10 +23,12 @@ fn value(of: &Value) -> Json {
         Value::Scalar { text, plain: false } => Json::String(text.clone()),
         Value::List(list) => Json::Array(list.iter().map(value).collect()),
         Value::Map(map) => Json::Object(map.iter().map(|(key, of)| (key.clone(), value(of))).collect::<Map<_, _>>()),
-        Value::Tagged(tag, of) => match (tag.contains("str"), of.as_ref()) {
-            (true, Value::Scalar { text, .. }) => Json::String(text.clone()),
-            _ => value(of),
-        },
+        Value::Tagged(tag, of) => {
+            match (matches!(tag.as_str(), "str" | "!str" | "!!str" | "tag:yaml.org,2002:str"), of.as_ref()) {
+                (true, Value::Scalar { text, .. }) => Json::String(text.clone()),
+                _ => value(of),
+            }
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub struct HorizonArgs {
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_back)]
     since: i64,
     /// Instead of recorded users, log-normal durations with this coefficient of variation, one request a user
-    #[arg(long, value_name = "SHARE", value_parser = parse_part)]
+    #[arg(long, value_name = "SHARE", value_parser = parse_spread)]
     cv: Option<f64>,
     /// With --cv, the share of requests that fail
     #[arg(long, value_name = "SHARE", value_parser = parse_part, requires = "cv", default_value = "0")]
@@ -75,8 +75,12 @@ fn parse_back(text: &str) -> Result<i64, String> {
     parse_span(text).filter(|span| (1..=3660 * DAY).contains(span)).ok_or_else(|| "write it as 12h or 7d".to_owned())
 }
 
+fn parse_spread(text: &str) -> Result<f64, String> {
+    parse_share(text).filter(|cv| (0.0..=100.0).contains(cv)).ok_or_else(|| "write it as 60% or 0.6".to_owned())
+}
+
 fn parse_part(text: &str) -> Result<f64, String> {
-    parse_share(text).filter(|share| *share >= 0.0).ok_or_else(|| "write it as 20% or 0.2".to_owned())
+    parse_share(text).filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write it as 20% or 0.2".to_owned())
 }
 
 /// Simulates and says.

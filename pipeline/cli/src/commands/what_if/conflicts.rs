@@ -9,7 +9,7 @@ use domain::nodes::Nodes;
 use domain::overrides::Overrides;
 use domain::packing::{Packed, machines as packed};
 use domain::plan::{Item, Plan, State};
-use domain::what_if::{Finding, Full, Gravity, Inventory, TOLD, full, newly_full, taken};
+use domain::what_if::{Finding, Full, Gravity, Inventory, TOLD, full, gravity, newly_full, taken};
 use lake::{Lake, Session};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,13 +126,16 @@ fn breaks(then: &Inventory, item: &Item) -> Option<(String, Gravity)> {
     let mut foreseen = then.get(&item.resource)?.clone();
     foreseen.limits = item.after;
     let own = then.get(&item.resource)?;
-    let figures = [("throttled", foreseen.cpu(), own.cpu()), ("killed for memory", foreseen.memory(), own.memory())];
-    let worse = figures.into_iter().filter_map(|(effect, with, without)| {
+    let figures = [
+        ("cpu", "throttled", foreseen.cpu(), own.cpu()),
+        ("memory", "killed for memory", foreseen.memory(), own.memory()),
+    ];
+    let worse = figures.into_iter().filter_map(|(figure, effect, with, without)| {
         let (with, without) = (with?.probability, without.map_or(0.0, |outcome| outcome.probability));
-        (with >= TOLD && with >= without + TOLD).then_some((effect, with))
+        (with >= TOLD && with >= without + TOLD).then_some((figure, effect, with))
     });
-    let (effect, probability) = worse.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    let grave = if probability >= 0.5 { Gravity::Critical } else { Gravity::Warning };
+    let (figure, effect, probability) = worse.max_by(|a, b| a.2.total_cmp(&b.2))?;
+    let grave = gravity(figure, probability);
     Some((format!("; with its limits it would be {effect} with {:.0} %", probability * 100.0), grave))
 }
 

@@ -266,8 +266,11 @@ impl Ground<'_> {
         if !machine.told {
             return (wanted, None);
         }
-        let cpu_cores = wanted.cpu_cores.map(|cores| cores.min(machine.size.cpu_cores.unwrap_or(cores)));
-        let memory_bytes = wanted.memory_bytes.map(|bytes| bytes.min(machine.size.memory_bytes.unwrap_or(bytes)));
+        // A limit above the machine is not lowered here.
+        let cores = machine.size.cpu_cores.map(|most| most.max(live.cpu_cores.unwrap_or(0.0)));
+        let bytes = machine.size.memory_bytes.map(|most| most.max(live.memory_bytes.unwrap_or(0)));
+        let cpu_cores = wanted.cpu_cores.map(|wanted| wanted.min(cores.unwrap_or(wanted)));
+        let memory_bytes = wanted.memory_bytes.map(|wanted| wanted.min(bytes.unwrap_or(wanted)));
         let within = State { cpu_cores, memory_bytes };
         let why = "its machine has no more than that: a larger machine, or another instance, is needed";
         (within, (within != wanted && within == live).then(|| why.to_owned()))
@@ -314,7 +317,7 @@ fn family(service: &str) -> &str {
         None => return service.trim_end_matches(|char: char| char.is_ascii_digit()),
     };
     let numbers = last.bytes().all(|byte| byte.is_ascii_digit()) || last.len() == 1;
-    let stands_by = matches!(last, "standby" | "replica" | "secondary" | "spare" | "backup" | "blue" | "green");
+    let stands_by = matches!(last, "standby" | "replica" | "secondary" | "spare");
     if numbers || stands_by { base } else { service }
 }
 
@@ -376,6 +379,8 @@ mod tests {
         for other in ["web-2", "web_b", "web2", "web-standby", "web"] {
             assert_eq!(family(other), "web", "{other}");
         }
-        assert_eq!(family("web-api"), "web-api");
+        for other in ["web-api", "web-backup", "web-green"] {
+            assert_eq!(family(other), other);
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
 use domain::units::{counted, format_bytes};
+use learn::metrics::quantile;
 use learn::shadow::{Replayed, ShadowSpec, replay};
 use serde_json::json;
 
@@ -72,7 +73,6 @@ pub(super) async fn run(context: &Context, since: &str) -> Result<Answer, Failur
     .brief(brief))
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+fn median(values: Vec<f64>) -> Option<f64> {
+    (!values.is_empty()).then(|| quantile(values, 0.5))
 }
