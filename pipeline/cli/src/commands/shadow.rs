@@ -61,7 +61,16 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     if let Some(schedule) = &args.schedule {
         let sources = Source::find(schedule, &mut left_out)?;
         let spec = IngestSpec { now: Some(context.now), ..IngestSpec::default() };
-        Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |_, _| {}).await?;
+        let (_, report) = Lake::ingest(&context.global.lake, &privacy()?, &sources, &spec, &mut |_, _| {}).await?;
+        let reasons: Vec<String> = report.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        let hint = "the reasons are in staging.rejects";
+        if report.accepted + report.duplicates == 0 {
+            let what = format!("nothing of the schedule could be taken: {}", reasons.join(", "));
+            return Err(Failure::new(Exit::Failed, what.trim_end_matches([':', ' '])).hint(hint));
+        }
+        if report.rejected > 0 {
+            warn(&Failure::new(Exit::Done, format!("of the schedule is left out: {}", reasons.join(", "))).hint(hint));
+        }
     }
     let holidays = args.holidays.as_deref().map_or(Ok(Vec::new()), |path| holidays(path, context.now))?;
     let session = lake.session(context.now).await?;

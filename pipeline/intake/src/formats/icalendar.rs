@@ -39,6 +39,8 @@ const AHEAD: i64 = 90 * DAY;
 const UNDATED: i64 = 30 * DAY;
 /// Resources that one event may name.
 const RESOURCES: usize = 100;
+/// The most that a scheduled event is taken to multiply a load by.
+const MOST_SCALE: f64 = 100.0;
 
 /// How the file begins, in any case.
 const BEGINS: &str = "BEGIN:VCALENDAR";
@@ -308,6 +310,9 @@ impl Series<'_> {
         }
         if let Some(scale) = event.text("X-PIPELINE-SCALE") {
             let scale: f64 = scale.trim().parse().map_err(|_| Reason::Format("X-PIPELINE-SCALE is no number"))?;
+            if !(0.0..=MOST_SCALE).contains(&scale) {
+                return Err(Reason::Format("X-PIPELINE-SCALE is not from 0 to 100"));
+            }
             details.insert("scale".into(), json!(scale));
         }
         let developer = event.get("ORGANIZER").and_then(|organizer| mail(&organizer.value));

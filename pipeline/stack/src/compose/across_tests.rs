@@ -175,3 +175,14 @@ fn a_file_around_that_changed_since_is_drift_and_a_reset_limit_is_written_where_
     let wanted = change("shop/web", None, Some(512 * MIB));
     assert_eq!(file.refusals(&[wanted]).unwrap().len(), 1, "what `!reset` takes away is not put back under it");
 }
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let (folder, _) = folder(&[("a.yaml", "services:\n  web: {image: box, cpus: 2}\n")]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let of = |paths: &str| ComposeFile::named(paths).read();
+    assert!(matches!(of(&format!("{},{}", at("a.yaml"), at("nope.yaml"))), Err(StackError::Read { .. })));
+    std::fs::write(folder.path().join("b.yaml"), "services:\n  web: {cpus: 1}\n").unwrap();
+    let both = of(&format!("{}, {}", at("a.yaml"), at("b.yaml"))).unwrap();
+    assert!(both.resources.values().all(|state| state.cpu_cores == Some(1.0)), "{:?}", both.resources);
+}

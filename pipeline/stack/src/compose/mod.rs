@@ -51,7 +51,7 @@ impl ComposeFile {
         if Path::new(paths).is_file() {
             return Self::new(absolute(paths));
         }
-        let mut all = paths.split(',').filter(|path| !path.is_empty()).map(absolute);
+        let mut all = paths.split(',').map(str::trim).filter(|path| !path.is_empty()).map(absolute);
         Self { path: all.next().unwrap_or_default(), over: all.collect() }
     }
 
@@ -85,6 +85,10 @@ impl ComposeFile {
 
     fn view(&self, source: &Source<'_>) -> Result<View, StackError> {
         let (layers, at, note) = self.layers(source);
+        // Files that were named are there; those that lie beside one may not be.
+        for named in self.over.iter().map(|path| plain(path)) {
+            source.read(&named)?;
+        }
         let text = source.read(&layers.files[at])?;
         let mut view = self.inside(View::of(layers, at, &text, source))?;
         view.around.notes.extend(note);

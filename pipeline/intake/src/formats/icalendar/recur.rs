@@ -75,11 +75,14 @@ pub(super) fn starts(
         None => None,
     };
     if until.is_some_and(|until| until < first) {
-        return Ok(Vec::new());
+        return Err(Reason::Format("its UNTIL is before its start"));
     }
     let start = Tz::UTC.from_utc_datetime(&first);
     let read: RRule<Unvalidated> = rule.parse().map_err(|_| wrong.clone())?;
     if matches!(read.get_freq(), Frequency::Secondly | Frequency::Minutely) {
+        return Err(Reason::Format("it recurs more often than every hour"));
+    }
+    if read.get_by_minute().len() > 1 || read.get_by_second().len() > 1 {
         return Err(Reason::Format("it recurs more often than every hour"));
     }
     let count = read.get_count();
@@ -101,12 +104,13 @@ pub(super) fn starts(
             found.push(at);
         }
     }
+    let never = steps == 0;
     let all = count.is_some_and(|count| steps >= u64::from(count));
     if !passed && !all {
         steps += BARREN;
     }
     budget.look(steps);
-    Ok(found)
+    if never { Err(Reason::Format("it never occurs")) } else { Ok(found) }
 }
 
 fn read(text: &str) -> Option<NaiveDateTime> {

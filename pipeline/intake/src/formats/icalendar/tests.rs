@@ -176,6 +176,11 @@ fn what_cannot_be_taken_is_refused_with_the_reason_and_the_rest_is_taken() {
         ("DTSTART:20261201T120000Z\nDURATION:an hour", "DURATION"),
         ("DTSTART:20261201T120000Z\nRRULE:FREQ=SOMETIMES", "recurrence rule"),
         ("DTSTART:20261201T120000Z\nRRULE:FREQ=SECONDLY", "more often than every hour"),
+        ("DTSTART:20261201T120000Z\nRRULE:FREQ=DAILY;BYMINUTE=0,20,40", "more often than every hour"),
+        ("DTSTART:20261201T120000Z\nRRULE:FREQ=DAILY;UNTIL=20260101T000000Z", "before its start"),
+        ("DTSTART:20261201T120000Z\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=31", "never occurs"),
+        ("DTSTART:20261201T120000Z\nX-PIPELINE-SCALE:nan", "from 0 to 100"),
+        ("DTSTART:20261201T120000Z\nX-PIPELINE-SCALE:1e6", "from 0 to 100"),
         ("DTSTART:20261201T120000Z\nRECURRENCE-ID;RANGE=THISANDFUTURE:20261201T120000Z", "RANGE"),
     ] {
         assert!(why(&event(lines)).contains(says), "{lines}: {}", why(&event(lines)));
