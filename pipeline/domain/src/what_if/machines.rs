@@ -45,21 +45,15 @@ pub fn full(placed: &[Placed], inventory: &Inventory) -> Vec<Full> {
     let mut found = Vec::new();
     for node in placed {
         type Of = fn(&Hour) -> Option<Figure>;
-        type Limit = fn(&State) -> Option<f64>;
-        let figures: [(&'static str, f64, Of, Limit); 2] = [
-            ("cpu", node.cpu_cores, |hour| hour.cpu, |limits| limits.cpu_cores),
-            ("memory", node.memory_bytes, |hour| hour.memory, |limits| limits.memory_bytes.map(|bytes| bytes as f64)),
-        ];
-        for (figure, capacity, of, limit) in figures {
+        let figures: [(&'static str, f64, Of); 2] =
+            [("cpu", node.cpu_cores, |hour| hour.cpu), ("memory", node.memory_bytes, |hour| hour.memory)];
+        for (figure, capacity, of) in figures {
             let mut sums: BTreeMap<Timestamp, (f64, f64)> = BTreeMap::new();
             let resources = node.resources.iter().filter_map(|name| inventory.get(name));
-            for foreseen in resources {
-                // Whatever is wanted, a limit is not exceeded.
-                let most = limit(&foreseen.limits).unwrap_or(f64::INFINITY);
-                for (hour, value) in foreseen.hours.iter().filter_map(|hour| Some((hour.at, of(hour)?))) {
-                    let sum = sums.entry(hour).or_default();
-                    *sum = (sum.0 + value.expected.min(most), sum.1 + value.upper.min(most));
-                }
+            // What is wanted, also above a limit: with higher limits the machine would have to give it.
+            for (hour, value) in resources.flat_map(|it| &it.hours).filter_map(|hour| Some((hour.at, of(hour)?))) {
+                let sum = sums.entry(hour).or_default();
+                *sum = (sum.0 + value.expected, sum.1 + value.upper);
             }
             let odds = |(expected, upper): (f64, f64)| above(expected, upper, 0.05, capacity);
             let fullest = sums.iter().max_by(|a, b| odds(*a.1).total_cmp(&odds(*b.1)).then(a.1.1.total_cmp(&b.1.1)));
