@@ -39,7 +39,8 @@ pub(crate) fn run(mut command: Command, input: String, most: Duration) -> Result
     Err(format!("{status}: {last}"))
 }
 
-fn wait(child: &mut Child, most: Duration) -> Result<ExitStatus, String> {
+/// How a command ended, which leads a process group of its own; it is ended where it takes longer than `most`.
+pub(crate) fn wait(child: &mut Child, most: Duration) -> Result<ExitStatus, String> {
     let began = Instant::now();
     loop {
         match child.try_wait() {

@@ -318,19 +318,23 @@ mod tests {
         ExecCommand { command: format!("sh '{}'", path.display()), most: Duration::from_secs(20) }
     }
 
-    fn applied(target: &ExecCommand) -> (Result<Done, StackError>, Journal, PlannedTarget, How) {
-        let live = target.read().unwrap();
-        let planned = PlannedTarget {
+    /// The target as a plan of this moment has it.
+    fn planned(target: &ExecCommand) -> PlannedTarget {
+        PlannedTarget {
             id: "exec".into(),
             kind: "exec".into(),
             location: target.command.clone(),
-            prior_state_digest: live.digest,
-        };
+            prior_state_digest: target.read().unwrap().digest,
+        }
+    }
+
+    fn applied(target: &ExecCommand) -> (Result<Done, StackError>, Journal, PlannedTarget, How) {
+        let planned = planned(target);
         let change = Change {
             item_id: "i".into(),
             resource: "a/b".into(),
             on: "exec".into(),
-            before: live.resources["a/b"],
+            before: target.read().unwrap().resources["a/b"],
             after: State { cpu_cores: Some(0.5), memory_bytes: None },
             task: None,
             requests: None,
@@ -417,13 +421,7 @@ mod tests {
         fs::write(&script, text).unwrap();
         let target = ExecCommand { command: format!("sh '{}'", script.display()), most: Duration::from_secs(20) };
         let migrated = |before: Option<&str>, after: &str| {
-            let live = target.read().unwrap();
-            let planned = PlannedTarget {
-                id: "exec".into(),
-                kind: "exec".into(),
-                location: target.command.clone(),
-                prior_state_digest: live.digest,
-            };
+            let planned = planned(&target);
             let of = |version: Option<&str>| Release { version: version.map(str::to_owned), ..Release::default() };
             let deployment = Deployment { before: of(before), after: of(Some(after)), ..Deployment::default() };
             let change = Change {

@@ -1,16 +1,12 @@
 //! Whether what a step touched is well: what a target knows of it itself, and a command of the user's.
 
 use crate::StackError;
+use crate::bounded;
 use crate::journal::Step;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Between looks at whether a command has ended.
-const LOOK: Duration = Duration::from_millis(50);
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// What is looked at after steps.
 #[derive(Clone, Debug)]
@@ -44,27 +40,8 @@ impl Health {
             .process_group(0)
             .spawn()
             .map_err(|error| unhealthy(format!("the health command cannot be run: {error}")))?;
-        let began = Instant::now();
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if began.elapsed() < self.timeout => std::thread::sleep(LOOK),
-                Ok(None) => {
-                    end(&mut child);
-                    return Err(unhealthy(format!("the health command took longer than {:?}", self.timeout)));
-                }
-                Err(error) => return Err(unhealthy(format!("the health command was lost: {error}"))),
-            }
-        };
+        let status = bounded::wait(&mut child, self.timeout)
+            .map_err(|why| unhealthy(format!("the health command did not end well: {why}")))?;
         if status.success() { Ok(()) } else { Err(unhealthy(format!("the health command ended with {status}"))) }
     }
-}
-
-/// Ends a command and what it started.
-fn end(child: &mut Child) {
-    if let Ok(group) = i32::try_from(child.id()) {
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
 }

@@ -23,13 +23,16 @@ fn value(of: &Value) -> Json {
         Value::Scalar { text, plain: false } => Json::String(text.clone()),
         Value::List(list) => Json::Array(list.iter().map(value).collect()),
         Value::Map(map) => Json::Object(map.iter().map(|(key, of)| (key.clone(), value(of))).collect::<Map<_, _>>()),
-        Value::Tagged(tag, of) => {
-            match (matches!(tag.as_str(), "str" | "!str" | "!!str" | "tag:yaml.org,2002:str"), of.as_ref()) {
-                (true, Value::Scalar { text, .. }) => Json::String(text.clone()),
-                _ => value(of),
-            }
-        }
+        Value::Tagged(tag, of) => match (is_text(tag), of.as_ref()) {
+            (true, Value::Scalar { text, .. }) => Json::String(text.clone()),
+            _ => value(of),
+        },
     }
+}
+
+/// Whether a tag, in whichever form the reader gives it, is the core schema's `!!str`.
+fn is_text(tag: &str) -> bool {
+    matches!(tag.trim_matches(['!', '<', '>']), "str" | "tag:yaml.org,2002:str" | "tag:yaml.org,2002:!str")
 }
 
 fn plain(text: &str) -> Json {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const KNOWN: &str = "select resource from marts.usage where resource = $resource limit 1";
 
 /// Minutes of the last four weeks with data in which each thing held it up, and what its worst sample was.
-const HELD_UP: &str = "
+const CONTENDED: &str = "
     with newest as (
         select max(ts) as ts from marts.usage where resource = $resource and ts <= (select now from session.clock)
     ),
@@ -197,7 +197,7 @@ pub(super) async fn explain(context: &Context, session: &Session, name: &str) ->
     if !session.versions.contains_key("marts.usage") || ask(KNOWN, &[]).await?.is_empty() {
         return Ok(None);
     }
-    let held = ask(HELD_UP, &[]).await?.into_iter().next().unwrap_or_default();
+    let held = ask(CONTENDED, &[]).await?.into_iter().next().unwrap_or_default();
     let network = ask(NETWORK, &[]).await?.into_iter().next().unwrap_or_default();
     let minutes = |what: &str| held[what].as_f64().or_else(|| network[what].as_f64()).unwrap_or_default();
     let mut bottlenecks: Vec<(&str, f64)> = ["memory", "cpu", "io", "network", "waiting"]
