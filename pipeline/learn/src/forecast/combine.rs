@@ -7,16 +7,23 @@ use super::trials::Trials;
 
 /// Candidates that take part in a combination.
 const MOST: usize = 8;
-/// How fast belief falls with the error.
-const POWER: f64 = 4.0;
-/// Share of the error of all series in that of one.
-const POOLED: f64 = 0.3;
+/// How candidates are believed.
+const BELIEF: Belief = Belief { power: 4.0, pooled: 0.3 };
 /// Smaller shares are left out, so that the name of a combination is all of it.
 const LEAST_SHARE: f64 = 0.02;
 /// Smaller errors are rounding.
 const EXACT: f64 = 1e-9;
 /// The logarithm of an error relative to the best is cut here when series are pooled.
 const WORST: f64 = 3.0;
+
+/// A rule of belief.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Belief {
+    /// How fast belief falls with the error.
+    pub(super) power: f64,
+    /// Share of the error of all series in that of one.
+    pub(super) pooled: f64,
+}
 
 /// What is said of a candidate by its errors on all series: the mean logarithm of its error relative to the best.
 pub(super) struct Pool(Vec<f64>);
@@ -43,14 +50,14 @@ pub struct Combination(Vec<(usize, f64)>);
 impl Combination {
     /// By the errors at all origins, or at all but one. None where no candidate forecast from all of them.
     pub(super) fn choose(trials: &Trials, pool: &Pool, without: Option<usize>) -> Option<Self> {
-        let score = |(i, score): (usize, Option<f64>)| Some((i, drawn(score?, pool.0[i])));
+        let score = |(i, score): (usize, Option<f64>)| Some((i, BELIEF.drawn(score?, pool.0[i])));
         let mut ranked: Vec<(usize, f64)> = scores(trials, without).into_iter().enumerate().filter_map(score).collect();
         ranked.retain(|(i, _)| trials.next[*i].is_some());
         ranked.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         let (first, best) = *ranked.first()?;
         // What repeats itself exactly is told by the simplest candidate that says so.
         ranked.truncate(if is_exact(trials, first, without) { 1 } else { MOST });
-        let belief: Vec<(usize, f64)> = ranked.iter().map(|(i, s)| (*i, trusted(*s, best))).collect();
+        let belief: Vec<(usize, f64)> = ranked.iter().map(|(i, s)| (*i, BELIEF.trusted(*s, best))).collect();
         let all: f64 = belief.iter().map(|(_, b)| b).sum();
         let kept: Vec<(usize, f64)> = belief.into_iter().filter(|(_, b)| *b >= LEAST_SHARE * all).collect();
         let all: f64 = kept.iter().map(|(_, b)| b).sum();
@@ -79,20 +86,22 @@ impl Combination {
 
 /// How much each of several is believed, in shares, by the logarithm of its error relative to the best: on the series itself,
 /// and in the mean of all.
-pub(super) fn belief(own_and_usual: impl Iterator<Item = (f64, f64)>) -> Vec<f64> {
-    let scores: Vec<f64> = own_and_usual.map(|(own, usual)| drawn(own, usual.min(WORST))).collect();
+pub(super) fn belief(own_and_usual: impl Iterator<Item = (f64, f64)>, rule: Belief) -> Vec<f64> {
+    let scores: Vec<f64> = own_and_usual.map(|(own, usual)| rule.drawn(own, usual.min(WORST))).collect();
     let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    let belief: Vec<f64> = scores.into_iter().map(|score| trusted(score, best)).collect();
+    let belief: Vec<f64> = scores.into_iter().map(|score| rule.trusted(score, best)).collect();
     let all: f64 = belief.iter().sum();
     belief.into_iter().map(|share| share / all).collect()
 }
 
-fn drawn(own: f64, usual: f64) -> f64 {
-    (1.0 - POOLED) * own + POOLED * usual
-}
+impl Belief {
+    fn drawn(self, own: f64, usual: f64) -> f64 {
+        (1.0 - self.pooled) * own + self.pooled * usual
+    }
 
-fn trusted(score: f64, best: f64) -> f64 {
-    (-POWER * (score - best)).exp()
+    fn trusted(self, score: f64, best: f64) -> f64 {
+        (-self.power * (score - best)).exp()
+    }
 }
 
 /// Whether a candidate made no error at any origin.

@@ -5,6 +5,8 @@ use super::model::{Model, Past};
 
 /// More origins cost fits; fewer leave choice and interval to chance.
 const ORIGINS: usize = 5;
+/// Stretches of one or two values need more origins to tell as much.
+const LEAST_TRIED: usize = 12;
 /// A candidate whose error at the latest origin is so many times the least is not tried at the others.
 const HOPELESS: f64 = 3.0;
 /// The least to forecast from.
@@ -38,7 +40,7 @@ impl Trials {
         let longest = periods.iter().copied().max().unwrap_or(1);
         // Seasons should have been seen twice at every origin, but not at the price of having one origin only.
         let past = (2 * longest.max(stretch)).min(values.len() / 2).max(LEAST_PAST);
-        let count = (values.len().saturating_sub(past) / stretch).clamp(1, ORIGINS);
+        let count = (values.len().saturating_sub(past) / stretch).clamp(1, ORIGINS.max(LEAST_TRIED.div_ceil(stretch)));
         let mut hopeful = vec![true; models.len()];
         let mut origins = Vec::with_capacity(count);
         for back in 1..=count {
