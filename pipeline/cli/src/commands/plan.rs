@@ -51,7 +51,7 @@ pub struct PlanArgs {
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
     /// A target: compose:FILE[,FILE…], a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE,
-    /// actions:FOLDER, gitlab:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
+    /// actions:FOLDER, gitlab:FILE, circleci:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML

@@ -41,7 +41,7 @@ pub async fn forecasts(session: &Session, of: Option<&BTreeSet<String>>) -> Resu
 
 /// Whether a kind of target has jobs of a CI system, which are sized from their runs and not from samples.
 pub fn is_of_jobs(kind: &str) -> bool {
-    matches!(kind, "actions" | "gitlab")
+    matches!(kind, "actions" | "gitlab" | "circleci")
 }
 
 /// The end of the newest run of a CI system.
