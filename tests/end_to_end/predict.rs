@@ -159,7 +159,7 @@ fn a_limit_holds_what_the_runs_to_come_are_expected_to_need() {
     (0..290).for_each(|i| run(&mut lines, i, i * 7200 + 60));
     let mut lines = lines.replace(r#""repo":"acme/api","#, r#""repo":"acme/api","env":"shop","resource":"shop/api","#);
     for second in (0..24 * 86_400 + 12 * 3600).step_by(300) {
-        let payload = r#"{"interval_s":300,"cpu_cores":0.2,"memory_bytes":104857600,"memory_limit_bytes":536870912}"#;
+        let payload = r#"{"interval_s":300,"cpu_cores":0.2,"memory_bytes":104857600,"memory_limit_bytes":419430400}"#;
         let ts = stamp(second);
         writeln!(lines, r#"{{"ts":"{ts}","type":"usage","env":"shop","resource":"shop/api","payload":{payload}}}"#)
             .unwrap();
@@ -167,14 +167,14 @@ fn a_limit_holds_what_the_runs_to_come_are_expected_to_need() {
     place.json(&["ingest", &place.write("runs.ndjson", lines)]);
     place.json(&["materialize"]);
     place
-        .write("compose.yaml", "name: shop\nservices:\n  api:\n    image: api\n    cpus: \"2\"\n    mem_limit: 512m\n");
+        .write("compose.yaml", "name: shop\nservices:\n  api:\n    image: api\n    cpus: \"2\"\n    mem_limit: 400m\n");
     let planned = || {
         let plan = place.json(&["--now", NOW, "plan", "--target", "compose:compose.yaml"]);
         plan["items"][0].clone()
     };
     let memory = |item: &Value| item["after"]["memory_bytes"].as_u64().unwrap_or_else(|| panic!("{item:#}"));
     let quiet = planned();
-    assert!(memory(&quiet) < 512 << 20, "{quiet:#}");
+    assert!(memory(&quiet) < 400 << 20, "{quiet:#}");
     place.json(&["--now", NOW, "train", "demand"]);
     place.json(&["--now", NOW, "predict"]);
     let foreseen =

@@ -176,7 +176,7 @@ fn limits_and_requests_hold_what_coming_runs_are_expected_to_want() {
     let item = coming(state(1.0, 6 * GIB), state(0.8, 3 * GIB));
     assert_eq!((item.action, item.after), (Action::Resize, state(2.0, 6 * GIB)));
     assert_eq!(item.reserves_after(), state(0.8, 3 * GIB));
-    let why = "ahead of 3 coming runs, of which api/tests stays below 1.00 cores and 6.0 GiB nine times in ten";
+    let why = "ahead of 3 coming runs; the largest, api/tests, stays below 1.00 cores and 6.0 GiB nine times in ten";
     assert!(item.reason.contains(why), "{}", item.reason);
     assert!(item.evidence.iter().any(|it| it.source == "predictions.runs"));
     let item = coming(state(1.0, 2 * GIB), state(0.2, GIB));

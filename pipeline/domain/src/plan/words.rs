@@ -419,12 +419,12 @@ pub(super) fn evidence(candidate: &Candidate, now: Timestamp) -> Vec<Evidence> {
 }
 
 impl Coming {
-    /// `3 coming runs, of which api-tests stays below 1.9 cores and 3.2 GiB nine times in ten`.
+    /// `3 coming runs; the largest, api-tests, stays below 1.9 cores and 3.2 GiB nine times in ten`.
     fn in_words(&self) -> String {
         let cores = self.demand.cpu_cores.map(|cores| format!("{cores:.2} cores"));
         let memory = self.demand.memory_bytes.map(|bytes| units::format_bytes(bytes as f64));
         let wants = cores.into_iter().chain(memory).collect::<Vec<_>>().join(" and ");
-        format!("{}, of which {} stays below {wants} nine times in ten", counted(self.runs, "coming run"), self.job)
+        format!("{}; the largest, {}, stays below {wants} nine times in ten", counted(self.runs, "coming run"), self.job)
     }
 }
 
