@@ -25,6 +25,7 @@ pub async fn forecasts(session: &Session, of: Option<&BTreeSet<String>>) -> Resu
                 max(i.model) as model
              from predictions.shadow_inventory i
              join newest n on i.resource_id = n.resource_id and i.last_updated = n.last_updated
+             where i.upper['cpu_cores'] is not null or i.upper['memory_bytes'] is not null
              group by i.resource_id
              order by i.resource_id",
         )

@@ -20,6 +20,7 @@ pub async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, F
              where last_updated >= (select now from session.clock) - interval '24 hours'
                  and last_updated <= (select now from session.clock)
                  and at >= (select now from session.clock) - interval '1 hour'
+                 and (upper['cpu_cores'] is not null or upper['memory_bytes'] is not null)
              group by resource_id",
         )
         .await?
