@@ -8,11 +8,12 @@ use crate::scratch::scratch;
 use crate::warn;
 use clap::Args;
 use domain::Timestamp;
+use domain::columns::hours;
 use domain::gather::GatherPlan;
 use domain::holidays::{AtRest, Holidays};
 use domain::time::{DAY, HOUR, parse_span};
 use intake::Source;
-use lake::{IngestSpec, Lake, LakeError, Session};
+use lake::{IngestSpec, Lake, LakeError, Session, View};
 use learn::gather::gather_plan;
 use learn::shadow::{ChangedAt, Choices, Held, Measure, ShadowInput, ShadowSpec, ShadowSummary, forecast};
 use serde_json::{Value, json};
@@ -47,6 +48,19 @@ pub struct ShadowArgs {
     reselect: bool,
 }
 
+/// What the forecast and the gather plan read of `features.resource_hours`.
+const HOURS: &[&str] = &[
+    hours::RESOURCE,
+    hours::HOUR,
+    hours::CPU_CORES,
+    hours::CPU_CORES_MAX,
+    hours::MEMORY_BYTES,
+    hours::IO_BYTES_PER_S,
+    hours::NET_BYTES_PER_S,
+];
+/// What sorting the hours of all resources may hold; beyond that it goes to temporary files.
+const EXPORT_BYTES: usize = 512 << 20;
+
 /// What the last night chose, for the next one.
 const CHOICES: &str = "models/shadow/choices.json";
 
@@ -73,14 +87,16 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         }
     }
     let holidays = args.holidays.as_deref().map_or(Ok(Vec::new()), |path| holidays(path, context.now))?;
-    let session = lake.session(context.now).await?;
+    let view = View { memory_bytes: Some(EXPORT_BYTES), ..View::default() };
+    let session = lake.session_of(context.now, view).await?;
     let folder = scratch()?;
     let [hours, runs, schedule] =
         ["hours", "runs", "schedule"].map(|name| folder.path().join(format!("{name}.parquet")));
     let out = folder.path().join("shadow.parquet");
     let mut task = context.progress.task("shadow");
     task.at("features");
-    if session.export("resource_hours", &hours).await? + session.export("run_hours", &runs).await? == 0 {
+    let rows = session.export_columns("resource_hours", HOURS, &hours).await?;
+    if rows + session.export("run_hours", &runs).await? == 0 {
         return Err(Failure::new(Exit::Inconclusive, "there is no usage and no run to forecast")
             .hint("ingest `usage` events or runs, then `pipeline materialize`"));
     }
