@@ -1,6 +1,6 @@
 -- One row per series and moment of the ninety days up to session.clock: what anomalies are looked for in. Hourly figures of
 -- resources and KPIs, durations of jobs run by run.
--- Reads marts.usage, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; runs of a job
+-- Reads features.resource_hours, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; runs of a job
 -- that began in one microsecond, as those of a matrix, are one with their mean duration.
 with clock as (
     select
@@ -10,21 +10,10 @@ with clock as (
 ),
 
 hours as (
-    select
-        resource,
-        date_trunc('hour', ts - interval '1 microsecond') as hour,
-        avg(cpu_cores) as cpu_cores,
-        max(cpu_limit_cores) as cpu_limit_cores,
-        cast(max(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes)) as double) as memory_bytes,
-        cast(max(memory_limit_bytes) as double) as memory_limit_bytes,
-        sum(cast(coalesce(io_read_bytes, 0) + coalesce(io_write_bytes, 0) as double))
-        / nullif(sum(case when coalesce(io_read_bytes, io_write_bytes) is not null then interval_s end), 0) as io_bytes_per_s,
-        sum(cast(coalesce(net_rx_bytes, 0) + coalesce(net_tx_bytes, 0) as double))
-        / nullif(sum(case when coalesce(net_rx_bytes, net_tx_bytes) is not null then interval_s end), 0) as net_bytes_per_s
-    from marts.usage
+    select h.*
+    from features.resource_hours h
     cross join clock
-    where ts <= now and ts > oldest
-    group by resource, date_trunc('hour', ts - interval '1 microsecond')
+    where h.hour > oldest
 ),
 
 figures as (

@@ -1,16 +1,40 @@
 -- One row per resource and future hour: the predicted state, its interval, and how sure we are.
--- Reads scratch.shadow_inventory (what `shadow` computed just now). Key: resource_id, at.
+-- Reads scratch.shadow_inventory (what `shadow` computed just now). Key: resource_id, at. Measures: mean processor use (cores),
+-- largest memory use (bytes), disk and network (bytes a second), runs that begin; null where the source reported none.
 select
-    resource_id, -- Container or service, `env/service`. [not null]
+    resource_id, -- Container or service, `env/service`; an environment or job key where only its runs are known. [not null]
     at, -- Start of the future hour, UTC. [not null]
-    named_struct('cpu_cores', cpu_cores, 'memory_bytes', memory_bytes) as predicted_state, -- Mean processor use (cores) and largest memory use (bytes) of the hour.
-    named_struct('cpu_cores', cpu_cores_lower, 'memory_bytes', memory_bytes_lower) as lower, -- Lower bounds of both.
-    named_struct('cpu_cores', cpu_cores_upper, 'memory_bytes', memory_bytes_upper) as upper, -- Upper bounds of both.
-    named_struct('cpu_cores', peak_cpu_cores, 'memory_bytes', peak_memory_bytes) as daily_peak, -- Largest hour of the day ahead that the hour is in: cores, bytes. What a limit must hold.
-    named_struct('cpu_cores', peak_cpu_cores_upper, 'memory_bytes', peak_memory_bytes_upper) as daily_peak_upper, -- Upper bounds of both.
+    named_struct(
+        'cpu_cores', cpu_cores, 'memory_bytes', memory_bytes, 'io_bytes_per_s', io_bytes_per_s,
+        'net_bytes_per_s', net_bytes_per_s, 'runs_per_hour', runs_per_hour
+    ) as predicted_state, -- What is expected of each measure in the hour.
+    named_struct(
+        'cpu_cores', cpu_cores_lower, 'memory_bytes', memory_bytes_lower, 'io_bytes_per_s', io_bytes_per_s_lower,
+        'net_bytes_per_s', net_bytes_per_s_lower, 'runs_per_hour', runs_per_hour_lower
+    ) as lower, -- Lower bound of each.
+    named_struct(
+        'cpu_cores', cpu_cores_upper, 'memory_bytes', memory_bytes_upper, 'io_bytes_per_s', io_bytes_per_s_upper,
+        'net_bytes_per_s', net_bytes_per_s_upper, 'runs_per_hour', runs_per_hour_upper
+    ) as upper, -- Upper bound of each.
+    named_struct(
+        'cpu_cores', peak_cpu_cores, 'memory_bytes', peak_memory_bytes, 'io_bytes_per_s', peak_io_bytes_per_s,
+        'net_bytes_per_s', peak_net_bytes_per_s, 'runs_per_hour', peak_runs_per_hour
+    ) as daily_peak, -- Largest hour of the day ahead that the hour is in. What a limit must hold.
+    named_struct(
+        'cpu_cores', peak_cpu_cores_upper, 'memory_bytes', peak_memory_bytes_upper, 'io_bytes_per_s', peak_io_bytes_per_s_upper,
+        'net_bytes_per_s', peak_net_bytes_per_s_upper, 'runs_per_hour', peak_runs_per_hour_upper
+    ) as daily_peak_upper, -- Upper bound of each.
     coverage, -- Share of cases that the interval is meant to hold. [0 to 1]
-    confidence_score, -- How sure the forecast is: measured coverage and skill. [0 to 1]
-    concat('cpu ', model_cpu, ', memory ', model_memory) as model, -- What the values are the weighted mean of, per figure, and whether it is any better than last week.
+    confidence_score, -- How sure the forecast of CPU and memory is, of the other measures where there is neither: measured coverage and skill, and the age of the data. [0 to 1]
+    named_struct(
+        'cpu_cores', confidence_cpu_cores, 'memory_bytes', confidence_memory_bytes, 'io_bytes_per_s', confidence_io_bytes_per_s,
+        'net_bytes_per_s', confidence_net_bytes_per_s, 'runs_per_hour', confidence_runs_per_hour
+    ) as confidences, -- Measured coverage and skill of each measure by itself.
+    nullif(concat_ws(', ', 'cpu ' || model_cpu_cores, 'memory ' || model_memory_bytes), '') as model, -- What the values of CPU and memory are the weighted mean of, and whether it is any better than last week.
+    named_struct(
+        'cpu_cores', model_cpu_cores, 'memory_bytes', model_memory_bytes, 'io_bytes_per_s', model_io_bytes_per_s,
+        'net_bytes_per_s', model_net_bytes_per_s, 'runs_per_hour', model_runs_per_hour
+    ) as models, -- The same of each measure.
     data_watermark, -- Newest sample that was used.
     last_updated, -- When the forecast was made.
     schedule_event_id -- Scheduled event that touches the hour.

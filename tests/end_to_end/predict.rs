@@ -149,3 +149,41 @@ fn nothing_that_comes_later_moves_a_prediction_and_another_day_keeps_it() {
     let days = place.sql("select count(distinct cast(predicted_at as date)) as days from predictions.runs");
     assert_eq!(days[0]["days"].as_u64(), Some(6), "{days:?}");
 }
+
+/// Runs in a container that was quiet whenever it was sampled: what the demand model expects of the runs to come holds its
+/// limit up, and the plan says so.
+#[test]
+fn a_limit_holds_what_the_runs_to_come_are_expected_to_need() {
+    let place = Place::new();
+    let mut lines = String::new();
+    (0..290).for_each(|i| run(&mut lines, i, i * 7200 + 60));
+    let mut lines = lines.replace(r#""repo":"acme/api","#, r#""repo":"acme/api","env":"shop","resource":"shop/api","#);
+    for second in (0..24 * 86_400 + 12 * 3600).step_by(300) {
+        let payload = r#"{"interval_s":300,"cpu_cores":0.2,"memory_bytes":104857600,"memory_limit_bytes":419430400}"#;
+        let ts = stamp(second);
+        writeln!(lines, r#"{{"ts":"{ts}","type":"usage","env":"shop","resource":"shop/api","payload":{payload}}}"#)
+            .unwrap();
+    }
+    place.json(&["ingest", &place.write("runs.ndjson", lines)]);
+    place.json(&["materialize"]);
+    place
+        .write("compose.yaml", "name: shop\nservices:\n  api:\n    image: api\n    cpus: \"2\"\n    mem_limit: 400m\n");
+    let planned = || {
+        let plan = place.json(&["--now", NOW, "plan", "--target", "compose:compose.yaml"]);
+        plan["items"][0].clone()
+    };
+    let memory = |item: &Value| item["after"]["memory_bytes"].as_u64().unwrap_or_else(|| panic!("{item:#}"));
+    let quiet = planned();
+    assert!(memory(&quiet) < 400 << 20, "{quiet:#}");
+    place.json(&["--now", NOW, "train", "demand"]);
+    place.json(&["--now", NOW, "predict"]);
+    let foreseen =
+        place.sql("select max(p90_memory_peak_bytes) as bytes from predictions.runs where resource = 'shop/api'");
+    let foreseen = foreseen[0]["bytes"].as_f64().unwrap_or_else(|| panic!("{foreseen:?}"));
+    let raised = planned();
+    assert!(memory(&raised) as f64 >= foreseen && memory(&raised) > memory(&quiet), "{foreseen}: {raised:#}");
+    assert!(raised["evidence"].to_string().contains("predictions.runs"), "{raised:#}");
+    // A day later it is not known any more.
+    let plan = place.json(&["--now", "2026-10-26T13:00:00Z", "plan", "--target", "compose:compose.yaml"]);
+    assert_eq!(memory(&plan["items"][0]), memory(&quiet), "{plan:#}");
+}

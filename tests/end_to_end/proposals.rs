@@ -118,17 +118,20 @@ fn jobs_of_ci_get_a_runner_and_a_timeout_from_the_p99_of_their_runs() {
     let workflow = "name: CI\non: push\njobs:\n  build:\n    runs-on: large # eight cores\n    steps: [{run: make}]\n";
     place.write(".github/workflows/ci.yml", workflow);
     place.write(".gitlab-ci.yml", "build:\n  script: [make]\n  tags: [large]\n  timeout: 6h\n");
+    let circleci = "version: 2.1\njobs:\n  build:\n    docker: [{image: cimg/rust:1.95}]\n    resource_class: large # 8\n    steps: [checkout]\n";
+    place.write(".circleci/config.yml", circleci);
     place.write(
         "rules.toml",
         "[[runner]]\nname = \"small\"\ncpu = \"2\"\nmemory = \"2GiB\"\n[[runner]]\nname = \"medium\"\ncpu = \"4\"\nmemory = \
          \"8GiB\"\n[[runner]]\nname = \"large\"\ncpu = \"8\"\nmemory = \"32GiB\"\n[approve]\nactions = [\"resize\"]\n\
-         most_risk = \"medium\"\nmost_items = 2\n",
+         most_risk = \"medium\"\nmost_items = 3\n",
     );
-    let targets = ["--target", "actions:.github/workflows", "--target", "gitlab:.gitlab-ci.yml"];
+    let targets = ["actions:.github/workflows", "gitlab:.gitlab-ci.yml", "circleci:.circleci/config.yml"];
+    let targets = targets.map(|target| ["--target", target]).concat();
     let arguments = [&["--now", NOW, "plan", "--rules", "rules.toml"], &targets[..]].concat();
     let plan = place.json(&arguments);
     let resized = items(&plan, "resize");
-    assert_eq!(resized.len(), 2, "{plan:#}");
+    assert_eq!(resized.len(), 3, "{plan:#}");
     assert_eq!(resized[0]["task"]["after"], json!({"runner": "medium", "timeout_minutes": 15}));
     // Below the risk that the file allows nobody need say yes; below a lower one a person must.
     let auto = |rules: &str| place.run(&["--now", NOW, "approve", "plan.json", "--auto", rules]);
@@ -142,11 +145,14 @@ fn jobs_of_ci_get_a_runner_and_a_timeout_from_the_p99_of_their_runs() {
         .replace("[{run: make}]\n", "[{run: make}]\n    timeout-minutes: 15\n");
     assert_eq!(place.read(".github/workflows/ci.yml"), new);
     assert_eq!(place.read(".gitlab-ci.yml"), "build:\n  script: [make]\n  tags: [medium]\n  timeout: 15m\n");
-    // The schemas that GitHub and GitLab editors use, as SchemaStore has them.
+    assert_eq!(place.read(".circleci/config.yml"), circleci.replace(": large", ": medium"));
+    // The schemas that editors use, as SchemaStore has them.
     if let Some(python) = python("whether CI files keep to their schemas") {
-        for (schema, file) in
-            [("vendor.github-workflows", ".github/workflows/ci.yml"), ("vendor.gitlab-ci", ".gitlab-ci.yml")]
-        {
+        for (schema, file) in [
+            ("vendor.github-workflows", ".github/workflows/ci.yml"),
+            ("vendor.gitlab-ci", ".gitlab-ci.yml"),
+            ("vendor.circle-ci", ".circleci/config.yml"),
+        ] {
             let mut check = Command::new(&python);
             check.args(["-m", "check_jsonschema", "--builtin-schema", schema]).arg(place.path(file));
             let ended = check.output().unwrap();

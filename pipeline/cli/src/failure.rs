@@ -203,7 +203,9 @@ impl From<LearnError> for Failure {
 impl From<StackError> for Failure {
     fn from(error: StackError) -> Self {
         let exit = match &error {
-            StackError::UnknownTarget { .. } | StackError::NoAddress { .. } => Exit::Usage,
+            StackError::UnknownTarget { .. } | StackError::NamedTwice { .. } | StackError::NoAddress { .. } => {
+                Exit::Usage
+            }
             error if error.is_refusal() => Exit::Refused,
             _ => Exit::Failed,
         };

@@ -183,6 +183,20 @@ pub mod hours {
     pub const CPU_CORES_MAX: &str = "cpu_cores_max";
     /// Largest sample of the hour, bytes (double).
     pub const MEMORY_BYTES: &str = "memory_bytes";
+    /// Read and written, bytes a second, may be null.
+    pub const IO_BYTES_PER_S: &str = "io_bytes_per_s";
+    /// Received and sent, bytes a second, may be null.
+    pub const NET_BYTES_PER_S: &str = "net_bytes_per_s";
+}
+
+/// `features.run_hours`: one row per resource, environment or job and hour with runs, ordered by `resource`, `hour`.
+pub mod run_hours {
+    /// Text: `env/service`, an environment, or a job key.
+    pub const RESOURCE: &str = "resource";
+    /// Timestamp: the start of the hour.
+    pub const HOUR: &str = "hour";
+    /// Runs that began in it (integer).
+    pub const RUNS: &str = "runs";
 }
 
 /// `features.measures`: one row per series and moment, ordered by the three names and `at`.
@@ -259,7 +273,9 @@ pub mod schedule {
     pub const SCALE: &str = "scale";
 }
 
-/// What `learn` writes for `predictions.shadow_inventory`: one row per resource and future hour.
+/// What `learn` writes for `predictions.shadow_inventory`: one row per resource and future hour. The measures beside CPU and
+/// memory have columns of the same kinds: `io_bytes_per_s`, `net_bytes_per_s`, `runs_per_hour`; of each measure there are also
+/// `peak_…`, `peak_…_upper`, `confidence_…` and `model_…`.
 pub mod shadow {
     /// Text, `env/service`.
     pub const RESOURCE_ID: &str = "resource_id";
@@ -273,10 +289,6 @@ pub mod shadow {
     pub const COVERAGE: &str = "coverage";
     /// Measured, 0 to 1.
     pub const CONFIDENCE: &str = "confidence_score";
-    /// Text: which model won, per figure.
-    pub const MODEL_CPU: &str = "model_cpu";
-    /// Text: which model won, per figure.
-    pub const MODEL_MEMORY: &str = "model_memory";
     /// Timestamp of the newest sample used.
     pub const DATA_WATERMARK: &str = "data_watermark";
     /// Timestamp of the forecast itself.

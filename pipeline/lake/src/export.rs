@@ -21,10 +21,19 @@ use std::sync::Arc;
 impl Session {
     /// Writes a feature view, ordered as its SQL says, as one Parquet file; gives its rows.
     pub async fn export(&self, view: &str, to: &Path) -> Result<u64, LakeError> {
+        self.export_columns(view, &[], to).await
+    }
+
+    /// The same of some columns only; of all where none is named.
+    pub async fn export_columns(&self, view: &str, columns: &[&str], to: &Path) -> Result<u64, LakeError> {
         let name = format!("features.{view}");
         let file = model::files("features").into_iter().find(|file| file.name.table == view);
         let file = file.ok_or_else(|| LakeError::NoTable(name.clone()))?;
-        let mut stream = self.plan(&file).await?.execute_stream().await.map_err(LakeError::sql(file.path()))?;
+        let mut frame = self.plan(&file).await?;
+        if !columns.is_empty() {
+            frame = frame.select_columns(columns).map_err(LakeError::sql(file.path()))?;
+        }
+        let mut stream = frame.execute_stream().await.map_err(LakeError::sql(file.path()))?;
         let write = |source: std::io::Error| LakeError::Write { path: to.to_owned(), source };
         let schema = table::delta_schema(&stream.schema());
         let out = std::fs::File::create(to).map_err(write)?;

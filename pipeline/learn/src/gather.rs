@@ -102,6 +102,10 @@ pub fn gather_plan(
     let mut hours: BTreeMap<String, (f64, Vec<Hour>)> = BTreeMap::new();
     for i in 0..frame.rows() {
         let (Some(resource), Some(at)) = (resources[i].clone(), at[i]) else { continue };
+        // Of an environment or job of which only runs are known there is nothing to sample.
+        if cpu[i][0].is_nan() && memory[i][0].is_nan() {
+            continue;
+        }
         let hour = Hour { at, figures: [cpu[i], memory[i]], event: events[i].clone() };
         hours.entry(resource).or_insert((confidence[i], Vec::new())).1.push(hour);
     }

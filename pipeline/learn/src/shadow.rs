@@ -5,6 +5,7 @@
 
 mod hours;
 mod kept;
+mod measure;
 mod replay;
 mod schedule;
 #[cfg(test)]
@@ -20,19 +21,16 @@ use domain::Timestamp;
 use domain::columns::shadow as col;
 use domain::holidays::AtRest;
 use domain::time::HOUR;
-use hours::{History, Hour, regular};
+use hours::{Covered, History, Hour, Hours, SAMPLED, newest_of, regular};
 pub use kept::Choices;
+use measure::ByMeasure;
+pub use measure::Measure;
 use polars::prelude::{Column, NamedFrom, Series};
 use schedule::{Event, strongest};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-
-/// The largest of the hours of the day ahead that the hour is in: expected, and its upper bound.
-const PEAK_CPU_CORES: [&str; 2] = ["peak_cpu_cores", "peak_cpu_cores_upper"];
-/// The largest memory of that day: expected, and its upper bound.
-const PEAK_MEMORY_BYTES: [&str; 2] = ["peak_memory_bytes", "peak_memory_bytes_upper"];
 
 /// What to forecast.
 #[derive(Clone, Debug)]
@@ -47,6 +45,19 @@ pub struct ShadowSpec {
     pub holidays: Vec<AtRest>,
     /// Changes of applications that may have moved the level of what they touch.
     pub changes: Vec<ChangedAt>,
+    /// What is forecast.
+    pub measures: Vec<Measure>,
+}
+
+/// Where the past is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct ShadowInput<'a> {
+    /// `features.resource_hours`.
+    pub hours: &'a Path,
+    /// `features.run_hours`.
+    pub runs: Option<&'a Path>,
+    /// `features.schedule`.
+    pub schedule: Option<&'a Path>,
 }
 
 /// A change of an application: a deployment, an annotation, a feature flag.
@@ -59,9 +70,22 @@ pub struct ChangedAt {
 }
 
 impl ShadowSpec {
-    /// A forecast at `now` with intervals for nine tenths of the hours.
+    /// A forecast of every measure at `now` with intervals for nine tenths of the hours.
     pub fn new(now: Timestamp, horizon_hours: usize) -> Self {
-        Self { now, horizon_hours, coverage: 0.9, holidays: Vec::new(), changes: Vec::new() }
+        let (holidays, changes, measures) = (Vec::new(), Vec::new(), Measure::ALL.to_vec());
+        Self { now, horizon_hours, coverage: 0.9, holidays, changes, measures }
+    }
+
+    /// What is asked of each series.
+    fn of_series(&self) -> Spec {
+        Spec {
+            periods: vec![DAY, WEEK],
+            horizon: self.horizon_hours,
+            coverage: self.coverage,
+            enough: ENOUGH,
+            peak_steps: Some(DAY),
+            quantiles: Vec::new(),
+        }
     }
 }
 
@@ -74,9 +98,27 @@ pub struct ShadowSummary {
     pub ephemeral: Ephemeral,
     /// Rows written.
     pub rows: usize,
-    /// Series (a figure of a resource) by the model with the largest weight; `last-value` where there was too little to
+    /// Series (a measure of a resource) by the model with the largest weight; `last-value` where there was too little to
     /// choose from.
     pub wins: BTreeMap<String, usize>,
+    /// Over all series.
+    #[serde(flatten)]
+    pub all: Held,
+    /// The same by measure, of those that were seen.
+    pub measures: BTreeMap<&'static str, Held>,
+    /// Series that were forecast by what an earlier night chose, as its error was still what it promised.
+    pub kept: usize,
+    /// Mean confidence of the resources, 0 to 1.
+    pub confidence: f64,
+    /// The newest hour with data.
+    pub data_watermark: Timestamp,
+}
+
+/// How well the forecasts of some series would have done, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Held {
+    /// Series with a forecast.
+    pub series: usize,
     /// Mean over the measured series of the MASE of the model that the other origins chose.
     pub mase: Option<f64>,
     /// The same of the seasonal naive forecast.
@@ -89,12 +131,27 @@ pub struct ShadowSummary {
     pub peak_mase_naive: Option<f64>,
     /// Share of days whose peak stayed below its upper bound.
     pub peak_held: Option<f64>,
-    /// Series that were forecast by what an earlier night chose, as its error was still what it promised.
-    pub kept: usize,
-    /// Mean confidence of the resources, 0 to 1.
-    pub confidence: f64,
-    /// The newest hour with data.
-    pub data_watermark: Timestamp,
+}
+
+impl Held {
+    fn of(outlooks: &[&Outlook]) -> Self {
+        let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let hours = |of: fn(&forecast::Measured) -> f64| {
+            mean(outlooks.iter().filter_map(|outlook| outlook.measured.as_ref().map(of)).collect())
+        };
+        let peaks = |of: fn(&forecast::MeasuredPeaks) -> f64| {
+            mean(outlooks.iter().filter_map(|outlook| outlook.measured_peaks.as_ref().map(of)).collect())
+        };
+        Self {
+            series: outlooks.len(),
+            mase: hours(|m| m.mase),
+            mase_seasonal_naive: hours(|m| m.mase_seasonal_naive),
+            coverage: hours(|m| m.coverage),
+            peak_mase: peaks(|p| p.mase),
+            peak_mase_naive: peaks(|p| p.mase_naive),
+            peak_held: peaks(|p| p.held),
+        }
+    }
 }
 
 /// Resources that were there and are gone.
@@ -134,24 +191,26 @@ const GROUP: usize = 1000;
 /// Older hours are left out: usage drifts, and the fits take time.
 const MOST: usize = 8 * WEEK;
 
-/// Forecasts every resource of `features.resource_hours` and writes the columns of [`domain::columns::shadow`] to `out`, one
-/// row per resource and future hour, ordered by both. Known events come from `features.schedule`. What `choices` holds of an
-/// earlier night is kept where its error allows, and replaced by what served now. `tick` is told how many series are done.
+/// Forecasts every resource of `features.resource_hours` and `features.run_hours`, and writes the columns of
+/// [`domain::columns::shadow`] to `out`, one row per resource and future hour, ordered by both. Known events come from
+/// `features.schedule`. What `choices` holds of an earlier night is kept where its error allows, and replaced by what served now.
+/// `tick` is told how many series are done.
 ///
 /// # Errors
 /// A file cannot be read or written or lacks a column, or there is no hour with data up to `now`.
 pub fn forecast(
-    hours: &Path,
-    schedule: Option<&Path>,
+    input: ShadowInput,
     spec: &ShadowSpec,
     choices: &mut Choices,
     out: &Path,
     tick: &(dyn Fn(usize) + Sync),
 ) -> Result<ShadowSummary, LearnError> {
     let mut ephemeral = Ephemeral { why: WHY_EPHEMERAL, ..Ephemeral::default() };
-    let events = schedule.map_or(Ok(Vec::new()), schedule::read)?;
+    let events = input.schedule.map_or(Ok(Vec::new()), schedule::read)?;
+    let hours = Hours { samples: input.hours, runs: input.runs, now: spec.now };
+    let covered = hours.covered()?;
     let mut all = Vec::new();
-    hours::each_group(hours, spec.now, GROUP, |mut histories| {
+    hours.each_group(GROUP, |mut histories| {
         histories.retain(|_, history| {
             if history.is_empty() {
                 return false;
@@ -161,7 +220,7 @@ pub fn forecast(
             ephemeral.longest_hours = ephemeral.longest_hours.max(lived.unwrap_or_default());
             lived.is_none()
         });
-        all.extend(shadows(&histories, &events, spec, choices, tick));
+        all.extend(shadows(histories, &covered, &events, spec, choices, tick));
     })?;
     if all.is_empty() {
         let gone = match ephemeral.resources {
@@ -170,6 +229,8 @@ pub fn forecast(
         };
         return Err(LearnError::TooLittleData(format!("no resource has an hour with data up to {}{gone}", spec.now)));
     }
+    // Those that have runs only came last.
+    all.sort_by(|a: &Shadow, b| a.resource.cmp(&b.resource));
     choices.only_of(|resource| all.binary_search_by(|shadow| shadow.resource.as_str().cmp(resource)).is_ok());
     write(&all, spec, out)?;
     Ok(ShadowSummary { ephemeral, kept: choices.kept, ..summary(&all, spec) })
@@ -178,10 +239,10 @@ pub fn forecast(
 /// The future of one resource.
 struct Shadow {
     resource: String,
-    /// Newest hour with data.
+    /// Newest hour with samples, or with runs where it has none.
     newest: Hour,
-    /// Cores and bytes; none where the figure was never seen.
-    outlooks: [Option<Outlook>; 2],
+    /// None where a measure was never seen.
+    outlooks: ByMeasure<Option<Outlook>>,
     confidence: f64,
     /// The event that touches each future hour.
     events: Vec<Option<String>>,
@@ -189,44 +250,45 @@ struct Shadow {
 
 /// All series are forecast together: short ones borrow from the others how far errors go.
 fn shadows(
-    histories: &BTreeMap<String, History>,
+    mut histories: BTreeMap<String, History>,
+    covered: &Covered,
     events: &[Event],
     spec: &ShadowSpec,
     choices: &mut Choices,
     tick: &(dyn Fn(usize) + Sync),
 ) -> Vec<Shadow> {
     let first = spec.now.0.div_euclid(HOUR) + 1;
-    let mut pasts = Vec::new();
-    for (resource, history) in histories {
-        let history = &*Coming::of(resource, events, spec).without(history);
-        for figure in 0..2 {
-            let (mut values, last) = regular(history, figure).unwrap_or_default();
-            values.drain(..values.len().saturating_sub(MOST));
-            let skip = skipped_steps(first - 1 - last);
-            let kept = choices.for_series(resource, figure, history, first, spec.horizon_hours);
-            pasts.push(Past { values, skip, steps: spec.horizon_hours, kept });
-        }
+    if spec.measures.contains(&Measure::RunsPerHour) {
+        histories.values_mut().for_each(|history| covered.count_none(history));
     }
-    let forecast = Spec {
-        periods: vec![DAY, WEEK],
-        horizon: spec.horizon_hours,
-        coverage: spec.coverage,
-        enough: ENOUGH,
-        peak_steps: Some(DAY),
-        quantiles: Vec::new(),
-    };
-    let mut outlooks = forecast::outlooks(&pasts, &forecast, tick).into_iter();
-    let one = |((resource, history), pasts): ((&String, &History), &[Past])| {
-        let outlooks = [outlooks.next().flatten(), outlooks.next().flatten()];
-        let shadow = shadow(resource, history, outlooks, &Coming::of(resource, events, spec), spec);
-        for (figure, outlook) in shadow.outlooks.iter().enumerate() {
-            if let Some(outlook) = outlook {
-                choices.note(resource, figure, outlook, pasts[figure].kept.is_some(), first);
+    let mut outlooks: BTreeMap<&str, ByMeasure<Option<Outlook>>> = BTreeMap::new();
+    for pool in Measure::POOLS {
+        let measures: Vec<Measure> = pool.iter().copied().filter(|measure| spec.measures.contains(measure)).collect();
+        let (mut of, mut pasts) = (Vec::new(), Vec::new());
+        for (resource, history) in &histories {
+            let history = &*Coming::of(resource, events, spec).without(history);
+            for measure in &measures {
+                let Some((mut values, last)) = regular(history, *measure) else { continue };
+                values.drain(..values.len().saturating_sub(MOST));
+                let skip = skipped_steps(first - 1 - last);
+                let kept = choices.for_series(resource, *measure, history, first, spec.horizon_hours);
+                of.push((resource.as_str(), *measure));
+                pasts.push(Past { values, skip, steps: spec.horizon_hours, kept });
             }
         }
-        shadow
-    };
-    histories.iter().zip(pasts.chunks(2)).map(one).collect()
+        let made = forecast::outlooks(&pasts, &spec.of_series(), tick);
+        for (((resource, measure), past), outlook) in of.into_iter().zip(pasts).zip(made) {
+            if let Some(outlook) = outlook {
+                choices.note(resource, measure, &outlook, past.kept.is_some(), first);
+                outlooks.entry(resource).or_default()[measure.at()] = Some(outlook);
+            }
+        }
+    }
+    let made = histories.iter().map(|(resource, history)| {
+        let outlooks = outlooks.remove(resource.as_str()).unwrap_or_default();
+        shadow(resource, history, outlooks, &Coming::of(resource, events, spec), spec)
+    });
+    made.collect()
 }
 
 /// What the calendar says of one resource.
@@ -269,11 +331,13 @@ impl<'a> Coming<'a> {
 fn shadow(
     resource: &str,
     history: &History,
-    mut outlooks: [Option<Outlook>; 2],
+    mut outlooks: ByMeasure<Option<Outlook>>,
     coming: &Coming,
     spec: &ShadowSpec,
 ) -> Shadow {
-    let newest = history.keys().next_back().copied().unwrap_or_default();
+    let newest = |measures: &[Measure]| measures.iter().filter_map(|measure| newest_of(history, *measure)).max();
+    // Hours without a run say nothing of samples that stopped.
+    let newest = newest(&SAMPLED.map(|(_, measure)| measure)).or_else(|| newest(&Measure::ALL)).unwrap_or_default();
     let first = spec.now.0.div_euclid(HOUR) + 1;
     let calm = coming.without(history);
     for (figure, outlook) in outlooks.iter_mut().enumerate() {
@@ -287,7 +351,9 @@ fn shadow(
             move_peaks(outlook, &at_rest, &after, 1.0);
         }
     }
-    let weakest = outlooks.iter().flatten().map(|o| o.confidence).min_by(f64::total_cmp).unwrap_or(0.0);
+    let weakest = |of: &[Option<Outlook>]| of.iter().flatten().map(|o| o.confidence).min_by(f64::total_cmp);
+    // What limits are set on counts where there is any of it: a plan rests on nothing else.
+    let weakest = weakest(&outlooks[..Measure::LIMITED.len()]).or_else(|| weakest(&outlooks)).unwrap_or(0.0);
     let hours = (first..).take(spec.horizon_hours);
     Shadow {
         resource: resource.to_owned(),
@@ -346,21 +412,22 @@ fn write(shadows: &[Shadow], spec: &ShadowSpec, out: &Path) -> Result<(), LearnE
         texts(col::RESOURCE_ID, &|shadow, _| Some(shadow.resource.clone())),
         times(col::AT, &|_, step| (first + step as i64) * HOUR),
     ];
-    for (figure, names) in [col::CPU_CORES, col::MEMORY_BYTES].into_iter().enumerate() {
-        columns.push(numbers(names[0], &|s, step| s.outlooks[figure].as_ref().map(|o| o.centre[step])));
-        columns.push(numbers(names[1], &|s, step| s.outlooks[figure].as_ref().map(|o| o.lower[step])));
-        columns.push(numbers(names[2], &|s, step| s.outlooks[figure].as_ref().map(|o| o.upper[step])));
-    }
-    for (figure, names) in [PEAK_CPU_CORES, PEAK_MEMORY_BYTES].into_iter().enumerate() {
-        let peak = |s: &Shadow, step: usize| s.outlooks[figure].as_ref()?.peaks.get(step / DAY).copied();
-        columns.push(numbers(names[0], &|s, step| peak(s, step).map(|p| p.value)));
-        columns.push(numbers(names[1], &|s, step| peak(s, step).map(|p| p.upper)));
+    for measure in Measure::ALL {
+        let (name, at) = (measure.column(), measure.at());
+        let hour =
+            |of: fn(&Outlook) -> &Vec<f64>| move |s: &Shadow, step: usize| Some(of(s.outlooks[at].as_ref()?)[step]);
+        let peak = |s: &Shadow, step: usize| s.outlooks[at].as_ref()?.peaks.get(step / DAY).copied();
+        columns.push(numbers(name, &hour(|o| &o.centre)));
+        columns.push(numbers(&format!("{name}_lower"), &hour(|o| &o.lower)));
+        columns.push(numbers(&format!("{name}_upper"), &hour(|o| &o.upper)));
+        columns.push(numbers(&format!("peak_{name}"), &|s, step| peak(s, step).map(|p| p.value)));
+        columns.push(numbers(&format!("peak_{name}_upper"), &|s, step| peak(s, step).map(|p| p.upper)));
+        columns.push(numbers(&format!("confidence_{name}"), &|s, _| s.outlooks[at].as_ref().map(|o| o.confidence)));
+        columns.push(texts(&format!("model_{name}"), &|s, _| s.outlooks[at].as_ref().map(model_name)));
     }
     columns.extend([
         numbers(col::COVERAGE, &|_, _| Some(spec.coverage)),
         numbers(col::CONFIDENCE, &|shadow, _| Some(shadow.confidence)),
-        texts(col::MODEL_CPU, &|shadow, _| shadow.outlooks[0].as_ref().map(model_name)),
-        texts(col::MODEL_MEMORY, &|shadow, _| shadow.outlooks[1].as_ref().map(model_name)),
         times(col::DATA_WATERMARK, &|shadow, _| shadow.newest * HOUR),
         times(col::LAST_UPDATED, &|_, _| spec.now.0),
         texts(col::SCHEDULE_EVENT_ID, &|shadow, step| shadow.events[step].clone()),
@@ -383,26 +450,16 @@ fn summary(shadows: &[Shadow], spec: &ShadowSpec) -> ShadowSummary {
     for outlook in outlooks() {
         *wins.entry(outlook.models.first().cloned().unwrap_or_default()).or_default() += 1;
     }
-    let measured: Vec<forecast::Measured> = outlooks().filter_map(|o| o.measured).collect();
-    let mean = |of: fn(&forecast::Measured) -> f64| {
-        (!measured.is_empty()).then(|| measured.iter().map(of).sum::<f64>() / measured.len() as f64)
-    };
-    let peaks: Vec<forecast::MeasuredPeaks> = outlooks().filter_map(|o| o.measured_peaks).collect();
-    let mean_peak = |of: fn(&forecast::MeasuredPeaks) -> f64| {
-        (!peaks.is_empty()).then(|| peaks.iter().map(of).sum::<f64>() / peaks.len() as f64)
-    };
+    let of = |measure: Measure| shadows.iter().filter_map(move |shadow| shadow.outlooks[measure.at()].as_ref());
+    let measures = Measure::ALL.map(|measure| (measure.column(), Held::of(&of(measure).collect::<Vec<_>>())));
     ShadowSummary {
         resources: shadows.len(),
         ephemeral: Ephemeral::default(),
         kept: 0,
-        peak_mase: mean_peak(|p| p.mase),
-        peak_mase_naive: mean_peak(|p| p.mase_naive),
-        peak_held: mean_peak(|p| p.held),
+        all: Held::of(&outlooks().collect::<Vec<_>>()),
+        measures: measures.into_iter().filter(|(_, held)| held.series > 0).collect(),
         rows: shadows.len() * spec.horizon_hours,
         wins,
-        mase: mean(|m| m.mase),
-        mase_seasonal_naive: mean(|m| m.mase_seasonal_naive),
-        coverage: mean(|m| m.coverage),
         confidence: shadows.iter().map(|s| s.confidence).sum::<f64>() / shadows.len() as f64,
         data_watermark: Timestamp(shadows.iter().map(|s| s.newest).max().unwrap_or_default() * HOUR),
     }

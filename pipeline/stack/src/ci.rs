@@ -1,10 +1,11 @@
 //! Jobs of a CI system: the runner that each asks for, and how long it may take. `actions:FOLDER` is a folder of workflows of
-//! GitHub Actions, `gitlab:FILE` a pipeline of GitLab.
+//! GitHub Actions, `gitlab:FILE` a pipeline of GitLab, `circleci:FILE` a configuration of CircleCI.
 //!
-//! Owns the files, and what is written into them; which keys mean what is [`actions`]'s and [`gitlab`]'s. No service is asked:
-//! the files are what is changed, and they count from the next run of their branch on.
+//! Owns the files, and what is written into them; which keys mean what is [`actions`]'s, [`gitlab`]'s and [`circleci`]'s. No
+//! service is asked: the files are what is changed, and they count from the next run of their branch on.
 
 mod actions;
+mod circleci;
 mod gitlab;
 
 use crate::StackError;
@@ -29,6 +30,8 @@ pub enum System {
     Actions,
     /// GitLab CI/CD.
     Gitlab,
+    /// CircleCI.
+    Circleci,
 }
 
 /// The files of a CI system.
@@ -61,12 +64,13 @@ impl CiFiles {
         match self.system {
             System::Actions => "actions",
             System::Gitlab => "gitlab",
+            System::Circleci => "circleci",
         }
     }
 
     fn read_all(&self) -> Result<Texts, StackError> {
         let failed = |source| StackError::Read { path: self.path.clone(), source };
-        if self.system == System::Gitlab {
+        if self.system != System::Actions {
             return Ok(BTreeMap::from([(self.path.clone(), read_text(&self.path)?)]));
         }
         let mut texts = Texts::new();
@@ -84,6 +88,7 @@ impl CiFiles {
         match self.system {
             System::Actions => actions::jobs(path, read),
             System::Gitlab => gitlab::jobs(read),
+            System::Circleci => circleci::jobs(read),
         }
     }
 
@@ -130,8 +135,14 @@ impl CiFiles {
                     let minutes = after.timeout_minutes.unwrap_or_default();
                     gitlab::set_timeout(&read, &job.at, minutes).map_err(fault)?
                 }
-                (System::Actions, _) => {
-                    let key = figure.key();
+                (System::Circleci, Setting::Timeout) => {
+                    return Err(refused(
+                        "CircleCI has no timeout of a job".to_owned(),
+                        "set `no_output_timeout` of a step",
+                    ));
+                }
+                (System::Actions, _) | (System::Circleci, Setting::Runner) => {
+                    let key = figure.key(self.system);
                     let written = Scalar(new.clone());
                     let reads = |value: &Value| value.scalar() == Some(&new);
                     set(&read, &job.at, &[key], &written, &reads, &parse).map_err(fault)?
@@ -161,9 +172,10 @@ impl Setting {
         }
     }
 
-    /// As GitHub Actions call it.
-    fn key(self) -> &'static str {
+    /// As GitHub Actions and CircleCI call it.
+    fn key(self, system: System) -> &'static str {
         match self {
+            Self::Runner if system == System::Circleci => "resource_class",
             Self::Runner => "runs-on",
             Self::Timeout => "timeout-minutes",
         }
@@ -261,6 +273,7 @@ impl Target for CiFiles {
             workflow: job.workflow,
             name: job.name,
             limits: job.limits,
+            has_timeout: self.system != System::Circleci,
         };
         Ok(self.jobs_of(&texts)?.into_iter().map(job).collect())
     }

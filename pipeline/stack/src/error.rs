@@ -15,6 +15,12 @@ pub enum StackError {
         /// As it was given.
         spec: String,
     },
+    /// One file is named twice among those of a target.
+    #[error("{path} is named twice")]
+    NamedTwice {
+        /// Which.
+        path: PathBuf,
+    },
     /// A file could not be read.
     #[error("cannot read {path}")]
     Read {
@@ -261,6 +267,7 @@ impl StackError {
             Self::UnknownTarget { .. } => {
                 "write `compose:FILE` (or the path of a .yml or .yaml file), `docker`, `docker:HOST`, `kubernetes:FOLDER`, `devcontainer:FILE`, `haproxy-map:FILE#SOCKET`, or `exec:COMMAND`"
             }
+            Self::NamedTwice { .. } => "name each file of the project once",
             Self::NoResource { .. } => "resources are named PROJECT/SERVICE; make a new plan against this target",
             Self::Locked { .. } => "wait for the other run to end, then try again",
             Self::Drifted { since: "the plan was made", .. } => "make a new plan",

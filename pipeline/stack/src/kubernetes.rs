@@ -154,8 +154,15 @@ impl KubernetesFolder {
                     .map(|(which, _, new)| (which, new))
                     .collect()
             }
-            Set::Limit { limit, .. } if limit == amount => return Ok(()),
-            Set::Limit { .. } | Set::Nothing => vec![("limits", amount)],
+            // A request below the limit that it has is below a higher one too.
+            Set::LimitAlone { limit, why } if amount < limit || wanted.is_some() => {
+                return Err(refused(
+                    format!("its request cannot be read, and a lower limit may be below it: {why}"),
+                    "write the request as a plain amount in the manifest, then make a new plan",
+                ));
+            }
+            Set::Limit { limit, .. } | Set::LimitAlone { limit, .. } if limit == amount => return Ok(()),
+            Set::Limit { .. } | Set::LimitAlone { .. } | Set::Nothing => vec![("limits", amount)],
             Set::Request(_) => vec![("requests", amount)],
         };
         let mut done: Vec<(usize, usize, Read)> = Vec::new();

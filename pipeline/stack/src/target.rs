@@ -110,6 +110,8 @@ pub struct CiJob {
     pub name: String,
     /// Its runner and timeout.
     pub limits: JobLimits,
+    /// Whether its system can be told how long a job may take.
+    pub has_timeout: bool,
 }
 
 /// Something whose limits can be read and set. One kind, one file.
@@ -252,8 +254,8 @@ pub enum Stand {
 }
 
 /// Reads `compose:PATH[,PATH…]`, the path of a `.yml` or `.yaml` file, `docker` or `docker:HOST`, `kubernetes:FOLDER`,
-/// `devcontainer:FILE`, `actions:FOLDER`, `gitlab:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`, `exec:COMMAND` or
-/// `file:FILE`.
+/// `devcontainer:FILE`, `actions:FOLDER`, `gitlab:FILE`, `circleci:FILE`, `haproxy-map:FILE` or `haproxy-map:FILE#SOCKET`,
+/// `exec:COMMAND` or `file:FILE`.
 pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
     let host = if spec == "docker" { Some("") } else { spec.strip_prefix("docker:").filter(|host| !host.is_empty()) };
     if let Some(host) = host {
@@ -266,6 +268,7 @@ pub fn parse_target(spec: &str) -> Result<Box<dyn Target>, StackError> {
             "devcontainer" => return Ok(Box::new(DevContainer::new(absolute()))),
             "actions" => return Ok(Box::new(CiFiles::new(System::Actions, absolute()))),
             "gitlab" => return Ok(Box::new(CiFiles::new(System::Gitlab, absolute()))),
+            "circleci" => return Ok(Box::new(CiFiles::new(System::Circleci, absolute()))),
             "exec" => return Ok(Box::new(ExecCommand::new(rest))),
             "haproxy-map" => {
                 let folder = std::path::absolute(".").unwrap_or_default();
@@ -292,6 +295,7 @@ pub fn planned_target(reference: &TargetRef) -> Result<Box<dyn Target>, StackErr
         "devcontainer" => Ok(Box::new(DevContainer::new(&reference.location))),
         "actions" => Ok(Box::new(CiFiles::new(System::Actions, &reference.location))),
         "gitlab" => Ok(Box::new(CiFiles::new(System::Gitlab, &reference.location))),
+        "circleci" => Ok(Box::new(CiFiles::new(System::Circleci, &reference.location))),
         "file" => Ok(Box::new(TextFile::new(&reference.location))),
         "exec" if !reference.location.is_empty() => Ok(Box::new(ExecCommand::new(&reference.location))),
         "haproxy-map" if !reference.location.is_empty() => {
@@ -432,6 +436,7 @@ mod tests {
             "devcontainer:.devcontainer/devcontainer.json",
             "actions:.github/workflows",
             "gitlab:.gitlab-ci.yml",
+            "circleci:.circleci/config.yml",
             "exec:./size.sh --all",
             "haproxy-map:routes.map",
             "haproxy-map:routes.map#haproxy.sock",

@@ -1,6 +1,7 @@
 //! `plan`: predictions, live limits and overrides become a plan that a person can read.
 
 pub mod basis;
+mod foreseen;
 pub mod live;
 mod markdown;
 pub mod past;
@@ -18,7 +19,7 @@ use crate::scratch::scratch;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::overrides::Overrides;
 use domain::plan::{
-    Action, Basis, Candidate, Expected, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan,
+    Action, Basis, Candidate, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan,
 };
 use domain::time::{DAY, HOUR, SECOND, format_span, parse_span};
 use domain::units::{self, format_bytes};
@@ -50,7 +51,7 @@ pub struct PlanArgs {
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
     /// A target: compose:FILE[,FILE…], a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE,
-    /// actions:FOLDER, gitlab:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
+    /// actions:FOLDER, gitlab:FILE, circleci:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML
@@ -204,7 +205,8 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     task.at("recommendations");
     let recommendations: BTreeMap<_, _> =
         usage.recommend(args.policy, risk, asked.wanted).into_iter().map(|r| (r.resource.clone(), r)).collect();
-    let expected = expected(&session).await?;
+    let expected = foreseen::expected(&session).await?;
+    let coming = foreseen::coming(&session).await?;
     let (contention, contention_model) = contention_now(context, &lake, &session, folder.path()).await?;
     let basis = Basis {
         tolerance: args.tolerance,
@@ -226,6 +228,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             replicas: on.live.replicas.get(name).copied(),
             recommendation: recommendations.get(name).cloned(),
             expected: expected.get(name).cloned(),
+            coming: coming.get(name).cloned(),
             contention: contention.get(name).copied(),
             replay_before: usage.replay(name, *limits),
             backtest: backtest.by_resource.get(name).cloned().unwrap_or_default(),
@@ -425,47 +428,6 @@ pub fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
     let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(in_toml(&text, &error)))?;
     overrides.validate().map_err(wrong)?;
     Ok(overrides)
-}
-
-/// What the shadow inventory expects of each resource from now on.
-async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, Failure> {
-    if !session.versions.contains_key("predictions.shadow_inventory") {
-        return Ok(BTreeMap::new());
-    }
-    let rows = session
-        .query(
-            "select resource_id, max(upper['cpu_cores']) as cpu, max(upper['memory_bytes']) as memory,
-                max(predicted_state['cpu_cores']) as peak_cpu, max(predicted_state['memory_bytes']) as peak_memory,
-                avg(confidence_score) as confidence, max(model) as model,
-                array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule
-             from predictions.shadow_inventory
-             where last_updated >= (select now from session.clock) - interval '24 hours'
-                 and last_updated <= (select now from session.clock)
-                 and at >= (select now from session.clock) - interval '1 hour'
-             group by resource_id",
-        )
-        .await?
-        .to_json()?;
-    let expected = rows.into_iter().filter_map(|row| {
-        let schedule = row["schedule"].as_str().unwrap_or_default();
-        Some((
-            row["resource_id"].as_str()?.to_owned(),
-            Expected {
-                upper: State {
-                    cpu_cores: row["cpu"].as_f64(),
-                    memory_bytes: row["memory"].as_f64().map(|bytes| bytes as u64),
-                },
-                peak: State {
-                    cpu_cores: row["peak_cpu"].as_f64(),
-                    memory_bytes: row["peak_memory"].as_f64().map(|bytes| bytes as u64),
-                },
-                confidence: row["confidence"].as_f64().unwrap_or_default(),
-                model: row["model"].as_str().unwrap_or_default().to_owned(),
-                schedule: schedule.split(", ").filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-            },
-        ))
-    });
-    Ok(expected.collect())
 }
 
 /// The chance that the next hour of each resource is contended, when a model was trained.

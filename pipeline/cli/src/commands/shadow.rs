@@ -8,13 +8,14 @@ use crate::scratch::scratch;
 use crate::warn;
 use clap::Args;
 use domain::Timestamp;
+use domain::columns::hours;
 use domain::gather::GatherPlan;
 use domain::holidays::{AtRest, Holidays};
 use domain::time::{DAY, HOUR, parse_span};
 use intake::Source;
-use lake::{IngestSpec, Lake, LakeError, Session};
+use lake::{IngestSpec, Lake, LakeError, Session, View};
 use learn::gather::gather_plan;
-use learn::shadow::{ChangedAt, Choices, ShadowSpec, forecast};
+use learn::shadow::{ChangedAt, Choices, Held, Measure, ShadowInput, ShadowSpec, ShadowSummary, forecast};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -47,6 +48,19 @@ pub struct ShadowArgs {
     reselect: bool,
 }
 
+/// What the forecast and the gather plan read of `features.resource_hours`.
+const HOURS: &[&str] = &[
+    hours::RESOURCE,
+    hours::HOUR,
+    hours::CPU_CORES,
+    hours::CPU_CORES_MAX,
+    hours::MEMORY_BYTES,
+    hours::IO_BYTES_PER_S,
+    hours::NET_BYTES_PER_S,
+];
+/// What sorting the hours of all resources may hold; beyond that it goes to temporary files.
+const EXPORT_BYTES: usize = 512 << 20;
+
 /// What the last night chose, for the next one.
 const CHOICES: &str = "models/shadow/choices.json";
 
@@ -73,15 +87,18 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
         }
     }
     let holidays = args.holidays.as_deref().map_or(Ok(Vec::new()), |path| holidays(path, context.now))?;
-    let session = lake.session(context.now).await?;
+    let view = View { memory_bytes: Some(EXPORT_BYTES), ..View::default() };
+    let session = lake.session_of(context.now, view).await?;
     let folder = scratch()?;
-    let (hours, schedule) = (folder.path().join("hours.parquet"), folder.path().join("schedule.parquet"));
+    let [hours, runs, schedule] =
+        ["hours", "runs", "schedule"].map(|name| folder.path().join(format!("{name}.parquet")));
     let out = folder.path().join("shadow.parquet");
     let mut task = context.progress.task("shadow");
     task.at("features");
-    if session.export("resource_hours", &hours).await? == 0 {
-        return Err(Failure::new(Exit::Inconclusive, "there is no usage to forecast")
-            .hint("ingest `usage` events, then `pipeline materialize`"));
+    let rows = session.export_columns("resource_hours", HOURS, &hours).await?;
+    if rows + session.export("run_hours", &runs).await? == 0 {
+        return Err(Failure::new(Exit::Inconclusive, "there is no usage and no run to forecast")
+            .hint("ingest `usage` events or runs, then `pipeline materialize`"));
     }
     session.export("schedule", &schedule).await?;
     let changes = changes(&session).await?;
@@ -100,7 +117,8 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
             task.at(&format!("cross-validation, {done} series"));
         }
     };
-    let summary = forecast(&hours, Some(&schedule), &spec, &mut choices, &out, &tick)?;
+    let input = ShadowInput { hours: &hours, runs: Some(&runs), schedule: Some(&schedule) };
+    let summary = forecast(input, &spec, &mut choices, &out, &tick)?;
     lake.write_predictions("shadow_inventory", &out, context.now).await?;
     lake.write_document(CHOICES, &choices).await?;
     if let Some(path) = &args.gather_plan {
@@ -122,23 +140,39 @@ pub async fn run(context: &Context, args: ShadowArgs) -> Result<Answer, Failure>
     if summary.kept > 0 {
         context.say(format!("{} series keep the models of an earlier night: their error is as it was", summary.kept));
     }
-    if let (Some(ours), Some(naive), Some(coverage)) = (summary.mase, summary.mase_seasonal_naive, summary.coverage) {
-        context.say("by cross-validation:");
-        context.say(format!("  MASE {ours:.3} (seasonal-naive {naive:.3})"));
-        context.say(format!("  {:.1} % of later hours inside the 90 % interval", coverage * 100.0));
-        if let (Some(ours), Some(naive), Some(held)) = (summary.peak_mase, summary.peak_mase_naive, summary.peak_held) {
-            context.say(format!(
-                "  daily peaks {ours:.3} (the last day's {naive:.3}), {:.1} % below their bound",
-                held * 100.0
-            ));
-        }
-        context.say(format!("  mean confidence {:.2}", summary.confidence));
-    }
+    show_held(context, &summary);
     let mut brief = format!("{} resources, {} h ahead", summary.resources, args.horizon);
-    if let (Some(ours), Some(naive)) = (summary.mase, summary.mase_seasonal_naive) {
+    if let (Some(ours), Some(naive)) = (summary.all.mase, summary.all.mase_seasonal_naive) {
         brief += &format!("; MASE {ours:.3} (seasonal-naive {naive:.3})");
     }
     Ok(Answer::done(json!(summary)).brief(brief))
+}
+
+/// How well the same forecasts would have done, measure by measure: beside repeating the last day or week, and the last day's peak.
+fn show_held(context: &Context, summary: &ShadowSummary) {
+    if summary.all.mase.is_none() {
+        return;
+    }
+    context.say("by cross-validation:   hours, MASE    inside    daily peaks, MASE   below");
+    context.say("            series   ours     naive      90 %      ours     naive   bound");
+    let named = Measure::ALL.iter().map(|measure| (measure.word(), summary.measures.get(measure.column())));
+    let rows: Vec<(&str, &Held)> = named.filter_map(|(word, held)| Some((word, held?))).collect();
+    let all = (rows.len() > 1).then_some(("all", &summary.all));
+    for (word, held) in rows.into_iter().chain(all) {
+        let error = |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{error:.3}"));
+        let share = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.1} %", 100.0 * share));
+        context.say(format!(
+            "  {word:<8}{:>8}{:>7}{:>10}{:>10}{:>10}{:>10}{:>8}",
+            held.series,
+            error(held.mase),
+            error(held.mase_seasonal_naive),
+            share(held.coverage),
+            error(held.peak_mase),
+            error(held.peak_mase_naive),
+            share(held.peak_held)
+        ));
+    }
+    context.say(format!("  mean confidence {:.2}", summary.confidence));
 }
 
 /// Changes of applications of the last four weeks: older ones are the level that is known.

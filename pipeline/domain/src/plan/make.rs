@@ -5,8 +5,8 @@ use super::handling::Handling;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Basis, Check, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget, Projected,
-    Proposed, Recommendation, Replay, Requests,
+    Action, Basis, Check, Coming, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget,
+    Projected, Proposed, Recommendation, Replay, Requests,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -84,6 +84,8 @@ pub struct Candidate {
     pub recommendation: Option<Recommendation>,
     /// What the shadow inventory says.
     pub expected: Option<Expected>,
+    /// What the runs want that are expected in it.
+    pub coming: Option<Coming>,
     /// Probability that its next hour is contended under the present limits.
     pub contention: Option<f64>,
     /// The present limits on past days.
@@ -307,7 +309,7 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let known = Evidence::of(bounds, inputs.data_watermark, now);
     let mut held = match bounds.filter(|_| known == Evidence::Enough) {
         Some(seen) => {
-            let wanted = wanted(seen, candidate.expected.as_ref(), raised(candidate, &inputs.rules));
+            let wanted = wanted(seen, candidate, raised(candidate, &inputs.rules));
             Case { candidate, seen, wanted, risk: inputs.risk, policy: &inputs.policy, replay }.judge()
         }
         None => Held { state: before, holds: Vec::new() },
@@ -327,7 +329,10 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let leaks = held.holds.iter().any(|hold| matches!(hold, Hold::Leak(_)));
     let is_known = known == Evidence::Enough && !leaks;
     let frozen = override_.as_ref().is_some_and(|rule| rule.rule == "freeze");
-    let requests = Requests::of(candidate, after, bounds.filter(|_| is_known && !frozen).map(|seen| seen.typical));
+    // The runs to come may want more of an ordinary day than those that were.
+    let usual = candidate.coming.as_ref().map(|coming| coming.usual).unwrap_or_default();
+    let typical = bounds.filter(|_| is_known && !frozen).map(|seen| seen.typical.most(usual));
+    let requests = Requests::of(candidate, after, typical);
     let stays = after == before && !requests.is_some_and(|requests| requests.is_change());
     let action = match (stays, leaks) {
         (false, _) => Action::Resize,
@@ -475,13 +480,12 @@ fn unless_refused(candidate: &Candidate, after: State, holds: &mut Vec<Hold>) ->
     }
 }
 
-/// The policy's target, raised to what the forecast expects: a known deployment must not be starved by a quiet past.
-fn wanted(recommendation: &Recommendation, expected: Option<&Expected>, raised: State) -> State {
-    let scheduled = expected.filter(|e| !e.schedule.is_empty()).map(|e| e.upper).unwrap_or_default();
-    let scheduled = State {
-        cpu_cores: scheduled.cpu_cores.into_iter().chain(raised.cpu_cores).reduce(f64::max),
-        memory_bytes: scheduled.memory_bytes.max(raised.memory_bytes),
-    };
+/// The policy's target, raised to what is foreseen: a known deployment, or a run that wants more than those before it, must
+/// not be starved by a quiet past.
+fn wanted(recommendation: &Recommendation, candidate: &Candidate, raised: State) -> State {
+    let scheduled = candidate.expected.as_ref().filter(|e| !e.schedule.is_empty()).map(|e| e.upper);
+    let coming = candidate.coming.as_ref().map(|coming| coming.demand);
+    let scheduled = raised.most(scheduled.unwrap_or_default()).most(coming.unwrap_or_default());
     let cpu = recommendation
         .target
         .cpu_cores

@@ -436,6 +436,19 @@ pub struct Expected {
     pub schedule: Vec<String>,
 }
 
+/// What the demand model says of the runs that are expected next in a resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Coming {
+    /// What the most demanding run stays below nine times in ten: its mean cores and its peak of memory.
+    pub demand: State,
+    /// What it stays below half the time.
+    pub usual: State,
+    /// How many runs are expected.
+    pub runs: usize,
+    /// The job of the most demanding one.
+    pub job: String,
+}
+
 /// What a policy or a limit would have done on past days. Shares are 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Replay {

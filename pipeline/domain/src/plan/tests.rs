@@ -166,6 +166,24 @@ fn requests_move_where_the_limits_stay_and_are_what_lies_on_a_machine() {
 }
 
 #[test]
+fn limits_and_requests_hold_what_coming_runs_are_expected_to_want() {
+    let coming = |demand: State, usual: State| {
+        let mut inputs = with(state(2.0, 4 * GIB), state(2.0, 4 * GIB), |seen| seen.typical = state(0.4, GIB));
+        inputs.candidates[0].requests = Some(state(0.4, GIB));
+        inputs.candidates[0].coming = Some(Coming { demand, usual, runs: 3, job: "api/tests".into() });
+        first(&inputs)
+    };
+    let item = coming(state(1.0, 6 * GIB), state(0.8, 3 * GIB));
+    assert_eq!((item.action, item.after), (Action::Resize, state(2.0, 6 * GIB)));
+    assert_eq!(item.reserves_after(), state(0.8, 3 * GIB));
+    let why = "ahead of 3 coming runs; the largest, api/tests, stays below 1.00 cores and 6.0 GiB nine times in ten";
+    assert!(item.reason.contains(why), "{}", item.reason);
+    assert!(item.evidence.iter().any(|it| it.source == "predictions.runs"));
+    let item = coming(state(1.0, 2 * GIB), state(0.2, GIB));
+    assert_eq!((item.action, item.after), (Action::None, state(2.0, 4 * GIB)), "they fit");
+}
+
+#[test]
 fn the_guidance_of_a_change_fits_the_kind_of_its_target() {
     let on = |kind: &str| {
         let mut inputs = inputs(state(4.0, 8 * GIB), state(1.0, GIB), 5000, Overrides::default());

@@ -3,12 +3,12 @@
 use super::hold::{Figure, Hold};
 use super::make::Evidence as Known;
 use super::seen::{FINE_INTERVAL_S, Leak, WEEK_HOURS};
-use super::{Action, Candidate, Evidence, Recommendation};
+use super::{Action, Candidate, Coming, Evidence, Recommendation};
 use crate::Timestamp;
 use crate::overrides::Applied;
 use crate::state::State;
 use crate::time::DAY;
-use crate::units;
+use crate::units::{self, counted};
 
 /// Where the guidance of a change turns from what to watch to how it is carried out.
 const TAKES_EFFECT: &str = "takes effect";
@@ -64,10 +64,29 @@ impl Story<'_> {
         {
             parts.push(format!("ahead of {}", expected.schedule.join(", ")));
         }
+        parts.extend(self.ahead_of_runs());
         if parts.is_empty() {
             return "the limits fit what it uses".into();
         }
         parts.join("; ")
+    }
+
+    /// Which runs it is raised for: where they want more than the policy would give.
+    fn ahead_of_runs(&self) -> Option<String> {
+        let (coming, seen) = (self.candidate.coming.as_ref()?, self.candidate.recommendation.as_ref()?);
+        let beyond =
+            |wants: Option<f64>, policy: Option<f64>| wants.zip(policy).is_some_and(|(it, policy)| it > policy);
+        let bytes = |state: State| state.memory_bytes.map(|bytes| bytes as f64);
+        let for_memory = beyond(bytes(coming.demand), bytes(seen.target)) && self.moves(Figure::Memory);
+        let for_cpu = beyond(coming.demand.cpu_cores, seen.target.cpu_cores) && self.moves(Figure::Cpu);
+        (for_memory || for_cpu).then(|| format!("ahead of {}", coming.in_words()))
+    }
+
+    fn moves(&self, figure: Figure) -> bool {
+        match figure {
+            Figure::Cpu => self.before.cpu_cores != self.after.cpu_cores,
+            Figure::Memory => self.before.memory_bytes != self.after.memory_bytes,
+        }
     }
 
     /// What a reader should do or watch.
@@ -379,6 +398,9 @@ pub(super) fn evidence(candidate: &Candidate, now: Timestamp) -> Vec<Evidence> {
             add("scheduled event", event.clone(), "features.schedule");
         }
     }
+    if let Some(coming) = &candidate.coming {
+        add("demand of coming runs", coming.in_words(), "predictions.runs");
+    }
     if let Some(p) = candidate.contention {
         add("chance that the next hour is contended", format!("{:.0} %", p * 100.0), "models/contention");
     }
@@ -394,6 +416,16 @@ pub(super) fn evidence(candidate: &Candidate, now: Timestamp) -> Vec<Evidence> {
     }
     list.extend(candidate.culprit.clone());
     list
+}
+
+impl Coming {
+    /// `3 coming runs; the largest, api-tests, stays below 1.9 cores and 3.2 GiB nine times in ten`.
+    fn in_words(&self) -> String {
+        let cores = self.demand.cpu_cores.map(|cores| format!("{cores:.2} cores"));
+        let memory = self.demand.memory_bytes.map(|bytes| units::format_bytes(bytes as f64));
+        let wants = cores.into_iter().chain(memory).collect::<Vec<_>>().join(" and ");
+        format!("{}; the largest, {}, stays below {wants} nine times in ten", counted(self.runs, "coming run"), self.job)
+    }
 }
 
 /// The samples of a resource.

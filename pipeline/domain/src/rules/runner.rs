@@ -8,9 +8,9 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Form")]
 pub struct Runner {
-    /// What `runs-on` or `tags` says.
+    /// What `runs-on`, `tags` or `resource_class` says.
     pub name: String,
-    /// Which CI system has it: `actions`, `gitlab`; all where it is absent.
+    /// Which CI system has it: `actions`, `gitlab`, `circleci`; all where it is absent.
     pub on: Option<String>,
     /// Cores and bytes.
     pub size: State,
@@ -33,8 +33,8 @@ impl TryFrom<Form> for Runner {
 
     fn try_from(form: Form) -> Result<Self, String> {
         let Form { name, on, cpu, memory, price_minute } = form;
-        if on.as_deref().is_some_and(|on| !matches!(on, "actions" | "gitlab")) {
-            return Err("`on` is actions or gitlab".to_owned());
+        if on.as_deref().is_some_and(|on| !matches!(on, "actions" | "gitlab" | "circleci")) {
+            return Err("`on` is actions, gitlab or circleci".to_owned());
         }
         if price_minute.is_some_and(|price| !(price >= 0.0 && price.is_finite())) {
             return Err("its price is none".to_owned());

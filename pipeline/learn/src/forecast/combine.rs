@@ -73,9 +73,9 @@ impl Combination {
         Some(mean)
     }
 
-    /// Their shares, in the same order as their names.
-    pub(super) fn shares(&self) -> Vec<f64> {
-        self.0.iter().map(|(_, share)| *share).collect()
+    /// Their shares, and the rates that each was fitted with, in the same order as their names.
+    pub(super) fn shares(&self, rates: &[Vec<f64>]) -> Vec<(f64, Vec<f64>)> {
+        self.0.iter().map(|(i, share)| (*share, rates[*i].clone())).collect()
     }
 
     /// The candidates by name, the most believed first.
@@ -141,7 +141,7 @@ mod tests {
             scale: 1.0,
         };
         let next = errors.iter().map(|e| e.map(|e| vec![1.0 + e])).collect();
-        Trials { origins: vec![origin(), origin()], next, scale: 1.0 }
+        Trials { origins: vec![origin(), origin()], rates: vec![Vec::new(); errors.len()], next, scale: 1.0 }
     }
 
     #[test]

@@ -59,8 +59,14 @@ fn start(y: &[f64], periods: &[usize]) -> Fit {
     Fit { squares: 0.0, level, seasons, error: 0.0 }
 }
 
-/// The `steps` values after the series, for the (at most two, longest) periods that it holds three times.
-pub(super) fn forecast(y: &[f64], periods: &[usize], steps: usize) -> Option<Vec<f64>> {
+/// The `steps` values after the series, for the (at most two, longest) periods that it holds three times, and the rates, which
+/// another night may take over.
+pub(super) fn forecast(
+    y: &[f64],
+    periods: &[usize],
+    steps: usize,
+    kept: Option<[f64; 4]>,
+) -> Option<(Vec<f64>, [f64; 4])> {
     let y = &y[y.len().saturating_sub(MOST)..];
     let mut used: Vec<usize> = periods.iter().copied().filter(|p| *p > 1 && y.len() >= 3 * p).collect();
     used.sort_unstable();
@@ -71,7 +77,7 @@ pub(super) fn forecast(y: &[f64], periods: &[usize], steps: usize) -> Option<Vec
     let begin = start(y, used);
     let of = |x: &[f64; 4]| pass(y, &begin, used, x).squares;
     let high = [0.5, 0.6, 0.6, 0.99];
-    let (rates, _) = minimise([0.05, 0.1, 0.2, 0.7], [0.0; 4], high, 120, of);
+    let rates = kept.unwrap_or_else(|| minimise([0.05, 0.1, 0.2, 0.7], [0.0; 4], high, 120, of).0);
     let fit = pass(y, &begin, used, &rates);
     let mut carried = fit.error;
     let values = (0..steps).map(|step| {
@@ -79,7 +85,7 @@ pub(super) fn forecast(y: &[f64], periods: &[usize], steps: usize) -> Option<Vec
         let season: f64 = fit.seasons.iter().zip(used).map(|(s, p)| s[(y.len() + step) % p]).sum();
         fit.level + season + carried
     });
-    Some(values.collect())
+    Some((values.collect(), rates))
 }
 
 #[cfg(test)]
@@ -90,13 +96,13 @@ mod tests {
     fn two_seasons_over_a_level_are_continued() {
         let y: Vec<f64> =
             (0..160).map(|t| 10.0 + [0.0, 3.0, -3.0, 1.0][t % 4] + (t % 20 >= 16) as u8 as f64 * 4.0).collect();
-        let next = forecast(&y[..120], &[4, 20], 40).unwrap();
+        let next = forecast(&y[..120], &[4, 20], 40, None).unwrap().0;
         next.iter().zip(&y[120..]).for_each(|(said, came)| assert!((said - came).abs() < 0.2, "{said} {came}"));
     }
 
     #[test]
     fn without_three_cycles_there_is_none() {
-        assert!(forecast(&[1.0; 50], &[24], 3).is_none());
-        assert!(forecast(&[1.0; 50], &[], 3).is_none());
+        assert!(forecast(&[1.0; 50], &[24], 3, None).is_none());
+        assert!(forecast(&[1.0; 50], &[], 3, None).is_none());
     }
 }

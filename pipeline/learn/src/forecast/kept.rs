@@ -13,11 +13,19 @@ const NEWEST: f64 = 0.5;
 /// A choice whose error grew to so many times what cross-validation promised is made anew.
 const WORSE: f64 = 1.5;
 
+/// A candidate by name, its share, and the rates that it was fitted with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Member {
+    name: String,
+    share: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rates: Vec<f64>,
+}
+
 /// What was chosen, in the unit of the series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// Candidates by name, and their shares.
-    models: Vec<(String, f64)>,
+    models: Vec<Member>,
     bounds: Bounds,
     /// What is added to the largest expected value of a block, and how far above that its bound is.
     peak_shift: f64,
@@ -36,15 +44,16 @@ impl Choice {
     /// that of its peaks, `error` that of cross-validation.
     pub(super) fn of(
         outlook: &Outlook,
-        shares: Vec<f64>,
+        shares: Vec<(f64, Vec<f64>)>,
         bounds: Bounds,
         shift: f64,
         unit: f64,
         error: f64,
     ) -> Option<Self> {
+        let member = |(name, (share, rates))| Member { name, share, rates };
         let above = unit * outlook.peaks.iter().map(|peak| peak.upper - peak.value).fold(0.0, f64::max);
         Some(Self {
-            models: outlook.models.iter().cloned().zip(shares).collect(),
+            models: outlook.models.iter().cloned().zip(shares).map(member).collect(),
             bounds,
             peak_shift: shift,
             peak_above: above,
@@ -76,10 +85,10 @@ impl Choice {
         let scaled: Vec<f64> = past.values.iter().map(|v| v / unit).collect();
         let known = model::Past::new(&scaled, periods);
         let mut centre = vec![0.0; past.skip + past.steps];
-        for (name, share) in &self.models {
+        for Member { name, share, rates } in &self.models {
             let model = all.iter().find(|model| model.name() == *name)?;
-            let said = known.forecast(*model, centre.len())?;
-            centre.iter_mut().zip(said).for_each(|(mean, value)| *mean += share * value * unit);
+            let said = known.forecast(*model, centre.len(), Some(rates.as_slice()))?;
+            centre.iter_mut().zip(said.values).for_each(|(mean, value)| *mean += share * value * unit);
         }
         let (mut lower, mut upper) = self.bounds.around(&centre);
         for values in [&mut centre, &mut lower, &mut upper] {
@@ -94,7 +103,7 @@ impl Choice {
             upper,
             quantiles: Vec::new(),
             peaks,
-            models: self.models.iter().map(|(name, _)| name.clone()).collect(),
+            models: self.models.iter().map(|member| member.name.clone()).collect(),
             measured: Some(self.measured),
             measured_peaks: self.measured_peaks,
             confidence: self.confidence,
@@ -124,6 +133,8 @@ mod tests {
         let values = daily(21 * DAY, 0.5, 0.3, 3);
         let chosen = night(&values, None);
         let kept = night(&values, chosen.choice.clone());
+        assert_eq!(chosen.choice, kept.choice, "with the rates that it was fitted with");
+        assert!(kept.choice.iter().flat_map(|choice| &choice.models).any(|member| !member.rates.is_empty()));
         let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
         assert!(near(&chosen.centre, &kept.centre) && near(&chosen.lower, &kept.lower));
         assert!(near(&chosen.upper, &kept.upper) && chosen.models == kept.models);

@@ -101,6 +101,12 @@ impl Model {
     }
 }
 
+/// What a candidate says, and the rates that it was fitted with: those of the smoothing, which are searched for.
+pub(super) struct Said {
+    pub(super) values: Vec<f64>,
+    pub(super) rates: Vec<f64>,
+}
+
 /// What was known at an origin, and what several candidates need of it.
 pub(super) struct Past<'a> {
     values: &'a [f64],
@@ -116,8 +122,8 @@ const MOST_CYCLES: usize = 12;
 /// No forecast on logarithms is further outside what was seen than this factor (e).
 const LOG_MARGIN: f64 = 1.0;
 
-/// Continues what is left of a series without its seasons: values, steps, periods.
-type OfRest = fn(&[f64], usize, &[usize]) -> Option<Vec<f64>>;
+/// Continues what is left of a series without its seasons: values, steps.
+type OfRest<'r> = &'r dyn Fn(&[f64], usize) -> Option<Said>;
 
 impl<'a> Past<'a> {
     pub(super) fn new(values: &'a [f64], periods: &'a [usize]) -> Self {
@@ -125,44 +131,57 @@ impl<'a> Past<'a> {
         Self { values, periods, logs, parts: [OnceCell::new(), OnceCell::new()] }
     }
 
-    /// `steps` values after it; none where the candidate cannot be fitted.
-    pub(super) fn forecast(&self, model: Model, steps: usize) -> Option<Vec<f64>> {
+    /// `steps` values after it; none where the candidate cannot be fitted. `rates` are those of an earlier fit, if they are to
+    /// be taken over; else they are searched for.
+    pub(super) fn forecast(&self, model: Model, steps: usize, rates: Option<&[f64]>) -> Option<Said> {
         let y = if model.log { self.logs.as_deref()? } else { self.values };
-        let mut values = self.on(model, y, steps)?;
+        let Said { mut values, rates } = self.on(model, y, steps, rates)?;
         if model.log {
             let (low, high) = y.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
             values.iter_mut().for_each(|v| *v = v.clamp(low - LOG_MARGIN, high + LOG_MARGIN).exp());
         }
-        (values.len() == steps && values.iter().all(|v| v.is_finite())).then_some(values)
+        (values.len() == steps && values.iter().all(|v| v.is_finite())).then_some(Said { values, rates })
     }
 
-    fn on(&self, model: Model, y: &[f64], steps: usize) -> Option<Vec<f64>> {
+    fn on(&self, model: Model, y: &[f64], steps: usize, rates: Option<&[f64]>) -> Option<Said> {
+        let without = |values: Vec<f64>| Said { values, rates: Vec::new() };
+        let smoothed = |y: &[f64], steps: usize, fit: fn(&[f64]) -> Option<smoothing::Fitted>| {
+            let kept = rates.and_then(|rates| smoothing::with_rates(y, rates.try_into().ok()?));
+            let fitted = kept.or_else(|| fit(y))?;
+            Some(Said { values: fitted.state.forecast(steps), rates: fitted.rates.to_vec() })
+        };
+        let regressed = |form: &autoregression::Form, y: &[f64]| {
+            autoregression::forecast(form, y, self.periods, steps).map(without)
+        };
         let around = |of: OfRest| {
             let parts = self.parts[usize::from(model.log)].get_or_init(|| {
                 let most = MOST_CYCLES * self.periods.iter().copied().max().unwrap_or(1);
                 Decomposed::of(&y[y.len().saturating_sub(most)..], self.periods, SEASONAL_WINDOW)
             });
             let parts = parts.as_ref()?;
-            Some(parts.with_seasons(of(&parts.rest, steps, self.periods)?))
+            let Said { values, rates } = of(&parts.rest, steps)?;
+            Some(Said { values: parts.with_seasons(values), rates })
         };
         let seen = |period: usize| y.len() >= period;
         match model.kind {
-            Kind::Naive => naive::last(y, steps),
-            Kind::SeasonalNaive(period) => naive::seasonal(y, period, steps),
-            Kind::TypicalCycle(period) => seen(period).then(|| naive::typical(y, period, steps))?,
-            Kind::Tsb => intermittent::tsb(y, steps),
-            Kind::Ets => Some(smoothing::ets(y)?.forecast(steps)),
-            Kind::DampedTrend => Some(smoothing::damped(y)?.forecast(steps)),
-            Kind::Theta => theta::forecast(y, steps),
-            Kind::MstlEts => around(|rest, steps, _| Some(smoothing::ets(rest)?.forecast(steps))),
-            Kind::MstlTheta => around(|rest, steps, _| theta::forecast(rest, steps)),
-            Kind::MstlAr => {
-                around(|rest, steps, periods| autoregression::forecast(&autoregression::SHORT, rest, periods, steps))
+            Kind::Naive => naive::last(y, steps).map(without),
+            Kind::SeasonalNaive(period) => naive::seasonal(y, period, steps).map(without),
+            Kind::TypicalCycle(period) => seen(period).then(|| naive::typical(y, period, steps))?.map(without),
+            Kind::Tsb => intermittent::tsb(y, steps).map(without),
+            Kind::Ets => smoothed(y, steps, smoothing::ets),
+            Kind::DampedTrend => smoothed(y, steps, smoothing::damped),
+            Kind::Theta => theta::forecast(y, steps).map(without),
+            Kind::MstlEts => around(&|rest, steps| smoothed(rest, steps, smoothing::ets)),
+            Kind::MstlTheta => around(&|rest, steps| theta::forecast(rest, steps).map(without)),
+            Kind::MstlAr => around(&|rest, _| regressed(&autoregression::SHORT, rest)),
+            Kind::DoubleSeasonal => {
+                let kept = rates.and_then(|rates| rates.try_into().ok());
+                let (values, rates) = double_season::forecast(y, self.periods, steps, kept)?;
+                Some(Said { values, rates: rates.to_vec() })
             }
-            Kind::DoubleSeasonal => double_season::forecast(y, self.periods, steps),
-            Kind::Ar => autoregression::forecast(&autoregression::SHORT, y, self.periods, steps),
-            Kind::ArLong => autoregression::forecast(&autoregression::LONG, y, self.periods, steps),
-            Kind::ArChanges => autoregression::forecast(&autoregression::CHANGES, y, self.periods, steps),
+            Kind::Ar => regressed(&autoregression::SHORT, y),
+            Kind::ArLong => regressed(&autoregression::LONG, y),
+            Kind::ArChanges => regressed(&autoregression::CHANGES, y),
         }
     }
 }

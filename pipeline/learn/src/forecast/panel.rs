@@ -13,6 +13,9 @@ use rayon::prelude::*;
 
 /// Series that are pooled; more are taken one group after another, so that memory does not grow with them.
 const GROUP: usize = 2000;
+/// Of so many series that are pooled, each needs fewer origins: all together say what is usual, and trials are what takes the time.
+const MANY: usize = 1000;
+const ORIGINS_OF_MANY: usize = 3;
 /// With fewer values nothing can be tried: [`Spec::enough`] is at least this.
 pub const LEAST: usize = 10;
 /// What continues a series that is too short to try anything on.
@@ -67,11 +70,13 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
     let kept: Vec<Option<Outlook>> = pasts.par_iter().zip(&units).map(by_choice).collect();
     let is_tried = |i: &usize| kept[*i].is_none() && pasts[*i].values.len() >= spec.enough.max(LEAST);
     let tried: Vec<usize> = (0..pasts.len()).filter(is_tried).collect();
+    let origins = if tried.len() >= MANY { ORIGINS_OF_MANY } else { usize::MAX };
     let trials: Vec<Trials> = tried
         .par_iter()
         .map(|&i| {
             let scaled: Vec<f64> = pasts[i].values.iter().map(|v| v / units[i]).collect();
-            let trials = Trials::run(&models, &scaled, &spec.periods, spec.horizon, pasts[i].skip + pasts[i].steps);
+            let steps = pasts[i].skip + pasts[i].steps;
+            let trials = Trials::run(&models, &scaled, &spec.periods, spec.horizon, steps, origins);
             tick(1);
             trials
         })
@@ -163,7 +168,7 @@ impl One<'_> {
         let bounds = self.calibration.bounds(self.at, self.misses, unit);
         let shift = self.peaks.map_or(0.0, |peaks| peaks.shift(self.misses)) * unit;
         let error = outlook.measured?.mase * self.misses.scale * unit;
-        Choice::of(outlook, combination.shares(), bounds, shift, unit, error)
+        Choice::of(outlook, combination.shares(&self.trials.rates), bounds, shift, unit, error)
     }
 
     /// The error of the peak of the last period again.

@@ -27,14 +27,23 @@ pub(super) struct Origin {
 pub(super) struct Trials {
     pub(super) origins: Vec<Origin>,
     pub(super) next: Vec<Option<Vec<f64>>>,
+    /// The rates that each was fitted with for its future.
+    pub(super) rates: Vec<Vec<f64>>,
     /// Mean absolute change over the shortest period: one figure small beside it is none.
     pub(super) scale: f64,
 }
 
 impl Trials {
     /// Stretches of `horizon` values, one after the other up to the end of the series; shorter ones where it would not hold
-    /// two. The future is `steps` long.
-    pub(super) fn run(models: &[Model], values: &[f64], periods: &[usize], horizon: usize, steps: usize) -> Self {
+    /// two. The future is `steps` long. There are `most` origins at most.
+    pub(super) fn run(
+        models: &[Model],
+        values: &[f64],
+        periods: &[usize],
+        horizon: usize,
+        steps: usize,
+        most: usize,
+    ) -> Self {
         let room = values.len().saturating_sub(LEAST_PAST);
         let stretch = horizon.min(room / 2).max(1);
         let longest = periods.iter().copied().max().unwrap_or(1);
@@ -43,7 +52,7 @@ impl Trials {
         let count = (values.len().saturating_sub(past) / stretch).clamp(1, ORIGINS.max(LEAST_TRIED.div_ceil(stretch)));
         let mut hopeful = vec![true; models.len()];
         let mut origins = Vec::with_capacity(count);
-        for back in 1..=count {
+        for back in 1..=count.min(most) {
             let Some(at) = values.len().checked_sub(back * stretch).filter(|at| *at > 0) else { break };
             let (known, rest) = values.split_at(at);
             let origin = Origin::run(models, &hopeful, known, &rest[..stretch], periods);
@@ -58,12 +67,13 @@ impl Trials {
             origins.push(origin);
         }
         let past = Past::new(values, periods);
-        let next = models.iter().zip(&hopeful).map(
-            |(model, hopeful)| {
-                if *hopeful { past.forecast(*model, steps) } else { None }
-            },
-        );
-        Self { next: next.collect(), origins, scale: change(values, periods) }
+        let said = models.iter().zip(&hopeful).map(|(model, hopeful)| match *hopeful {
+            true => past.forecast(*model, steps, None).map(|said| (said.values, said.rates)),
+            false => None,
+        });
+        let (next, rates): (Vec<_>, Vec<Option<Vec<f64>>>) = said.map(Option::unzip).unzip();
+        let rates = rates.into_iter().map(Option::unwrap_or_default).collect();
+        Self { next, rates, origins, scale: change(values, periods) }
     }
 }
 
@@ -71,8 +81,9 @@ impl Origin {
     fn run(models: &[Model], hopeful: &[bool], known: &[f64], came: &[f64], periods: &[usize]) -> Self {
         let past = Past::new(known, periods);
         let asked = models.iter().zip(hopeful);
-        let said: Vec<Option<Vec<f64>>> =
-            asked.map(|(model, hopeful)| if *hopeful { past.forecast(*model, came.len()) } else { None }).collect();
+        let said: Vec<Option<Vec<f64>>> = asked
+            .map(|(model, hopeful)| Some(hopeful.then(|| past.forecast(*model, came.len(), None))??.values))
+            .collect();
         let errors = said.iter().map(|said| said.as_ref().map(|said| [absolute(said, came), relative(said, came)]));
         Self { errors: errors.collect(), came: came.to_vec(), said, scale: change(known, periods) }
     }
@@ -110,7 +121,7 @@ mod tests {
 
     fn run(values: &[f64], horizon: usize) -> (Vec<Model>, Trials) {
         let models = Model::all(&[24]);
-        let trials = Trials::run(&models, values, &[24], horizon, horizon);
+        let trials = Trials::run(&models, values, &[24], horizon, horizon, usize::MAX);
         (models, trials)
     }
 

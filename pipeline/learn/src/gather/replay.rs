@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::parquet;
-use crate::shadow::{Choices, ShadowSpec, forecast};
+use crate::shadow::{Choices, ShadowInput, ShadowSpec, forecast};
 use domain::gather::Sampled;
 use polars::prelude::{Column, NamedFrom, Series};
 
@@ -89,6 +89,8 @@ fn write_hours(path: &Path, gathered: &BTreeMap<String, Vec<Vec<Sample>>>) {
         numbers(h::CPU_CORES, &|said| cores(said).iter().sum::<f64>() / said.len() as f64),
         numbers(h::CPU_CORES_MAX, &|said| cores(said).into_iter().fold(0.0, f64::max)),
         numbers(h::MEMORY_BYTES, &|said| said.iter().filter_map(|s| s.memory_bytes).fold(0.0, f64::max)),
+        numbers(h::IO_BYTES_PER_S, &|_| f64::NAN),
+        numbers(h::NET_BYTES_PER_S, &|_| f64::NAN),
     ];
     parquet::write(path, columns).unwrap();
 }
@@ -111,7 +113,8 @@ fn with_as_many_samples_the_plan_finds_more_of_the_peaks() {
         let plan = (day >= UNIFORM_DAYS).then(|| {
             write_hours(&hours, &gathered);
             let spec = ShadowSpec::new(now, 24);
-            forecast(&hours, None, &spec, &mut Choices::default(), &shadow, &|_| ()).unwrap();
+            let input = ShadowInput { hours: &hours, runs: None, schedule: None };
+            forecast(input, &spec, &mut Choices::default(), &shadow, &|_| ()).unwrap();
             gather_plan(&shadow, &hours, None, now).unwrap()
         });
         for name in all.keys() {

@@ -1,6 +1,7 @@
 //! Past deployments once more: what would have been foreseen just before each, knowing that it was to come, beside what came.
 
-use super::hours::{self, History};
+use super::hours::{History, Hours};
+use super::measure::Measure;
 use super::schedule::{self, Event};
 use super::{Choices, ShadowSpec, shadows};
 use crate::LearnError;
@@ -16,7 +17,7 @@ const MOST: usize = 50;
 /// Resources of one deployment that are replayed: those with the longest history.
 const MOST_RESOURCES: usize = 20;
 
-/// A figure of a resource over the day that a deployment began.
+/// What limits are set on, of a resource, over the day that a deployment began.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Replayed {
     /// The deployment.
@@ -49,7 +50,10 @@ pub struct Replayed {
 /// A file cannot be read or lacks a column, or no deployment since then touches a resource with enough data around it.
 pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp) -> Result<Vec<Replayed>, LearnError> {
     let mut histories = BTreeMap::new();
-    hours::each_group(hours, spec.now, usize::MAX, |group| histories.extend(group))?;
+    let hours = Hours { samples: hours, runs: None, now: spec.now };
+    hours.each_group(usize::MAX, |group| histories.extend(group))?;
+    let covered = hours.covered()?;
+    let spec = &ShadowSpec { measures: Measure::LIMITED.to_vec(), ..spec.clone() };
     let events = schedule::read(schedule)?;
     let past = events.iter().filter(|event| event.is_deployment() && event.start >= since && event.start < spec.now);
     let past: Vec<&Event> = past.collect();
@@ -69,10 +73,10 @@ pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp
         let known: Vec<Event> = events.iter().filter(|other| other.start <= event.start).cloned().collect();
         // The first hour that is forecast is the one in which it begins.
         let spec = ShadowSpec { now: Timestamp(first * HOUR - 1), horizon_hours: DAY, ..spec.clone() };
-        for shadow in shadows(&before, &known, &spec, &mut Choices::default(), &|_| ()) {
-            for (figure, name) in ["cpu_cores", "memory_bytes"].into_iter().enumerate() {
-                let Some(outlook) = &shadow.outlooks[figure] else { continue };
-                let seen = |hour: i64| histories[&shadow.resource].get(&hour).and_then(|it| it[figure]);
+        for shadow in shadows(before, &covered, &known, &spec, &mut Choices::default(), &|_| ()) {
+            for measure in Measure::LIMITED {
+                let Some(outlook) = &shadow.outlooks[measure.at()] else { continue };
+                let seen = |hour: i64| histories[&shadow.resource].get(&hour).and_then(|it| it[measure.at()]);
                 let came: Vec<(usize, f64)> =
                     (0..DAY).filter_map(|step| Some((step, seen(first + step as i64)?))).collect();
                 if came.is_empty() {
@@ -86,7 +90,7 @@ pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp
                     event: event.id.clone(),
                     at: event.start,
                     resource: shadow.resource.clone(),
-                    figure: name,
+                    figure: measure.column(),
                     hours: came.len(),
                     inside: came.iter().filter(|(at, v)| (outlook.lower[*at]..=outlook.upper[*at]).contains(v)).count(),
                     expected_peak: outlook.centre.iter().copied().fold(0.0, f64::max),

@@ -5,20 +5,32 @@ use super::*;
 use crate::forecast::LAST_VALUE;
 use crate::forecast::tests::{daily, noise};
 use crate::frame::Frame;
-use domain::columns::{hours as h, schedule as s};
+use domain::columns::{hours as h, run_hours as r, schedule as s};
 
 const START: i64 = 400_000;
 
 /// Hour, cores, bytes.
 type Rows = Vec<(Hour, f64, f64)>;
 
+/// Without disk and network: the source did not report them.
 fn write_hours(path: &Path, resources: &[(&str, Rows)]) {
+    write_traffic(path, resources, &|_, _| None);
+}
+
+/// With the disk traffic of each resource and hour, where there is any; the network has half of it.
+fn write_traffic(path: &Path, resources: &[(&str, Rows)], disk: &dyn Fn(&str, f64) -> Option<f64>) {
     let rows = || resources.iter().flat_map(|(r, hours)| hours.iter().map(move |row| (*r, row)));
     let columns = vec![
         Column::from(Series::new(h::RESOURCE.into(), rows().map(|(r, _)| r).collect::<Vec<_>>())),
         parquet::time_column(h::HOUR, rows().map(|(_, row)| row.0 * HOUR).collect()),
         Series::new(h::CPU_CORES.into(), rows().map(|(_, row)| row.1).collect::<Vec<_>>()).into(),
         Series::new(h::MEMORY_BYTES.into(), rows().map(|(_, row)| row.2).collect::<Vec<_>>()).into(),
+        Series::new(h::IO_BYTES_PER_S.into(), rows().map(|(r, row)| disk(r, row.1)).collect::<Vec<_>>()).into(),
+        Series::new(
+            h::NET_BYTES_PER_S.into(),
+            rows().map(|(r, row)| disk(r, row.1).map(|x| x / 2.0)).collect::<Vec<_>>(),
+        )
+        .into(),
     ];
     parquet::write(path, columns).unwrap();
 }
@@ -61,7 +73,10 @@ fn run_with(resources: &[(&str, Rows)], events: &[Given], now: Hour, changes: &[
     let change = |hour: &Hour| ChangedAt { resource: "a".to_owned(), at: Timestamp(hour * HOUR + 5) };
     let changes = changes.iter().map(change).collect();
     let spec = ShadowSpec { changes, ..ShadowSpec::new(Timestamp(now * HOUR + 17), 24) };
-    let summary = forecast(&hours, Some(&schedule), &spec, &mut Choices::default(), &out, &|_| ()).unwrap();
+    let summary = {
+        let input = ShadowInput { hours: &hours, runs: None, schedule: Some(&schedule) };
+        forecast(input, &spec, &mut Choices::default(), &out, &|_| ()).unwrap()
+    };
     let frame = Frame::read(&out).unwrap();
     Run {
         summary,
@@ -81,9 +96,9 @@ fn one_row_per_resource_and_hour_after_now() {
     assert_eq!(r.at[23], Some(Timestamp((end + 24) * HOUR)));
     assert_eq!(r.summary.data_watermark, Timestamp(end * HOUR));
     assert!(r.event.iter().all(Option::is_none));
-    assert!(r.summary.mase.unwrap() < r.summary.mase_seasonal_naive.unwrap());
-    assert!(r.summary.peak_mase.unwrap() < 1.5 * r.summary.peak_mase_naive.unwrap());
-    assert!((0.8..=1.0).contains(&r.summary.peak_held.unwrap()));
+    assert!(r.summary.all.mase.unwrap() < r.summary.all.mase_seasonal_naive.unwrap());
+    assert!(r.summary.all.peak_mase.unwrap() < 1.5 * r.summary.all.peak_mase_naive.unwrap());
+    assert!((0.8..=1.0).contains(&r.summary.all.peak_held.unwrap()));
 }
 
 #[test]
@@ -173,7 +188,8 @@ fn a_second_night_keeps_what_was_chosen_until_its_error_grows() {
         let spec = ShadowSpec::new(Timestamp((START + 24 * day - 1) * HOUR + 17), 24);
         // As a night finds it: what another has written.
         choices = serde_json::from_str(&serde_json::to_string(&choices).unwrap()).unwrap();
-        forecast(&hours, None, &spec, &mut choices, &out, &|_| ()).unwrap()
+        let input = ShadowInput { hours: &hours, runs: None, schedule: None };
+        forecast(input, &spec, &mut choices, &out, &|_| ()).unwrap()
     };
     let mut all = days(14, 5);
     let (first, second) = (night(all[..24 * 12].to_vec(), 12), night(all[..24 * 13].to_vec(), 13));
@@ -192,10 +208,12 @@ fn groups_hold_whole_resources() {
     let rows: Vec<(&str, Rows)> = resources.iter().map(|r| (r.as_str(), days(1, 3))).collect();
     write_hours(&path, &rows);
     let mut sizes = Vec::new();
-    hours::each_group(&path, Timestamp((START + 11) * HOUR), 2, |group| {
-        sizes.push(group.values().map(BTreeMap::len).collect::<Vec<_>>());
-    })
-    .unwrap();
+    let hours = Hours { samples: &path, runs: None, now: Timestamp((START + 11) * HOUR) };
+    hours
+        .each_group(2, |group| {
+            sizes.push(group.values().map(BTreeMap::len).collect::<Vec<_>>());
+        })
+        .unwrap();
     assert_eq!(sizes, [vec![12, 12], vec![12, 12], vec![12]]);
 }
 
@@ -280,4 +298,83 @@ fn a_flag_that_moved_the_level_is_followed_at_once_and_one_that_did_not_changes_
     assert!(error(&told) < 0.3 && error(&told) < 0.5 * error(&untold), "{} {}", error(&told), error(&untold));
     let same = run_with(&[("a/x", days(21, 1))], &[], now, &[now - 30]);
     assert_eq!(same.cpu, calm.cpu);
+}
+
+/// Runs of a resource in some hours.
+fn write_runs(path: &Path, runs: &[(&str, Hour, i64)]) {
+    let columns = vec![
+        Column::from(Series::new(r::RESOURCE.into(), runs.iter().map(|run| run.0).collect::<Vec<_>>())),
+        parquet::time_column(r::HOUR, runs.iter().map(|run| run.1 * HOUR).collect()),
+        Series::new(r::RUNS.into(), runs.iter().map(|run| run.2).collect::<Vec<_>>()).into(),
+    ];
+    parquet::write(path, columns).unwrap();
+}
+
+#[test]
+fn every_measure_is_forecast_where_it_was_reported_and_none_is_invented() {
+    let folder = tempfile::tempdir().unwrap();
+    let [hours, runs, out] = ["hours", "runs", "out"].map(|name| folder.path().join(name));
+    let end = START + 24 * 14 - 1;
+    // Of b neither disk nor network is known, and it has no runs.
+    write_traffic(&hours, &[("a/x", days(14, 1)), ("b/y", days(14, 2))], &|name, cores| {
+        (name == "a/x").then_some(cores * 3e6)
+    });
+    // Two runs an hour from 9 to 17, none at night; a job that nothing else is known of runs once a day, its last eight hours ago.
+    let at_work = |hour: &Hour| (9..17).contains(&hour.rem_euclid(24));
+    let mut counted: Vec<(&str, Hour, i64)> = (START..=end).filter(at_work).map(|hour| ("a/x", hour, 2)).collect();
+    counted.extend(
+        (START..=end - 8).rev().step_by(24).map(|hour| ("acme ci/nightly", hour, 1)).collect::<Vec<_>>().iter().rev(),
+    );
+    write_runs(&runs, &counted);
+    let spec = ShadowSpec::new(Timestamp(end * HOUR + HOUR - 1), 24);
+    let mut choices = Choices::default();
+    let input = |runs| ShadowInput { hours: &hours, runs, schedule: None };
+    let summary = forecast(input(Some(&*runs)), &spec, &mut choices, &out, &|_| ()).unwrap();
+    let frame = Frame::read(&out).unwrap();
+    let series: Vec<(&str, usize)> = summary.measures.iter().map(|(name, held)| (*name, held.series)).collect();
+    let two =
+        [("cpu_cores", 2), ("io_bytes_per_s", 1), ("memory_bytes", 2), ("net_bytes_per_s", 1), ("runs_per_hour", 2)];
+    assert_eq!((summary.resources, series), (3, two.to_vec()));
+    let names = frame.texts(col::RESOURCE_ID).unwrap();
+    let of = |name: &str, column: &str| -> Vec<f64> {
+        let values = frame.numbers(column).unwrap();
+        (0..frame.rows()).filter(|i| names[*i].as_deref() == Some(name)).map(|i| values[i]).collect()
+    };
+    // What comes, without noise: a sine of the hour.
+    let came = |step: usize| 2.0 + 0.8 * (std::f64::consts::TAU * (step % 24) as f64 / 24.0).sin();
+    for (column, unit) in [("cpu_cores", 1.0), ("io_bytes_per_s", 3e6), ("net_bytes_per_s", 1.5e6)] {
+        let said = of("a/x", column);
+        (0..24)
+            .for_each(|step| assert!((said[step] / unit - came(step)).abs() < 0.15, "{column} {step} {}", said[step]));
+        let peak = of("a/x", &format!("peak_{column}"))[0] / unit;
+        assert!((2.7..3.0).contains(&peak), "{column} {peak}");
+    }
+    let said = of("a/x", "runs_per_hour");
+    for (step, runs) in said.iter().enumerate() {
+        let want = if at_work(&(end + 1 + step as i64)) { 2.0 } else { 0.0 };
+        assert!((runs - want).abs() < 0.2, "{step} {runs}");
+    }
+    assert!(of("b/y", "io_bytes_per_s").iter().chain(&of("b/y", "runs_per_hour")).all(|value| value.is_nan()));
+    let nightly = of("acme ci/nightly", "runs_per_hour");
+    assert!((nightly.iter().sum::<f64>() - 1.0).abs() < 0.5, "{nightly:?}");
+    assert!(of("acme ci/nightly", "cpu_cores").iter().all(|value| value.is_nan()));
+    // Limits rest on what they rested on before there were runs.
+    let confidence = of("a/x", col::CONFIDENCE)[0];
+    assert_eq!(confidence, of("a/x", "confidence_cpu_cores")[0].min(of("a/x", "confidence_memory_bytes")[0]));
+    let before: Vec<f64> = ["cpu_cores", "memory_bytes"].iter().flat_map(|column| of("a/x", column)).collect();
+    forecast(input(None), &spec, &mut Choices::default(), &out, &|_| ()).unwrap();
+    let alone = Frame::read(&out).unwrap();
+    let first = |column: &str| alone.numbers(column).unwrap()[..24].to_vec();
+    assert_eq!(before, [first("cpu_cores"), first("memory_bytes")].concat());
+    // The next night, a day later: nothing is chosen anew, of any measure.
+    let rows = |seed| days(15, seed);
+    write_traffic(&hours, &[("a/x", rows(1)), ("b/y", rows(2))], &|name, cores| (name == "a/x").then_some(cores * 3e6));
+    let later = end + 24;
+    counted.extend((end + 1..=later).filter(at_work).map(|hour| ("a/x", hour, 2)));
+    counted.push(("acme ci/nightly", later - 8, 1));
+    counted.sort_by_key(|run| (run.0, run.1));
+    write_runs(&runs, &counted);
+    let spec = ShadowSpec::new(Timestamp(later * HOUR + HOUR - 1), 24);
+    let night = forecast(input(Some(&*runs)), &spec, &mut choices, &out, &|_| ()).unwrap();
+    assert_eq!((night.kept, night.all.series), (8, 8));
 }

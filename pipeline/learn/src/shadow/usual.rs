@@ -4,6 +4,7 @@
 //! calendar says that it comes again: so its hours are replaced by the same hours of days without one before anything is learnt.
 
 use super::hours::{History, Hour};
+use super::measure::Measure;
 use crate::forecast::{DAY, Outlook};
 use domain::Timestamp;
 use domain::holidays::AtRest;
@@ -81,7 +82,7 @@ pub(super) fn levels(history: &mut History, changes: &[Hour]) {
         if (after.len() as i64) < SETTLED {
             continue;
         }
-        for figure in 0..2 {
+        for figure in 0..Measure::ALL.len() {
             let (first, second) = after.split_at(after.len() / 2);
             let ratios = [first, second, &after[..]].map(|hours| moved(history, figure, *change, hours));
             let [Some(first), Some(second), Some(ratio)] = ratios else { continue };

@@ -79,6 +79,30 @@ fn a_pipeline_gets_another_tag_and_timeout() {
 }
 
 #[test]
+fn a_configuration_of_circleci_gets_another_class_and_no_timeout() {
+    const CONFIG: &str = "version: 2.1\nexecutors:\n  big: {docker: [{image: cimg/base:2024.01}], resource_class: large}\njobs:\n  build:\n    docker:\n      - image: cimg/rust:1.95\n    \
+        resource_class: xlarge # eight cores\n    steps: [checkout]\n  lint:\n    executor: big\n    steps: [checkout]\n  pick:\n    parameters: {size: {type: string}}\n    \
+        machine: {image: default}\n    resource_class: << parameters.size >>\n    steps: [checkout]\nworkflows:\n  all:\n    jobs: [build, lint]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yml");
+    fs::write(&file, CONFIG).unwrap();
+    let target = CiFiles::new(System::Circleci, &file);
+    let jobs = target.jobs().unwrap();
+    let names: Vec<&str> = jobs.iter().map(|job| job.resource.as_str()).collect();
+    assert_eq!(names, ["config.yml/build", "config.yml/lint", "config.yml/pick"]);
+    assert_eq!(jobs[0].limits, limits(Some("xlarge"), None));
+    assert!(jobs.iter().all(|job| !job.has_timeout));
+    assert_eq!(target.read().unwrap().notes.len(), 2, "an executor and a parameter");
+    let texts = target.texts().unwrap();
+    let build = |after| change("config.yml/build", jobs[0].limits.clone(), after);
+    let edited = target.edited(&texts, &[build(limits(Some("medium"), None))]).unwrap();
+    assert_eq!(edited[&file], CONFIG.replace(": xlarge #", ": medium #"));
+    assert!(target.job_refused(&build(limits(None, Some(10)))).unwrap().unwrap().contains("no timeout"));
+    let pick = change("config.yml/pick", limits(None, None), limits(Some("large"), None));
+    assert!(target.job_refused(&pick).unwrap().unwrap().contains("parameter"));
+}
+
+#[test]
 fn files_are_applied_and_rolled_back_to_the_byte() {
     use crate::apply::{Held, How, Work, apply, rollback};
     use crate::files::tests::journal;

@@ -1,9 +1,10 @@
 //! What lies around a Compose file and takes part in what it means: `.env`, the files laid over or under it, the ones
 //! it includes or extends.
 //!
-//! Read as Compose reads them, and only plain files of a sane size. What cannot be read becomes a note.
+//! Read as Compose reads them, and only plain files of a sane size. What Compose itself refuses is a fault of the project; what
+//! cannot be looked at from here, such as a remote include, becomes a note.
 
-use super::read::{Service, service};
+use super::read::{Service, is_project, service, services};
 use super::variables::Variables;
 use crate::StackError;
 use crate::files::{Source, plain};
@@ -55,7 +56,7 @@ pub(super) struct Layer {
 }
 
 /// A service of included files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Included {
     /// The file's name.
     pub(super) file: String,
@@ -76,9 +77,14 @@ pub(super) struct Surroundings {
     pub(super) values: BTreeMap<PathBuf, Value>,
     /// What services extend in other files.
     pub(super) extended: Extended,
-    /// What could not be read, and what else a person should know.
+    /// What could not be looked at, and what else a person should know.
     pub(super) notes: Vec<String>,
+    /// Why Compose refuses the project.
+    pub(super) faults: Vec<String>,
 }
+
+/// Included groups by their files, with the services that each brings.
+type Groups = Vec<(Layers, BTreeMap<String, Included>)>;
 
 /// Files by path: what is in them, or why they could not be read.
 pub(super) type Extended = BTreeMap<PathBuf, Result<Value, String>>;
@@ -93,9 +99,27 @@ impl Surroundings {
         let values = || around.below.iter().chain(&around.above).map(|layer| &layer.value).chain([main]);
         let mut extended = Extended::new();
         values().for_each(|value| extend_into(&mut extended, value, &around.folder, &around.variables, source));
-        let includes = values().flat_map(|value| around.includes(value, &around.folder, &around.variables)).collect();
+        for (path, why) in &extended {
+            if let (Err(why), false) = (why, is_elsewhere(path)) {
+                around
+                    .faults
+                    .push(format!("a service extends one of {}, which cannot be read: {why}", around.name(path)));
+            }
+        }
         around.extended = extended;
-        around.include(includes, source);
+        around.faults.extend(layers.dotenv.iter().filter_map(|path| dotenv_fault(source, path)));
+        let mut groups = Groups::new();
+        let below = around.below.iter().map(|layer| (layer.path.clone(), layer.value.clone()));
+        let above = around.above.iter().map(|layer| (layer.path.clone(), layer.value.clone()));
+        let files: Vec<(PathBuf, Value)> =
+            below.chain([(layers.files[at].clone(), main.clone())]).chain(above).collect();
+        for (path, value) in files {
+            let within =
+                Including { path: &path, value: &value, folder: &layers.folder, variables: &around.variables.clone() };
+            // One file of a project may change what another includes, and nothing that it includes itself.
+            let found = around.include(within, &mut vec![path.clone()], &mut groups, source);
+            around.included.extend(found);
+        }
         around
     }
 
@@ -130,7 +154,7 @@ impl Surroundings {
                     self.notes.push(format!("{name}{TOGETHER}"));
                     layers.push(Layer { name, path: path.clone(), value });
                 }
-                Err(why) => self.notes.push(format!("{name} may change these limits, and cannot be read: {why}")),
+                Err(why) => self.faults.push(format!("{name} belongs to the project, and cannot be read: {why}")),
             }
         }
         layers
@@ -162,43 +186,113 @@ impl Surroundings {
         entries.iter().map(entry).collect()
     }
 
-    fn include(&mut self, mut waiting: Vec<Layers>, source: &Source<'_>) {
-        let mut seen: Vec<Layers> = Vec::new();
-        while let Some(layers) = waiting.pop() {
-            if seen.contains(&layers) || seen.len() >= MOST_FILES {
-                continue;
-            }
-            seen.push(layers.clone());
-            // Variables of the project win over those of what it includes; of several files there, the last one.
-            let own = layers.dotenv.iter().rev().fold(Variables::default(), |all, path| all.or(dotenv(source, path)));
-            let variables = self.variables.or(own);
-            let mut merged: Option<(String, Value)> = None;
-            for path in &layers.files {
-                let name = self.name(path);
-                match meaning(source, path) {
-                    Ok(value) => {
-                        extend_into(&mut self.extended, &value, &layers.folder, &variables, source);
-                        self.values.insert(path.clone(), value.clone());
-                        let value = merged.as_ref().map_or_else(|| value.clone(), |(_, below)| value.over(below));
-                        merged = Some((merged.map_or(name, |(first, _)| first), value));
+    /// The services that a file includes, with those that the included files include; `chain` are the files that led here.
+    fn include(
+        &mut self,
+        including: Including<'_>,
+        chain: &mut Vec<PathBuf>,
+        groups: &mut Groups,
+        source: &Source<'_>,
+    ) -> BTreeMap<String, Included> {
+        let Including { path, value, folder, variables } = including;
+        let mut all: BTreeMap<String, Included> = BTreeMap::new();
+        for layers in self.includes(value, folder, variables) {
+            for (name, found) in self.group(&layers, variables, chain, groups, source) {
+                match all.get(&name) {
+                    Some(other) if other.service.value != found.service.value => {
+                        self.faults.push(format!("the service {name} is in both {} and {}", other.file, found.file));
                     }
-                    Err(why) => self.notes.push(format!("it includes {name}, which cannot be read: {why}")),
+                    _ => drop(all.insert(name, found)),
                 }
             }
-            let Some((name, value)) = merged else { continue };
+        }
+        for name in services(value) {
+            let Some(found) = all.get(name) else { continue };
+            let own = service(value, folder, name, variables, &self.extended);
+            if own.is_none_or(|own| filled(&own.value, variables) != found.service.value) {
+                let (own, other) = (self.name(path), found.file.clone());
+                self.faults.push(format!("the service {name} is in both {own} and {other}, which it includes"));
+            }
+        }
+        all
+    }
+
+    /// The services of one included group of files; read once, however often it is included.
+    fn group(
+        &mut self,
+        layers: &Layers,
+        outer: &Variables,
+        chain: &mut Vec<PathBuf>,
+        groups: &mut Groups,
+        source: &Source<'_>,
+    ) -> BTreeMap<String, Included> {
+        let Some(first) = layers.files.first() else { return BTreeMap::new() };
+        if let Some(at) = chain.iter().position(|path| path == first) {
+            let circle = chain[at..].iter().chain([first]).map(|path| self.name(path)).collect::<Vec<_>>();
+            self.faults.push(format!("the files include each other in a circle: {}", circle.join(" -> ")));
+            return BTreeMap::new();
+        }
+        if let Some((_, known)) = groups.iter().find(|(known, _)| known == layers) {
+            return known.clone();
+        }
+        if groups.len() >= MOST_FILES {
+            self.faults.push(format!("it includes more than {MOST_FILES} files"));
+            return BTreeMap::new();
+        }
+        // Variables of the project win over those of what it includes; of several files there, the last one.
+        let own = layers.dotenv.iter().rev().fold(Variables::default(), |all, path| all.or(dotenv(source, path)));
+        self.faults.extend(layers.dotenv.iter().filter_map(|path| dotenv_fault(source, path)));
+        let variables = outer.or(own);
+        let mut merged: Option<(String, Value)> = None;
+        for path in &layers.files {
+            let name = self.name(path);
+            match meaning(source, path) {
+                Ok(value) => {
+                    extend_into(&mut self.extended, &value, &layers.folder, &variables, source);
+                    self.values.insert(path.clone(), value.clone());
+                    let value = merged.as_ref().map_or_else(|| value.clone(), |(_, below)| value.over(below));
+                    merged = Some((merged.map_or(name, |(first, _)| first), value));
+                }
+                Err(_) if is_elsewhere(path) => {
+                    self.notes.push(format!("it includes {name}, which is not looked at: its services are not known"));
+                }
+                Err(why) => self.faults.push(format!("it includes {name}, which cannot be read: {why}")),
+            }
+        }
+        let mut all = BTreeMap::new();
+        if let Some((name, value)) = merged {
             self.notes.push(format!("it includes {name}: the limits of its services are changed in that file"));
-            waiting.extend(self.includes(&value, &layers.folder, &variables));
-            let Some(Value::Map(services)) = value.get("services") else { continue };
-            for service_name in services.keys() {
+            chain.push(first.clone());
+            let within = Including { path: first, value: &value, folder: &layers.folder, variables: &variables };
+            all = self.include(within, chain, groups, source);
+            chain.pop();
+            for service_name in services(&value) {
                 let found = service(&value, &layers.folder, service_name, &variables, &self.extended);
                 if let Some(mut service) = found {
                     service.value = filled(&service.value, &variables);
                     let included = Included { file: name.clone(), layers: layers.clone(), service };
-                    self.included.insert(service_name.clone(), included);
+                    all.insert(service_name.clone(), included);
                 }
             }
         }
+        groups.push((layers.clone(), all.clone()));
+        all
     }
+}
+
+/// A file, or a group of them, whose `include` is followed.
+#[derive(Clone, Copy)]
+struct Including<'a> {
+    path: &'a Path,
+    value: &'a Value,
+    folder: &'a Path,
+    variables: &'a Variables,
+}
+
+/// Whether a path leads where nobody looks from here: it has a variable of the shell, or names a repository or a registry.
+fn is_elsewhere(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    ["$", "://", "https:/", "http:/", "ssh:/", "git:/", "oci:/", "git@"].iter().any(|mark| text.contains(mark))
 }
 
 /// The files that Compose reads when it is told of one alone, and where that is among them: what `COMPOSE_FILE` of `.env` names,
@@ -272,7 +366,17 @@ pub(super) fn extended_file(extends: &Value, folder: &Path, variables: &Variable
 }
 
 fn dotenv(source: &Source<'_>, path: &Path) -> Variables {
-    source.text(path).ok().flatten().map(|text| Variables::of(&text)).unwrap_or_default()
+    source.text(path).ok().flatten().map(|text| Variables::of(&text).0).unwrap_or_default()
+}
+
+/// Why Compose takes no variables of a file that is there.
+fn dotenv_fault(source: &Source<'_>, path: &Path) -> Option<String> {
+    let wrong = match source.text(path) {
+        Ok(text) => Variables::of(&text?).1?,
+        Err(error) => error.to_string(),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Some(format!("{name} cannot be read as variables: {wrong}"))
 }
 
 /// What another file means, or why it cannot be told.
@@ -280,8 +384,9 @@ fn meaning(source: &Source<'_>, path: &Path) -> Result<Value, String> {
     let why = |error: StackError| error.source().map_or_else(|| error.to_string(), ToString::to_string);
     let text = source.read(path).map_err(why)?;
     let document = Document::parse(&text).map_err(|error| error.to_string())?;
-    match document.root {
-        Some(root) => Value::of(&document, root).map_err(|error| error.to_string()),
-        None => Ok(Value::Map(BTreeMap::new())),
-    }
+    let value = match document.root {
+        Some(root) => Value::of(&document, root).map_err(|error| error.to_string())?,
+        None => Value::Map(BTreeMap::new()),
+    };
+    if is_project(&value) { Ok(value) } else { Err("it is not a Compose file".to_owned()) }
 }

@@ -85,12 +85,24 @@ impl ComposeFile {
 
     fn view(&self, source: &Source<'_>) -> Result<View, StackError> {
         let (layers, at, note) = self.layers(source);
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let named: Vec<PathBuf> = std::iter::once(&self.path).chain(&self.over).map(|path| real(path)).collect();
+        if let Some(at) = (1..named.len()).find(|at| named[..*at].contains(&named[*at])) {
+            return Err(StackError::NamedTwice { path: named[at].clone() });
+        }
         // Files that were named are there; those that lie beside one may not be.
         for named in self.over.iter().map(|path| plain(path)) {
             source.read(&named)?;
         }
         let text = source.read(&layers.files[at])?;
         let mut view = self.inside(View::of(layers, at, &text, source))?;
+        let project = view.project();
+        let of_service = || project.services().into_iter().find_map(|name| project.service(name)?.fault);
+        if let Some(fault) = view.around.faults.first().cloned().or_else(of_service) {
+            let hint =
+                "Compose refuses the project for it too: `docker compose config` tells when it is mended".to_owned();
+            return self.inside(Err(StackError::Unclear { what: fault, hint }));
+        }
         view.around.notes.extend(note);
         if !self.over.is_empty() {
             // What was named needs no telling.

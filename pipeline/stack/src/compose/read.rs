@@ -43,6 +43,8 @@ pub(super) struct Service {
     pub(super) value: Value,
     /// What it inherits from where nobody can look, in words.
     pub(super) outside: Option<String>,
+    /// Why Compose refuses what it extends.
+    pub(super) fault: Option<String>,
 }
 
 /// A Compose file with what lies around it.
@@ -69,8 +71,7 @@ impl Parsed {
             Some(root) => Value::of(&document, root)?,
             None => Value::Map(BTreeMap::new()),
         };
-        let services_ok = |value: &Value| matches!(value, Value::Map(_)) || value.is_null();
-        if !services_ok(&value) || !value.get("services").is_none_or(services_ok) {
+        if !is_project(&value) {
             return Err(StackError::Unclear {
                 what: "this is not a Compose file: `services` is not a mapping".to_owned(),
                 hint: "give the file that `docker compose` reads".to_owned(),
@@ -170,6 +171,7 @@ impl Project<'_> {
         included.into_iter().chain(below).chain(own).chain(above).reduce(|below, over| Service {
             value: over.value.over(&below.value),
             outside: over.outside.or(below.outside),
+            fault: over.fault.or(below.fault),
         })
     }
 
@@ -320,7 +322,11 @@ fn inherited(
     chain: &mut Vec<(*const Value, String)>,
 ) -> Option<Service> {
     let own = value.get("services")?.get(name)?;
-    let alone = |outside: Option<String>| Some(Service { value: own.clone(), outside });
+    let alone = |outside: Option<String>| Some(Service { value: own.clone(), outside, fault: None });
+    let refused = |what: String| {
+        let fault = Some(format!("the service {name} {what}"));
+        Some(Service { value: own.clone(), outside: Some(format!("it {what}")), fault })
+    };
     let Some(extends) = own.get("extends").filter(|value| !value.is_null()) else { return alone(None) };
     let base = match (extends.at(&["service"]), extends) {
         (Found::Scalar(base), _) => base,
@@ -339,18 +345,25 @@ fn inherited(
         _ => None,
     };
     if chain.contains(&here) || chain.len() > DEEPEST {
-        return alone(Some("it extends itself".to_owned()));
+        return refused("extends itself".to_owned());
     }
     chain.push(here);
     let (value, folder) = there.as_ref().map_or((value, folder), |(value, folder, _)| (*value, folder.as_path()));
     let Some(below) = inherited(value, folder, base, variables, files, chain) else {
         let file = there.as_ref().map_or("this file", |(.., file)| file);
-        return alone(Some(format!("it extends {base:?}, which is not in {file}")));
+        return refused(format!("extends {base:?}, which is not in {file}"));
     };
-    Some(Service { value: own.over(&below.value), outside: below.outside })
+    Some(Service { value: own.over(&below.value), outside: below.outside, fault: below.fault })
 }
 
-fn services(value: &Value) -> impl Iterator<Item = &String> {
+/// Whether it is a mapping, and its services are one.
+pub(super) fn is_project(value: &Value) -> bool {
+    let is_map = |value: &Value| matches!(value, Value::Map(_)) || value.is_null();
+    is_map(value) && value.get("services").is_none_or(is_map)
+}
+
+/// The names of the services of a file.
+pub(super) fn services(value: &Value) -> impl Iterator<Item = &String> {
     let services = match value.get("services") {
         Some(Value::Map(services)) => Some(services),
         _ => None,

@@ -209,13 +209,13 @@ fn dotenv_names_the_project_its_files_and_fills_figures_in() {
 
 #[test]
 fn included_and_extended_files_are_read() {
-    let text = "name: shop\ninclude:\n  - team/db.yml\n  - path: [team/a.yml, team/b.yml]\n  - none.yml\nservices:\n  web:\n    extends: {file: common.yml, service: web}\n    cpus: 2\n";
+    let text = "name: shop\ninclude:\n  - team/db.yml\n  - path: [team/a.yml, team/b.yml]\n  - https://example.org/x.git\nservices:\n  web:\n    extends: {file: common.yml, service: web}\n    cpus: 2\n";
     let common = "services:\n  web: {extends: {file: team/base.yml, service: web}, image: a}\n";
     let files = [
         ("compose.yaml", text),
         ("common.yml", common),
         ("team/base.yml", "services: {web: {mem_limit: 1g}}\n"),
-        ("team/db.yml", "include: [more.yml, db.yml]\nservices: {db: {mem_limit: 4g}}\n"),
+        ("team/db.yml", "include: [more.yml]\nservices: {db: {mem_limit: 4g}}\n"),
         ("team/more.yml", "services: {more: {cpus: 3}}\n"),
         ("team/a.yml", "services: {a: {cpus: 1, mem_limit: 1g}}\n"),
         ("team/b.yml", "services: {a: {cpus: 5}}\n"),
@@ -227,20 +227,75 @@ fn included_and_extended_files_are_read() {
     assert_eq!(live.resources["shop/more"].cpu_cores, Some(3.0));
     assert_eq!(live.resources["shop/a"], state(5.0, GIB));
     assert!(live.notes.iter().any(|note| note.what.contains("includes team/db.yml")), "{:?}", live.notes);
-    assert!(live.notes.iter().any(|note| note.what.contains("none.yml")), "{:?}", live.notes);
+    assert!(live.notes.iter().any(|note| note.what.contains("example.org")), "{:?}", live.notes);
 }
 
 #[test]
 fn a_project_of_its_own_shape_never_ends_the_program() {
-    let (folder, file) = folder(&[
+    for (include, extends, what) in [
+        ("[]", "{service: api}", "extends itself"),
+        ("[]", "{file: compose.yaml, service: web}", "extends itself"),
+        ("[]", "{service: none}", "extends \"none\", which is not in this file"),
+        ("[/dev/zero]", "{service: base}", "/dev/zero, which cannot be read"),
+        ("[.]", "{service: base}", "which cannot be read"),
+        ("[compose.yaml]", "{service: base}", "in a circle: compose.yaml -> compose.yaml"),
+        ("[a.yml]", "{service: base}", "in a circle: a.yml -> b.yml -> a.yml"),
+    ] {
+        let text = format!(
+            "include: {include}\nservices:\n  base: {{cpus: 1}}\n  web: {{extends: {extends}}}\n  api: {{extends: {{service: web}}}}\n"
+        );
+        let (_folder, file) = folder(&[
+            ("compose.yaml", &text),
+            ("a.yml", "include: [b.yml]\n"),
+            ("b.yml", "include: [a.yml]\n"),
+            (".env", "A=${A:-${A}}\nCOMPOSE_FILE=\n"),
+        ]);
+        let error = file.read().unwrap_err();
+        let StackError::In { source, .. } = &error else { panic!("{error:?}") };
+        assert!(source.to_string().contains(what) && !error.is_refusal(), "{what}: {source}");
+    }
+}
+
+#[test]
+fn a_project_that_compose_refuses_is_refused() {
+    let web = "include: [a.yml, b.yml]\nservices: {web: {cpus: 1}}\n";
+    for (files, what) in [
         (
-            "compose.yaml",
-            "include: [compose.yaml, /dev/zero, .]\nservices:\n  web: {extends: {file: compose.yaml, service: web}}\n",
+            vec![("a.yml", "services: {x: {cpus: 1}}\n"), ("b.yml", "services: {x: {cpus: 2}}\n")],
+            "x is in both a.yml and b.yml",
         ),
-        (".env", "A=${A:-${A}}\nCOMPOSE_FILE=\n"),
+        (
+            vec![("a.yml", "services: {web: {cpus: 2}}\n"), ("b.yml", "{}\n")],
+            "web is in both compose.yaml and a.yml, which it includes",
+        ),
+        (vec![("a.yml", "{}\n")], "it includes b.yml, which cannot be read"),
+        (vec![("a.yml", "{}\n"), ("b.yml", "- x\n")], "b.yml, which cannot be read: it is not a Compose file"),
+        (vec![("a.yml", "{}\n"), ("b.yml", "{}\n"), (".env", "A='x\n")], ".env cannot be read as variables: line 1"),
+        (
+            vec![("a.yml", "{}\n"), ("b.yml", "{}\n"), (".env", "COMPOSE_FILE=compose.yaml:/etc/passwd\n")],
+            "/etc/passwd belongs to the project, and cannot be read",
+        ),
+    ] {
+        let (_folder, file) = folder(&[&[("compose.yaml", web)], &files[..]].concat());
+        let StackError::In { source, .. } = file.read().unwrap_err() else { panic!("{what}") };
+        assert!(source.to_string().contains(what), "{what}: {source}");
+        assert!(source.hint().is_some());
+    }
+    // The same twice is no contradiction, and an override may change what another file includes.
+    let same = "services: {x: {cpus: 1}}\n";
+    let over = "services: {x: {cpus: 3}}\n";
+    let (_folder, file) = folder(&[
+        ("compose.yaml", web),
+        ("a.yml", same),
+        ("b.yml", "include: [a.yml]\n"),
+        ("compose.override.yaml", over),
     ]);
-    let notes = file.read().unwrap().notes;
-    assert!(notes.iter().any(|note| note.what.contains("/dev/zero")), "{notes:?}");
-    assert!(notes.iter().any(|note| note.what.contains("itself")), "{notes:?}");
-    drop(folder);
+    let resources = file.read().unwrap().resources;
+    assert!(
+        resources.iter().any(|(name, state)| name.ends_with("/x") && state.cpu_cores == Some(3.0)),
+        "{resources:?}"
+    );
+    let twice = format!("{0},{0}", file.path().display());
+    let error = ComposeFile::named(&twice).read().unwrap_err();
+    assert!(matches!(error, StackError::NamedTwice { .. }), "{error:?}");
 }

@@ -13,16 +13,24 @@ const DEEPEST: usize = 16;
 pub(super) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Reads the text of a `.env` file as Compose does; a value that needs a variable nobody sets is left out.
-    pub(super) fn of(text: &str) -> Self {
+    /// Reads the text of a `.env` file as Compose does; a value that needs a variable nobody sets is left out. And the first
+    /// line for which Compose refuses the file.
+    pub(super) fn of(text: &str) -> (Self, Option<String>) {
         let mut variables = Self::default();
+        let mut wrong = None;
         let mut rest = text.trim_start_matches('\u{feff}');
+        let number = |rest: &str| text[..text.len() - rest.len()].matches('\n').count() + 1;
         while !rest.is_empty() {
             let end = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
             let line = rest[..end].trim();
             let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
             let assigned = line.split_once(['=', ':']).filter(|(name, _)| is_name(name.trim()));
             let Some((name, value)) = assigned else {
+                // A name alone takes the value that the shell has.
+                let name = line.split(['=', ':']).next().unwrap_or_default().trim();
+                if !line.starts_with('#') && !name.is_empty() && !is_name(name) {
+                    wrong.get_or_insert_with(|| format!("line {}: {name:?} is no name of a variable", number(rest)));
+                }
                 rest = &rest[end..];
                 continue;
             };
@@ -32,6 +40,9 @@ impl Variables {
             let from = from + rest[from..].find(['=', ':']).map_or(0, |at| at + 1);
             let body = rest[from..].trim_start_matches([' ', '\t']);
             let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+            if let Some(quote) = quote.filter(|quote| quoted(&body[1..], *quote).is_none()) {
+                wrong.get_or_insert_with(|| format!("line {}: the quote {quote} is not closed", number(rest)));
+            }
             let (value, used) = match quote.and_then(|quote| quoted(&body[1..], quote)) {
                 Some((value, length)) => (value, rest.len() - body.len() + 1 + length),
                 None => (unquoted(value).to_owned(), 0),
@@ -43,7 +54,7 @@ impl Variables {
             let end = rest[used..].find('\n').map_or(rest.len(), |newline| used + newline + 1);
             rest = &rest[end..];
         }
-        variables
+        (variables, wrong)
     }
 
     /// These, and where they say nothing, others.
@@ -110,7 +121,7 @@ impl Variables {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))
 }
 
 fn name_length(text: &str) -> usize {
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_dotenv_file_is_read_as_compose_reads_it() {
-        let variables = Variables::of(
+        let (variables, wrong) = Variables::of(
             "\u{feff}# c\nA=1 # one\r\nexport B='$A # x'\nC=\"${A}\\n\\\"\" # c\nD: yes\nE=\nF=${NOBODY}\nG=\"a\nb\"\nH=${A}2#3\nno line\n=x\nI='open\n",
         );
         for (name, value) in [
@@ -179,11 +190,20 @@ mod tests {
         ] {
             assert_eq!(variables.get(name), value, "{name}");
         }
+        assert_eq!(wrong.as_deref(), Some("line 11: \"no line\" is no name of a variable"));
+        for (text, wrong) in [
+            ("A=1\nB='open\n", Some("line 2: the quote ' is not closed")),
+            ("\n# a b = c\nFROM_SHELL\nexport A=1\nB: 2\n=x\n", None),
+            ("A=1\nB C=2\n", Some("line 2: \"B C\" is no name of a variable")),
+            ("<<<<<<< HEAD\n", Some("line 1: \"<<<<<<< HEAD\" is no name of a variable")),
+        ] {
+            assert_eq!(Variables::of(text).1.as_deref(), wrong, "{text:?}");
+        }
     }
 
     #[test]
     fn variables_are_filled_in_with_their_defaults() {
-        let variables = Variables::of("SET=2g\nEMPTY=\n");
+        let (variables, _) = Variables::of("SET=2g\nEMPTY=\n");
         for (text, filled) in [
             ("$SET", "2g"),
             ("${SET}", "2g"),

@@ -290,3 +290,23 @@ proptest! {
         prop_assert_eq!(back.into_values().next().unwrap_or_else(|| text.clone()), text);
     }
 }
+
+#[test]
+fn a_request_that_cannot_be_read_does_not_hide_the_limit_beside_it() {
+    let text = DEPLOYMENT.replace("cpu: 500m # a quarter", "cpu: half");
+    let folder = folder(&[("web.yaml", &text)]);
+    let target = KubernetesFolder::new(folder.path());
+    let live = target.read().unwrap();
+    assert_eq!(live.resources["shop/web"], state(2.0, GIB));
+    assert_eq!(live.requests["shop/web"], State { cpu_cores: None, memory_bytes: Some(512 * MIB) });
+    let of_web = live.notes.iter().filter(|note| note.resource.as_deref() == Some("shop/web"));
+    assert_eq!(
+        of_web.map(|note| note.what.as_str()).collect::<Vec<_>>(),
+        ["`resources.requests.cpu: half` is no amount that Kubernetes takes"]
+    );
+    let to = |cores| change("shop/web", live.resources["shop/web"], state(cores, GIB));
+    assert_eq!(edited(&target, &[to(3.0)])["web.yaml"], text.replace("cpu: \"2\"", "cpu: \"3\""));
+    let refused = target.refusals(&[to(1.0)]).unwrap();
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].error.to_string().contains("may be below it"), "{refused:?}");
+}

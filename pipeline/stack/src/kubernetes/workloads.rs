@@ -47,6 +47,11 @@ pub(super) enum Set {
         limit: u64,
         request: Option<u64>,
     },
+    /// A limit beside a request that cannot be read, and why.
+    LimitAlone {
+        limit: u64,
+        why: String,
+    },
     /// A request without a limit: it is what is paid for.
     Request(u64),
     Unknown(String),
@@ -210,6 +215,10 @@ impl Workloads {
                 match sized.set(figure) {
                     Set::Nothing => {}
                     Set::Limit { limit, .. } => figure.put(&mut state, limit),
+                    Set::LimitAlone { limit, why } => {
+                        figure.put(&mut state, limit);
+                        notes.push((resource.clone(), why));
+                    }
                     Set::Request(request) => {
                         figure.put(&mut state, request);
                         let key = figure.key();
@@ -259,7 +268,8 @@ impl Sized {
         }
         let of = |which| self.sets(which, figure).map_or(Reading::Nothing, |(_, reading)| reading);
         match (of("limits"), of("requests")) {
-            (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => Set::Unknown(why),
+            (Reading::Unknown(why), _) | (Reading::Nothing, Reading::Unknown(why)) => Set::Unknown(why),
+            (Reading::Amount(limit), Reading::Unknown(why)) => Set::LimitAlone { limit, why },
             (Reading::Amount(limit), Reading::Amount(request)) => Set::Limit { limit, request: Some(request) },
             (Reading::Amount(limit), Reading::Nothing) => Set::Limit { limit, request: None },
             (Reading::Nothing, Reading::Amount(request)) => Set::Request(request),

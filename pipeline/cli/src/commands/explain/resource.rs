@@ -8,6 +8,7 @@ use domain::Timestamp;
 use domain::time::HOUR;
 use domain::units::{format_bytes, round_bytes, round_cores};
 use lake::Session;
+use learn::shadow::Measure;
 use serde_json::{Value, json};
 
 const KNOWN: &str = "select resource from marts.usage where resource = $resource limit 1";
@@ -177,6 +178,67 @@ const ENOUGH: f64 = 0.9;
 /// Samples from which a counterfactual is told.
 const FEWEST: usize = 5;
 
+/// What the newest shadow inventory of the last day expects of one measure, from now on.
+const EXPECTED: &str = "
+    select
+        avg(predicted_state[$measure]) as mean, max(daily_peak[$measure]) as peak, max(daily_peak_upper[$measure]) as peak_upper,
+        max(models[$measure]) as model, max(confidences[$measure]) as confidence, max(last_updated) as as_of, count(*) as hours
+    from predictions.shadow_inventory
+    where resource_id = $resource and last_updated <= (select now from session.clock)
+        and last_updated >= (select now from session.clock) - interval '24 hours'
+        and at >= (select now from session.clock) - interval '1 hour' and predicted_state[$measure] is not null";
+
+/// Whether the inventory has every measure: one that an older version wrote has not.
+const HAS_MEASURES: &str = "
+    select 1 from information_schema.columns
+    where table_schema = 'predictions' and table_name = 'shadow_inventory' and column_name = 'models'";
+
+/// What is expected of each measure that has a forecast.
+async fn expected(session: &Session, name: &str) -> Result<Vec<Value>, Failure> {
+    if session.query(HAS_MEASURES).await?.to_json()?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for measure in Measure::ALL {
+        let query = EXPECTED.replace("$measure", &format!("'{}'", measure.column()));
+        for mut row in session.query_with(&query, &[("resource", name)]).await?.to_json()? {
+            if row["mean"].is_number() {
+                row["measure"] = json!(measure);
+                all.push(row);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A line for each measure that is expected.
+fn show_expected(context: &Context, expected: &[Value]) {
+    let Some(first) = expected.first() else { return };
+    let as_of = time(&first["as_of"]).unwrap_or_default().minute();
+    context.say(format!("expected    the next {} h, as of {as_of}", first["hours"]));
+    context.say("            mean            peak            below           sure  led by");
+    for row in expected {
+        let Some(measure) = Measure::ALL.into_iter().find(|measure| row["measure"] == measure.column()) else {
+            continue;
+        };
+        let amount = |column: &str| measure.amount(row[column].as_f64().unwrap_or_default());
+        let mut models = row["model"].as_str().unwrap_or_default().split('+');
+        let led = models.next().unwrap_or_default();
+        let more = match models.count() {
+            0 => String::new(),
+            more => format!(" +{more}"),
+        };
+        context.say(format!(
+            "  {:<10}{:<16}{:<16}{:<16}{:.2}  {led}{more}",
+            measure.word(),
+            amount("mean"),
+            amount("peak"),
+            amount("peak_upper"),
+            row["confidence"].as_f64().unwrap_or_default()
+        ));
+    }
+}
+
 /// What held a resource up, in the words of people.
 fn in_words(what: &str) -> &'static str {
     match what {
@@ -194,8 +256,15 @@ pub(super) async fn explain(context: &Context, session: &Session, name: &str) ->
         let given = [&[("resource", name)], more].concat();
         Ok(session.query_with(query, &given).await?.to_json()?)
     };
+    let expected = expected(session, name).await?;
     if !session.versions.contains_key("marts.usage") || ask(KNOWN, &[]).await?.is_empty() {
-        return Ok(None);
+        // Of an environment or job there may be runs, and nothing that held it up.
+        if expected.is_empty() {
+            return Ok(None);
+        }
+        context.say(name);
+        show_expected(context, &expected);
+        return Ok(Some(Answer::done(json!({"resource": name, "expected": expected}))));
     }
     let held = ask(CONTENDED, &[]).await?.into_iter().next().unwrap_or_default();
     let network = ask(NETWORK, &[]).await?.into_iter().next().unwrap_or_default();
@@ -231,11 +300,13 @@ pub(super) async fn explain(context: &Context, session: &Session, name: &str) ->
     };
     let explained = Explained { name, held: &held, bottlenecks: &bottlenecks, began, minutes: &minutes };
     show(context, &explained, &evidence, &before, &processes, counterfactual.as_ref());
+    show_expected(context, &expected);
     let each: Vec<Value> =
         bottlenecks.iter().map(|(what, minutes)| json!({"what": what, "minutes": minutes})).collect();
     Ok(Some(Answer::done(json!({
         "resource": name, "bottleneck": first, "bottlenecks": each, "figures": held, "began": began,
         "evidence": evidence, "before": before, "processes": processes, "counterfactual": counterfactual,
+        "expected": expected,
     }))))
 }
 

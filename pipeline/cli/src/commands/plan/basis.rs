@@ -25,6 +25,7 @@ pub async fn forecasts(session: &Session, of: Option<&BTreeSet<String>>) -> Resu
                 max(i.model) as model
              from predictions.shadow_inventory i
              join newest n on i.resource_id = n.resource_id and i.last_updated = n.last_updated
+             where i.upper['cpu_cores'] is not null or i.upper['memory_bytes'] is not null
              group by i.resource_id
              order by i.resource_id",
         )
@@ -41,7 +42,7 @@ pub async fn forecasts(session: &Session, of: Option<&BTreeSet<String>>) -> Resu
 
 /// Whether a kind of target has jobs of a CI system, which are sized from their runs and not from samples.
 pub fn is_of_jobs(kind: &str) -> bool {
-    matches!(kind, "actions" | "gitlab")
+    matches!(kind, "actions" | "gitlab" | "circleci")
 }
 
 /// The end of the newest run of a CI system.

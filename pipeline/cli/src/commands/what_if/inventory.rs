@@ -19,6 +19,7 @@ const HOURS: &str = "
     where last_updated <= (select now from session.clock)
         and last_updated >= (select now from session.clock) - interval '24 hours'
         and at >= (select now from session.clock) - interval '1 hour'
+        and (predicted_state['cpu_cores'] is not null or predicted_state['memory_bytes'] is not null)
     order by resource_id, at";
 
 /// Limits of the newest hour that had any.

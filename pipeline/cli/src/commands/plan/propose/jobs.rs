@@ -87,7 +87,7 @@ async fn runs(ground: &Ground<'_>, job: &CiJob, notes: &mut Vec<Note>) -> Result
 /// What the job should be given where that is not what it has.
 fn wanted(job: &CiJob, row: &Value, runners: &[Runner], kind: &str) -> JobLimits {
     let mut wanted = JobLimits::default();
-    if let Some(p99) = row["p99_ms"].as_f64() {
+    if let Some(p99) = row["p99_ms"].as_f64().filter(|_| job.has_timeout) {
         let mut minutes = ((p99 / 60_000.0 * ROOM) / STEP).ceil().max(1.0) * STEP;
         // What was cut off took longer than it shows.
         if row["timed_out"].as_i64() > Some(0) {
@@ -168,7 +168,8 @@ mod tests {
 
     fn job(runner: &str, timeout_minutes: Option<u32>) -> CiJob {
         let limits = JobLimits { runner: Some(runner.into()), timeout_minutes };
-        CiJob { resource: "ci.yml/build".into(), repo: None, workflow: None, name: "build".into(), limits }
+        let (resource, name) = ("ci.yml/build".into(), "build".into());
+        CiJob { resource, repo: None, workflow: None, name, limits, has_timeout: true }
     }
 
     fn class(name: &str, cores: f64, gib: u64) -> Runner {
@@ -186,6 +187,9 @@ mod tests {
         assert_eq!(said, JobLimits::default(), "it has what it should have");
         assert_eq!(wanted(&job("small", Some(15)), &row, &classes, "actions").runner.as_deref(), Some("medium"));
         assert_eq!(wanted(&job("unheard of", Some(15)), &row, &classes, "actions").runner, None);
+        let without = CiJob { has_timeout: false, ..job("large", None) };
+        let class = JobLimits { runner: Some("medium".into()), timeout_minutes: None };
+        assert_eq!(wanted(&without, &row, &classes, "circleci"), class);
         let cut = json!({"runs": 90, "p99_ms": 600_000.0, "longest_ms": 600_000.0, "timed_out": 3, "cores": null, "memory": null});
         assert_eq!(wanted(&job("small", Some(10)), &cut, &classes, "actions").timeout_minutes, Some(15));
     }
