@@ -1,5 +1,6 @@
--- One row per change of an application up to session.clock that is no change of its limits: a deployment, an annotation, or a
--- feature flag that a log record says was switched. Candidates for causes, and steps in the history of what they touch.
+-- One row per change of an application up to session.clock, other than changes of limits: a deployment, an
+-- annotation, or a switched feature flag in a log record. They are possible causes, and steps in the history of the
+-- resources that they affect.
 -- Reads staging.events, session.clock. Key: event_id.
 with told as (
     select
@@ -20,13 +21,13 @@ with told as (
 )
 
 select
-    event_id, -- The event that says so. [not null]
-    ts as at, -- When it was, UTC; of a deployment its begin. [not null]
-    case type when 'log' then 'flag' else type end as change, -- What kind. [one of: deployment, annotation, flag; not null]
-    resource, -- Resource or environment it touches; null: it is not said.
-    repo, -- Repository it is of, where that is said.
-    left(text, 200) as text, -- What it says.
-    case when type = 'deployment' then result end as result, -- What came of a deployment, where that is said.
+    event_id, -- The event that reports it. [not null]
+    ts as at, -- When it happened, UTC; for a deployment, its start. [not null]
+    case type when 'log' then 'flag' else type end as change, -- Kind. [one of: deployment, annotation, flag; not null]
+    resource, -- Resource or environment that it affects; null if unknown.
+    repo, -- Its repository, if known.
+    left(text, 200) as text, -- Its text.
+    case when type = 'deployment' then result end as result, -- Result of a deployment, if known.
     case when type = 'deployment' and duration_ms between 0 and 86400000 then duration_ms else 0 end as duration_ms -- How long a deployment took, milliseconds. [>= 0]
 from told
 -- A record of each evaluation of a flag is no change of it.

@@ -1,7 +1,7 @@
--- One row per run that had ended by session.clock and of which it is known what its change had touched when it began.
+-- One row per run that had ended by session.clock, if the files that its change had touched when it began are known.
 -- Reads marts.runs, marts.changed_files, traces.traces, session.clock. Key: event_id.
--- Files count that were not committed yet, those of the commit it ran on, and those that the commits and pushes of its pull
--- request had named by then; of a pull request that was opened later nobody knew.
+-- Counted are uncommitted files, files of the commit that it ran on, and files that the commits and pushes of its
+-- pull request had named by then. A pull request that was opened later was not known yet.
 with runs as (
     -- A run finds files by itself, by its pull request, and by its commit.
     select
@@ -44,16 +44,16 @@ touched as (
 
 select
     event_id, -- The run's event. [not null]
-    array_slice(array_agg(path order by path), 1, 500) as paths, -- Files its change had touched when it began, at most 500, as many as `record` lists. [not null]
-    sum(case when is_open then 1 else 0 end) as uncommitted, -- How many of all were not committed yet. [>= 0]
-    count(*) as touched_files, -- How many it had touched. [>= 1]
-    sum(case when role = 'lockfile' then 1 else 0 end) as touched_lockfiles, -- Those that say which versions of packages are taken. [>= 0]
-    sum(case when role = 'manifest' then 1 else 0 end) as touched_manifests, -- Those that say what is needed or how it is built. [>= 0]
-    sum(case when role = 'ci' then 1 else 0 end) as touched_ci_files, -- Those that say what the CI system does. [>= 0]
-    sum(case when role = 'source' then 1 else 0 end) as touched_sources, -- Those that are compiled or run. [>= 0]
+    array_slice(array_agg(path order by path), 1, 500) as paths, -- Files that its change had touched when it began, at most 500 (the maximum of `record`). [not null]
+    sum(case when is_open then 1 else 0 end) as uncommitted, -- Number of these files that were not committed yet. [>= 0]
+    count(*) as touched_files, -- Number of touched files. [>= 1]
+    sum(case when role = 'lockfile' then 1 else 0 end) as touched_lockfiles, -- Touched lock files. [>= 0]
+    sum(case when role = 'manifest' then 1 else 0 end) as touched_manifests, -- Touched manifests and build scripts. [>= 0]
+    sum(case when role = 'ci' then 1 else 0 end) as touched_ci_files, -- Touched files of the CI system. [>= 0]
+    sum(case when role = 'source' then 1 else 0 end) as touched_sources, -- Touched source files. [>= 0]
     sum(case when role = 'test' then 1 else 0 end) as touched_tests, -- Tests. [>= 0]
-    sum(case when role = 'doc' then 1 else 0 end) as touched_docs, -- Text for people. [>= 0]
-    count(distinct substr(path, length(path) - strpos(reverse(path), '.') + 2)) as touched_kinds, -- How many endings their names have. [>= 0]
-    count(distinct left(path, length(path) - strpos(reverse('/' || path), '/') + 1)) as touched_folders -- In how many folders they lie. [>= 1]
+    sum(case when role = 'doc' then 1 else 0 end) as touched_docs, -- Touched documentation files. [>= 0]
+    count(distinct substr(path, length(path) - strpos(reverse(path), '.') + 2)) as touched_kinds, -- Number of different file extensions among them. [>= 0]
+    count(distinct left(path, length(path) - strpos(reverse('/' || path), '/') + 1)) as touched_folders -- Number of folders that contain them. [>= 1]
 from touched
 group by event_id

@@ -1,10 +1,10 @@
--- One row per run that is expected next, as of session.clock: what is known of it, in the columns of features.runs.
+-- One row per run that is expected next, as of session.clock, with the columns of features.runs.
 -- Reads features.runs, features.changes, marts.runs, traces.events, session.clock. Key: run_id.
--- For every open pull request the jobs that it ran itself, or that one in three of its repository's pull requests ran, in
--- the last 30 days; and for each job its next run on a main branch. Whether a pull request is open, and which runs are its
--- own, is told by events up to the clock alone: what comes later changes no row.
--- What a change is comes from the last run of the same pull request (the same job's, if it has one); what a job may use
--- and how large its repository is, from the job's last run that tells. started_at is the clock: as if it were created now.
+-- These are, for every open pull request, the jobs that it ran itself or that a third of its repository's pull
+-- requests ran in the last 30 days, and for each job its next run on a main branch. Only events up to the clock
+-- decide whether a pull request is open and which runs are its own, so later events change no row. Features of the
+-- change come from the last run of the same pull request (of the same job if possible). Limits and the size of the
+-- repository come from the job's last run that has them. started_at is the clock, as if the run were created now.
 with told as (
     select
         pr_id, repo, branch, developer, ts, event_id, action,
@@ -210,9 +210,9 @@ expected as (
 )
 
 select
-    run_id, -- What is expected: job key, then pull request or branch. [not null]
-    reason, -- Why it is expected: its pull request is open, or it runs on a main branch. [one of: pull_request, main_branch]
-    pr_id, -- Pull request it will run for; null on a main branch.
+    run_id, -- The expected run: job key, then pull request or branch. [not null]
+    reason, -- Reason why it is expected: its pull request is open, or it runs on a main branch. [one of: pull_request, main_branch]
+    pr_id, -- Pull request that it will run for; null on a main branch.
     job_key,
     repo,
     branch,
@@ -220,8 +220,8 @@ select
     language,
     kind,
     resource, -- Resource on which the job last ran.
-    expected_at, -- When it is expected, UTC: the last start and the usual time between two, not before now; of a pull request now. Null where the job ran once only.
-    (select now from session.clock) as started_at, -- The clock: everything is as known now. [not null]
+    expected_at, -- Expected start, UTC: the last start plus the usual time between two runs, but not before now; for a pull request, now. Null if the job ran only once.
+    (select now from session.clock) as started_at, -- The clock: everything is known as of now. [not null]
     arrow_cast(null, 'Timestamp(µs, "UTC")') as ended_at, -- Not known yet.
     cast(null as bigint) as duration_ms, -- Not known yet.
     cast(null as bigint) as cpu_ms, -- Not known yet.
@@ -230,10 +230,10 @@ select
     cast(null as varchar) as result, -- Not known yet.
     is_pr,
     from_fork,
-    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether who starts it belongs to the repository.
+    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether the person who starts it belongs to the repository.
     coalesce(from_fork, false)
     or coalesce(upper(author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
-        as stranger, -- Whether it comes from a fork, or from somebody whom the repository does not know.
+        as stranger, -- Whether it comes from a fork, or from a person who is not known in the repository.
     jobs,
     commits,
     team_size,
@@ -262,6 +262,6 @@ select
     touched_docs,
     touched_kinds,
     touched_folders,
-    to_main -- Whether it is on a main branch, or for a pull request that is to go there.
+    to_main -- Whether it is on a main branch, or for a pull request into one.
 from expected
 order by run_id

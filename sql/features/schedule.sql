@@ -1,6 +1,7 @@
--- One row per scheduled event, past or to come, as it was last announced by session.clock, unless it was cancelled.
--- Reads staging.events, features.application_changes, session.clock. Key: schedule_event_id. Of a series of a calendar only its
--- last announcement counts. A deployment that a CI system tells of is one, too: what it did is what the next will do.
+-- One row per past or future scheduled event, as last announced up to session.clock, unless it was cancelled.
+-- Reads staging.events, features.application_changes, session.clock. Key: schedule_event_id. For a series of a
+-- calendar, only the last announcement counts. A deployment reported by a CI system is included too, because its
+-- effect predicts that of the next one.
 with announced as (
     select
         schedule_event_id,
@@ -54,11 +55,11 @@ coming as (
 )
 
 select
-    schedule_event_id, -- As the organisation names it; of a deployment of a CI system its event.
-    resource, -- Resource or environment it touches; null: all.
+    schedule_event_id, -- Identifier of the organisation; for a deployment of a CI system, its event.
+    resource, -- Resource or environment that it affects; null: all.
     event_type, -- deployment, maintenance, load or holiday.
     start_time,
     end_time,
-    scale -- Expected load as a multiple of the usual, up to a thousand; null where not told. [>= 0]
+    scale -- Expected load as a multiple of the usual load, up to a thousand; null if not given. [>= 0]
 from coming
 order by start_time, schedule_event_id

@@ -1,5 +1,5 @@
--- One row per run that had ended by session.clock: what its change had touched when it began, and which services it called
--- and packages it fetched or built.
+-- One row per run that had ended by session.clock: the files that its change had touched when it began, the services
+-- that it called, and the packages that it fetched or built.
 -- Reads marts.runs, features.changes, staging.events, session.clock. Key: repo, run_id, started_at.
 -- needs and packages_added are known only at known_at, the run's end; everything else when it begins. A call belongs to the
 -- run that recorded it (record_id), else to the runs of its session during which it was made.
@@ -73,22 +73,22 @@ needed as (
 
 select
     r.run_id, -- As in marts.runs. [not null]
-    r.job_key, -- Repository, workflow, job and command: runs of one key repeat the same work. [not null]
+    r.job_key, -- Repository, workflow, job and command. Runs with the same key repeat the same work. [not null]
     r.repo, -- Repository, `owner/name`.
     r.branch,
-    r.pr_id, -- Pull request it ran for.
+    r.pr_id, -- Pull request that it ran for.
     r.kind, -- Kind of work: build, test, lint, run, ci, other. [not null]
     r.command,
     r.workflow,
     r.job,
     r.started_at, -- When it began, UTC. [not null]
-    r.ended_at as known_at, -- When it had ended, UTC: nothing may use its needs earlier. [not null]
-    coalesce(c.paths, arrow_cast(make_array(), 'List(Utf8)')) as paths, -- Files changed when it began: not committed yet, in its commit, or by its pull request so far; at most 500. [not null]
-    coalesce(c.uncommitted, 0) as uncommitted, -- How many of them were not committed yet. [>= 0]
-    coalesce(n.things, arrow_cast(make_array(), 'List(Utf8)')) as needs, -- Services it called and registry packages it fetched or built, without versions (`https`, `pkg:cargo/serde`). [not null]
-    r.packages_added, -- Packages that its tool said it added without naming them. [>= 0]
-    r.record_id is not null or n.things is not null as seen, -- Whether what it needed was looked at: it was recorded, or something is known. [not null]
-    r.stranger -- Whether the run came from a fork, or from somebody whom the repository does not know. [not null]
+    r.ended_at as known_at, -- When it had ended, UTC: its needs may not be used earlier. [not null]
+    coalesce(c.paths, arrow_cast(make_array(), 'List(Utf8)')) as paths, -- Files changed when it began, at most 500: uncommitted, in its commit, or by its pull request so far. [not null]
+    coalesce(c.uncommitted, 0) as uncommitted, -- Number of these files that were not committed yet. [>= 0]
+    coalesce(n.things, arrow_cast(make_array(), 'List(Utf8)')) as needs, -- Services that it called and registry packages that it fetched or built, without versions (`https`, `pkg:cargo/serde`). [not null]
+    r.packages_added, -- Added packages that its tool counted without naming them. [>= 0]
+    r.record_id is not null or n.things is not null as seen, -- Whether its needs were observed: the run was recorded, or some need is known. [not null]
+    r.stranger -- Whether the run came from a fork, or from a person who is not known in the repository. [not null]
 from runs r
 left join features.changes c on r.event_id = c.event_id
 left join needed n on r.event_id = n.event_id

@@ -1,14 +1,14 @@
--- One row per resource and sample up to session.clock, as the sizing policies and their replay read it.
--- Reads marts.usage, session.clock. Ordered by resource, ts; two collectors of one resource give two samples of a moment.
+-- One row per resource and sample up to session.clock, the input of the sizing policies and their replay.
+-- Reads marts.usage, session.clock. Ordered by resource, ts; two collectors of one resource give two samples of the same time.
 select
     resource,
     ts,
     interval_s,
     cpu_cores,
     cpu_limit_cores,
-    cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes) as double) as memory_bytes, -- Larger of working set and peak, bytes.
+    cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes) as double) as memory_bytes, -- The larger of working set and peak, bytes.
     cast(memory_limit_bytes as double) as memory_limit_bytes, -- Memory limit, bytes.
-    coalesce(oom_kills, 0) as oom_kills, -- Processes killed for memory in the interval, 0 where not told. [>= 0]
+    coalesce(oom_kills, 0) as oom_kills, -- Processes killed for memory in the interval; 0 if not reported. [>= 0]
     throttled_ratio,
     psi_memory_some
 from marts.usage

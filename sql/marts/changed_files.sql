@@ -1,7 +1,8 @@
--- One row per file that an event names as changed, and pull request that the event belongs to.
--- Reads staging.events, traces.links. Key: event_id, pr_id, path. A row depends on its event and the links of it.
--- Commits and pushes name what they changed, runs (`record`) what was not committed when they began. An event of no pull
--- request has one row per file; one that belongs to several has them for each.
+-- One row per changed file of an event and pull request of the event.
+-- Reads staging.events, traces.links. Key: event_id, pr_id, path. A row depends on its event and the links of that
+-- event. Commits and pushes list the files that they changed, and runs (`record`) list the files that were
+-- uncommitted when they began. An event without a pull request has one row per file. An event of several pull
+-- requests has one row per file for each.
 -- Partition: event_date
 -- Follows: staging.events, traces.links
 with named as (
@@ -33,13 +34,13 @@ files as (
 
 select
     f.event_id, -- The event that names it. [not null; in staging.events.event_id]
-    f.ts, -- When that happened, UTC. [not null]
-    f.type, -- What it was. [one of: commit, push, command, test, ci_run]
+    f.ts, -- When it happened, UTC. [not null]
+    f.type, -- Type of the event. [one of: commit, push, command, test, ci_run]
     f.repo, -- Repository, `owner/name`.
     coalesce(f.pr_id, l.pr_id) as pr_id, -- Pull request that the event belongs to.
-    f.sha, -- Commit, of a commit or a push.
-    f.path, -- The file, from the root of its repository. [not null]
-    file_role(f.path) as role, -- What it is to its project. [one of: lockfile, manifest, ci, doc, test, source, other]
+    f.sha, -- Commit of a commit or push event.
+    f.path, -- Path of the file in its repository. [not null]
+    file_role(f.path) as role, -- Role of the file in its project. [one of: lockfile, manifest, ci, doc, test, source, other]
     f.event_date
 from files f
 left join traces.links l on f.event_id = l.event_id and f.pr_id is null

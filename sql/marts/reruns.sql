@@ -1,7 +1,8 @@
--- One row per failed run whose commit passed the same work in another run within two weeks: chance may have decided.
+-- One row per failed run whose commit passed the same work in another run within two weeks: the result may be due to chance.
 -- Reads marts.run_reports. Key: event_id. A row depends on the runs of its commit (sha) within two weeks.
--- A commit is the same code, so a pass beside a failure means that chance decided. Without a sha nothing is the same; after
--- two weeks the world around the code is another. Of jobs that look the same nobody knows which of them another run repeats.
+-- The same commit is the same code, so different results mean that chance decided. Runs without a sha cannot be
+-- compared, and after two weeks the environment of the code has changed. If several jobs look the same, it is unknown
+-- which of them another run repeats.
 -- Partition: event_date
 -- Follows: marts.run_reports ±14 days by sha
 with beside as (
@@ -17,7 +18,7 @@ with beside as (
 
 select
     event_id, -- The failed run. [not null; in marts.run_reports.event_id]
-    passed_at, -- When the first of those that passed had ended, UTC. [not null]
+    passed_at, -- When the first passed run ended, UTC. [not null]
     event_date -- UTC day of the failed run: the partition. [not null]
 from beside
 where failed and passed_at is not null

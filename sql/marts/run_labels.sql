@@ -1,13 +1,13 @@
--- One row per run and cause that explains how it went: the cause-typed label, and when it could first be known.
+-- One row per run and cause of its result: the label, and when it could first be known.
 -- Reads marts.run_reports, marts.reruns, marts.usage, staging.events. Key: event_id, label.
 -- A row depends on its run, and on the usage samples and notes of its resource from its start to an hour after its end, two
 -- days at most.
 -- Partition: event_date
 -- Follows: marts.run_reports, marts.reruns, marts.usage +3 days, staging.events +3 days
 --
--- These are the rules; change them here. A run may have several causes: `rank` says which one counts, and marts.runs shows
--- that one. Measured causes come first, because they hold however the run ended; then external causes,
--- which no change of code or limits can remove; then the result. Nothing may use a label before its known_at.
+-- The rules are defined in this file. A run may have several causes: `rank` says which one counts, and marts.runs
+-- shows that one. Measured causes come first, because they hold however the run ended. External causes, which no
+-- change of code or limits can remove, come next, and then the result. A label may not be used before its known_at.
 with causes as (
     select label, rank
     from (values
@@ -172,7 +172,7 @@ explained as (
             when 'preempted' then j.preempted
             when 'infrastructure' then j.infrastructure and not j.preempted
             when 'timeout' then j.timeout
-            -- It failed by itself and passed on the same commit. What came from outside is no flaky test.
+            -- Whether it is flaky: it failed and passed on the same commit. What came from outside is no flaky test.
             when 'flaky' then j.failed and j.passed_at is not null and not j.preempted and not j.infrastructure
             -- Its resources were measured, and none of them was contended.
             when 'none' then j.measured and not (j.oom_kill or j.memory_pressure or j.cpu_throttled or j.io_stall or j.noisy_neighbour)
@@ -224,13 +224,13 @@ explained as (
 
 select
     event_id, -- The report of the run in staging.events. [not null; in staging.events.event_id]
-    repo, -- Repository, `owner/name`; empty where none is known.
+    repo, -- Repository, `owner/name`; empty if unknown.
     run_id, -- The run, as in marts.runs. [not null]
     started_at, -- When the run began.
     label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
-    rank, -- Which cause counts where there are several: the smallest. [1 to 10]
-    known_at, -- From when on this could be known, and nothing may use it earlier. [not null]
-    evidence, -- What it was told by, as a sentence.
+    rank, -- Rank among several causes: the smallest counts. [1 to 10]
+    known_at, -- When this could first be known; it may not be used earlier. [not null]
+    evidence, -- Evidence for the cause, as a sentence.
     event_date -- UTC day of the start: the partition. [not null]
 from explained
 where holds

@@ -1,9 +1,9 @@
--- One row per run as its own report tells of it: a command, a test or a CI run, without what others say of it.
+-- One row per run as reported by itself: a command, a test or a CI run, without data from other sources.
 -- Reads staging.events. Key: repo, run_id, started_at.
--- A CI run reported several times keeps the report that ended last; a rerun under the same number began at another time
--- and is a run of its own. Jobs of one name that began at once (a matrix) are told apart by their own numbers (job_id in the
--- payload); one that a rerun took over unchanged has a new number and is the same job. Runs of one number in several workflows
--- are several runs. What makes a run is said here and nowhere else.
+-- Of a CI run that was reported several times, the report that ended last is kept. A rerun under the same number
+-- began at another time and is a separate run. Jobs of the same name and start (a matrix) are distinguished by their
+-- own numbers (job_id in the payload). A job that a rerun took over unchanged has a new number and is the same job.
+-- Runs with the same number in several workflows are different runs. Only this file defines what a run is.
 -- Partition: event_date
 -- Follows: staging.events
 with told as (
@@ -119,30 +119,30 @@ heard as (
 
 select
     event_id, -- The report in staging.events. [not null; in staging.events.event_id]
-    repo, -- Repository, `owner/name`; empty where none is known. [not null]
+    repo, -- Repository, `owner/name`; empty if unknown. [not null]
     type, -- What it was. [not null; one of: command, test, ci_run]
-    run_id, -- Of a CI run its number and job (of jobs of one name that began at once from the second on with `#2`), else the event. [not null]
-    twins, -- Jobs of its name that began at once in its workflow, itself included: nobody knows which of them another run repeats. [>= 1]
-    workflow_run, -- Number of a CI run: that of its workflow run.
+    run_id, -- Run number and job of a CI run (further jobs of the same name and start end in `#2`, …), else the event. [not null]
+    twins, -- Jobs of the same name that started at the same time in its workflow, including itself. It is unknown which of them another run repeats. [>= 1]
+    workflow_run, -- Number of its workflow run.
     job, -- Job of a workflow run.
     work, -- Workflow, job and command: what ran. [not null]
-    sha, -- Commit it ran on.
+    sha, -- Commit that it ran on.
     coalesce(sha, lay_on) as head_sha, -- The same, or the commit that its files lay on: there may have been changes.
-    resource, -- Container or service it ran in; its environment where none is named.
+    resource, -- Container or service that it ran in; its environment if none is named.
     started_at, -- When it began, UTC. [not null]
     ended_at, -- When it ended, UTC. [not null]
-    outcome, -- How it ended, in OpenTelemetry's words; of a command by its exit code.
-    coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed, -- It did not succeed: failure, error or timeout. [not null]
-    exit_code, -- What it exited with.
-    is_engine, -- It is a command of a container engine. [not null]
-    oom_killed, -- The kernel killed it for memory.
-    throttled_ratio, -- Share of the CFS periods in which it was throttled, as it says itself. [0 to 1]
-    psi_memory_some, -- Share of the run in which some task waited for memory, as it says itself (PSI). [0 to 1]
-    psi_io_some, -- Share of the run in which some task waited for a disk, as it says itself (PSI). [0 to 1]
-    memory_share, -- Peak memory over its limit. [>= 0]
-    says_oom, -- Its output names a kill for memory. [not null]
-    says_preempted, -- Its output says that its machine was taken away. [not null]
-    says_infrastructure, -- Its output names a failure of the infrastructure. [not null]
+    outcome, -- Result, in the terms of OpenTelemetry; for a command, derived from its exit code.
+    coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed, -- Whether it failed: failure, error or timeout. [not null]
+    exit_code, -- Its exit code.
+    is_engine, -- Whether it is a command of a container engine. [not null]
+    oom_killed, -- Whether the kernel killed it for memory.
+    throttled_ratio, -- Share of the CFS periods in which it was throttled, as reported by the run. [0 to 1]
+    psi_memory_some, -- Share of the run in which some task waited for memory, as reported by the run (PSI). [0 to 1]
+    psi_io_some, -- Share of the run in which some task waited for a disk, as reported by the run (PSI). [0 to 1]
+    memory_share, -- Peak memory divided by the limit. [>= 0]
+    says_oom, -- Whether its output reports a kill for memory. [not null]
+    says_preempted, -- Whether its output reports that its machine was preempted. [not null]
+    says_infrastructure, -- Whether its output reports a failure of the infrastructure. [not null]
     event_date -- UTC day of the start: the partition. [not null]
 from heard
 order by event_date, event_id

@@ -1,6 +1,6 @@
--- One row per run: a command, a test or a CI run, what it used beside what it was allowed, and what it contended for.
+-- One row per run (a command, a test or a CI run): its use, its limits, and its contention.
 -- Reads staging.events, traces.links, marts.run_reports, marts.workflow_runs, marts.run_labels. Key: repo, run_id, started_at.
--- marts.run_reports says what makes a run. A row depends on the report of its run, its links and its labels.
+-- marts.run_reports defines what a run is. A row depends on the report of its run, its links and its labels.
 -- Partition: event_date
 -- Follows: staging.events, traces.links, marts.run_reports, marts.workflow_runs, marts.run_labels
 with linked as (
@@ -25,9 +25,9 @@ labels as (
 )
 
 select
-    r.run_id, -- Of a CI run its number and job (of jobs of one name that began at once from the second on with `#2`), else the event. [not null]
+    r.run_id, -- Run number and job of a CI run (further jobs of the same name and start end in `#2`, …), else the event. [not null]
     e.event_id,
-    coalesce(e.pr_id, l.pr_id) as pr_id, -- Pull request it ran for: named by it, or the first of those it is linked to.
+    coalesce(e.pr_id, l.pr_id) as pr_id, -- Pull request that it ran for: the one that it names, or the first one that it is linked to.
     e.pr_id is not null as names_pr, -- Whether the run itself names the pull request. [not null]
     e.type,
     coalesce(e.kind, case e.type when 'ci_run' then 'ci' when 'test' then 'test' else 'other' end) as kind, -- Kind of work: build, test, lint, run, ci, other. [not null]
@@ -36,19 +36,19 @@ select
     e.developer,
     e.env,
     e.resource,
-    concat_ws(' ', e.repo, nullif(concat_ws('/', e.workflow, e.job), ''), left(e.command, 80)) as job_key, -- Repository, workflow, job and command: runs of one key repeat the same work. [not null]
+    concat_ws(' ', e.repo, nullif(concat_ws('/', e.workflow, e.job), ''), left(e.command, 80)) as job_key, -- Repository, workflow, job and command. Runs with the same key repeat the same work. [not null]
     e.command,
     e.workflow,
     e.job,
     e.runner,
-    r.sha, -- Commit it ran on.
+    r.sha, -- Commit that it ran on.
     r.head_sha, -- The same, or the commit that its files lay on: there may have been changes.
-    w.event_id is not null as has_jobs, -- It is a whole workflow run whose jobs are rows of their own: sums leave it out. [not null]
+    w.event_id is not null as has_jobs, -- Whether it is a whole workflow run whose jobs are separate rows; sums leave it out. [not null]
     e.ts as started_at, -- When it began, UTC. [not null]
     r.ended_at, -- When it ended, UTC. [not null]
     e.duration_ms, -- How long it took, ms. [>= 0]
-    e.queued_ms, -- How long it waited for a machine, ms. [>= 0]
-    r.outcome as result, -- How it ended, in OpenTelemetry's words; of a command by its exit code.
+    e.queued_ms, -- Waiting time for a machine, ms. [>= 0]
+    r.outcome as result, -- Result, in the terms of OpenTelemetry; for a command, derived from its exit code.
     e.exit_code,
     e.passed,
     e.failed as failed_tests, -- Tests that failed. [>= 0]
@@ -84,11 +84,11 @@ select
     e.psi_cpu_some, -- Share of the run in which some task waited for a processor (PSI). [0 to 1]
     e.psi_memory_some, -- Share of the run in which some task waited for memory (PSI). [0 to 1]
     e.psi_io_some, -- Share of the run in which some task waited for a disk (PSI). [0 to 1]
-    r.failed, -- It did not succeed: failure, error or timeout. [not null]
-    b.label, -- What explains how it went, the strongest cause of marts.run_labels; null where nothing is known.
-    case when b.was_contended then true when b.measured_free then false end as contended, -- Its limits killed or throttled it, or neighbours stalled it; null where its resources were not measured.
-    coalesce(b.flaky, false) as flaky, -- It failed by itself and passed on the same commit. [not null]
-    coalesce(b.known_at, r.ended_at) as known_at, -- From when on label and contended are known: nothing may use them earlier. [not null]
+    r.failed, -- Whether it failed: failure, error or timeout. [not null]
+    b.label, -- Strongest cause of its result according to marts.run_labels; null if unknown.
+    case when b.was_contended then true when b.measured_free then false end as contended, -- Whether it was killed or throttled by its limits, or stalled by neighbours; null if its resources were not measured.
+    coalesce(b.flaky, false) as flaky, -- Whether it is flaky: it failed and passed on the same commit. [not null]
+    coalesce(b.known_at, r.ended_at) as known_at, -- When label and contended became known; they may not be used earlier. [not null]
     e.event_date
 from staging.events e
 join marts.run_reports r on e.event_id = r.event_id

@@ -1,4 +1,4 @@
--- One row per CI run that is a whole workflow run whose jobs are runs of their own: its time is its jobs' time.
+-- One row per CI run that is a whole workflow run whose jobs are separate runs, so that its time is already counted in them.
 -- Reads marts.run_reports. Key: event_id. A row depends on the jobs of its run (repo, workflow_run) within three days.
 -- Partition: event_date
 -- Follows: marts.run_reports ±3 days by workflow_run

@@ -1,10 +1,10 @@
--- One row per adjustment, outcome or verdict of an item, as it was told.
--- Reads staging.events. Key: event_id. A row depends on its event alone.
+-- One row per adjustment, outcome or verdict of an item, as reported.
+-- Reads staging.events. Key: event_id. A row depends only on its event.
 -- Partition: event_date
 -- Follows: staging.events
 select
     event_id,
-    ts, -- When it was done, judged or said, UTC.
+    ts, -- When the adjustment, outcome or verdict happened, UTC.
     type, -- What it is. [one of: adjustment, outcome, feedback]
     plan_id,
     item_id,

@@ -1,8 +1,8 @@
--- One row per adjustment or outcome of an item: what was done, when, and what came of it.
+-- One row per adjustment or outcome of an item: the action, its time and its result.
 -- Reads plans.events. Key: event_id. A row depends on its event and the adjustments of its item.
 select
     event_id,
-    ts, -- When it was done or judged, UTC.
+    ts, -- When the adjustment or outcome happened, UTC.
     type,
     plan_id,
     item_id,

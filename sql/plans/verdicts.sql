@@ -1,6 +1,6 @@
--- One row per verdict a person gave on an item of a plan.
+-- One row per verdict that a person gave on an item of a plan.
 -- Reads plans.events, plans.outcomes. Key: event_id. A row depends on its event and the adjustments of its item.
--- applied_at, rolled_back_at and resource come from the item's own adjustments, null when they are unknown here.
+-- applied_at, rolled_back_at and resource come from the item's own adjustments, and are null if these are unknown.
 with adjustments as (
     select
         item_id,
@@ -16,7 +16,7 @@ with adjustments as (
 select
     f.event_id,
     f.item_id,
-    a.plan_id, -- Plan of the item; null where no adjustment of it is known.
+    a.plan_id, -- Plan of the item; null if no adjustment of it is known.
     coalesce(a.resource, f.resource) as resource, -- Container or service that the item changed, `env/service`.
     f.verdict,
     f.note,

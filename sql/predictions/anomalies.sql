@@ -1,19 +1,19 @@
--- One row per anomaly that the last `anomalies` found: what is unusual about which figure, since when, and how grave it is.
--- Reads scratch.anomalies (what `anomalies` computed just now). Key: subject_kind, subject, measure, anomaly, started_at.
+-- One row per anomaly that the last `anomalies` found: the figure, the kind of anomaly, its start, and its severity.
+-- Reads scratch.anomalies (the result of the current `anomalies`). Key: subject_kind, subject, measure, anomaly, started_at.
 select
-    subject_kind, -- What it is of. [one of: resource, kpi, job; not null]
-    subject, -- Resource, what the KPI is of, or job key. [not null]
-    measure, -- Figure with its unit; of a silence `samples`. [not null]
-    anomaly, -- What kind. [one of: spike, level_shift, drift, leak, silence, peer_outlier; not null]
-    severity, -- Critical: at its limit or there within two days, or silent for a day. Warning: near its limit, or twice as far from the usual as it must be. [one of: notice, warning, critical; not null]
+    subject_kind, -- Kind of subject. [one of: resource, kpi, job; not null]
+    subject, -- Resource, subject of the KPI, or job key. [not null]
+    measure, -- Figure with its unit; `samples` for a silence. [not null]
+    anomaly, -- Kind. [one of: spike, level_shift, drift, leak, silence, peer_outlier; not null]
+    severity, -- Critical: at its limit, or expected there within two days, or silent for a day. Warning: near its limit, or twice the bound away from the usual value. [one of: notice, warning, critical; not null]
     started_at, -- When it began, UTC. [not null]
-    ended_at, -- When it was over, UTC; null: it goes on.
-    score, -- How far from the usual, over how far it must be to be found: at the stated budget of false alarms. [>= 1]
-    value, -- Furthest value, or the new level, in the unit of the measure.
-    usual, -- What is usual there, in the same unit.
+    ended_at, -- When it ended, UTC; null while it continues.
+    score, -- Deviation from the usual value, divided by the bound that follows from the budget of false alarms. [>= 1]
+    value, -- Most extreme value, or the new level, in the unit of the measure.
+    usual, -- The usual value, in the same unit.
     limit_value, -- Newest limit, in the same unit.
-    detail, -- What else is known of it, in words.
-    budget, -- False alarms per resource and week that the bounds allow. [> 0]
-    found_at -- As of when it was looked for, UTC. [not null]
+    detail, -- Further details, in words.
+    budget, -- Accepted false alarms per resource and week. [> 0]
+    found_at -- Time of the search, UTC. [not null]
 from scratch.anomalies
 order by case severity when 'critical' then 1 when 'warning' then 2 else 3 end, started_at desc, subject, measure, anomaly

@@ -13,7 +13,7 @@ with requests as (
 select
     greatest(ts, known_at) as ts, -- When it counts, UTC.
     unit, -- User, as a keyed hash, or request.
-    latency_ms as latency, -- From its first byte to its end, ms; null where it failed. [>= 0]
+    latency_ms as latency, -- From the first byte to the end, ms; null if it failed. [>= 0]
     latency_ms as latency_tail,
     case when failed then 1.0 else 0.0 end as errors -- Whether it failed. [0 to 1]
 from requests

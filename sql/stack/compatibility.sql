@@ -1,4 +1,4 @@
--- One row per pair of versions of two components that runs met together: how many passed, how many failed.
+-- One row per pair of versions of two components that were used together in runs: the numbers of passed and failed runs.
 -- Reads stack.run_pairs. Key: component, version, other, other_version. A row depends on all runs of its pair.
 select
     component, -- The first of the two by name. [not null]
@@ -7,7 +7,7 @@ select
     other_version, -- Its version. [not null]
     sum(case when passed then 1 else 0 end) as passed, -- Runs that passed. [>= 0]
     sum(case when passed then 0 else 1 end) as failed, -- Runs that failed. [>= 0]
-    sum(case when source = 'staging' then 1 else 0 end) as staged, -- Of both, runs in a staging environment that do not tell themselves. [>= 0]
+    sum(case when source = 'staging' then 1 else 0 end) as staged, -- Runs of both kinds in a staging environment that do not list their versions themselves. [>= 0]
     max(started_at) as last_run_at -- When the last of them began, UTC. [not null]
 from stack.run_pairs
 group by component, version, other, other_version

@@ -1,4 +1,4 @@
--- One row per version group and place: what belongs to it, since when it is there, and whether it is there as a whole.
+-- One row per version group and place: its members, when they were deployed there, and whether all of them are present.
 -- Reads stack.components, stack.versions. Key: group_digest, place. A row depends on all events of its members.
 with members as (
     select
@@ -12,13 +12,13 @@ with members as (
 select
     m.group_digest, -- Digest of the group: the name of its file. [not null]
     m."group", -- Its name. [not null]
-    m.place, -- Where it is. [one of: staging, production]
-    count(*) as members, -- Members that were deployed there. [> 0]
-    string_agg(m.component || ' ' || m.version, ', ' order by m.component) as components, -- They, with their versions. [not null]
-    sum(case when v.is_live and v.group_digest = m.group_digest then 1 else 0 end) as live_members, -- Members that are there now, of this group. [>= 0]
-    coalesce(bool_and(v.is_live and v.group_digest = m.group_digest), false) as is_live, -- All of them are. [not null]
-    min(m.since) as since, -- When the first of them came there, UTC. [not null]
-    max(m.seen_at) as seen_at -- When one of them was last deployed or seen, UTC. [not null]
+    m.place, -- Place of deployment. [one of: staging, production]
+    count(*) as members, -- Members that were deployed there at some time. [> 0]
+    string_agg(m.component || ' ' || m.version, ', ' order by m.component) as components, -- The members with their versions. [not null]
+    sum(case when v.is_live and v.group_digest = m.group_digest then 1 else 0 end) as live_members, -- Members of this group that are deployed now. [>= 0]
+    coalesce(bool_and(v.is_live and v.group_digest = m.group_digest), false) as is_live, -- Whether all members are present. [not null]
+    min(m.since) as since, -- When the first member was deployed there, UTC. [not null]
+    max(m.seen_at) as seen_at -- When a member was last deployed or observed, UTC. [not null]
 from members m
 left join stack.versions v on m.component = v.component and m.version = v.version and m.place = v.place
 group by m.group_digest, m."group", m.place

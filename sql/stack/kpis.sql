@@ -12,10 +12,10 @@ select
     "group", -- Version group. [not null]
     metric, -- What is measured. [one of: latency, errors]
     unit, -- User, as a keyed hash, or request. [not null]
-    date_trunc('minute', ts) as minute, -- Minute in which the requests came, UTC. [not null]
+    date_trunc('minute', ts) as minute, -- Minute of the requests, UTC. [not null]
     count(*) as requests, -- Requests with a value. [> 0]
     avg(value) as value, -- Mean duration in ms, or share of failed requests. [>= 0]
-    max(value) as largest, -- Slowest request in ms, or 1 where one failed. [>= 0]
+    max(value) as largest, -- Duration of the slowest request, ms; or 1 if a request failed. [>= 0]
     event_date
 from metrics
 where value is not null

@@ -1,6 +1,6 @@
--- One row per request that a router sent to a version group: who it was for, how long it took, whether it failed.
--- Reads staging.events. Key: event_id. A row depends on its event alone.
--- The group is the one that was drawn for the user: where its nodes were dead and another answered, it has failed.
+-- One row per request that a router sent to a version group: its user, its duration, and whether it failed.
+-- Reads staging.events. Key: event_id. A row depends only on its event.
+-- The group is the one assigned to the user. If its nodes were dead and another group answered, the request has failed.
 -- Partition: event_date
 -- Follows: staging.events
 with calls as (
@@ -17,15 +17,15 @@ with calls as (
 
 select
     event_id,
-    ts, -- When it came, UTC.
-    drawn as "group", -- Version group that was drawn for the user. [not null]
+    ts, -- Time of the request, UTC.
+    drawn as "group", -- Version group assigned to the user. [not null]
     answered_by, -- Version group that answered; null: none.
-    coalesce(who, event_id) as unit, -- User, as a keyed hash; the request itself where none is named. [not null]
+    coalesce(who, event_id) as unit, -- User, as a keyed hash; the request itself if no user is named. [not null]
     service, -- Service behind the edge. [not null]
     endpoint, -- Path, without its query.
-    status, -- HTTP status; below 100: the user went away.
+    status, -- HTTP status; below 100 if the user disconnected.
     coalesce(status >= 500, false) or coalesce(answered_by <> drawn, true) as failed, -- Whether it failed, or its group could not answer. [not null]
-    case when status between 100 and 499 and answered_by = drawn then duration_ms end as latency_ms, -- From its first byte to its end, ms; null where it failed. [>= 0]
+    case when status between 100 and 499 and answered_by = drawn then duration_ms end as latency_ms, -- From the first byte to the end, ms; null if it failed. [>= 0]
     request_id, -- Identifier that the router passed on.
     event_date
 from calls

@@ -1,5 +1,5 @@
--- One row per version group and change of the shares: who was sent where from when on.
--- Reads staging.events. Key: event_id, group. A row depends on its event alone.
+-- One row per version group and change of the shares: the shares of users from then on.
+-- Reads staging.events. Key: event_id, group. A row depends only on its event.
 -- Partition: event_date
 -- Follows: staging.events
 with changes as (
@@ -20,13 +20,13 @@ named as (
 select
     c.event_id,
     c.ts, -- When the shares were set, UTC.
-    c.plan_id as plan, -- Plan that set them.
+    c.plan_id as plan, -- Plan that set the shares.
     c.item_id,
-    c.resource as route, -- Route whose shares they are. [not null]
+    c.resource as route, -- Route that has these shares. [not null]
     n.named as "group", -- Version group. [not null]
-    coalesce(json_get_int(case when c.action = 'rollback' then c.becomes else c.was end, n.named), 0) as share_before, -- Per cent of the users before. [0 to 100]
-    coalesce(json_get_int(case when c.action = 'rollback' then c.was else c.becomes end, n.named), 0) as share, -- Per cent of the users from then on. [0 to 100]
-    c.action, -- How it came about. [one of: apply, advance, rollback]
+    coalesce(json_get_int(case when c.action = 'rollback' then c.becomes else c.was end, n.named), 0) as share_before, -- Share of the users before, per cent. [0 to 100]
+    coalesce(json_get_int(case when c.action = 'rollback' then c.was else c.becomes end, n.named), 0) as share, -- Share of the users from then on, per cent. [0 to 100]
+    c.action, -- Origin of the change. [one of: apply, advance, rollback]
     c.event_date
 from changes c
 join named n on c.event_id = n.event_id

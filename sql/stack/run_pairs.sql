@@ -1,8 +1,8 @@
--- One row per run that says something of two components, and pair of them: their versions, and whether it passed.
+-- One row per run with two components and pair of them: their versions, and whether the run passed.
 -- Reads staging.events, marts.run_reports, stack.components. Key: event_id, component, other.
 -- A row depends on its run, and on what was deployed to its environment in the 30 days before.
--- What a run met is what it says itself (`components`), else what was staged in its environment. A run that was cancelled, timed
--- out or broke off says nothing of versions.
+-- The versions are those that the run lists (`components`), else those staged in its environment. A run that was
+-- cancelled, timed out or was interrupted gives no evidence about versions.
 -- Partition: event_date
 -- Follows: staging.events, marts.run_reports, stack.components ±30 days
 with runs as (
@@ -40,7 +40,7 @@ select
     a.version, -- Its version. [not null]
     b.component as other, -- The second. [not null]
     b.version as other_version, -- Its version. [not null]
-    a.source, -- Who says so. [one of: run, staging]
+    a.source, -- Source of the versions. [one of: run, staging]
     r.outcome = 'success' as passed, -- Whether the run passed. [not null]
     r.ts as started_at, -- When it began, UTC. [not null]
     r.event_date

@@ -1,6 +1,6 @@
--- One row per component, version and place: since when it is there, when it was last seen, how it was then.
+-- One row per component, version and place: when it was first and last seen there, and its last health.
 -- Reads stack.components. Key: component, version, place. A row depends on all events of its component and place.
--- A version that came back is there since it came back.
+-- If a version returned, the time of its return counts.
 with seen as (
     select
         component, version, coalesce(place, 'production') as place, digest, "group", group_digest, env, resource, ts, event_id,
@@ -44,14 +44,14 @@ asked as (
 select
     n.component,
     n.version,
-    n.digest, -- Hash of what is deployed, where it is declared.
+    n.digest, -- Digest of the deployed component, if declared.
     n."group", -- Version group that it was last deployed with, by name.
     n.group_digest, -- The same by its digest.
-    n.place, -- Where it is. [one of: staging, production]
-    a.health, -- How it was when it was last asked; null: never. [one of: healthy, unhealthy]
-    s.stretch = max(s.stretch) over (partition by n.component, n.place) as is_live, -- It was seen there last of all versions. [not null]
-    s.since, -- When it came there, UTC. [not null]
-    greatest(s.deployed_at, coalesce(a.ts, s.deployed_at)) as seen_at, -- When it was last deployed, seen or asked, UTC. [not null]
+    n.place, -- Place of deployment. [one of: staging, production]
+    a.health, -- Health at the last check; null: never checked. [one of: healthy, unhealthy]
+    s.stretch = max(s.stretch) over (partition by n.component, n.place) as is_live, -- Whether it is the version that was seen there last. [not null]
+    s.since, -- When it was first deployed there, UTC. [not null]
+    greatest(s.deployed_at, coalesce(a.ts, s.deployed_at)) as seen_at, -- When it was last deployed, observed or checked, UTC. [not null]
     n.env,
     n.resource
 from stretches n

@@ -1,6 +1,7 @@
--- One row per pull request and head branch: from when until when what happens on the branch belongs to it without naming it.
--- Reads staging.events. Key: pr_id, branch. A pull request of which no branch is known has one row without one.
--- trace_date is the UTC day of the first event that names the pull request; every table of traces is parted by it.
+-- One row per pull request and head branch: the time in which events on the branch belong to the pull request without naming it.
+-- Reads staging.events. Key: pr_id, branch. A pull request without a known branch has one row without a branch.
+-- trace_date is the UTC day of the first event that names the pull request; every table of traces is partitioned by
+-- it.
 -- Partition: trace_date
 -- Follows: pull requests
 with named as (
@@ -33,11 +34,11 @@ select
     l.pr_id, -- Pull request, `owner/name#number`. [not null]
     md5(l.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
     l.repo, -- Repository, `owner/name`. [not null]
-    h.branch, -- A head branch of it; null where none is known.
-    l.head_repo_id, -- The fork it comes from, by its own identifier; null where it is none, or none is known.
+    h.branch, -- A head branch of the pull request; null if unknown.
+    l.head_repo_id, -- Identifier of the fork that it comes from; null if there is none or it is unknown.
     -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
-    l.first_at - interval '14 days' as linked_from, -- From when on what happens on the branch belongs to it; null where it has no commit, push or word of its own.
-    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- Until when; null while it is open, or open again.
+    l.first_at - interval '14 days' as linked_from, -- From this time on, events on the branch belong to the pull request; null if it has no commit, push or other event of its own.
+    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- Until this time; null while it is open or reopened.
     l.trace_date -- UTC day of the first event that names it: the partition. [not null]
 from lives l
 left join heads h on l.pr_id = h.pr_id

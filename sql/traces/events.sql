@@ -1,8 +1,8 @@
--- One row per event of a trace: every event of a pull request in the order in which it happened.
+-- One row per event of a trace: every event of a pull request in the order of time.
 -- Reads staging.events, traces.branches, traces.links. Key: pr_id, event_id; seq counts from 1 without gaps inside a pull
--- request: by time, then causes before what follows from them (event_rank), then event_id. link_rule says why the event
--- belongs: number (it names the pull request), else the rules of traces.links. The payload fields that traces are asked
--- for most are columns.
+-- request: by time, then causes before effects (event_rank), then event_id. link_rule says why the event belongs to
+-- the pull request: number (it names the pull request), else the rules of traces.links. The payload fields that are
+-- queried most are columns.
 -- Partition: trace_date
 -- Follows: pull requests
 with pull_requests as (

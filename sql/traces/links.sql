@@ -1,11 +1,11 @@
--- One row per event that names no pull request and a pull request it belongs to all the same; it may belong to several.
--- Reads staging.events, traces.branches. Key: event_id, pr_id. Rules, of which the first that holds counts:
---   branch   it happened on a head branch of the pull request, in the time that traces.branches gives
---   sha      it is about a commit of the pull request: one that names it, that was its head, or that the branch rule gave
---            it, within 30 days
---   session  it says no branch, and its session, of nobody else, named the pull request within 12 hours of it
--- Forks name their branches alike. Of several pull requests with one branch, those are meant to which the event's commit
--- belongs; where that is of none of them, those of the fork that the event comes from, or of any if it says none.
+-- One row per event that names no pull request and pull request to which it nevertheless belongs; an event may belong to several.
+-- Reads staging.events, traces.branches. Key: event_id, pr_id. The first rule that holds counts:
+--   branch   it happened on a head branch of the pull request, during the time in traces.branches
+--   sha      it is about a commit of the pull request (one that names it, that was its head, or that the branch rule
+-- assigned to it) within 30 days
+--   session  it has no branch, and its session, used by the same person only, named the pull request within 12 hours
+-- Forks may use the same branch names. Of several pull requests with the same branch, those of the event's commit are
+-- used. If there are none, those of the event's fork are used, or all of them if the event has no fork.
 -- Partition: event_date
 -- Follows: pull requests
 with loose as (
@@ -108,7 +108,7 @@ found as (
 
 select
     event_id, -- The event. [not null; in staging.events.event_id]
-    pr_id, -- A pull request it belongs to. [not null; in traces.branches.pr_id]
+    pr_id, -- A pull request that it belongs to. [not null; in traces.branches.pr_id]
     case min(rule) when 1 then 'branch' when 2 then 'sha' else 'session' end as link_rule, -- Why. [one of: branch, sha, session]
     ts,
     type,

@@ -1,11 +1,11 @@
--- One row per pull request: what it is, where it stands, how complete its trace is.
+-- One row per pull request: its properties, its status, and the completeness of its trace.
 -- Reads traces.events. Key: pr_id (and trace_id, its hash).
 -- Partition: trace_date
 -- Follows: traces.events
 --
--- A source may state the final figures in a `snapshot` event. Where the timeline itself says the same, the timeline
--- counts; the snapshot is taken for merged_at and closed_at (GitHub's own record is up to a second earlier than its
--- timeline entry), and the larger number of commits (GitHub lists no more than 250).
+-- A source may give the final figures in a `snapshot` event. If the timeline has the same figure, the timeline
+-- counts. The snapshot is used for merged_at and closed_at (GitHub's own record is up to a second earlier than its
+-- timeline entry), and the larger number of commits is used (GitHub lists no more than 250).
 with facts as (
     select
         pr_id,
@@ -124,29 +124,29 @@ select
     t.pr_id, -- Pull request, `owner/name#number`. [not null]
     t.repo,
     coalesce(t.pr_branch, t.any_branch) as branch, -- Branch of the pull request, else one that its events name.
-    t.base, -- Branch that it was opened to go to.
+    t.base, -- Target branch.
     coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title, -- Newest title.
     case
         when e.merged_at is not null then 'merged'
         when e.closed_at is not null then 'closed'
         else 'open'
-    end as status, -- Where it stands. [one of: open, merged, closed]
-    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at, -- When it was opened, UTC; else its first event. [not null]
+    end as status, -- Status. [one of: open, merged, closed]
+    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at, -- When it was opened, UTC; else the time of its first event. [not null]
     e.merged_at, -- When it was merged.
-    e.closed_at, -- When it was closed for good, with or without a merge.
+    e.closed_at, -- When it was finally closed, with or without a merge.
     t.started_at, -- First event. [not null]
-    t.ended_at, -- End of the last event, as far as it is known. [not null]
-    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds, -- First event to the end of the last, s. [>= 0]
-    t.developer, -- Keyed hash of who opened it.
-    t.languages, -- Programming languages that its events name or its files show.
+    t.ended_at, -- End of the last known event. [not null]
+    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds, -- From the first event to the end of the last one, s. [>= 0]
+    t.developer, -- Keyed hash of the person who opened it.
+    t.languages, -- Programming languages, from its events or from its files.
     greatest(t.commits, coalesce(s.commits, 0)) as commits, -- Commits. [>= 0]
     t.pushes, -- Pushes. [>= 0]
     t.comments, -- Comments on the pull request. [>= 0]
     t.review_comments, -- Comments on lines of code. [>= 0]
-    t.reviews, -- Reviews, approvals among them. [>= 0]
+    t.reviews, -- Reviews, including approvals. [>= 0]
     t.runs, -- Commands, tests and CI runs. [>= 0]
     t.edits, -- Edits of files. [>= 0]
-    t.events, -- Events of the trace, snapshots left out. [>= 0]
+    t.events, -- Events of the trace, without snapshots. [>= 0]
     -- A whole trace has an opening, commits and runs; one that was merged a review; one that is over its end; and as many
     -- commits as its source says. Completeness is the share of these that is there; gaps names the others.
     round(
@@ -164,7 +164,7 @@ select
             + case when t.commits > 0 and s.commits is not null then 1 else 0 end
         as double),
         3
-    ) as completeness, -- Share of what a whole trace has that this one has. [0 to 1]
+    ) as completeness, -- Share of the parts of a complete trace that this one has. [0 to 1]
     concat_ws(
         ',',
         case when t.opened_at is null then 'opened' end,
@@ -173,12 +173,12 @@ select
         case when t.runs = 0 then 'runs' end,
         case when e.merged_at is not null and t.reviews + t.review_comments = 0 then 'reviews' end,
         case when e.closed_at is not null and t.last_end_at is null then 'end' end
-    ) as gaps, -- What it lacks of that, separated by commas.
+    ) as gaps, -- Missing parts, separated by commas.
     -- How far the sources' clocks disagree at least.
     cast(greatest(
         coalesce(to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at), 0),
         coalesce(k.seconds, 0)
-    ) * 1000 as bigint) as clock_skew_ms, -- How far the sources' clocks disagree at least, ms. [>= 0]
+    ) * 1000 as bigint) as clock_skew_ms, -- Minimum disagreement between the clocks of the sources, ms. [>= 0]
     t.context,
     t.trace_date -- UTC day of the first event that names it: the partition. [not null]
 from totals t

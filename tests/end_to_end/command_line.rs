@@ -1,6 +1,7 @@
 //! A mistyped command line is told like every other error: what, and what to do; one object with `--json`; exit code 2.
 
 use crate::program::Place;
+use crate::terminal::Terminal;
 
 #[test]
 fn a_mistyped_command_line_has_the_form_of_every_other_error() {
@@ -38,4 +39,23 @@ fn a_mistyped_command_line_has_the_form_of_every_other_error() {
         let ended = place.run(asked);
         assert!(ended.code == 0 && ended.err.is_empty() && !ended.out.is_empty(), "{asked:?}: {}", ended.err);
     }
+}
+
+/// On a terminal no line of an error is wider than the screen, and what goes on stands below its text; a log keeps each on one.
+#[test]
+fn an_error_is_wrapped_on_a_terminal_and_nowhere_else() {
+    let place = Place::new();
+    place.write("holidays.toml", "[[holiday]]\ndate = \"Christmas\"\n");
+    place.ingest(&[&crate::program::checkout().join("data-samples/team").display().to_string()]);
+    let asked = ["shadow", "--holidays", "holidays.toml"];
+    let piped = place.run(&asked).err;
+    assert_eq!(piped.lines().count(), 2, "{piped}");
+    assert!(piped.lines().any(|line| line.chars().count() > 80), "{piped}");
+    let terminal = Terminal::start(&place.command(&asked), 24, 120);
+    let shown = terminal.see("resource and name");
+    assert!(shown.lines().all(|line| line.trim_end().chars().count() <= 80), "{shown}");
+    let hint: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("hint: ")).map(str::trim_end).collect();
+    assert!(hint.len() > 1 && hint[1].starts_with("      ") && !hint[1].starts_with("       "), "{shown}");
+    let said = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(said(&shown), said(&piped), "the same words");
 }

@@ -4,6 +4,7 @@
 use crate::program::Place;
 use crate::python::python;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const NOW: &str = "2026-11-22T00:00:00Z";
@@ -177,6 +178,14 @@ fn an_approval_is_signed_and_apply_takes_no_other() {
     assert!(ended.err.contains("without a signature"), "{}", ended.err);
     let said = place.json(&["--now", NOW, "approve", "plan.json", "--key", "key.pem"]);
     assert!(said["signature"]["value"].is_string(), "{said}");
+    // A key that others may read is used, and told of.
+    for (mode, is_told) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(place.path("key.pem"), std::fs::Permissions::from_mode(mode)).unwrap();
+        let ended = place.run(&["--now", NOW, "approve", "plan.json", "--key", "key.pem"]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let told = format!("warning: key.pem can be read or changed by others (mode {mode:03o})");
+        assert_eq!(ended.err.contains(&told) && ended.err.contains("chmod 600 key.pem"), is_told, "{}", ended.err);
+    }
     // Who made the plan is who approved it.
     let other = place.run(&["--now", NOW, "apply", "plan.json", "--require-other-approver"]);
     assert_eq!(other.code, 4, "{}", other.err);

@@ -247,4 +247,13 @@ fn the_declared_horizon_is_tried_on_the_users_that_are_recorded() {
     assert!(unknown.code == 5 && unknown.err.contains("green has 0 users"), "{} {}", unknown.code, unknown.err);
     let (code, drawn) = horizon(&["--cv", "300%", "--errors", "1%"]);
     assert_eq!((code, &drawn["control"]), (3, &"drawn".into()), "{drawn}");
+    // When its time is over, only the declared horizon still gets some steps.
+    let bounded = ["--json", "stack", "horizon", "--cv", "300%", "--steps", "1000", "--timeout", "1s"];
+    let ended = place.run(&bounded);
+    let short = said(&ended);
+    assert_eq!((ended.code, &short["cut_short"]), (3, &true.into()), "{short}");
+    let left_out: Vec<u64> = short["left_out"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+    assert!(left_out.ends_with(&[30, 40, 60, 80]) && !left_out.contains(&20), "{short}");
+    let declared = short["horizons"].as_array().unwrap().iter().find(|row| row["declared"] == true).unwrap();
+    assert!((24..1000).contains(&declared["steps"].as_u64().unwrap()), "{short}");
 }

@@ -135,3 +135,25 @@ fn dumps_in_a_bucket_are_taken_one_by_one_or_by_their_prefix() {
         failed_clearly(&s3.run(&["ingest", missing]));
     }
 }
+
+#[test]
+fn a_plan_is_read_from_the_lake_in_a_bucket_by_its_address() {
+    let bucket = Bucket::start();
+    let s3 = Place::with(bucket.environment());
+    let samples = checkout().join("data-samples");
+    s3.write("compose.yaml", std::fs::read(samples.join("compose/compose.yaml")).unwrap());
+    s3.ingest(&[&samples.join("team/usage.ndjson.gz").display().to_string()]);
+    s3.json(&["materialize"]);
+    let now = ["--now", "2026-11-22T00:00:00Z"];
+    let plan = s3.json(&[&now[..], &["plan", "-o", "plan.json", "--target", "compose.yaml"]].concat());
+    let before = s3.read("compose.yaml");
+    let address = format!("s3://bucket/some/lake/plans/{}/plan.json", plan["plan_id"].as_str().unwrap());
+    s3.json(&[&now[..], &["approve", &address]].concat());
+    assert_eq!(s3.json(&[&now[..], &["apply", &address]].concat())["result"], "applied");
+    assert_ne!(s3.read("compose.yaml"), before);
+    assert_eq!(s3.json(&[&now[..], &["rollback", &address]].concat())["result"], "restored");
+    assert_eq!(s3.read("compose.yaml"), before);
+    for missing in ["s3://bucket/some/lake/plans/none.json", "s3://nobucket/plan.json"] {
+        failed_clearly(&s3.run(&["plan", "show", missing]));
+    }
+}

@@ -238,3 +238,58 @@ fn remedies_are_a_plan_that_is_shown_approved_applied_and_taken_back() {
     let advice = what_if(&place, &["--scale", "acme-dev/*=8", "--remediate", "advice.json"]);
     assert_eq!(advice["remedy"]["applyable"], false, "{advice}");
 }
+
+#[test]
+fn a_remedy_that_its_machine_or_a_rule_bounds_says_what_is_missing() {
+    let place = foreseen();
+    let remedies = |arguments: &[&str]| {
+        let asked = ["--scale", "acme-dev/*=8", "--remediate", "remedy.json", "--target", "compose.yaml"];
+        what_if(&place, &[&asked, arguments].concat())["remedy"]["items"].as_array().unwrap().clone()
+    };
+    let reason = |item: &Value| item["reason"].as_str().unwrap().to_owned();
+    let wants = remedies(&[]);
+    let resized = |item: &&Value| item["action"] == "resize";
+    assert!(wants.iter().filter(resized).all(|item| reason(item).ends_with("it is given what it is foreseen to need")));
+    let most = wants.iter().filter(resized).max_by_key(|item| item["after"]["memory_bytes"].as_u64()).unwrap();
+    let (before, after) = (&most["before"]["memory_bytes"], most["after"]["memory_bytes"].as_u64().unwrap());
+    let between = (before.as_u64().unwrap() + after) / 2;
+    let resource = &most["resource"];
+    place.write(
+        "nodes.toml",
+        format!("[[node]]\nname = \"m\"\ncpu = \"400\"\nmemory = \"{between}\"\nprice_hour = 1.0\n"),
+    );
+    place.write("rules.toml", format!("[[override]]\nresource = {resource}\nceiling = {{ memory = \"{between}\" }}\n"));
+    for (flag, file, what) in
+        [("--nodes", "nodes.toml", "its machine has room for"), ("--override", "rules.toml", "allows less than that")]
+    {
+        let bounded = remedies(&[flag, file]);
+        let item = bounded.iter().find(|item| item["resource"] == *resource && item["action"] == "resize").unwrap();
+        assert_eq!(item["after"]["memory_bytes"], between, "{item}");
+        assert!(reason(item).contains(what), "{item}");
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_applied_any_more_is_not_pending() {
+    let place = foreseen();
+    let plan = place.json(&["--now", NOW, "plan", "-o", "plan.json", "--target", "compose.yaml"]);
+    let changed = plan["items"].as_array().unwrap().iter().find(|item| item["action"] == "resize").unwrap();
+    let (resource, id) = (changed["resource"].as_str().unwrap(), plan["plan_id"].as_str().unwrap());
+    let pending = || {
+        let told = what_if(&place, &["--scale", &format!("{resource}=1.01")]);
+        ids(&told).contains(&format!("plan:{id}:{resource}").as_str())
+    };
+    assert!(pending());
+    let compose = place.read("compose.yaml");
+    place.write("compose.yaml", format!("{compose}# edited since\n"));
+    assert!(!pending(), "apply refuses it: its file changed");
+    place.write("compose.yaml", compose);
+    let kept = format!("lake/plans/{id}/plan.json");
+    let made = place.read(&kept);
+    for replaced in [made.replacen("\"expires_at\": \"2", "\"expires_at\": \"3", 1), "{".to_owned()] {
+        place.write(&kept, replaced);
+        assert!(!pending(), "apply refuses it: it is not the one that was made");
+    }
+    place.write(&kept, made);
+    assert!(pending());
+}

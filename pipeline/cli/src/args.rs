@@ -114,9 +114,9 @@ Examples:
     Shadow(commands::shadow::ShadowArgs),
     /// Forecast series of your own, from Parquet to Parquet, without a lake
     Forecast(commands::forecast::ForecastArgs),
-    /// Find what is wrong in the lake, or score series of your own
+    /// Find anomalies in the lake, or score series of your own
     Anomalies(commands::anomalies::AnomaliesArgs),
-    /// Apply simulated changes to the shadow inventory, beside today's
+    /// Simulate changes of the shadow inventory, and compare with the present one
     WhatIf(commands::what_if::WhatIfArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
@@ -144,9 +144,9 @@ Examples:
     Export(commands::export::ExportArgs),
     /// Run a job: the commands above in order, with a run record
     Run(commands::run::RunArgs),
-    /// Write a first job for this folder: it looks, and asks nothing
+    /// Write a first job for this folder, without asking questions
     Init(commands::init::InitArgs),
-    /// Say what works here, a line each, with the remedy
+    /// Check what works on this machine, and print how to fix the rest
     Doctor(commands::doctor::DoctorArgs),
     /// Print completions for a shell
     Completions(commands::completions::CompletionsArgs),

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 /// Which approvals count.
 #[derive(Debug, Args)]
 pub struct Consent {
-    /// Carry out only what was approved with the Ed25519 key of one of these public keys, in PEM
+    /// Accept only approvals signed with one of these Ed25519 public keys, in PEM
     #[arg(long, value_name = "KEYS")]
     require_signature: Option<PathBuf>,
-    /// Carry out only what somebody else approved than the one who made the plan
+    /// Accept only approvals by somebody other than the maker of the plan
     #[arg(long)]
     require_other_approver: bool,
 }

@@ -74,12 +74,15 @@ impl Context {
 
     /// The start of `--since`; none: all history.
     pub fn since(&self, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
-        let Some(text) = text else { return Ok(None) };
-        match time::parse_since(text, self.now) {
-            Some(since) => Ok(Some(since)),
-            None => Err(Failure::new(Exit::Usage, format!("--since {text} is no time in the past"))
-                .hint(format!("write 30d, 8w, a date or an RFC 3339 time not after {}", self.now))),
-        }
+        text.map(|text| self.back("--since", text)).transpose()
+    }
+
+    /// The time that a flag goes back to.
+    pub fn back(&self, flag: &str, text: &str) -> Result<Timestamp, Failure> {
+        time::parse_since(text, self.now).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("{flag} {text} is no time in the past"))
+                .hint(format!("write 30d, 8w, a date or an RFC 3339 time not after {}", self.now))
+        })
     }
 
     /// Writes a line for people, on stdout; nothing under `--json` and `--quiet`. Whatever it holds, it is one line and
@@ -108,7 +111,7 @@ impl Context {
 
 /// Breaks a text between words so that no line is wider than 80 columns when the first begins `first` columns in, and the
 /// others `indent`.
-fn wrap(text: &str, first: usize, indent: usize) -> Vec<String> {
+pub fn wrap(text: &str, first: usize, indent: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let at = if lines.len() == 1 { first } else { indent };

@@ -21,7 +21,7 @@ mod targets;
 use args::{Cli, Command};
 use clap::Parser;
 use clap::error::ErrorKind;
-use context::{Answer, Context, emit_json, output_lost, shown};
+use context::{Answer, Context, emit_json, output_lost, shown, wrap};
 use failure::{Exit, Failure};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -139,12 +139,23 @@ fn say(colour: &str, what: &str, failure: &Failure) {
     // Messages quote data and queries: what they hold must neither command the terminal nor begin a line. Only causes have
     // several: a place in a query below what is wrong with it.
     let lines = |text: &str| text.split('\n').map(shown).collect::<Vec<_>>().join("\n");
+    let is_terminal = std::io::stderr().is_terminal();
+    // On a terminal between words, below the text of its first line; a log keeps a message on one line.
+    let text = |label: &str, text: String| match is_terminal && !text.contains('\n') {
+        true => hanging(&text, label.chars().count() + 2),
+        false => text,
+    };
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{} {}", label(colour, what), shown(&failure.what));
+    let _ = writeln!(err, "{} {}", label(colour, what), text(what, shown(&failure.what)));
     for cause in &failure.causes {
-        let _ = writeln!(err, "{} {}", label("1", "caused by"), lines(cause));
+        let _ = writeln!(err, "{} {}", label("1", "caused by"), text("caused by", lines(cause)));
     }
     if let Some(hint) = &failure.hint {
-        let _ = writeln!(err, "{} {}", label("36", "hint"), shown(hint));
+        let _ = writeln!(err, "{} {}", label("36", "hint"), text("hint", shown(hint)));
     }
+}
+
+/// A text in lines of at most 80 columns, all of which begin `indent` columns in.
+fn hanging(text: &str, indent: usize) -> String {
+    wrap(text, indent, indent).join(&format!("\n{}", " ".repeat(indent)))
 }

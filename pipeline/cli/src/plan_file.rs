@@ -3,6 +3,7 @@
 
 use crate::failure::{Exit, Failure};
 use domain::plan::{FORMAT_VERSION, Plan, is_plan_id};
+use intake::Source;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt::Formatter;
@@ -14,10 +15,26 @@ use tempfile::Builder;
 /// How every plan that was ever written begins.
 const BEGINS: &str = "{\n  \"format_version\": ";
 
+/// No plan is larger: one of 10,000 resources has some 40 MB.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// The text of a plan: of a file, or of an object, as those of a lake in an object store are.
+fn text_of(path: &Path) -> Result<String, Failure> {
+    const MADE: &str = "a plan is made by `pipeline plan -o plan.json`";
+    let Some(location) = path.to_str().filter(|path| path.contains("://")) else {
+        return fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error).hint(MADE));
+    };
+    let mut sources = Source::find(location, &mut |_| ())?.into_iter();
+    let (Some(source), None) = (sources.next(), sources.next()) else {
+        return Err(Failure::new(Exit::Usage, format!("{location} is no single plan")).hint(MADE));
+    };
+    String::from_utf8(source.document(MOST_BYTES)?)
+        .map_err(|_| Failure::new(Exit::Failed, format!("{location} is no plan: it is not UTF-8 text")).hint(MADE))
+}
+
 /// Reads a plan file and refuses one that was edited since it was made.
 pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::file("read", path, &error).hint("a plan is made by `pipeline plan -o plan.json`"))?;
+    let text = text_of(path)?;
     let tampered = |what: String| {
         Failure::new(Exit::Refused, format!("{} {what}", path.display()))
             .hint("make a new plan; to change what it does use `pipeline plan --override`")

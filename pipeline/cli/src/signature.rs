@@ -10,11 +10,15 @@ use domain::ledger::{Entry, Signature};
 use domain::plan::Plan;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Before the 32 bytes of a public key: SubjectPublicKeyInfo with the identifier of Ed25519 (RFC 8410, section 4).
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const MAKE: &str = "make one with `openssl genpkey -algorithm ed25519 -out approver.pem`";
+
+/// What others than its owner may do with a file; ssh asks for none of it of a private key.
+const FOR_OTHERS: u32 = 0o077;
 
 /// Who may sign.
 pub struct Keys(Vec<Vec<u8>>);
@@ -27,6 +31,15 @@ fn message(plan_id: &str, digest: &str, items: &[String]) -> Vec<u8> {
 /// Signs the approval of these items.
 pub fn sign(path: &Path, plan: &Plan, items: &[String]) -> Result<Signature, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error).hint(MAKE))?;
+    // A pipe that is given in the place of a file has permissions of its own.
+    let mode = fs::metadata(path).ok().filter(fs::Metadata::is_file).map_or(0, |file| file.mode());
+    if mode & FOR_OTHERS != 0 {
+        let what = format!("{} can be read or changed by others (mode {:03o})", path.display(), mode & 0o777);
+        crate::warn(&Failure::new(Exit::Done, what).hint(format!(
+            "whoever has the key can sign in your name: chmod 600 {}, and make a new one if somebody may have read it",
+            path.display()
+        )));
+    }
     let wrong = |what: &str| Failure::new(Exit::Failed, format!("{}: {what}", path.display())).hint(MAKE);
     if text.contains("ENCRYPTED PRIVATE KEY") {
         return Err(wrong("it is locked with a passphrase")

@@ -80,10 +80,29 @@ impl Amounts {
     }
 }
 
+/// Less than any limit that a container runs with: Docker takes no less memory.
+const LEAST: State = State { cpu_cores: Some(0.001), memory_bytes: Some(6 << 20) };
+
+/// Limits that somebody may mean, in words: those of [`is_sane`].
+pub const SANE: &str = "from 0.001 to 512 cores and from 6 MiB to 32 TiB";
+
+/// Whether limits are such as a machine may give a container; one that is absent is.
+pub fn is_sane(state: State) -> bool {
+    let (cpu, memory) = above(state);
+    let below = state.cpu_cores < LEAST.cpu_cores && state.cpu_cores.is_some()
+        || state.memory_bytes < LEAST.memory_bytes && state.memory_bytes.is_some();
+    !(cpu || memory || below)
+}
+
+/// Which of the figures no machine has.
+fn above(state: State) -> (bool, bool) {
+    let cpu = state.cpu_cores.zip(MOST.cpu_cores).is_some_and(|(cores, most)| cores > most);
+    (cpu, state.memory_bytes.zip(MOST.memory_bytes).is_some_and(|(bytes, most)| bytes > most))
+}
+
 /// Why a pin or floor cannot be meant. A ceiling may be as high as anybody likes.
 fn above_all(name: &str, amounts: &Amounts, state: State) -> Option<String> {
-    let cpu = state.cpu_cores.zip(MOST.cpu_cores).is_some_and(|(cores, most)| cores > most);
-    let memory = state.memory_bytes.zip(MOST.memory_bytes).is_some_and(|(bytes, most)| bytes > most);
+    let (cpu, memory) = above(state);
     let (what, given) = match (cpu, memory) {
         (true, _) => ("cpu", &amounts.cpu),
         (_, true) => ("memory", &amounts.memory),

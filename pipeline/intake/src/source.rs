@@ -129,6 +129,20 @@ impl Source {
         Ok(())
     }
 
+    /// The bytes of a small document, such as a plan, as they are.
+    ///
+    /// # Errors
+    /// It is not there, cannot be read, or has more than `most` bytes.
+    pub fn document(&self, most: u64) -> Result<Vec<u8>, IntakeError> {
+        let failed = |source| IntakeError::Read { source_name: self.name(), line: 0, source };
+        let mut bytes = Vec::new();
+        self.raw()?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > most {
+            return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
+        Ok(bytes)
+    }
+
     fn raw(&self) -> Result<Box<dyn Read + Send>, IntakeError> {
         Ok(match self {
             Self::Stdin => Box::new(io::stdin()),

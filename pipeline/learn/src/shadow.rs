@@ -12,7 +12,7 @@ mod schedule;
 mod tests;
 mod usual;
 
-pub use replay::{Replayed, replay};
+pub use replay::{MOST_DEPLOYMENTS, MOST_RESOURCES, Replay, Replayed, replay};
 
 use crate::LearnError;
 use crate::forecast::{self, DAY, Outlook, Past, Spec, WEEK};

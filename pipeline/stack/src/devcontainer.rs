@@ -6,8 +6,8 @@
 
 use crate::StackError;
 use crate::target::{Change, Figure as Named, Live, Refusal, Session, Target, digest};
-use crate::text::WholeText;
-use crate::write::{LockedFile, check_replaceable, identity, read_text};
+use crate::text::{HeldText, OneText};
+use crate::write::{identity, read_text};
 use crate::yaml::place::Writing;
 use crate::yaml::set::{Fault, set};
 use crate::yaml::stream::Read;
@@ -272,41 +272,22 @@ impl Target for DevContainer {
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
-        Ok(Box::new(HeldDevContainer { target: self.clone(), file: LockedFile::lock(&self.path)? }))
+        Ok(Box::new(HeldText::hold(self.clone())?))
     }
 }
 
-/// A locked `devcontainer.json`.
-struct HeldDevContainer {
-    target: DevContainer,
-    file: LockedFile,
-}
-
-impl WholeText for HeldDevContainer {
-    fn name(&self) -> String {
-        self.target.path.display().to_string()
-    }
-
-    fn place(&self) -> String {
-        self.file.path().display().to_string()
-    }
-
-    fn snapshot(&self) -> Result<String, StackError> {
-        self.file.text()
+impl OneText for DevContainer {
+    fn path(&self) -> &Path {
+        &self.path
     }
 
     fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError> {
-        Ok(self.target.states(text)?.0)
+        Ok(self.states(text)?.0)
     }
 
     fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
-        check_replaceable(self.file.path())?;
-        let (edited, refusals) = self.target.tried(text, changes)?;
+        let (edited, refusals) = self.tried(text, changes)?;
         refusals.into_iter().next().map_or(Ok(edited), |refusal| Err(refusal.error))
-    }
-
-    fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError> {
-        self.file.exchange(from, to)
     }
 }
 

@@ -3,20 +3,18 @@
 use crate::StackError;
 use crate::journal::Step;
 use crate::target::{Change, Session, Stand, check_as_planned, differs, digest};
+use crate::write::{LockedFile, check_replaceable};
 use domain::plan::State;
 use domain::units::counted;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
-/// A held text.
-pub(crate) trait WholeText {
-    /// What people know it by.
-    fn name(&self) -> String;
-    /// Where it really is, whatever leads there.
-    fn place(&self) -> String;
-    /// Everything there is, from which it can be restored to the byte.
-    fn snapshot(&self) -> Result<String, StackError>;
+/// A target that is one text file.
+pub(crate) trait OneText {
+    /// Where it is, by the name that people gave.
+    fn path(&self) -> &Path;
     /// The limits such a text sets.
     fn limits(&self, text: &str) -> Result<BTreeMap<String, State>, StackError>;
     /// The text with the changes made and nothing else touched.
@@ -25,16 +23,35 @@ pub(crate) trait WholeText {
     fn deploys(&self) -> bool {
         false
     }
-    /// Puts `to` in the place of `from`, wholly or not at all; drifted where `from` is no longer there.
-    fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError>;
 }
 
-impl<T: WholeText> Session for T {
+/// Such a file, locked.
+pub(crate) struct HeldText<T> {
+    target: T,
+    file: LockedFile,
+}
+
+impl<T: OneText> HeldText<T> {
+    /// Locks it; refused where another run has it.
+    pub(crate) fn hold(target: T) -> Result<Self, StackError> {
+        let file = LockedFile::lock(target.path())?;
+        Ok(Self { target, file })
+    }
+
+    /// Where it really is, whatever leads there.
+    fn place(&self) -> String {
+        self.file.path().display().to_string()
+    }
+}
+
+impl<T: OneText> Session for HeldText<T> {
     fn prepare(&mut self, prior_state_digest: &str, changes: &[Change]) -> Result<Vec<Step>, StackError> {
-        let live = self.snapshot()?;
-        let limits = self.limits(&live)?;
-        check_as_planned(self.name(), digest(&live) == prior_state_digest, &limits, changes)?;
-        let after = self.edited(&live, changes)?;
+        let live = self.file.text()?;
+        let limits = self.target.limits(&live)?;
+        let name = self.target.path().display().to_string();
+        check_as_planned(name, digest(&live) == prior_state_digest, &limits, changes)?;
+        check_replaceable(self.file.path())?;
+        let after = self.target.edited(&live, changes)?;
         if after == live {
             return Ok(Vec::new());
         }
@@ -51,7 +68,7 @@ impl<T: WholeText> Session for T {
         if !step.place.is_empty() && step.place != place {
             return Ok(Stand::Other(vec![format!("it leads to {place} now, and the plan is about {}", step.place)]));
         }
-        let live = self.snapshot()?;
+        let live = self.file.text()?;
         let found = digest(&live);
         if found == step.after_digest {
             return Ok(Stand::After);
@@ -61,7 +78,7 @@ impl<T: WholeText> Session for T {
         }
         // What it should be is what it last was.
         let wanted = text(if step.progress.is_done() { &step.after } else { &step.before });
-        let limits = |text: &str| self.limits(text).unwrap_or_default();
+        let limits = |text: &str| self.target.limits(text).unwrap_or_default();
         let mut differs = changed_limits(&limits(wanted), &limits(&live));
         if let Some(line) = first_changed_line(wanted, &live) {
             differs.push(format!("line {line} is the first that differs"));
@@ -70,11 +87,11 @@ impl<T: WholeText> Session for T {
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<(), StackError> {
-        self.replace(text(&step.before), text(&step.after))
+        self.file.exchange(text(&step.before), text(&step.after))
     }
 
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
-        self.replace(text(&step.after), text(&step.before))
+        self.file.exchange(text(&step.after), text(&step.before))
     }
 
     /// A text disturbs nobody: what it describes takes it up later.
@@ -83,7 +100,7 @@ impl<T: WholeText> Session for T {
     }
 
     fn deploys(&self) -> bool {
-        WholeText::deploys(self)
+        self.target.deploys()
     }
 
     fn is_whole(&self) -> bool {

@@ -5,13 +5,13 @@
 
 use crate::StackError;
 use crate::target::{Change, Live, Refusal, Session, Target, digest};
-use crate::text::WholeText;
-use crate::write::{LockedFile, check_replaceable, identity, read_text};
+use crate::text::{HeldText, OneText};
+use crate::write::{identity, read_text};
 use domain::own_memory::Setup;
 use domain::plan::{State, TargetRef};
 use domain::task::Release;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file by its path.
 #[derive(Clone, Debug)]
@@ -79,35 +79,20 @@ impl Target for TextFile {
     }
 
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
-        Ok(Box::new(HeldText { target: self.clone(), file: LockedFile::lock(&self.path)? }))
+        Ok(Box::new(HeldText::hold(self.clone())?))
     }
 }
 
-/// A locked file.
-struct HeldText {
-    target: TextFile,
-    file: LockedFile,
-}
-
-impl WholeText for HeldText {
-    fn name(&self) -> String {
-        self.target.path.display().to_string()
-    }
-
-    fn place(&self) -> String {
-        self.file.path().display().to_string()
-    }
-
-    fn snapshot(&self) -> Result<String, StackError> {
-        self.file.text()
+impl OneText for TextFile {
+    fn path(&self) -> &Path {
+        &self.path
     }
 
     fn limits(&self, _: &str) -> Result<BTreeMap<String, State>, StackError> {
-        Ok(self.target.resources())
+        Ok(self.resources())
     }
 
     fn edited(&self, text: &str, changes: &[Change]) -> Result<String, StackError> {
-        check_replaceable(self.file.path())?;
         let mut text = text;
         for change in changes {
             text = change.whole_text()?.unwrap_or(text);
@@ -117,9 +102,5 @@ impl WholeText for HeldText {
 
     fn deploys(&self) -> bool {
         true
-    }
-
-    fn replace(&mut self, from: &str, to: &str) -> Result<(), StackError> {
-        self.file.exchange(from, to)
     }
 }

@@ -17,9 +17,9 @@ use std::path::PathBuf;
 /// What `anomalies` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --series it looks at the lake: hourly use of every resource, KPIs, and
+Without --series, it examines the lake: hourly use of every resource, KPIs, and
 build times job by job. It finds spikes, level shifts, drifts, leaks, resources
-that went silent, and services that left their peers, and writes them to
+that went silent, and services that differ from their peers, and writes them to
 predictions.anomalies.
 
 Examples:
@@ -29,21 +29,21 @@ Examples:
   pipeline anomalies --series usage.parquet --key host --time at \\
     --value cpu -o scored.parquet")]
 pub struct AnomaliesArgs {
-    /// Leave out what was over before: 7d, 8w, a date
+    /// Leave out anomalies that ended before: 7d, 8w, a date
     #[arg(long, default_value = "7d", value_name = "SPAN", conflicts_with = "series")]
     since: String,
-    /// False alarms per resource and week that the bounds allow
+    /// Accepted false alarms per resource and week
     #[arg(long, default_value_t = BUDGET, value_name = "N", value_parser = parse_budget, conflicts_with = "series")]
     budget: f64,
     /// Print the findings in this format [default: text for people]
     #[arg(long, value_enum, conflicts_with = "series")]
     format: Option<Form>,
-    /// Exit with 3 where anything was found
+    /// Exit with 3 if anything was found
     #[arg(long, conflicts_with = "series")]
     detailed_exitcode: bool,
     #[command(flatten)]
     series: SeriesArgs,
-    /// Values in a cycle; a day of timestamps where not given, 1 for none
+    /// Values in a cycle [default: a day of timestamps]; 1 for none
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=20_000), requires = "series")]
     period: Option<u32>,
     /// Write key, at, value and score (0 to 1) of every row to this Parquet file

@@ -55,8 +55,8 @@ pub struct ApplyArgs {
     /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
-    /// Recreate the services that a Compose file was changed for, if they run: `docker compose up -d --no-deps`. If one is
-    /// not well afterwards, the whole plan is undone and they are recreated as they were
+    /// Recreate the running services whose Compose file was changed: `docker compose up -d --no-deps`. If one is not
+    /// healthy afterwards, the whole plan is undone and they are recreated as they were
     #[arg(long)]
     up: bool,
     /// Time limit for each step to become healthy

@@ -29,14 +29,13 @@ pub struct ApproveArgs {
     /// Only these items [default: every change]
     #[arg(long, value_name = "ID", num_args = 1..)]
     item: Vec<String>,
-    /// Set a critical finding of `what-if` aside; repeatable
+    /// Accept a critical finding of `what-if`; repeatable
     #[arg(long, value_name = "FINDING", conflicts_with = "auto")]
     despite: Vec<String>,
     /// Sign with this Ed25519 key, in PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Only what `[approve]` of this rules file allows without a person: these actions, below this risk, at most so many
-    /// items, at these hours
+    /// Approve only what `[approve]` of this rules file allows without a person, by action, risk, number of items and hours
     #[arg(long, value_name = "RULES", conflicts_with = "item")]
     auto: Option<PathBuf>,
 }

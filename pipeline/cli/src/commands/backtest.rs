@@ -19,7 +19,7 @@ Examples:
   pipeline backtest --policy ours,vpa,krr --risk 1%
   pipeline backtest --frontier --json")]
 pub struct BacktestArgs {
-    /// Score the days since: 30d, 8w, a date [default: all history]; policies still learn from earlier days
+    /// Score the days since: 30d, 8w, a date [default: all history]; policies also use earlier days
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
     /// Policies, separated by commas: ours, vpa, krr, cast, ci-sizer, static
@@ -28,7 +28,7 @@ pub struct BacktestArgs {
     /// Share of the CPU samples of all resources that `ours` may leave above the limit, such as 1% [default: 2%]
     #[arg(long, value_name = "SHARE", value_parser = parse_share, conflicts_with = "frontier")]
     risk: Option<f64>,
-    /// Replay `ours` at a grid of shares, with the other policies beside it
+    /// Replay `ours` at a grid of shares, and the other policies for comparison
     #[arg(long)]
     frontier: bool,
 }

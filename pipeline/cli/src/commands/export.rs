@@ -23,9 +23,9 @@ pub struct ExportArgs {
 enum What {
     /// Limits, use, kills, plan and models as OpenMetrics text, for a node-exporter or a scrape of the file
     #[command(after_help = "\
-The file is replaced at once and has no timestamps:
-pipeline_export_timestamp_seconds says how old it is. Grafana dashboards over
-it are in pipeline/docs/grafana.
+The file is replaced atomically and has no timestamps:
+pipeline_export_timestamp_seconds says how old it is. A Grafana dashboard for
+it is in pipeline/docs/grafana.
 
 Examples:
   pipeline export openmetrics -o /var/lib/prometheus/node-exporter/pipeline.prom")]

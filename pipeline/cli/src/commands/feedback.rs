@@ -18,7 +18,7 @@ pub struct FeedbackArgs {
     /// Did it help?
     #[arg(value_parser = ["helpful", "slowed-down", "neutral"])]
     verdict: String,
-    /// In your own words
+    /// A comment in your own words
     #[arg(long)]
     note: Option<String>,
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Which columns of a file of one's own make a series: all of them, or no file.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
-    /// Parquet file with the series, one row a value
+    /// Parquet file with the series, one row per value
     #[arg(long, value_name = "FILE", requires_all = ["key", "time", "value"])]
     series: Option<PathBuf>,
     /// Column that says which series a row belongs to: text or integers
@@ -56,7 +56,7 @@ pub struct ForecastArgs {
     /// Steps to forecast
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     horizon: u32,
-    /// Fill gaps of up to so many steps on a straight line
+    /// Fill gaps of up to this many steps by linear interpolation
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     fill_gaps: usize,
     /// Also write the values that are not exceeded with these probabilities, as columns `q0.5`, `q0.99`, …

@@ -12,19 +12,19 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A feature table of your own (contention only; needs no lake, keeps no model)")]
 pub struct OwnTableArgs {
-    /// Learn from this Parquet file: one row a sample, in order of time
+    /// Train on this Parquet file: one row per sample, in order of time
     #[arg(long, value_name = "FILE", requires = "label", requires = "split", conflicts_with_all = ["since", "until"])]
     pub features: Option<PathBuf>,
-    /// Column with what happened: 0 or 1, true or false
+    /// Column with the outcome: 0 or 1, true or false
     #[arg(long, value_name = "COLUMN", requires = "features")]
     label: Option<String>,
-    /// Column that says which rows belong together, a run for example
+    /// Column that groups rows, such as those of one run
     #[arg(long, value_name = "COLUMN", requires = "features")]
     group: Option<String>,
     /// Column with `train`, `test`, or anything else for rows that are not used
     #[arg(long, value_name = "COLUMN", requires = "features")]
     split: Option<String>,
-    /// Columns that are not to be learnt from
+    /// Columns to leave out of training
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', requires = "features")]
     ignore: Vec<String>,
     /// Write row, probability and likely cause of every test row to this Parquet file

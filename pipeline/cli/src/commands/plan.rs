@@ -60,12 +60,12 @@ pub struct PlanArgs {
     /// Machine sizes in TOML: no limit is raised above its machine. With prices, savings are computed after bin packing
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// Which prediction leads to which action, and what the services are that runs need, in TOML [default: the rules that
+    /// Which prediction leads to which action, and which services runs need, in TOML [default: the rules that
     /// `schema rules` prints]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// What all resources of the plan have together, such as cpu=16,memory=64GiB: weights among them, and what one more
-    /// core would bring
+    /// What all resources of the plan share, such as cpu=16,memory=64GiB: sets weights, and prints the benefit of one more
+    /// core
     #[arg(long, value_name = "LIST", value_parser = propose::parse_budget)]
     budget: Option<State>,
     /// Accepted share of CPU samples above the limit, over all resources, such as 1%. At 0, CPU limits stay above the

@@ -17,7 +17,7 @@ Examples:
   pipeline predict
   pipeline predict --horizon 24h --threshold 20m")]
 pub struct PredictArgs {
-    /// How far ahead the next runs on main branches are looked for
+    /// Predict the runs on main branches that are expected within this time
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
     horizon: i64,
     /// Mark the runs that may take longer than this

@@ -38,14 +38,14 @@ pub struct RecordArgs {
     /// Append a `usage` event this often while it runs, such as 1s
     #[arg(long, value_name = "SPAN", value_parser = parse_samples)]
     samples: Option<Duration>,
-    /// Test counts and packages from the output: auto, never, always
+    /// Read test counts and packages from the output: auto, never, always
     #[arg(long, value_enum, value_name = "MODE", default_value_t = Mode::Auto, hide_possible_values = true)]
     read_output: Mode,
     /// Keep the last bytes of the output in the event [with the option alone: 2048]
     #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "2048")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
     stdout_sample: Option<u32>,
-    /// Say on stderr what recording itself took
+    /// Print on stderr what recording itself cost
     #[arg(long)]
     self_report: bool,
     /// Append a `commit` event of the last commit, and run nothing
@@ -68,7 +68,7 @@ enum Mode {
 
 #[derive(Debug, Subcommand)]
 enum SetupCommand {
-    /// Record what is typed: shell functions, a git hook, or a CI snippet
+    /// Install recording: shell functions, a git hook, or a CI snippet
     Install(InstallArgs),
 }
 
@@ -81,7 +81,7 @@ Examples:
   pipeline record install --ci github
   pipeline record install --shell bash --remove
 
-It prints the difference, makes it, and with --remove takes it out to the byte.")]
+It prints the difference and applies it. --remove restores every byte.")]
 #[group(required = true, multiple = false, id = "place")]
 struct Where {
     /// Functions for build and test tools: bash, zsh, fish
@@ -99,7 +99,7 @@ struct Where {
 struct InstallArgs {
     #[command(flatten)]
     place: Where,
-    /// Take it out again
+    /// Remove the installation
     #[arg(long)]
     remove: bool,
     /// Only show what would change

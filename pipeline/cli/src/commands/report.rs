@@ -33,7 +33,7 @@ pub use planned::file_page;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The page needs no network and no script. Every file of sql/reports is a section
-of it; --section adds your own, with the chart that its head names:
+of it. --section adds your own, with the chart that its header names:
 `-- chart: line|bar|columns|table [X] [Y,…]`.
 
 Examples:
@@ -47,7 +47,7 @@ pub struct ReportArgs {
     /// Output format [default: by the ending of FILE, else html]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-    /// The page of one pull request: its timeline, its cost, its predictions
+    /// Write the page of one pull request: its timeline, cost and predictions
     #[arg(long, value_name = "PR", conflicts_with_all = ["section", "resource", "plan"])]
     pr: Option<String>,
     /// Only this resource, `env/service`
@@ -65,7 +65,7 @@ pub struct ReportArgs {
     /// The report to compare with [default: the one that is replaced]
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// A figure that moved by less has not changed: 5%
+    /// Smallest relative change of a figure that is reported: 5%
     #[arg(long, default_value = "1%", value_name = "SHARE", value_parser = since::parse_min_change)]
     min_change: MinChange,
 }

@@ -43,7 +43,7 @@ pub struct ShadowArgs {
     /// Also write a sampling plan for `collect`: the interval of each resource
     #[arg(long, value_name = "FILE")]
     gather_plan: Option<PathBuf>,
-    /// Choose the models of every series anew, not only of those whose error grew
+    /// Select new models for every series, not only for those whose error has grown
     #[arg(long)]
     reselect: bool,
 }
@@ -65,8 +65,8 @@ const EXPORT_BYTES: usize = 512 << 20;
 const CHOICES: &str = "models/shadow/choices.json";
 
 fn parse_horizon(text: &str) -> Result<usize, String> {
-    let hours = parse_span(text).map(|span| span / HOUR).filter(|hours| (1..=24 * 14).contains(hours));
-    hours.map(|hours| hours as usize).ok_or_else(|| "write 1h to 14d, such as 24h".to_owned())
+    let span = parse_span(text).filter(|span| span % HOUR == 0 && (HOUR..=14 * DAY).contains(span));
+    span.map(|span| (span / HOUR) as usize).ok_or_else(|| "write whole hours, from 1h to 14d, such as 24h".to_owned())
 }
 
 /// Forecasts and replaces `predictions.shadow_inventory`.
@@ -195,21 +195,23 @@ async fn changes(session: &Session) -> Result<Vec<ChangedAt>, Failure> {
 /// The holidays of a file, from those that a forecast may still learn from to those of the next year.
 fn holidays(path: &Path, now: Timestamp) -> Result<Vec<AtRest>, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-    let wrong = |what: String| {
-        Failure::new(Exit::Failed, format!("{}: {what}", path.display())).hint(
-            "a holiday is a [[holiday]] table with date, such as \"2026-12-25\" or \"12-25\", and perhaps to, resource and name",
-        )
-    };
+    let failed = |what: String| Failure::new(Exit::Failed, format!("{}: {what}", path.display()));
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ics")) {
+        const WHOLE: &str = "a holiday in a calendar is an event of whole days: DTSTART;VALUE=DATE:20261225";
         let (days, refused) = intake::whole_days(&text, now);
         for why in refused {
-            warn(&Failure::new(Exit::Failed, format!("{}: {why}", path.display())));
+            warn(&failed(format!("an event is left out: {why}")).hint(WHOLE));
         }
         return match days.is_empty() {
-            true => Err(wrong("it has no whole days".to_owned())),
+            true => Err(failed("it has no whole days".to_owned()).hint(WHOLE)),
             false => Ok(days),
         };
     }
+    let wrong = |what: String| {
+        failed(what).hint(
+            "a holiday is a [[holiday]] table with date, such as \"2026-12-25\" or \"12-25\", and perhaps to, resource and name",
+        )
+    };
     // A date is as good without quotes.
     let dates = |error: toml::de::Error| wrong(in_toml(&text, &error));
     let table: toml::Table = toml::from_str(&text).map_err(dates)?;

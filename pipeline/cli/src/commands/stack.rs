@@ -31,25 +31,25 @@ pub struct StackArgs {
 
 #[derive(Debug, Subcommand)]
 enum StackCommand {
-    /// Show which version each target has and how it is: 3 where that is not declared, or not well
+    /// Show the version and health of each target; exits with 3 if it has drifted or is not healthy
     Status(status::StatusArgs),
-    /// Keep the version groups of the stack in the lake, each under its digest
+    /// Store the version groups of the stack in the lake, each under its digest
     Group(group::GroupArgs),
-    /// Check that the members of a version group go together
+    /// Check that the members of a version group are compatible
     Check(check::CheckArgs),
-    /// Keep what every target holds now, to be put back by one plan
+    /// Store what every target holds now, so that one plan can restore it
     Snapshot(snapshot::SnapshotArgs),
     /// Plan the deployment of a version group, or of a snapshot
     Deploy(deploy::DeployArgs),
-    /// Plan the deployment of a version group, and that all users go to it
+    /// Plan to deploy a version group and route all users to it
     Promote(deploy::PromoteArgs),
-    /// Plan who is sent to which version group: a canary that grows by steps, or one share
+    /// Plan the routing of users to a version group: a canary in steps, or one share
     Route(route::RouteArgs),
-    /// Simulate how many canaries that do no harm the declared horizon promotes: 3 where fewer than 95 %
+    /// Simulate how many harmless canaries the declared horizon promotes; exits with 3 if too few
     Horizon(horizon::HorizonArgs),
     /// Print the configuration of a load balancer, rendered from the stack
     Render(render::RenderArgs),
-    /// Do one tick of an approved rollout: judge the canary, then grow, hold or roll back
+    /// Advance an approved rollout by one tick: judge the canary, then grow, hold or roll back
     Advance(advance::AdvanceArgs),
 }
 

@@ -33,7 +33,7 @@ pub struct TrainArgs {
     /// Use runs that began since: 30d, 8w, a date [default: all history]
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
-    /// Use nothing known later than this [default: now]
+    /// Use no data known later than this [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// Seed: the same data and seed give the same model

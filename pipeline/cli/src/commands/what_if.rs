@@ -23,8 +23,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It works on a copy of the shadow inventory (`pipeline shadow`), and changes
-nothing. New resources of --deploy borrow the forecast of their nearest kin,
-with wider intervals.
+nothing. New resources of --deploy borrow the forecast of the most similar
+services, with wider intervals.
 
 Examples:
   pipeline what-if --set acme-api-dev/web.memory=4GiB
@@ -36,38 +36,38 @@ Examples:
 
 A critical finding of --plan blocks `pipeline apply`.")]
 pub struct WhatIfArgs {
-    /// Another limit: RES.memory=4GiB or RES.cpu=2; repeatable
+    /// Set another limit: RES.memory=4GiB or RES.cpu=2; repeatable
     #[arg(long, value_name = "RES.FIGURE=AMOUNT", value_parser = changes::parse_set)]
     set: Vec<changes::Set>,
-    /// So many times the load: RES=1.5, `*` for all; repeatable
+    /// Multiply the load by a factor: RES=1.5, `*` for all; repeatable
     #[arg(long, value_name = "RES=FACTOR", value_parser = changes::parse_scale)]
     scale: Vec<changes::Scale>,
-    /// The resources of a Compose file, or of a folder of manifests (kubernetes:FOLDER)
+    /// Add the resources of a Compose file, or of a folder of manifests (kubernetes:FOLDER)
     #[arg(long, value_name = "FILE")]
     deploy: Vec<String>,
-    /// So many more developers (or fewer: -2)
+    /// Change the number of developers: +5, or -2 for fewer
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = changes::parse_developers)]
     developers: Option<i64>,
-    /// The changes of a plan; its critical findings block `apply`
+    /// Make the changes of a plan; its critical findings block `apply`
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
-    /// Machines and their prices: how many are needed before and after
+    /// Machines and their prices in TOML: print how many are needed before and after
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// Past deployments since then instead: what would have been foreseen just before each, beside what came
-    #[arg(long, value_name = "SPAN", conflicts_with_all = ["set", "scale", "deploy", "developers", "plan", "remediate"])]
+    /// Instead, forecast each past deployment since then from the data before it, and compare with what was observed
+    #[arg(long, value_name = "SPAN", conflicts_with_all = ["set", "scale", "deploy", "developers", "plan", "nodes", "remediate", "overrides"])]
     replay: Option<String>,
-    /// Write a plan for what is critical under the change, or without one today: more, a restart, a redundant instance, the
-    /// last good state
+    /// Write a plan for the limits that are critical under the change, or today if no change is given: a higher limit, a
+    /// restart, a redundant instance, or the last good state
     #[arg(long, value_name = "PLAN", num_args = 0..=1, default_missing_value = "remedy.json")]
     remediate: Option<PathBuf>,
-    /// Where the plan of --remediate is written, instead
+    /// Write the plan of --remediate to this file instead
     #[arg(short, long, value_name = "FILE", requires = "remediate")]
     output: Option<PathBuf>,
-    /// What the plan of --remediate changes, as for `plan`; repeatable [default: nothing, its items are advice]
+    /// Target of the plan of --remediate, as for `plan`; repeatable [default: none, all items are advice]
     #[arg(long, value_name = "TARGET", requires = "remediate")]
     target: Vec<String>,
-    /// The rules of people that a change may break
+    /// Overrides in TOML; a change that they do not allow is a finding
     #[arg(long = "override", value_name = "FILE")]
     overrides: Option<PathBuf>,
 }

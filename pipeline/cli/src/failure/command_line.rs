@@ -2,6 +2,7 @@
 
 use super::{Exit, Failure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::num::{IntErrorKind, ParseFloatError, ParseIntError};
 
 impl From<&clap::Error> for Failure {
     fn from(error: &clap::Error) -> Self {
@@ -34,14 +35,30 @@ fn hint(error: &clap::Error) -> String {
     if let Some(near) = suggested.iter().find(|near| !near.is_empty()) {
         return format!("did you mean {}?", near.replace(", ", " or "));
     }
-    // What a parser of ours says of a value is how to write it.
+    // What a parser of ours says of a value is how to write it; the standard library only says what it met.
     if let Some(source) = std::error::Error::source(error) {
-        return source.to_string();
+        return match (source.downcast_ref::<ParseIntError>(), source.is::<ParseFloatError>()) {
+            (Some(wrong), _) if matches!(wrong.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+                "the number has too many digits".to_owned()
+            }
+            (Some(_), _) => "write a whole number, such as 10".to_owned(),
+            (_, true) => "write a number, such as 0.5".to_owned(),
+            _ => within(&source.to_string()).unwrap_or_else(|| source.to_string()),
+        };
     }
     let help = format!("`{} --help` has examples", command(error));
     match one(error, ContextKind::ValidValue) {
         values if values.is_empty() => help,
         values => format!("one of: {values}"),
+    }
+}
+
+/// How clap says that a number is outside its range, in words.
+fn within(text: &str) -> Option<String> {
+    let (from, to) = text.split_once(" is not in ")?.1.split_once("..")?;
+    match to.trim_start_matches('=') {
+        "" => Some(format!("write a number from {from} on")),
+        to => Some(format!("write a number from {from} to {to}")),
     }
 }
 
@@ -88,6 +105,33 @@ mod tests {
             ("completions tcsh", "<SHELL> does not take 'tcsh'", "did you mean zsh?"),
             ("schema foo", "<ARTIFACT> does not take 'foo'", "one of: plan, rules, stack"),
             ("plan --target", "--target <TARGET> needs a value", "`pipeline COMMAND --help` has examples"),
+            ("sql --max-rows x", "--max-rows <N> does not take 'x'", "write a whole number, such as 10"),
+            (
+                "train --seed 99999999999999999999",
+                "--seed <SEED> does not take '99999999999999999999'",
+                "the number has too many digits",
+            ),
+            ("stack horizon --steps 0", "--steps <N> does not take '0'", "write a number from 1 to 100000"),
+            (
+                "shadow --horizon 90m",
+                "--horizon <SPAN> does not take '90m'",
+                "write whole hours, from 1h to 14d, such as 24h",
+            ),
+            (
+                "what-if --set a/b.memory=0",
+                "--set <RES.FIGURE=AMOUNT> does not take 'a/b.memory=0'",
+                "limits are from 0.001 to 512 cores and from 6 MiB to 32 TiB",
+            ),
+            (
+                "what-if --set a/b.cpu=1e30",
+                "--set <RES.FIGURE=AMOUNT> does not take 'a/b.cpu=1e30'",
+                "limits are from 0.001 to 512 cores and from 6 MiB to 32 TiB",
+            ),
+            (
+                "what-if --replay 30d --nodes n.toml",
+                "--replay <SPAN> and --nodes <FILE> exclude each other",
+                "`pipeline what-if --help` has examples",
+            ),
             ("plan --risk abc", "--risk <SHARE> does not take 'abc'", "write it as 2% or 0.02, below 1"),
             ("-q -v check", "--quiet and --verbose exclude each other", "`pipeline --help` has examples"),
             ("check --json --json", "--json may be given once", "`pipeline check --help` has examples"),

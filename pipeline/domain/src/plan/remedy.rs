@@ -53,6 +53,14 @@ impl Remedy {
             let (ruled, by) = rule.constrain(self.live, *wanted);
             (after, applied) = (ruled, Some(by));
         }
+        // A rule that allows less than is needed leaves some of the need unmet, and says so.
+        let is_short = |wanted: &State| after.cpu_cores < wanted.cpu_cores || after.memory_bytes < wanted.memory_bytes;
+        let short = match (&self.means, &applied) {
+            (Means::Limits(wanted), Some(by)) if is_short(wanted) => {
+                format!("; the {} of {} allows less than that", by.rule, by.pattern)
+            }
+            _ => String::new(),
+        };
         let mut refused = self.refused.clone();
         if let (Some(rule), Means::Task(_)) = (frozen, &self.means) {
             refused = Some(rule.reason.clone().unwrap_or_else(|| "an override freezes it".to_owned()));
@@ -73,7 +81,7 @@ impl Remedy {
             before: self.live,
             after,
             requests: None,
-            reason: format!("{}{not_done}", self.reason),
+            reason: format!("{}{short}{not_done}", self.reason),
             lower_bound: State::default(),
             target: after,
             upper_bound: State::default(),

@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Deployments that are replayed: the newest.
-const MOST: usize = 50;
+pub const MOST_DEPLOYMENTS: usize = 50;
 /// Resources of one deployment that are replayed: those with the longest history.
-const MOST_RESOURCES: usize = 20;
+pub const MOST_RESOURCES: usize = 20;
 
 /// What limits are set on, of a resource, over the day that a deployment began.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,11 +44,22 @@ pub struct Replayed {
     pub error_naive: Option<f64>,
 }
 
+/// What was replayed, and how much was not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// By deployment, resource and figure.
+    pub rows: Vec<Replayed>,
+    /// Deployments of the span before the newest [`MOST_DEPLOYMENTS`].
+    pub deployments_left_out: usize,
+    /// Resources with enough history beyond [`MOST_RESOURCES`] of a deployment, summed over the deployments.
+    pub resources_left_out: usize,
+}
+
 /// Forecasts from the last hour before each deployment since then, by the hours up to it and the events that had begun by it.
 ///
 /// # Errors
 /// A file cannot be read or lacks a column, or no deployment since then touches a resource with enough data around it.
-pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp) -> Result<Vec<Replayed>, LearnError> {
+pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp) -> Result<Replay, LearnError> {
     let mut histories = BTreeMap::new();
     let hours = Hours { samples: hours, runs: None, now: spec.now };
     hours.each_group(usize::MAX, |group| histories.extend(group))?;
@@ -57,8 +68,9 @@ pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp
     let events = schedule::read(schedule)?;
     let past = events.iter().filter(|event| event.is_deployment() && event.start >= since && event.start < spec.now);
     let past: Vec<&Event> = past.collect();
-    let mut all = Vec::new();
-    for event in &past[past.len().saturating_sub(MOST)..] {
+    let deployments_left_out = past.len().saturating_sub(MOST_DEPLOYMENTS);
+    let (mut all, mut resources_left_out) = (Vec::new(), 0);
+    for event in &past[deployments_left_out..] {
         let first = event.start.0.div_euclid(HOUR);
         let mut before: Vec<(&String, History)> = histories
             .iter()
@@ -67,6 +79,7 @@ pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp
             .filter(|(_, history): &(_, History)| history.len() >= 2 * DAY)
             .collect();
         before.sort_by_key(|(_, history)| std::cmp::Reverse(history.len()));
+        resources_left_out += before.len().saturating_sub(MOST_RESOURCES);
         before.truncate(MOST_RESOURCES);
         let before: BTreeMap<String, History> =
             before.into_iter().map(|(resource, history)| (resource.clone(), history)).collect();
@@ -107,6 +120,6 @@ pub fn replay(hours: &Path, schedule: &Path, spec: &ShadowSpec, since: Timestamp
         true => Err(LearnError::TooLittleData(format!(
             "no deployment since {since} touches a resource with two days of data before it"
         ))),
-        false => Ok(all),
+        false => Ok(Replay { rows: all, deployments_left_out, resources_left_out }),
     }
 }

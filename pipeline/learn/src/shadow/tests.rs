@@ -378,3 +378,28 @@ fn every_measure_is_forecast_where_it_was_reported_and_none_is_invented() {
     let night = forecast(input(Some(&*runs)), &spec, &mut choices, &out, &|_| ()).unwrap();
     assert_eq!((night.kept, night.all.series), (8, 8));
 }
+
+#[test]
+fn a_replay_says_how_much_it_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let [hours, schedule] = ["hours", "schedule"].map(|name| folder.path().join(name));
+    let names: Vec<String> = (0..MOST_RESOURCES + 2).map(|n| format!("dev/s{n}")).collect();
+    let of_each: Vec<(&str, Rows)> = names.iter().map(|name| (name.as_str(), days(4, 1))).collect();
+    write_hours(&hours, &of_each);
+    // The first come before there are two days of data, and are among those that are left out.
+    let deployed: Vec<String> = (0..MOST_DEPLOYMENTS + 3).map(|n| format!("d{n}")).collect();
+    let early = START + 1;
+    let events: Vec<Given> = deployed
+        .iter()
+        .enumerate()
+        .map(|(n, id)| {
+            let at = if n + 1 == deployed.len() { START + 72 } else { early };
+            Given(id, Some("dev"), "deployment", at, at + 1, None)
+        })
+        .collect();
+    write_schedule(&schedule, &events);
+    let spec = ShadowSpec::new(Timestamp((START + 96) * HOUR), 24);
+    let replayed = replay(&hours, &schedule, &spec, Timestamp(START * HOUR)).unwrap();
+    assert_eq!((replayed.deployments_left_out, replayed.resources_left_out), (3, 2));
+    assert_eq!(replayed.rows.iter().filter(|row| row.figure == "cpu_cores").count(), MOST_RESOURCES);
+}

@@ -30,10 +30,10 @@ use std::path::{Path, PathBuf};
 /// What `stack advance` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Ingest the router's log first. Exit codes: 0 the next share is set, or all users
-are on the canary; 3 rolled back; 5 too little is seen yet, or the control is of
-another time; 4 refused. Call it again, from cron, until it says that it is
-done: looking often costs nothing.
+Ingest the router's log first. Call the command from cron until it reports the
+end of the rollout; frequent calls do not increase the error. Exit codes: 0 the
+next share is set, or all users are on the canary; 3 rolled back; 4 refused; 5
+too little evidence yet, or a control that is not concurrent.
 
 Examples:
   pipeline ingest haproxy.ndjson

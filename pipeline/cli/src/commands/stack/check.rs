@@ -18,16 +18,16 @@ const RUNS: u64 = 3;
 /// What `stack check` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A pair of versions of which one requires the other is proven by three runs that
-passed, where no more failed than passed (stack.compatibility). A contract may
+A pair of versions in which one requires the other is proven by three passed
+runs, unless more failed than passed (stack.compatibility). A contract may
 break its callers only with a new major version.
 
-Exit codes: 0 proven, 3 something speaks against it, 5 unproven
+Exit codes: 0 proven, 3 evidence against the group, 5 unproven
 
 Examples:
   pipeline stack check green")]
 pub struct CheckArgs {
-    /// The version group: its name in the stack, or the digest under which the lake keeps it
+    /// The version group: its name in the stack, or its digest in the lake
     group: String,
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]

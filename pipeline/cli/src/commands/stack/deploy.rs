@@ -27,10 +27,10 @@ Examples:
   pipeline stack deploy green -o plan.json
   pipeline stack deploy green --place staging -o staging.json")]
 pub struct DeployArgs {
-    /// The version group: its name in the stack, or the digest under which the lake keeps it
+    /// The version group: its name in the stack, or its digest in the lake
     #[arg(required_unless_present = "snapshot")]
     group: Option<String>,
-    /// Instead of a group, put back what `stack snapshot` kept
+    /// Instead of a group, restore what `stack snapshot` stored
     #[arg(long, value_name = "DIGEST", conflicts_with = "group")]
     snapshot: Option<String>,
     /// Where it is deployed
@@ -46,7 +46,7 @@ pub struct DeployArgs {
 Examples:
   pipeline stack promote green -o plan.json")]
 pub struct PromoteArgs {
-    /// The version group: its name in the stack, or the digest under which the lake keeps it
+    /// The version group: its name in the stack, or its digest in the lake
     group: String,
     #[command(flatten)]
     into: Into,
@@ -55,13 +55,13 @@ pub struct PromoteArgs {
 /// From which file, and into which.
 #[derive(Debug, Args)]
 struct Into {
-    /// Where the plan is written
+    /// The plan file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// How long it may be begun
+    /// How long the plan may be started after its creation
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
     valid_for: i64,
 }

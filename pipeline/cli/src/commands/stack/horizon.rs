@@ -16,44 +16,48 @@ use domain::units::{counted, parse_share};
 use lake::Lake;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// What `stack horizon` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An A/A test by simulation: recorded users of the control are split by coins into
-two arms that are alike, and judged by the rules of [judge] at every step of
-[route]. A horizon that promotes too few of them holds canaries that do no harm;
-a longer one takes more users. `stack route` does a short run of it and notes in
-the plan where the horizon is too short.
+This simulates an A/A test: recorded users of the control are split at random
+into two equal arms and judged by the rules of [judge] at every step of
+[route]. A horizon that is too short holds harmless canaries; a longer one needs
+more users. `stack route` runs a short simulation and notes in the plan if the
+horizon is too short.
 
 Exit codes: 0 the declared horizon promotes --target of them, 3 fewer, 5 too few
-users are recorded
+recorded users
 
 Examples:
   pipeline stack horizon
   pipeline stack horizon --cv 60% --errors 0.5%")]
 pub struct HorizonArgs {
-    /// The version group whose users are taken [default: the one that has the most]
+    /// The version group whose recorded users are used [default: the one with the most users]
     group: Option<String>,
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// How far back users are taken
+    /// How far back recorded users are used
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_back)]
     since: i64,
-    /// Instead of recorded users, log-normal durations with this coefficient of variation, one request a user
+    /// Instead of recorded users, simulate one request per user, with log-normal durations of this coefficient of variation
     #[arg(long, value_name = "SHARE", value_parser = parse_spread)]
     cv: Option<f64>,
     /// With --cv, the share of requests that fail
     #[arg(long, value_name = "SHARE", value_parser = parse_part, requires = "cv", default_value = "0")]
     errors: f64,
-    /// Share of canaries that do no harm which must be promoted
+    /// Share of harmless canaries that must be promoted
     #[arg(long, value_name = "SHARE", value_parser = parse_part, default_value = "95%")]
     target: f64,
-    /// Steps that are simulated for each horizon
+    /// Number of simulated steps for each horizon
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     steps: u64,
-    /// Seed of the coins
+    /// Time for the simulation; after it, only the declared horizon still gets steps, 24 at least
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = parse_limit)]
+    timeout: Duration,
+    /// Seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u32,
 }
@@ -73,6 +77,11 @@ const BESIDE: [f64; 8] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0];
 
 fn parse_back(text: &str) -> Result<i64, String> {
     parse_span(text).filter(|span| (1..=3660 * DAY).contains(span)).ok_or_else(|| "write it as 12h or 7d".to_owned())
+}
+
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    let span = parse_span(text).filter(|span| (1..=DAY).contains(span));
+    span.map(|span| Duration::from_micros(span as u64)).ok_or_else(|| "write it as 60s or 10m".to_owned())
 }
 
 fn parse_spread(text: &str) -> Result<f64, String> {
@@ -113,6 +122,8 @@ pub async fn run(context: &Context, args: HorizonArgs) -> Result<Answer, Failure
     let about = in_words(&whose, &recorded);
     context.say_wrapped("", &about, 4);
     context.say("users of an arm  promoted            rolled back     held  users to a pass");
+    let (began, mut left_out, mut cut_short) = (Instant::now(), Vec::new(), false);
+    let is_over = || began.elapsed() >= args.timeout;
     let mut rows = Vec::new();
     let mut enough = None;
     let mut is_enough = false;
@@ -122,15 +133,26 @@ pub async fn run(context: &Context, args: HorizonArgs) -> Result<Answer, Failure
         if horizon > asked.horizon && enough.is_some() {
             break;
         }
+        let is_declared = horizon == asked.horizon;
         let rollout = Rollout { horizon, ..asked.clone() };
         let from = u64::from(args.seed) << 32;
-        let nulls = simulated(&rollout, &recorded, from, args.steps)?;
+        let mut nulls = Nulls::default();
+        // The declared horizon has some steps whatever time is left: it is what was asked about.
+        let least = AT_ONCE.min(args.steps);
+        while (nulls.steps as u64) < args.steps && (!is_over() || is_declared && (nulls.steps as u64) < least) {
+            let done = nulls.steps as u64;
+            nulls += simulated(&rollout, &recorded, from + done, cores().min(args.steps - done))?;
+        }
+        cut_short |= (nulls.steps as u64) < args.steps;
+        if (nulls.steps as u64) < least {
+            left_out.push(horizon);
+            continue;
+        }
         let ends = nulls.ends(rollout.judged_steps());
         let does = ends.promoted >= args.target;
         if does && enough.is_none() {
             enough = Some(horizon);
         }
-        let is_declared = horizon == asked.horizon;
         is_enough |= is_declared && does;
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let promoted =
@@ -157,11 +179,17 @@ pub async fn run(context: &Context, args: HorizonArgs) -> Result<Answer, Failure
         (args.target * 1000.0).round() / 10.0
     );
     context.say_wrapped("", &brief, 4);
+    if cut_short {
+        let limit = format_span(args.timeout.as_micros() as i64);
+        let left: Vec<String> = left_out.iter().map(usize::to_string).collect();
+        let left = if left.is_empty() { String::new() } else { format!("; not simulated: {}", left.join(", ")) };
+        context.say_wrapped("", &format!("the simulation was cut short after {limit} (--timeout){left}"), 4);
+    }
     let duration = recorded.duration();
     let json = json!({"control": whose, "users": recorded.users(), "mean_ms": duration.map(|(mean, _)| mean),
         "cv": duration.map(|(_, cv)| cv), "failing": recorded.failing(), "target": args.target, "seed": args.seed,
         "judged_steps": asked.judged_steps(), "horizons": Value::Array(rows), "declared": asked.horizon, "enough": enough,
-        "is_enough": is_enough});
+        "is_enough": is_enough, "cut_short": cut_short, "left_out": left_out});
     Ok(Answer::new(if is_enough { Exit::Done } else { Exit::Findings }, json).brief(brief))
 }
 
@@ -210,9 +238,13 @@ fn in_words(whose: &str, recorded: &Recorded) -> String {
     )
 }
 
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8) as u64
+}
+
 /// So many steps, on all cores; which core does which changes nothing.
 fn simulated(rollout: &Rollout, recorded: &Recorded, from: u64, steps: u64) -> Result<Nulls, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(8) as u64;
+    let cores = cores();
     let part = steps.div_ceil(cores);
     let parts: Vec<Result<Nulls, JudgeError>> = std::thread::scope(|scope| {
         let parts = (0..cores).map(|core| (from + core * part)..(from + (core * part + part).min(steps)));

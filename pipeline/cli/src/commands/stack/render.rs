@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 Examples:
   pipeline stack render -o haproxy.cfg")]
 pub struct RenderArgs {
-    /// The load balancer, where the stack declares more than one
+    /// The load balancer, if the stack declares more than one
     component: Option<String>,
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]

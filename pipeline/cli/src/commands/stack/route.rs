@@ -24,18 +24,18 @@ pub(super) const ROUTE: &str = "route";
 /// What `stack route` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --share the plan is a rollout: approve it, then call `pipeline stack
-advance plan.json` from cron until it ends. Without GROUP the most stable and
-fastest of the valid groups gets the users, by what stack.kpis and
-stack.verdicts say of them.
+Without --share, the plan is a rollout: approve it, then call `pipeline stack
+advance plan.json` from cron until it ends. Without GROUP, the most stable and
+fastest valid group gets the users, according to stack.kpis and
+stack.verdicts.
 
 Examples:
   pipeline stack route green -o plan.json && pipeline approve plan.json
   pipeline stack route green --share 25 -o plan.json")]
 pub struct RouteArgs {
-    /// The version group that is to have the users
+    /// The version group that gets the users
     group: Option<String>,
-    /// Where the plan is written
+    /// The plan file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The stack
@@ -44,7 +44,7 @@ pub struct RouteArgs {
     /// Set this share of the users at once, in per cent, for `pipeline apply`; nothing is judged
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     share: Option<u8>,
-    /// How long it may be begun
+    /// How long the plan may be started after its creation
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
     valid_for: i64,
 }

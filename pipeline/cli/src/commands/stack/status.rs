@@ -23,11 +23,11 @@ use std::time::Duration;
 /// What `stack status` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A stack has drifted where a group with users lacks a member, without a route
-where no group is whole; and a target that belongs to no group, or to such a
-one, where it has none of the versions that are declared for it.
+A stack has drifted if a group with users lacks a member, or, without a route,
+if no group is complete. A target of such a group, or of no group, has drifted
+if it has none of the versions declared for it.
 
-Exit codes: 0 as declared and well, 3 drifted or not well
+Exit codes: 0 as declared and healthy, 3 drifted or not healthy
 
 Examples:
   pipeline stack status
@@ -36,13 +36,13 @@ pub struct StatusArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// How long each health URL is waited for
+    /// Time limit for each health URL
     #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = parse_timeout)]
     timeout: Duration,
-    /// Keep what was seen in the lake, as component and health events
+    /// Store the observations in the lake, as component and health events
     #[arg(long)]
     record: bool,
-    /// Where the stack is, for what is kept
+    /// Where the stack is deployed, for the stored events
     #[arg(long, value_enum, default_value_t = Where::Production)]
     place: Where,
 }

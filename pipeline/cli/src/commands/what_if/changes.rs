@@ -1,7 +1,7 @@
 //! The simulated changes: what was typed, and what it does to a copy of the inventory.
 
 use crate::failure::{Exit, Failure};
-use domain::overrides::matches;
+use domain::overrides::{SANE, is_sane, matches};
 use domain::plan::{Plan, State};
 use domain::units::{format_bytes, parse_bytes, parse_cores};
 use domain::what_if::{Inventory, borrow};
@@ -41,6 +41,9 @@ pub(super) fn parse_set(text: &str) -> Result<Set, String> {
         "cpu" => State { cpu_cores: Some(parse_cores(amount).ok_or_else(wrong)?), ..State::default() },
         _ => return Err(wrong()),
     };
+    if !is_sane(limits) {
+        return Err(format!("limits are {SANE}"));
+    }
     Ok(Set { resource: resource.to_owned(), limits })
 }
 

@@ -8,10 +8,11 @@ use domain::Timestamp;
 use domain::nodes::Nodes;
 use domain::overrides::Overrides;
 use domain::packing::{Packed, machines as packed};
-use domain::plan::{Item, Plan, State};
+use domain::plan::{Item, Plan, PlannedTarget, State};
 use domain::what_if::{Finding, Full, Gravity, Inventory, TOLD, full, gravity, newly_full, taken};
-use lake::{Lake, Session};
+use lake::{Lake, LakeError, Session};
 use serde_json::{Value, json};
+use stack::planned_target;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn finding(id: String, gravity: Gravity, resource: &str, what: String) -> Finding {
@@ -78,7 +79,7 @@ pub(super) async fn schedule(session: &Session, made: &Made, today: &Inventory) 
     Ok(touching.iter().filter_map(one).collect())
 }
 
-/// Other plans that may still be applied, and change the same resources.
+/// Other plans that `apply` would still take, and that change the same resources.
 pub(super) async fn plans(
     context: &Context,
     lake: &Lake,
@@ -94,18 +95,19 @@ pub(super) async fn plans(
         .collect();
     let approved: BTreeSet<&str> =
         entries.iter().filter(|entry| entry.action == "approve").map(|entry| entry.plan_id.as_str()).collect();
-    let pending: BTreeSet<&str> = entries
+    let pending: BTreeMap<&str, &str> = entries
         .iter()
         .filter(|entry| entry.action == "plan" && !over.contains(entry.plan_id.as_str()))
-        .map(|entry| entry.plan_id.as_str())
-        .filter(|id| own.is_none_or(|own| own.plan_id != *id))
+        .map(|entry| (entry.plan_id.as_str(), entry.plan_digest.as_str()))
+        .filter(|(id, _)| own.is_none_or(|own| own.plan_id != *id))
         .collect();
     let mut findings = Vec::new();
-    for id in pending {
-        let Some(plan) = lake.document::<Plan>(&format!("plans/{id}/plan.json")).await? else { continue };
-        if plan.expires_at < context.now {
-            continue;
-        }
+    for (id, digest) in pending {
+        let plan = match lake.document::<Plan>(&format!("plans/{id}/plan.json")).await {
+            Err(LakeError::Damaged { .. }) => None,
+            plan => plan?.filter(|plan| may_be_applied(plan, digest, context.now)),
+        };
+        let Some(plan) = plan else { continue };
         let is_approved = approved.contains(id);
         for item in plan.changes().filter(|item| made.resources.contains(&item.resource)) {
             let (word, mut gravity) =
@@ -119,6 +121,19 @@ pub(super) async fn plans(
         }
     }
     Ok(findings)
+}
+
+/// Whether `apply` would still take a plan: the one that the ledger has, in time, and its files as they were when it was
+/// made. An Engine and a command are not asked, since a simulation starts nothing.
+fn may_be_applied(plan: &Plan, digest: &str, now: Timestamp) -> bool {
+    const FILES: [&str; 6] = ["compose", "kubernetes", "devcontainer", "actions", "gitlab", "file"];
+    let is_as_made = |target: &PlannedTarget| {
+        let live = planned_target(&target.reference()).and_then(|it| tokio::task::block_in_place(|| it.read()));
+        live.is_ok_and(|live| live.digest == target.prior_state_digest)
+    };
+    let mut files = plan.targets.iter().filter(|target| FILES.contains(&target.kind.as_str()));
+    let is_whole = plan.digest == digest && plan.is_intact();
+    is_whole && plan.applyable && now <= plan.expires_at && files.all(is_as_made)
 }
 
 /// What the limits of another plan would break under the change, in words.

@@ -18,7 +18,7 @@ use domain::time::DAY;
 use domain::units::format_bytes;
 use domain::what_if::{Breach, Inventory, Outcome, critical};
 use domain::{Timestamp, units};
-use lake::{Lake, Session};
+use lake::{Lake, LakeError, Session};
 use learn::usage::Usage;
 use serde_json::Value;
 use stack::Change;
@@ -163,7 +163,12 @@ impl Before {
                 continue;
             }
             let id = &entry.plan_id;
-            let Some(plan) = ground.lake.document::<Plan>(&format!("plans/{id}/plan.json")).await? else { continue };
+            let plan = match ground.lake.document::<Plan>(&format!("plans/{id}/plan.json")).await {
+                Err(LakeError::Damaged { .. }) => None,
+                // `rollback` takes the plan that was made, and no other in its place.
+                plan => plan?.filter(|plan| plan.digest == entry.plan_digest && plan.is_intact()),
+            };
+            let Some(plan) = plan else { continue };
             for item in plan.changes() {
                 plans.insert(item.resource.clone(), (id.clone(), entry.at));
             }
@@ -228,11 +233,23 @@ impl Ground<'_> {
                 });
             all.push(remedy(means, refused, "its memory leaks, and a restart gives it back".to_owned()));
         }
-        let (after, short) = self.room(name, live, raised(live, breach));
-        all.push(remedy(Means::Limits(after), short, "it is given what it is foreseen to need".to_owned()));
+        let wanted = raised(live, breach);
+        let after = self.room(name, live, wanted);
+        let what = match after == wanted {
+            true => "it is given what it is foreseen to need".to_owned(),
+            false => format!(
+                "its machine has room for {}, and it is foreseen to need {}; the rest takes a larger machine or another \
+                 instance",
+                super::changes::in_words(after),
+                super::changes::in_words(wanted)
+            ),
+        };
+        let refused = (after != wanted && after == live).then(|| "its machine has no more than that".to_owned());
+        all.push(remedy(Means::Limits(after), refused, what));
         all.extend(self.fail_over(name, on)?.map(|(means, refused, what)| remedy(means, refused, what)));
         if let Some((id, at)) = before.plans.get(name) {
-            let file = format!("{}/plans/{id}/plan.json", self.context.global.lake);
+            // Of a lake in an object store, the plan is read from there by the same commands.
+            let file = format!("{}/plans/{id}/plan.json", self.context.global.lake.trim_end_matches('/'));
             let means = by_hand(Action::Deploy, format!("pipeline rollback {file}"), format!("pipeline apply {file}"));
             all.push(remedy(
                 means,
@@ -260,20 +277,18 @@ impl Ground<'_> {
         Ok(found.into_iter().next().map(|it| (Means::Task(it.task), it.refused)))
     }
 
-    /// Limits within the machine, where one is known, and what speaks against them.
-    fn room(&self, name: &str, live: State, wanted: State) -> (State, Option<String>) {
+    /// Limits within the machine, where one is known.
+    fn room(&self, name: &str, live: State, wanted: State) -> State {
         let machine: Machine = self.nodes.machine(name, Machine::default());
         if !machine.told {
-            return (wanted, None);
+            return wanted;
         }
         // A limit above the machine is not lowered here.
         let cores = machine.size.cpu_cores.map(|most| most.max(live.cpu_cores.unwrap_or(0.0)));
         let bytes = machine.size.memory_bytes.map(|most| most.max(live.memory_bytes.unwrap_or(0)));
         let cpu_cores = wanted.cpu_cores.map(|wanted| wanted.min(cores.unwrap_or(wanted)));
         let memory_bytes = wanted.memory_bytes.map(|wanted| wanted.min(bytes.unwrap_or(wanted)));
-        let within = State { cpu_cores, memory_bytes };
-        let why = "its machine has no more than that: a larger machine, or another instance, is needed";
-        (within, (within != wanted && within == live).then(|| why.to_owned()))
+        State { cpu_cores, memory_bytes }
     }
 
     /// Another instance of the same service: one that is stopped is started, one that runs is named.

@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
 use domain::units::{counted, format_bytes};
 use learn::metrics::quantile;
-use learn::shadow::{Replayed, ShadowSpec, replay};
+use learn::shadow::{MOST_DEPLOYMENTS, MOST_RESOURCES, Replay, Replayed, ShadowSpec, replay};
 use serde_json::json;
 
 /// Rows shown; the JSON has all.
@@ -13,7 +13,7 @@ const SHOWN: usize = 20;
 
 /// Replays the deployments of a span.
 pub(super) async fn run(context: &Context, since: &str) -> Result<Answer, Failure> {
-    let since = context.since(Some(since))?.unwrap_or_default();
+    let since = context.back("--replay", since)?;
     let lake = context.lake().await?;
     let session = lake.session(context.now).await?;
     let folder = scratch()?;
@@ -24,7 +24,8 @@ pub(super) async fn run(context: &Context, since: &str) -> Result<Answer, Failur
             .hint("ingest `usage` events, then `pipeline materialize`"));
     }
     session.export("schedule", &schedule).await?;
-    let all = replay(&hours, &schedule, &ShadowSpec::new(context.now, 24), since)?;
+    let Replay { rows: all, deployments_left_out, resources_left_out } =
+        replay(&hours, &schedule, &ShadowSpec::new(context.now, 24), since)?;
     drop(task);
     let sum = |of: fn(&Replayed) -> usize| all.iter().map(of).sum::<usize>() as f64;
     let coverage = sum(|it| it.inside) / sum(|it| it.hours).max(1.0);
@@ -62,9 +63,21 @@ pub(super) async fn run(context: &Context, since: &str) -> Result<Answer, Failur
     if let Some(ratio) = ratio {
         context.say(format!("error {ratio:.2} times that of the day before again (median)"));
     }
+    if deployments_left_out > 0 {
+        let what = counted(deployments_left_out, "earlier deployment");
+        context.say_wrapped("", &format!("{what} not replayed: only the newest {MOST_DEPLOYMENTS} are"), 2);
+    }
+    if resources_left_out > 0 {
+        let what = counted(resources_left_out, "replay");
+        let most =
+            format!("of each deployment, only the {MOST_RESOURCES} resources with the longest history are replayed");
+        context.say_wrapped("", &format!("{what} of a resource left out: {most}"), 2);
+    }
     let brief = format!("{} replayed, coverage {:.2}", counted(events, "deployment"), coverage);
     Ok(Answer::done(json!({
         "deployments": events,
+        "deployments_left_out": deployments_left_out,
+        "resources_left_out": resources_left_out,
         "coverage": coverage,
         "peaks_held": held,
         "error_over_naive": ratio,

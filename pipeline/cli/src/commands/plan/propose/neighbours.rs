@@ -7,7 +7,7 @@
 
 use super::{Found, Ground, proposed};
 use crate::failure::Failure;
-use domain::overrides::Amounts;
+use domain::overrides::{Amounts, SANE, is_sane};
 use domain::plan::{Action, Evidence, Note, State, literal};
 use domain::rules::When;
 use domain::task::TaskRule;
@@ -31,7 +31,8 @@ pub(in super::super) fn parse_budget(text: &str) -> Result<State, String> {
             _ => return Err(format!("cannot read {part:?}: write cpu=16,memory=64GiB")),
         }
     }
-    amounts.state().map_err(|text| format!("cannot read {text:?}: write cpu=16,memory=64GiB"))
+    let state = amounts.state().map_err(|text| format!("cannot read {text:?}: write cpu=16,memory=64GiB"))?;
+    if is_sane(state) { Ok(state) } else { Err(format!("a budget is {SANE}, such as cpu=16,memory=64GiB")) }
 }
 
 /// One neighbour while processors were scarce.
@@ -209,7 +210,7 @@ mod tests {
     fn a_budget_names_cpu_or_memory_and_a_core_has_a_price_where_work_is_late() {
         let budget = parse_budget("cpu=16,memory=64GiB").unwrap();
         assert_eq!(budget, State { cpu_cores: Some(16.0), memory_bytes: Some(64 * GIB) });
-        for wrong in ["", "16", "cpu=many", "disk=1"] {
+        for wrong in ["", "16", "cpu=many", "disk=1", "memory=0", "cpu=1e300"] {
             assert!(parse_budget(wrong).unwrap_err().contains("cpu=16,memory=64GiB"), "{wrong}");
         }
         let row =
