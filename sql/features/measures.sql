@@ -1,5 +1,5 @@
--- One row per series and moment of the ninety days up to session.clock: what anomalies are looked for in. Hourly figures of
--- resources and KPIs, durations of jobs run by run.
+-- One row per series and time of the ninety days up to session.clock, in which anomalies are searched for: hourly
+-- figures of resources and KPIs, and the durations of the runs of each job.
 -- Reads features.resource_hours, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; runs of a job
 -- that began in one microsecond, as those of a matrix, are one with their mean duration.
 with clock as (
@@ -66,12 +66,12 @@ figures as (
 )
 
 select
-    subject_kind, -- What the series is of. [one of: resource, kpi, job; not null]
-    subject, -- Resource, what a KPI is of, or job key. [not null]
-    measure, -- Figure with its unit: cpu_cores, memory_bytes, io_bytes_per_s, net_bytes_per_s, duration_ms, or the KPI's own name. [not null]
-    at, -- Start of the hour; of a job's run its start, UTC. [not null]
-    value, -- Mean of the hour, its largest of memory; of a run its duration. [not null]
-    limit_value -- Largest limit of the hour, in the unit of the measure; null where there is none.
+    subject_kind, -- Kind of subject. [one of: resource, kpi, job; not null]
+    subject, -- Resource, subject of a KPI, or job key. [not null]
+    measure, -- Figure with its unit: cpu_cores, memory_bytes, io_bytes_per_s, net_bytes_per_s, duration_ms, or the name of the KPI. [not null]
+    at, -- Start of the hour, or of the job's run, UTC. [not null]
+    value, -- Mean of the hour (for memory its maximum), or the duration of a run. [not null]
+    limit_value -- Largest limit of the hour, in the unit of the measure; null if there is none.
 from figures
 where value is not null
 order by subject_kind, subject, measure, at

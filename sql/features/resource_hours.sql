@@ -1,4 +1,4 @@
--- One row per resource and hour with samples up to session.clock: what it used, what it was allowed, whether it was contended.
+-- One row per resource and hour with samples up to session.clock: its use, its limits, and whether it was contended.
 -- Reads marts.usage_hours, marts.usage, session.clock. Key: resource, hour. Hours that are over are kept; of the one that goes on
 -- the samples so far count, in the same way.
 with whole as (

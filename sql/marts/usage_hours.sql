@@ -14,16 +14,16 @@ select
     resource,
     hour, -- Start of the hour, UTC. [not null]
     count(*) as samples, -- Usage samples in the hour. [> 0]
-    avg(cpu_cores) as cpu_cores, -- Mean of the samples' processor use, cores.
-    max(cpu_cores) as cpu_cores_max, -- Largest sample of processor use, cores.
-    max(cpu_limit_cores) as cpu_limit_cores, -- Largest processor limit of the hour, cores.
+    avg(cpu_cores) as cpu_cores, -- Mean CPU use of the samples, cores.
+    max(cpu_cores) as cpu_cores_max, -- Largest CPU use of a sample, cores.
+    max(cpu_limit_cores) as cpu_limit_cores, -- Largest CPU limit of the hour, cores.
     cast(max(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes)) as double) as memory_bytes, -- Largest memory use of the hour, bytes.
     cast(max(memory_limit_bytes) as double) as memory_limit_bytes, -- Largest memory limit of the hour, bytes.
     sum(cast(coalesce(io_read_bytes, 0) + coalesce(io_write_bytes, 0) as double))
     / nullif(sum(case when coalesce(io_read_bytes, io_write_bytes) is not null then interval_s end), 0) as io_bytes_per_s, -- Read and written over the samples that tell, bytes a second.
     sum(cast(coalesce(net_rx_bytes, 0) + coalesce(net_tx_bytes, 0) as double))
     / nullif(sum(case when coalesce(net_rx_bytes, net_tx_bytes) is not null then interval_s end), 0) as net_bytes_per_s, -- Received and sent over the samples that tell, bytes a second.
-    avg(throttled_ratio) as throttled_ratio, -- Mean of the samples' throttled share of CFS periods. [0 to 1]
+    avg(throttled_ratio) as throttled_ratio, -- Mean throttled share of CFS periods over the samples. [0 to 1]
     sum(coalesce(oom_kills, 0)) as oom_kills, -- Processes killed for memory in the hour. [>= 0]
     -- Killed, throttled in a quarter of the CFS periods, stalled on memory, or at the limit itself.
     coalesce(bool_or(
@@ -32,7 +32,7 @@ select
         or coalesce(psi_memory_some, 0) >= 0.1
         or coalesce(cpu_share, 0) >= 0.95
         or coalesce(memory_share, 0) >= 0.98
-    ), false) as contended, -- Whether its limits killed or throttled what ran in it. [not null]
+    ), false) as contended, -- Whether work in this hour was killed or throttled by its limits. [not null]
     cast(hour as date) as day -- UTC day of the hour. [not null]
 from samples
 group by resource, hour

@@ -1,5 +1,5 @@
--- One row per resource and future hour: the predicted state, its interval, and how sure we are.
--- Reads scratch.shadow_inventory (what `shadow` computed just now). Key: resource_id, at. Measures: mean processor use (cores),
+-- One row per resource and future hour: the predicted state, its interval, and the confidence. Reads
+-- scratch.shadow_inventory (the result of the current `shadow`). Key: resource_id, at. Measures: mean processor use (cores),
 -- largest memory use (bytes), disk and network (bytes a second), runs that begin; null where the source reported none.
 select
     resource_id, -- Container or service, `env/service`; an environment or job key where only its runs are known. [not null]
@@ -24,7 +24,7 @@ select
         'cpu_cores', peak_cpu_cores_upper, 'memory_bytes', peak_memory_bytes_upper, 'io_bytes_per_s', peak_io_bytes_per_s_upper,
         'net_bytes_per_s', peak_net_bytes_per_s_upper, 'runs_per_hour', peak_runs_per_hour_upper
     ) as daily_peak_upper, -- Upper bound of each.
-    coverage, -- Share of cases that the interval is meant to hold. [0 to 1]
+    coverage, -- Nominal coverage of the interval. [0 to 1]
     confidence_score, -- How sure the forecast of CPU and memory is, of the other measures where there is neither: measured coverage and skill, and the age of the data. [0 to 1]
     named_struct(
         'cpu_cores', confidence_cpu_cores, 'memory_bytes', confidence_memory_bytes, 'io_bytes_per_s', confidence_io_bytes_per_s,
@@ -35,8 +35,8 @@ select
         'cpu_cores', model_cpu_cores, 'memory_bytes', model_memory_bytes, 'io_bytes_per_s', model_io_bytes_per_s,
         'net_bytes_per_s', model_net_bytes_per_s, 'runs_per_hour', model_runs_per_hour
     ) as models, -- The same of each measure.
-    data_watermark, -- Newest sample that was used.
+    data_watermark, -- Newest sample used.
     last_updated, -- When the forecast was made.
-    schedule_event_id -- Scheduled event that touches the hour.
+    schedule_event_id -- Scheduled event that affects the hour.
 from scratch.shadow_inventory
 order by resource_id, at
