@@ -1,4 +1,5 @@
--- One row per failed run whose commit passed the same work in another run within two weeks: the result may be due to chance.
+-- One row per failed run, if another run of the same work on the same commit passed within two weeks: the result may be
+-- due to chance.
 -- Reads marts.run_reports. Key: event_id. A row depends on the runs of its commit (sha) within two weeks.
 -- The same commit is the same code, so different results mean that chance decided. Runs without a sha cannot be
 -- compared, and after two weeks the environment of the code has changed. If several jobs look the same, it is unknown

@@ -5,7 +5,7 @@
 select
     event_id,
     ts, -- When the adjustment, outcome or verdict happened, UTC.
-    type, -- What it is. [one of: adjustment, outcome, feedback]
+    type, -- Kind of event. [one of: adjustment, outcome, feedback]
     plan_id,
     item_id,
     resource,

@@ -5,7 +5,7 @@
 select
     event_id,
     ts, -- When it was deployed, observed or checked, UTC.
-    type, -- What it is. [one of: component, health]
+    type, -- Kind of event. [one of: component, health]
     component, -- Name of the component. [not null]
     version, -- Its semantic version; null if only its health is reported.
     digest, -- Digest of the deployed component, if declared.

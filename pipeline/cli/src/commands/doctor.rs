@@ -19,8 +19,8 @@ use std::time::Duration;
 /// What `doctor` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 everything required works, 3 findings. Missing optional parts, such
-as a Docker Engine, are notes.
+Exit codes: 0 everything required works, 3 findings. Missing optional parts,
+such as a Docker Engine, are notes.
 
 Examples:
   pipeline doctor
