@@ -326,6 +326,7 @@ mod tests {
             task: None,
             requests: None,
             text: None,
+            follows: false,
         }
     }
 

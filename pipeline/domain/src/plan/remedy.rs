@@ -73,6 +73,7 @@ impl Remedy {
             before: self.live,
             after,
             requests: None,
+            calendar: None,
             reason: format!("{}{not_done}", self.reason),
             lower_bound: State::default(),
             target: after,
