@@ -37,7 +37,6 @@ every quarter of an hour.
 Examples:
   pipeline apply plan.json --dry-run
   pipeline apply plan.json --up
-  */15 * * * *  pipeline -q apply calendar.json    # a crontab line
   pipeline apply plan.json --wait 15m --health \"curl -fs localhost:8080/health\"")]
 pub struct ApplyArgs {
     /// The plan file
