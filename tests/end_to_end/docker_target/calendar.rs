@@ -109,7 +109,7 @@ fn limits_are_switched_at_the_hours_of_a_calendar_and_restored() {
     assert_eq!((figures(&calendar["highest"]), calendar["trial"]["days"].as_u64()), (high, Some(14)));
     assert!(web["evidence"].as_array().unwrap().iter().any(|it| it["what"] == "calendar" && it["sql"].is_string()));
     let shown = place.run(&["plan", "show", "plan.json"]);
-    assert!(shown.err.contains("quiet   ") && shown.err.contains("every day 03:00 to 00:45 UTC"), "{}", shown.err);
+    assert!(shown.out.contains("quiet   ") && shown.out.contains("every day 03:00 to 00:45 UTC"), "{}", shown.out);
 
     // At midnight it is quiet: what is in use stays allowed.
     assert_eq!(done(&at(&place, MADE, "apply"))["result"], "applied");
