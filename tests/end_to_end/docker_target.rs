@@ -1,5 +1,6 @@
 //! Plans on a running Docker Engine: limits in place, read back from the Engine and the kernel, and restored.
 
+mod calendar;
 mod door;
 mod killed;
 mod needs;

@@ -63,6 +63,11 @@ def compare(pipeline: str, peers: pathlib.Path, data: pathlib.Path, folder: path
             "memory_met": memory["memory_slack"] <= MEMORY["slack"] and memory["oom_days_per_1000"] <= MEMORY["days"]}
 
 
+def figures(row: dict) -> str:
+    return (f"{row['throttled_rate']:.4f} | {row['cpu_slack']:.3f} | {row['memory_slack']:.3f} | "
+            f"{row['oom_days_per_1000']:.1f}")
+
+
 def table(result: dict) -> str:
     lines = ["| machines | policy | throttled | CPU slack | ours there | difference, 90 % by machine | bar |",
              "| --- | --- | --- | --- | --- | --- | --- |"]
@@ -77,8 +82,15 @@ def table(result: dict) -> str:
     lines += ["", "| --risk | throttled | CPU slack | memory slack | OOM days / 1000 | changes / month |",
               "| --- | --- | --- | --- | --- | --- |"]
     for row in result["machines"]["all"]["frontier"]:
-        lines.append(f"| {row['risk']:.3f} | {row['throttled_rate']:.4f} | {row['cpu_slack']:.3f} | "
-                     f"{row['memory_slack']:.3f} | {row['oom_days_per_1000']:.1f} | {row['changes_per_month']:.1f} |")
+        lines.append(f"| {row['risk']:.3f} | {figures(row)} | {row['changes_per_month']:.1f} |")
+    lines += ["", f"With calendars (memory bar: {MEMORY['slack']:.3f} at {MEMORY['days']:.0f} days):", "",
+              "| machines | --risk | throttled | CPU slack | memory slack | OOM days / 1000 | switches / month | machines with one |",
+              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for name, found in result["machines"].items():
+        for row in found["frontier"]:
+            calendar = row["calendar"]
+            lines.append(f"| {name} | {row['risk']:.3f} | {figures(calendar)} | {calendar['switches_per_month']:.1f} | "
+                         f"{calendar['resources']} |")
     lines += ["", f"Same protocol as the peers' script: {result['same_protocol']}. Memory bar met: {result['memory_met']}."]
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ pub struct Ledger {
 pub struct Act<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// `plan`, `what-if`, `despite`, `approve`, `expire`, `apply`, `advance` (a step of a rollout), `revert` (an apply that
+    /// `plan`, `what-if`, `despite`, `approve`, `expire`, `apply`, `switch` (to the limits of a calendar), `advance` (a step of a rollout), `revert` (an apply that
     /// failed and took back what it had done), `rollback`.
     pub action: &'a str,
     /// The items it touches.
@@ -217,6 +217,9 @@ fn is_told(entries: &[Entry], act: &Act<'_>, who: &str, signature: Option<&Signa
         }
         "advance" => {
             entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action && e.items == act.items)
+        }
+        "switch" => {
+            entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action && e.result == act.result)
         }
         "apply" | "rollback" => done(entries, act.plan).is_some_and(|last| last.action == act.action),
         "plan" | "expire" | "revert" => entries.iter().any(|e| e.plan_id == act.plan.plan_id && e.action == act.action),

@@ -107,7 +107,7 @@ impl Hours {
         }
     }
 
-    fn has(&self, at: Timestamp) -> bool {
+    pub(crate) fn has(&self, at: Timestamp) -> bool {
         let Some(span) = self.span() else { return false };
         let (from, to) = match span {
             Span::Once(from, to) => return (from..to).contains(&at.0),
@@ -146,6 +146,11 @@ impl Timetable {
         let only = self.window.iter().map(|it| format!("{} is changed only {}", it.resource, it.in_words()));
         let never = self.quiet.iter().map(|it| format!("{} is not changed {}", it.resource, it.in_words()));
         only.chain(never).collect()
+    }
+
+    /// Whether a rule is about a resource.
+    pub fn concerns(&self, resource: &str) -> bool {
+        self.window.iter().chain(&self.quiet).any(|hours| matches(&hours.resource, resource))
     }
 
     /// What of it cannot be understood.

@@ -5,10 +5,11 @@
 //! limit is capped at what the machine has. Figures are over all samples of all resources alike. The public policies decide
 //! anew every day, as they do; ours keeps a limit that would hardly change, as a plan does.
 
+mod calendar;
 mod frontier;
 
 pub use crate::usage::Usage;
-pub use frontier::{Beside, Frontier, Point, RISKS};
+pub use frontier::{Beside, Calendared, Frontier, Point, RISKS};
 
 use crate::LearnError;
 use crate::sizing::ours::Accepted;
@@ -255,8 +256,8 @@ struct Tally {
 }
 
 impl Tally {
-    /// Takes in a day under what a policy decided before it.
-    fn decided(&mut self, day: &Day, policy: Policy, decided: State) {
+    /// Takes in a day under what a policy decided before it; the limits in force.
+    fn decided(&mut self, day: &Day, policy: Policy, decided: State) -> State {
         let wanted = effective(policy, decided, day);
         let limits = match self.in_force.filter(|_| policy == Policy::Ours) {
             Some(old) => kept(old, wanted),
@@ -269,6 +270,7 @@ impl Tally {
         }
         self.in_force = Some(limits);
         self.day(day, limits);
+        limits
     }
 
     fn day(&mut self, day: &Day, limits: State) {

@@ -4,6 +4,10 @@
 //! target where it stands: before the step, after it, or between; each is resumed. Where a step fails, those before it are
 //! undone, last first: all of them, or back to where it was.
 
+mod switch;
+
+pub use switch::{Switched, Wanted, switch};
+
 use crate::StackError;
 use crate::health::Health;
 use crate::journal::{Journal, Phase, Progress, Step};
@@ -92,6 +96,7 @@ pub fn apply(
     journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
     let mut run = Run { held, journal, how, save, written: false, resumed: true };
     run.unless_ended()?;
+    run.end_switch()?;
     match run.journal.state {
         Phase::Applied => return run.still_applied(),
         Phase::Planned => {
@@ -160,6 +165,7 @@ pub fn steady(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_
 pub fn rollback(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_>) -> Result<Done, StackError> {
     journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
     let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    run.end_switch()?;
     match run.journal.state {
         Phase::Planned => Err(StackError::NotApplied { plan_id: run.journal.plan_id.clone() }),
         Phase::WentBack => Ok(Done::Already),
@@ -196,6 +202,11 @@ struct Run<'a> {
     written: bool,
     /// Whether an earlier run began.
     resumed: bool,
+}
+
+fn session_of<'h>(held: &'h mut [Held], on: &str) -> &'h mut dyn Session {
+    let held = held.iter_mut().find(|held| held.id == on);
+    held.expect("the journal was verified to have no other targets").session.as_mut()
 }
 
 impl Run<'_> {
@@ -244,17 +255,27 @@ impl Run<'_> {
     /// The step, and the target that it is on.
     fn at(&mut self, i: usize) -> (&Step, &mut dyn Session) {
         let step = &self.journal.steps[i];
-        let held = self.held.iter_mut().find(|held| held.id == step.on);
-        (step, held.expect("the journal was verified to have no other targets").session.as_mut())
+        (step, session_of(self.held, &step.on))
+    }
+
+    fn session(&mut self, on: &str) -> &mut dyn Session {
+        session_of(self.held, on)
     }
 
     fn stands(&mut self, i: usize) -> Result<Stand, StackError> {
         let (step, session) = self.at(i);
-        session.stands(step)
+        let stand = session.stands(step)?;
+        // What leads to where it began is undone where it stands.
+        let is_back = matches!(step.progress, Progress::Undoing | Progress::Undone);
+        let is_same = step.before_digest == step.after_digest;
+        Ok(if stand == Stand::After && is_same && is_back { Stand::Before } else { stand })
     }
 
     fn drifted(&self, i: usize, since: &'static str, differs: Vec<String>) -> StackError {
-        let on = &self.journal.steps[i].on;
+        self.drifted_on(&self.journal.steps[i].on, since, differs)
+    }
+
+    fn drifted_on(&self, on: &str, since: &'static str, differs: Vec<String>) -> StackError {
         let held = self.held.iter().find(|held| held.id == *on);
         let target = held.map(|held| held.reference.location.clone()).unwrap_or_default();
         StackError::Drifted { target, since, differs }

@@ -87,6 +87,8 @@ fn planned(target: &dyn Target, prior: &str) -> Journal {
         written: false,
         up: Vec::new(),
         up_timeout_s: None,
+        switching: Vec::new(),
+        switched: None,
         why: None,
         log: Vec::new(),
     }
@@ -106,6 +108,7 @@ fn changes() -> Vec<Change> {
         task: None,
         requests: None,
         text: None,
+        follows: false,
     };
     vec![
         change("i1", "dev/web", state(1.0, 2 * GIB), state(0.35, GIB)),

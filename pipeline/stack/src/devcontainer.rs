@@ -307,6 +307,7 @@ mod tests {
             task: None,
             requests: None,
             text: None,
+            follows: false,
         }
     }
 

@@ -14,7 +14,7 @@
 use crate::StackError;
 use crate::bounded;
 use crate::journal::Step;
-use crate::target::{Change, Figure, Live, Refusal, Session, Stand, Target, differs, digest, in_words, same};
+use crate::target::{Change, Figure, Live, Onward, Refusal, Session, Stand, Target, differs, digest, in_words, same};
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
@@ -247,6 +247,21 @@ impl Session for HeldCommand {
         self.call("do", step, self.most(step))
     }
 
+    /// Whether what is in use leaves room for a lower limit only the command knows: it says so by its exit code.
+    fn onward(&mut self, step: &Step, wanted: State) -> Result<Onward, StackError> {
+        if release_of(&step.after).is_some() {
+            return Ok(Onward::default());
+        }
+        let now = state_of(&step.after);
+        let after = State {
+            cpu_cores: wanted.cpu_cores.or(now.cpu_cores),
+            memory_bytes: wanted.memory_bytes.or(now.memory_bytes),
+        };
+        let what = format!("{}: set {}", step.resource, in_words(after));
+        let next = || Step::new(step.resource.clone(), step.items.clone(), what, json!(now), json!(after));
+        Ok(Onward { step: (!same(now, after)).then(next), stays: None })
+    }
+
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
         self.call("undo", step, self.most(step))
     }
@@ -288,7 +303,7 @@ fn digest_of(answer: &Answer) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::apply::{How, Work, apply, rollback};
     use crate::files::tests::journal;
@@ -303,7 +318,7 @@ mod tests {
     use std::time::Instant;
 
     /// A command that keeps its limits in a file: each verb is a `case`.
-    fn command(folder: &Path, more: &str) -> ExecCommand {
+    pub(crate) fn command(folder: &Path, more: &str) -> ExecCommand {
         let state = folder.join("state.json");
         fs::write(&state, r#"{"resources":{"a/b":{"cpu_cores":2.0,"memory_bytes":1073741824}}}"#).unwrap();
         let script = format!(
@@ -319,7 +334,7 @@ mod tests {
     }
 
     /// The target as a plan of this moment has it.
-    fn planned(target: &ExecCommand) -> PlannedTarget {
+    pub(crate) fn planned(target: &ExecCommand) -> PlannedTarget {
         PlannedTarget {
             id: "exec".into(),
             kind: "exec".into(),
@@ -339,6 +354,7 @@ mod tests {
             task: None,
             requests: None,
             text: None,
+            follows: false,
         };
         let mut journal = journal(&planned);
         let timeout = Duration::from_secs(20);
@@ -397,6 +413,7 @@ mod tests {
             task: None,
             requests: None,
             text: None,
+            follows: false,
         };
         nobody.after.cpu_cores = Some(1.0);
         assert_eq!(target.refusals(&[nobody]).unwrap().len(), 1);
@@ -433,6 +450,7 @@ mod tests {
                 requests: None,
                 task: Some(Task::Deploy(Box::new(deployment))),
                 text: None,
+                follows: false,
             };
             let timeout = Duration::from_secs(20);
             let how = How {

@@ -305,6 +305,8 @@ pub(crate) mod tests {
             written: false,
             up: Vec::new(),
             up_timeout_s: None,
+            switching: Vec::new(),
+            switched: None,
             why: None,
             log: Vec::new(),
         }

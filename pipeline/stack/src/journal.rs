@@ -123,6 +123,12 @@ pub struct Journal {
     /// How long each of them was given to be well, in seconds; none: as by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up_timeout_s: Option<u64>,
+    /// The steps of a switch that is under way: from the limits of one part of a calendar to those of the next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switching: Vec<Step>,
+    /// The last switch that was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<Entry>,
     /// Why it went back, where it did.
     pub why: Option<String>,
     /// Everything that was done, oldest first.
@@ -166,6 +172,8 @@ impl Journal {
             written: false,
             up: Vec::new(),
             up_timeout_s: None,
+            switching: Vec::new(),
+            switched: None,
             why: None,
             log: Vec::new(),
         }
@@ -185,7 +193,7 @@ impl Journal {
                 None => return Err(damaged(format!("it has no target {id}"))),
             }
         }
-        for step in &self.steps {
+        for step in self.steps.iter().chain(&self.switching) {
             if !ids.contains(&step.on.as_str()) {
                 return Err(damaged(format!("it has a step on {}, which is none of the plan's targets", step.on)));
             }

@@ -30,7 +30,7 @@ pub mod versions;
 mod write;
 mod yaml;
 
-pub use apply::{Done, Held, How, Work, apply, rehearse, rollback, steady, step};
+pub use apply::{Done, Held, How, Switched, Wanted, Work, apply, rehearse, rollback, steady, step, switch};
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};

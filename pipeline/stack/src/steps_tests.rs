@@ -54,6 +54,8 @@ impl Pair {
             written: false,
             up: Vec::new(),
             up_timeout_s: None,
+            switching: Vec::new(),
+            switched: None,
             why: None,
             log: Vec::new(),
         }
@@ -92,6 +94,7 @@ fn changes() -> Vec<Change> {
         task: None,
         requests: None,
         text: None,
+        follows: false,
     };
     vec![change("one"), change("two")]
 }

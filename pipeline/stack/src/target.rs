@@ -10,6 +10,7 @@ use crate::haproxy::HaproxyMap;
 use crate::journal::Step;
 use crate::kubernetes::KubernetesFolder;
 use crate::text_file::TextFile;
+use domain::Timestamp;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, Plan, State, TargetRef};
@@ -78,6 +79,9 @@ pub struct Change {
     /// The text that a deployment names by its hash; a journal has it in its steps.
     #[serde(skip)]
     pub text: Option<String>,
+    /// Whether its limits follow a calendar: then there is a step to switch, even where they are as wanted already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follows: bool,
 }
 
 /// What there is to do beside limits, as a person's rule asks.
@@ -206,6 +210,16 @@ pub trait Session {
     /// Does a step that was not done, or only in part.
     fn carry_out(&mut self, step: &Step) -> Result<(), StackError>;
 
+    /// From where a step that was done left things to other limits. Memory that is in use is not taken away: then its limit
+    /// stays.
+    fn onward(&mut self, step: &Step, _: State) -> Result<Onward, StackError> {
+        Err(StackError::Refused {
+            service: step.resource.clone(),
+            what: "its limits do not change without a restart, so they follow no calendar".to_owned(),
+            hint: "plan without --calendar".to_owned(),
+        })
+    }
+
     /// Undoes a step that was done, or in part.
     fn undo(&mut self, step: &Step) -> Result<(), StackError>;
 
@@ -236,6 +250,15 @@ pub trait Session {
 
     /// Whether it is written as a whole: then a change by somebody else keeps all of it from being undone.
     fn is_whole(&self) -> bool;
+}
+
+/// What takes a step that was done to other limits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Onward {
+    /// None where it has them.
+    pub step: Option<Step>,
+    /// What stays as it is, and why.
+    pub stays: Option<String>,
 }
 
 /// Where a target stands with a step.
@@ -337,6 +360,14 @@ impl Change {
         cpu.into_iter().chain(self.after.memory_bytes.map(|_| Figure::Memory))
     }
 
+    /// The changes of a plan among the approved items, to the limits that hold now: of an empty approval, none.
+    pub fn now(plan: &Plan, approved: &[String], now: Timestamp) -> Vec<Self> {
+        let limits =
+            |change: &Self| plan.items.iter().find(|item| item.id == change.item_id).map(|it| it.limits_at(now));
+        let at = |change: Self| Self { after: limits(&change).unwrap_or(change.after), ..change };
+        Self::of(plan, approved).into_iter().map(at).collect()
+    }
+
     /// The changes of a plan among the approved items: of an empty approval, none.
     pub fn of(plan: &Plan, approved: &[String]) -> Vec<Self> {
         plan.items
@@ -351,6 +382,7 @@ impl Change {
                 requests: item.requests.map(|requests| requests.after),
                 task: item.task.clone(),
                 text: None,
+                follows: item.calendar.is_some(),
             })
             .collect()
     }

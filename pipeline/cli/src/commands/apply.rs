@@ -1,5 +1,7 @@
 //! `apply`: carries out an approved plan, step by step in a journal, so that a kill at any moment can be resumed.
 
+mod calendar;
+
 use crate::artifacts::journal_path;
 use crate::commands::plan::basis::{is_open, still_holds};
 use crate::commands::rollback::restore;
@@ -28,7 +30,9 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Applying again after an interruption finishes the plan or restores the state
-before it. A stale, edited or unapproved plan is refused (exit 4).
+before it. A stale, edited or unapproved plan is refused (exit 4). Of a plan
+with calendars, applying again sets the limits that hold now: call it from cron
+every quarter of an hour.
 
 Examples:
   pipeline apply plan.json --dry-run
@@ -79,7 +83,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
         .hint(format!("`pipeline stack advance {}` does the next one", args.plan.display())));
     }
     let targets = Targets::of(&plan, &items)?;
-    let changes = with_texts(&lake, Change::of(&plan, &items)).await?;
+    let changes = with_texts(&lake, calendar::changes(context, &targets, &plan, &items)?).await?;
     let mut held = targets.hold()?;
     let mut journal = match lake.document::<Journal>(&journal_path(&plan)).await? {
         Some(journal) => journal,
@@ -91,6 +95,11 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<Answer, Failure> 
     if journal.state == Phase::Planned {
         is_open(context, &plan, &items)?;
         still_holds(context, &lake, &plan, &items).await?;
+    }
+    let followers = calendar::followers(&plan, &items);
+    if journal.state == Phase::Applied && !followers.is_empty() && !args.dry_run && !args.up {
+        let (of_plan, on) = ((&plan, followers.as_slice()), (&targets, held.as_mut_slice()));
+        return calendar::switch(context, (&lake, &privacy), of_plan, on, (&mut journal, &how)).await;
     }
     // Asked before anything is written: what cannot be recreated from here is not begun.
     let running = match args.up {
@@ -322,6 +331,9 @@ pub async fn tell(
             });
             if let Some(task) = &item.task {
                 event["payload"]["task"] = json!(task);
+            }
+            if let Some(calendar) = &item.calendar {
+                event["payload"]["quiet"] = json!(calendar.quiet);
             }
             // Of a plan of format 1 it is told as it always was: told again, it is the same event.
             if plan.format_version > 1 {

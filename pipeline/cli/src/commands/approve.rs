@@ -100,7 +100,15 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
     let signed = if signature.is_some() { ", signed" } else { "" };
     context.say(format!("approved: {brief}{signed}"));
     let changes: Vec<_> = approved(&plan, &items)
-        .map(|item| json!({"id": item.id, "resource": item.resource, "on": item.on, "before": item.before, "after": item.after}))
+        .map(|item| {
+            let mut change = json!({
+                "id": item.id, "resource": item.resource, "on": item.on, "before": item.before, "after": item.after,
+            });
+            if let Some(calendar) = &item.calendar {
+                change["quiet"] = json!(calendar.quiet);
+            }
+            change
+        })
         .collect();
     Ok(Answer::done(json!({
         "plan_id": approval.plan_id, "digest": approval.digest, "items": approval.items, "who": approval.who,
@@ -170,6 +178,8 @@ fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy:
             .map_or_else(|| format!("{} -> {}", in_words(item.before), in_words(item.after)), |task| task.in_words());
         let requests = item.requests.and_then(|requests| requests.in_words());
         let words = requests.map_or(words.clone(), |requests| format!("{words}; {requests}"));
+        let quiet = item.calendar.as_ref().map(|calendar| calendar.in_words());
+        let words = quiet.map_or(words.clone(), |quiet| format!("{words}; in quiet hours {quiet}"));
         let on = if plan.targets.len() > 1 { format!(", on {}", item.on) } else { String::new() };
         context.say_wrapped(format!("  {:<24} ", item.resource), &format!("{words}{on}"), 27);
     }

@@ -117,6 +117,11 @@ pub fn frontier_json(frontier: &Frontier) -> Value {
     let point = |point: &Point| {
         let mut row = figures(&point.replay);
         row["risk"] = json!(point.risk);
+        let calendar = &point.calendar;
+        row["calendar"] = figures(&calendar.replay);
+        row["calendar"]["switches_per_month"] = json!(calendar.replay.switches_per_month);
+        row["calendar"]["resources"] = json!(calendar.resources);
+        row["calendar"]["resource_days"] = json!(calendar.resource_days);
         row
     };
     let beside = |beside: &Beside| {
@@ -142,7 +147,7 @@ pub fn show_frontier(context: &Context, frontier: &Frontier) {
         "  {:>8}{:>12}{:>9}{:>11}{:>11}{:>15}{:>15}",
         "--risk", "throttled", "cores", "CPU slack", "mem slack", "OOM days/1000", "changes/month"
     ));
-    for Point { risk, replay } in &frontier.points {
+    for Point { risk, replay, .. } in &frontier.points {
         context.say(format!(
             "  {:>6.1} %{:>10.2} %{:>9.2}{:>9.1} %{:>9.1} %{:>15.1}{:>15.1}",
             risk * 100.0,
@@ -153,6 +158,26 @@ pub fn show_frontier(context: &Context, frontier: &Frontier) {
             replay.oom_days_per_1000,
             replay.changes_per_month.unwrap_or_default()
         ));
+    }
+    let chosen = frontier.points.iter().find(|point| point.risk == DEFAULT_RISK);
+    if let Some((point, calendar)) = chosen.map(|point| (point, &point.calendar)).filter(|(_, it)| it.resources > 0) {
+        let replay = &calendar.replay;
+        context.say_wrapped(
+            "  with calendars  ",
+            &format!(
+                "at {:.1} %, {} of {} resources have quiet hours that pay: throttled {:.2} %, CPU slack {:.1} %, mem slack \
+                 {:.1} %, OOM days/1000 {:.1}, and {:.1} switches a month",
+                point.risk * 100.0,
+                calendar.resources,
+                frontier.resources,
+                replay.throttled_rate * 100.0,
+                replay.cpu_slack * 100.0,
+                replay.memory_slack * 100.0,
+                replay.oom_days_per_1000,
+                replay.switches_per_month.unwrap_or_default()
+            ),
+            18,
+        );
     }
     for Beside { policy, replay, difference, interval, .. } in &frontier.beside {
         let points = |x: f64| format!("{:+.1}", x * 100.0);

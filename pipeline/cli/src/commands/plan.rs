@@ -72,6 +72,10 @@ pub struct PlanArgs {
     /// observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     risk: f64,
+    /// Lower limits in the hours of the week in which a resource is quiet, where replaying its own days says that it pays: for
+    /// targets whose limits change without a restart (docker, exec). `apply`, called again, switches
+    #[arg(long)]
+    calendar: bool,
     /// Also print the trade-off: cost and throttling at each --risk
     #[arg(long)]
     frontier: bool,
@@ -237,6 +241,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             resized: resized.get(name).copied(),
             refused: Refused::default(),
             culprit: None,
+            calendar: None,
         }));
     }
     let leaking = |it: &&Candidate| it.recommendation.as_ref().is_some_and(|seen| seen.leak.is_some());
@@ -291,6 +296,11 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     if !args.target.is_empty() {
         targets.iter().try_for_each(|target| refuse(target, &made, &mut inputs))?;
         made = plan(&inputs, &replay, context.now);
+        if args.calendar {
+            task.at("calendars");
+            follow(&usage, &made, &mut inputs.candidates);
+            made = plan(&inputs, &replay, context.now);
+        }
         for on in &targets {
             inputs.notes.extend(cautions(on, &made)?);
         }
@@ -392,6 +402,16 @@ fn refuse(on: &LiveTarget, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// A calendar for each resource, under the limits that are planned for it.
+fn follow(usage: &Usage, plan: &Plan, candidates: &mut [Candidate]) {
+    for candidate in candidates {
+        let of_it =
+            |item: &&Item| item.resource == candidate.resource && item.on == candidate.on && item.task.is_none();
+        let planned = plan.items.iter().find(of_it).map(|item| item.after);
+        candidate.calendar = planned.and_then(|limits| usage.calendar(&candidate.resource, limits));
+    }
 }
 
 /// What the targets say of the changes that they would take.
@@ -532,6 +552,10 @@ fn show_item(context: &Context, item: &Item) {
             bytes(item.before.memory_bytes),
             bytes(item.after.memory_bytes)
         ));
+    }
+    if let Some(calendar) = &item.calendar {
+        context.say_wrapped("      quiet   ", &calendar.in_words(), 14);
+        context.say_wrapped("      pays    ", &calendar.why(), 14);
     }
     if let Some(words) = item.requests.and_then(|requests| requests.in_words()) {
         context.say(format!("      request {}", words.trim_start_matches("requests ")));

@@ -3,7 +3,7 @@
 //! Owns the levels of risk, and the commands for each kind of target. What is written here is done by nobody: `apply` has
 //! its own way, which is proven.
 
-use super::{Action, Item, PlannedTarget};
+use super::{Action, Calendar, Item, PlannedTarget};
 use crate::state::State;
 use crate::task::{JobLimits, Task, Weights};
 use crate::units::format_bytes;
@@ -201,12 +201,20 @@ pub(super) fn resize(item: &Item, target: Option<&PlannedTarget>) -> Handling {
         }
         _ => vec![format!("set the limits of {} at {location}: {}", item.resource, written(from, to))],
     };
+    let follows = item.calendar.is_some();
+    let mut steps = if follows && before == after { Vec::new() } else { set((before, after), requests) };
+    // Twice a day is a program's work; what it does is the same.
+    for quiet in item.calendar.iter().flat_map(|calendar| &calendar.quiet) {
+        let hours = quiet.hours();
+        steps.extend(set((after, quiet.limits), requests).into_iter().map(|step| format!("{hours} UTC: {step}")));
+    }
     Handling {
         impact: impact(item),
         risk,
         risk_why,
-        steps: set((before, after), requests),
-        undo: set((after, before), (requests.1, requests.0)),
+        steps,
+        // Of a calendar, whichever of its limits are in force.
+        undo: set((if follows { State::default() } else { after }, before), (requests.1, requests.0)),
     }
 }
 
@@ -220,6 +228,7 @@ fn impact(item: &Item) -> String {
         parts.push(format!("{sign}{} of memory", format_bytes(before.abs_diff(after) as f64)));
     }
     parts.extend(item.requests.and_then(|requests| requests.in_words()));
+    parts.extend(item.calendar.as_ref().map(|calendar| format!("in quiet hours {}", calendar.in_words())));
     if let Some((before, after)) = item.projected.cost_before.zip(item.projected.cost) {
         parts.push(format!("{:+.2} a month at list price", after - before));
     }
@@ -238,11 +247,18 @@ fn risk(item: &Item) -> (Level, String) {
     if memory {
         return (Level::Medium, "a use that was never seen would be killed".to_owned());
     }
+    let lowers = |it: &&Calendar| it.quiet.iter().any(|quiet| quiet.limits.memory_bytes != it.highest.memory_bytes);
+    if item.calendar.as_ref().filter(lowers).is_some() {
+        return (Level::Medium, "a use that was never seen in its quiet hours would be killed".to_owned());
+    }
     if cpu && throttled > THROTTLED {
         return (Level::Medium, format!("{:.1} % of the past samples would have been throttled", throttled * 100.0));
     }
     if cpu {
         return (Level::Low, "a use that was never seen would be throttled, and nothing killed".to_owned());
+    }
+    if item.calendar.is_some() {
+        return (Level::Low, "a use that was never seen in its quiet hours would be throttled".to_owned());
     }
     if item.before == item.after {
         return (Level::Low, "what it may use stays; on a full node less may be kept free for it".to_owned());

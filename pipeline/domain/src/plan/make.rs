@@ -5,8 +5,8 @@ use super::handling::Handling;
 use super::hold::{Case, Figure, Held, Hold};
 use super::words::{Story, evidence, leak_guidance, leak_reason};
 use super::{
-    Action, Basis, Check, Coming, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan, PlannedTarget,
-    Projected, Proposed, Recommendation, Replay, Requests,
+    Action, Basis, Calendar, Check, Coming, Expected, FORMAT_VERSION, Inverse, Item, ModelRef, Note, Plan,
+    PlannedTarget, Projected, Proposed, Recommendation, Replay, Requests,
 };
 use crate::Timestamp;
 use crate::ledger::sha256_hex;
@@ -102,6 +102,9 @@ pub struct Candidate {
     pub refused: Refused,
     /// The process that a leak is in.
     pub culprit: Option<super::Evidence>,
+    /// Lower limits of its quiet hours, where a replay says that they pay; it counts where its highest limits are what is
+    /// planned.
+    pub calendar: Option<Calendar>,
 }
 
 /// Something that a person wants done beside limits.
@@ -149,6 +152,7 @@ impl Tasked {
             before: self.live,
             after: self.live,
             requests: None,
+            calendar: None,
             reason: format!("{}{asked}{why}{refused}", self.task.in_words()),
             lower_bound: State::default(),
             target: State::default(),
@@ -333,13 +337,16 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let usual = candidate.coming.as_ref().map(|coming| coming.usual).unwrap_or_default();
     let typical = bounds.filter(|_| is_known && !frozen).map(|seen| seen.typical.most(usual));
     let requests = Requests::of(candidate, after, typical);
-    let stays = after == before && !requests.is_some_and(|requests| requests.is_change());
+    let kind = inputs.targets.iter().find(|target| target.id == candidate.on).map_or("", |target| target.kind.as_str());
+    let is_free = is_known && requests.is_none() && override_.as_ref().is_none_or(|rule| rule.rule == "none");
+    let calendar =
+        candidate.calendar.clone().filter(|it| is_free && it.highest == after && follows(it, candidate, inputs, kind));
+    let stays = after == before && !requests.is_some_and(|requests| requests.is_change()) && calendar.is_none();
     let action = match (stays, leaks) {
         (false, _) => Action::Resize,
         (true, true) => Action::FixLeak,
         (true, false) => Action::None,
     };
-    let kind = inputs.targets.iter().find(|target| target.id == candidate.on).map_or("", |target| target.kind.as_str());
     let applied = override_.as_ref();
     let story = Story { candidate, kind, known, action, before, steady, after, applied, holds: &held.holds };
     let (reason, guidance) = (story.reason(), story.guidance());
@@ -347,7 +354,11 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
         Some(_) if after == before => "its requests are not what it uses on a typical day; its limits stay".to_owned(),
         _ => reason,
     };
-    let what = Described { action, after, requests, target, reason, guidance, override_ };
+    let reason = match &calendar {
+        Some(calendar) => format!("{reason}; in its quiet hours {}", calendar.in_words()),
+        None => reason,
+    };
+    let what = Described { action, after, requests, calendar, target, reason, guidance, override_ };
     let item = describe(candidate, inputs, what, replay, now);
     let mut items = vec![item];
     if leaks && action == Action::Resize {
@@ -356,11 +367,24 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     items
 }
 
+/// Whether limits of a resource can follow a calendar: where they change without a restart, at any hour, no event is due, and the
+/// runs to come fit its quiet hours.
+fn follows(calendar: &Calendar, candidate: &Candidate, inputs: &PlanInputs, kind: &str) -> bool {
+    let due = candidate.expected.as_ref().is_some_and(|expected| !expected.schedule.is_empty());
+    let demand = candidate.coming.as_ref().map(|coming| coming.demand).unwrap_or_default();
+    let fits = calendar
+        .quiet
+        .iter()
+        .all(|quiet| demand.cpu_cores <= quiet.limits.cpu_cores && demand.memory_bytes <= quiet.limits.memory_bytes);
+    matches!(kind, "docker" | "exec") && !due && fits && !inputs.overrides.hours().concerns(&candidate.resource)
+}
+
 /// What is decided about a resource, in figures and in words.
 struct Described {
     action: Action,
     after: State,
     requests: Option<Requests>,
+    calendar: Option<Calendar>,
     target: State,
     reason: String,
     guidance: String,
@@ -374,13 +398,15 @@ fn describe(
     replay: ReplayLimits<'_>,
     now: Timestamp,
 ) -> Item {
-    let Described { action, after, requests, target, reason, guidance, override_ } = what;
+    let Described { action, after, requests, calendar, target, reason, guidance, override_ } = what;
     let before = candidate.live;
     let bounds = candidate.recommendation.as_ref();
     let past = replay(&candidate.resource, after);
     let cpu = past.as_ref().filter(|_| after.cpu_cores.is_some());
     let containers = candidate.replicas.map_or(1.0, f64::from);
     let month = |state: State| inputs.rates.month(state).map(|cost| cents(cost * containers));
+    let mut rows = evidence(candidate, now);
+    rows.extend(calendar.as_ref().map(|calendar| calendar.evidence(&candidate.resource)));
     Item {
         id: String::new(),
         resource: candidate.resource.clone(),
@@ -389,12 +415,13 @@ fn describe(
         before,
         after,
         requests,
+        calendar,
         reason,
         lower_bound: bounds.map_or(State::default(), |r| r.lower),
         target,
         upper_bound: bounds.map_or(State::default(), |r| r.upper),
         confidence: candidate.expected.as_ref().map(|e| round3(e.confidence)),
-        evidence: evidence(candidate, now),
+        evidence: rows,
         projected: Projected {
             slack: cpu.map(|p| round3(p.cpu_slack)),
             memory_slack: past.as_ref().filter(|_| after.memory_bytes.is_some()).map(|p| round3(p.memory_slack)),
@@ -426,6 +453,7 @@ fn beside(item: &Item, holds: &[Hold], candidate: &Candidate) -> Item {
         action: Action::FixLeak,
         after: before,
         requests: None,
+        calendar: None,
         reason: leak.map(|leak| leak_reason(leak, before)).unwrap_or_default(),
         guidance: leak.map(|leak| leak_guidance(leak, before, candidate)).unwrap_or_default(),
         projected: Projected::default(),

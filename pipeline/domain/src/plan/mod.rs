@@ -5,6 +5,7 @@
 //! no target and reads no file; the caller says what is live, what is predicted and what time it is.
 
 mod basis;
+mod calendar;
 mod checks;
 mod form;
 mod handling;
@@ -20,6 +21,7 @@ mod words;
 
 pub use crate::state::State;
 pub use basis::{Basis, Forecast, Today, Tolerance};
+pub use calendar::{AHEAD, Busy, Calendar, LEAST_SAVED, Quiet, ROOM, Trial};
 pub use form::ONLY_TARGET;
 pub use handling::{Handling, Level};
 pub use make::{Candidate, PlanInputs, Rates, Refused, ReplayLimits, Tasked, plan, plan_tasks};
@@ -168,6 +170,9 @@ pub struct Item {
     /// The requests beside them; none where the target has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Requests>,
+    /// Lower limits of its quiet hours; none: `after` holds at all hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Calendar>,
     /// Why, in one sentence.
     pub reason: String,
     /// Less would starve it.
@@ -215,6 +220,11 @@ impl Item {
     /// Whether `apply` does something for it.
     pub fn is_change(&self) -> bool {
         self.action == Action::Resize || (self.task.is_some() && self.action != Action::None)
+    }
+
+    /// The limits that it leads to at a moment.
+    pub fn limits_at(&self, now: Timestamp) -> State {
+        self.calendar.as_ref().map_or(self.after, |calendar| calendar.at(now))
     }
 
     /// What to watch or do first about a change; its guidance also says how it is carried out and undone.
@@ -482,4 +492,7 @@ pub struct Replay {
     /// Changes of a limit per resource in 30 days; of policies only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes_per_month: Option<f64>,
+    /// Switches of a limit at the hours of a calendar, per resource in 30 days; of calendars only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switches_per_month: Option<f64>,
 }

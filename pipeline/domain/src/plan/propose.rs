@@ -65,6 +65,7 @@ impl Proposed {
             before: self.live,
             after: self.live,
             requests: None,
+            calendar: None,
             reason,
             lower_bound: State::default(),
             target: State::default(),

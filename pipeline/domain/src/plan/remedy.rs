@@ -81,6 +81,7 @@ impl Remedy {
             before: self.live,
             after,
             requests: None,
+            calendar: None,
             reason: format!("{}{short}{not_done}", self.reason),
             lower_bound: State::default(),
             target: after,

@@ -1,6 +1,7 @@
 //! The rules that make a plan.
 
 use super::*;
+use crate::hours::Hours;
 use crate::nodes::Machine;
 use crate::overrides::Overrides;
 use crate::overrides::{Amounts, Override};
@@ -429,4 +430,51 @@ fn an_override_or_a_service_that_matches_nothing_is_named() {
     assert_eq!((note(&inputs, "overrides_match"), note(&inputs, "services_match")), (None, None));
     inputs.overrides.list[0].until = Some(Timestamp(DAY));
     assert!(note(&inputs, "overrides_match").unwrap().contains("ended"));
+}
+
+#[test]
+fn a_calendar_is_planned_where_limits_change_without_a_restart_and_nothing_speaks_against_it() {
+    let low = state(0.2, 256 * MIB);
+    let calendar = |highest: State| {
+        let quiet = Busy { from: 8, hours: 10, working_days: true }.quiet(low);
+        Some(Calendar { highest, quiet, trial: Trial { days: 14, ..Trial::default() } })
+    };
+    let of = |kind: &str, live: State, edit: fn(&mut PlanInputs)| {
+        let mut inputs = inputs(live, state(1.0, GIB), 5000, Overrides::default());
+        inputs.targets[0] = PlannedTarget { id: kind.into(), kind: kind.into(), ..inputs.targets[0].clone() };
+        inputs.candidates[0].on = kind.into();
+        inputs.candidates[0].calendar = calendar(state(1.0, GIB));
+        edit(&mut inputs);
+        made(&inputs).items[0].clone()
+    };
+    for live in [state(4.0, 8 * GIB), state(1.0, GIB)] {
+        let item = of("docker", live, |_| {});
+        assert_eq!((item.action, item.after), (Action::Resize, state(1.0, GIB)), "{item:?}");
+        // 2026-11-28 is a Saturday.
+        let at = |text: &str| item.limits_at(Timestamp::parse(text).unwrap());
+        assert_eq!((at("2026-11-27T12:00:00Z"), at("2026-11-28T12:00:00Z")), (item.after, low));
+        assert!(item.reason.contains("in its quiet hours 0.20 cores, 256 MiB every day 18:00 to 07:45"), "{item:?}");
+        let handling = item.handling.unwrap();
+        assert_eq!(handling.risk, Level::Medium, "its memory is lowered");
+        assert!(handling.steps.last().unwrap().contains("--memory 268435456"), "{handling:?}");
+        assert!(item.evidence.iter().any(|it| it.what == "calendar" && it.sql.is_some()));
+    }
+    let none = |kind: &str, edit: fn(&mut PlanInputs)| {
+        let item = of(kind, state(4.0, 8 * GIB), edit);
+        assert_eq!((item.calendar.as_ref(), item.limits_at(Timestamp(0))), (None, item.after), "{item:?}");
+    };
+    none("compose", |_| {});
+    none("docker", |inputs| inputs.candidates[0].calendar.as_mut().unwrap().highest = state(2.0, GIB));
+    none("docker", |inputs| {
+        let rule = Override {
+            resource: "dev/*".into(),
+            pin: Amounts { cpu: Some("1".into()), memory: None },
+            ..Override::default()
+        };
+        inputs.overrides.list = vec![rule];
+    });
+    none("docker", |inputs| {
+        let window = Hours { resource: "dev/*".into(), from: "08:00".into(), to: "18:00".into(), ..Hours::default() };
+        inputs.overrides.window = vec![window];
+    });
 }

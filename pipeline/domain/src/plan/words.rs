@@ -424,7 +424,11 @@ impl Coming {
         let cores = self.demand.cpu_cores.map(|cores| format!("{cores:.2} cores"));
         let memory = self.demand.memory_bytes.map(|bytes| units::format_bytes(bytes as f64));
         let wants = cores.into_iter().chain(memory).collect::<Vec<_>>().join(" and ");
-        format!("{}; the largest, {}, stays below {wants} nine times in ten", counted(self.runs, "coming run"), self.job)
+        format!(
+            "{}; the largest, {}, stays below {wants} nine times in ten",
+            counted(self.runs, "coming run"),
+            self.job
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 //! difference is a bootstrap of whole resources, because samples of one resource err together; both sides are drawn
 //! together.
 
+use super::calendar::{Hours, WithCalendar};
 use super::{Asked, Sums, Tally, Usage, warm_up};
 use crate::LearnError;
 use crate::random::Random;
@@ -33,6 +34,19 @@ pub struct Point {
     pub risk: f64,
     /// What came of it.
     pub replay: Replay,
+    /// What would have come of it where limits follow a calendar.
+    pub calendar: Calendared,
+}
+
+/// The same limits, lower in the quiet hours of the resources for which a calendar had paid so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calendared {
+    /// What came of it, over all resources.
+    pub replay: Replay,
+    /// Resources that followed a calendar on any day.
+    pub resources: usize,
+    /// Days on which they did.
+    pub resource_days: u64,
 }
 
 /// A policy without a dial, and ours where it throttles as much.
@@ -68,6 +82,7 @@ pub struct Frontier {
 /// One resource under every share and every policy.
 struct Scored {
     points: Vec<Tally>,
+    calendars: Vec<WithCalendar>,
     policies: Vec<Tally>,
     days: usize,
 }
@@ -85,7 +100,8 @@ impl Usage {
         let since = asked.since_day();
         let replayed = histories.par_iter().map(|(_, days)| {
             let (tallies, scored) = super::replay_resource(days, &others, accepted, since);
-            Scored { points: replay_shares(days, &dial, since), policies: tallies, days: scored }
+            let (points, calendars) = replay_shares(days, &dial, since);
+            Scored { points, calendars, policies: tallies, days: scored }
         });
         let scored: Vec<Scored> = replayed.filter(|scored| scored.days > 0).collect();
         if scored.is_empty() {
@@ -96,10 +112,22 @@ impl Usage {
             scored.iter().for_each(|one| total.add(&of(one)));
             total.replay()
         };
-        let points = RISKS.iter().enumerate();
+        let calendar = |i: usize, replay: &Replay| {
+            let mut sum = WithCalendar::default();
+            scored.iter().for_each(|one| sum.add(&one.calendars[i]));
+            Calendared {
+                replay: Replay { changes_per_month: replay.changes_per_month, ..sum.followed.replay() },
+                resources: scored.iter().filter(|one| one.calendars[i].days_followed > 0).count(),
+                resource_days: sum.days_followed,
+            }
+        };
+        let points = RISKS.iter().enumerate().map(|(i, risk)| {
+            let replay = total(&|s| s.points[i]);
+            Point { risk: *risk, calendar: calendar(i, &replay), replay }
+        });
         let others = others.iter().enumerate();
         Ok(Frontier {
-            points: points.map(|(i, risk)| Point { risk: *risk, replay: total(&|s| s.points[i]) }).collect(),
+            points: points.collect(),
             beside: others.map(|(i, policy)| beside(*policy, i, total(&|s| s.policies[i]), &scored)).collect(),
             resources: scored.len(),
             resource_days: scored.iter().map(|one| one.days).sum(),
@@ -108,19 +136,26 @@ impl Usage {
     }
 }
 
-/// Our policy over one resource at every share.
-fn replay_shares(days: &[Day], dial: &Dial, since: i64) -> Vec<Tally> {
+/// Our policy over one resource at every share, without and with a calendar.
+fn replay_shares(days: &[Day], dial: &Dial, since: i64) -> (Vec<Tally>, Vec<WithCalendar>) {
     let warm_up = warm_up(days);
     let mut ours = Ours::default();
     let mut tallies = vec![Tally::default(); RISKS.len()];
+    let mut calendars = vec![WithCalendar::default(); RISKS.len()];
+    let mut hours = Hours::default();
     for (n, today) in days.iter().enumerate() {
         if n >= warm_up && today.day >= since {
             let targets = ours.targets(&days[..n], dial, &RISKS);
-            tallies.iter_mut().zip(targets).for_each(|(tally, target)| tally.decided(today, Policy::Ours, target));
+            let shape = hours.shape();
+            for ((tally, calendar), target) in tallies.iter_mut().zip(&mut calendars).zip(targets) {
+                let limits = tally.decided(today, Policy::Ours, target);
+                calendar.day(today, shape, limits);
+            }
         }
         ours.learn(&days[..=n]);
+        hours.learn(today);
     }
-    tallies
+    (tallies, calendars)
 }
 
 /// A policy beside the frontier.

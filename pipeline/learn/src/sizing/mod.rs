@@ -3,6 +3,7 @@
 //! Owns the rule that a decision stands on the past alone. Refuses to judge: how well a policy does is
 //! [`crate::backtest`]'s to say, and whether to change anything is the plan's.
 
+pub(crate) mod calendar;
 mod cast;
 mod ci_sizer;
 mod cpu_rules;

@@ -17,6 +17,7 @@ fn change(resource: &str, before: JobLimits, after: JobLimits) -> Change {
         task: Some(Task::Job { before, after }),
         requests: None,
         text: None,
+        follows: false,
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn change(resource: &str, cpu_cores: Option<f64>, memory_bytes: Optio
         task: None,
         requests: None,
         text: None,
+        follows: false,
     }
 }
 

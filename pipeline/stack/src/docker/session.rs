@@ -6,12 +6,14 @@ use super::group::Group;
 use super::limits::{Held, Limits};
 use super::lock::Lock;
 use super::tasks::{self, Doing};
-use super::{Container, containers, refusals, work_in};
+use super::{Container, containers, refusals, work_in, working_set};
 use crate::StackError;
 use crate::journal::{Progress, Step};
-use crate::target::{Change, Session, Stand, differs, in_words, same};
+use crate::target::{Change, Onward, Session, Stand, differs, in_words, same};
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
+use domain::plan::{ROOM, State};
 use domain::task::Task;
+use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -237,6 +239,29 @@ impl Session for HeldEngine {
         self.set(&before, &after)
     }
 
+    fn onward(&mut self, step: &Step, mut wanted: State) -> Result<Onward, StackError> {
+        if doing(step).is_some() {
+            return Ok(Onward::default());
+        }
+        let (before, now) = points(step)?;
+        let has = now.limits.state();
+        let lowers = wanted.memory_bytes.filter(|bytes| has.memory_bytes.is_none_or(|has| *bytes < has));
+        let stays = match lowers {
+            Some(bytes) => too_low(&self.engine, &now.container, &now.name, bytes)?,
+            None => None,
+        };
+        if stays.is_some() {
+            wanted.memory_bytes = has.memory_bytes;
+        }
+        // From what was there before the plan: what it says of swap, and the form of the CPU limit, are kept at each switch.
+        let limits = before.limits.with(before.limits.state(), wanted, self.counts_swap()?);
+        let is_there = limits.held() == now.limits.held();
+        let what = format!("{}: {} -> {}", now.name, in_words(has), in_words(limits.state()));
+        let after = serde_json::to_value(Point { limits, ..now }).unwrap_or(Value::Null);
+        let next = || Step::new(step.resource.clone(), step.items.clone(), what, step.after.clone(), after);
+        Ok(Onward { step: (!is_there).then(next), stays })
+    }
+
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
         if let Some((before, _)) = doing(step) {
             return before.bring_about(&self.engine);
@@ -273,6 +298,18 @@ impl Session for HeldEngine {
     fn is_whole(&self) -> bool {
         false
     }
+}
+
+/// Why a container cannot have so little memory now.
+fn too_low(engine: &Engine, id: &str, name: &str, bytes: u64) -> Result<Option<String>, StackError> {
+    let words = |bytes: u64| format_bytes(bytes as f64);
+    let reserved = engine.inspect(id)?.as_ref().and_then(Container::of).map_or(0, |it| it.reservation);
+    if let Some(reserved) = u64::try_from(reserved).ok().filter(|reserved| *reserved > bytes) {
+        return Ok(Some(format!("{name} reserves {}, more than {}", words(reserved), words(bytes))));
+    }
+    let used = engine.stats(id)?.as_ref().and_then(working_set);
+    let used = used.filter(|used| *used as f64 * ROOM > bytes as f64);
+    Ok(used.map(|used| format!("{name} uses {} of memory now, too much for {}", words(used), words(bytes))))
 }
 
 /// A container as it is now; none where it is gone.
@@ -404,7 +441,7 @@ impl Baseline {
 /// The step that changes one container; none where it has the limits already.
 fn step(change: &Change, container: &Container, counts_swap: bool) -> Option<Step> {
     let limits = container.limits.with(change.before, change.after, counts_swap);
-    if limits.held() == container.limits.held() {
+    if limits.held() == container.limits.held() && !change.follows {
         return None;
     }
     let point = |limits: Limits| Point { container: container.id.clone(), name: container.name.clone(), limits };

@@ -43,6 +43,7 @@ fn changes(steps: &[u8]) -> Vec<Change> {
         task: Some(Task::Route { before: shares(before), after: shares(after) }),
         requests: None,
         text: None,
+        follows: false,
     };
     pairs.enumerate().map(change).collect()
 }

@@ -69,6 +69,7 @@ fn change(resource: &str, before: State, after: State) -> Change {
         task: None,
         requests: None,
         text: None,
+        follows: false,
     }
 }
 

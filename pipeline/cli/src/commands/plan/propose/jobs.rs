@@ -43,6 +43,7 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
                 task: proposed.task.clone(),
                 requests: None,
                 text: None,
+                follows: false,
             };
             proposed.refused = tokio::task::block_in_place(|| target.job_refused(&change))?;
             found.proposals.push(proposed);
