@@ -11,10 +11,10 @@
 //! Each is ended when its time is over, with everything that it started. A step counts as done only when `read` says so,
 //! so that a killed run is resumed and a command that lies is found out.
 
-use crate::StackError;
 use crate::bounded;
 use crate::journal::Step;
 use crate::target::{Change, Figure, Live, Onward, Refusal, Session, Stand, Target, differs, digest, in_words, same};
+use crate::{StackError, holder};
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
@@ -22,8 +22,7 @@ use domain::task::Release;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -128,13 +127,9 @@ impl Target for ExecCommand {
     fn hold(&self) -> Result<Box<dyn Session>, StackError> {
         let name = format!("pipeline-exec-{}", &sha256_hex(self.command.as_bytes())[..32]);
         let failed = |error: std::io::Error| self.asked("lock", error.to_string());
-        let place = SocketAddr::from_abstract_name(name).map_err(failed)?;
-        match UnixListener::bind_addr(&place) {
-            Ok(lock) => Ok(Box::new(HeldCommand { target: self.clone(), _lock: lock })),
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                Err(StackError::Locked { what: format!("`{}`", self.command), by: None })
-            }
-            Err(error) => Err(failed(error)),
+        match holder::take_name(&name).map_err(failed)? {
+            Some(lock) => Ok(Box::new(HeldCommand { target: self.clone(), _lock: lock })),
+            None => Err(StackError::Locked { what: format!("`{}`", self.command), by: holder::of_name(&name) }),
         }
     }
 }

@@ -100,7 +100,10 @@ impl Surroundings {
         let mut extended = Extended::new();
         values().for_each(|value| extend_into(&mut extended, value, &around.folder, &around.variables, source));
         for (path, why) in &extended {
-            if let (Err(why), false) = (why, is_elsewhere(path)) {
+            let Err(why) = why else { continue };
+            if is_missing(source, path) {
+                around.notes.push(format!("a service extends one of {}, which is not there", around.name(path)));
+            } else if !is_elsewhere(path) {
                 around
                     .faults
                     .push(format!("a service extends one of {}, which cannot be read: {why}", around.name(path)));
@@ -256,6 +259,9 @@ impl Surroundings {
                 Err(_) if is_elsewhere(path) => {
                     self.notes.push(format!("it includes {name}, which is not looked at: its services are not known"));
                 }
+                Err(_) if is_missing(source, path) => {
+                    self.notes.push(format!("it includes {name}, which is not there: its services are not known"));
+                }
                 Err(why) => self.faults.push(format!("it includes {name}, which cannot be read: {why}")),
             }
         }
@@ -287,6 +293,12 @@ struct Including<'a> {
     value: &'a Value,
     folder: &'a Path,
     variables: &'a Variables,
+}
+
+/// Whether a file that takes part is not beside the project here: it may come with another checkout, and what it sets is left
+/// alone.
+fn is_missing(source: &Source<'_>, path: &Path) -> bool {
+    !is_elsewhere(path) && matches!(source.text(path), Ok(None)) && !path.exists()
 }
 
 /// Whether a path leads where nobody looks from here: it has a variable of the shell, or names a repository or a registry.

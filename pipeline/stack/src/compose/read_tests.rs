@@ -269,7 +269,6 @@ fn a_project_that_compose_refuses_is_refused() {
             vec![("a.yml", "services: {web: {cpus: 2}}\n"), ("b.yml", "{}\n")],
             "web is in both compose.yaml and a.yml, which it includes",
         ),
-        (vec![("a.yml", "{}\n")], "it includes b.yml, which cannot be read"),
         (vec![("a.yml", "{}\n"), ("b.yml", "- x\n")], "b.yml, which cannot be read: it is not a Compose file"),
         (vec![("a.yml", "{}\n"), ("b.yml", "{}\n"), (".env", "A='x\n")], ".env cannot be read as variables: line 1"),
         (
@@ -281,6 +280,14 @@ fn a_project_that_compose_refuses_is_refused() {
         let StackError::In { source, .. } = file.read().unwrap_err() else { panic!("{what}") };
         assert!(source.to_string().contains(what), "{what}: {source}");
         assert!(source.hint().is_some());
+    }
+    // A file that is not here may come with another checkout.
+    let apart = "include: [a.yml]\nservices:\n  web: {extends: {file: b.yml, service: x}}\n  api: {cpus: 1}\n";
+    let (_folder, file) = folder(&[("compose.yaml", apart)]);
+    let live = file.read().unwrap();
+    assert!(live.resources.iter().any(|(name, state)| name.ends_with("/api") && state.cpu_cores == Some(1.0)));
+    for what in ["it includes a.yml, which is not there", "extends one of b.yml, which is not there"] {
+        assert!(live.notes.iter().any(|note| note.what.contains(what)), "{what}: {:?}", live.notes);
     }
     // The same twice is no contradiction, and an override may change what another file includes.
     let same = "services: {x: {cpus: 1}}\n";

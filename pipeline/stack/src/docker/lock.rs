@@ -8,13 +8,7 @@ use crate::{StackError, holder};
 use domain::ledger::sha256_hex;
 use std::fs;
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
-use std::time::Duration;
-
-/// A command that is just being started holds what its parent holds, until it is what it is to be.
-const TRIES: usize = 5;
-const PAUSE: Duration = Duration::from_millis(20);
+use std::os::unix::net::UnixListener;
 
 /// Nobody else has it while this lives.
 #[derive(Debug)]
@@ -29,16 +23,12 @@ impl Lock {
             doing: format!("lock the Docker Engine {address}"),
             source: Box::new(source),
         };
-        let place = SocketAddr::from_abstract_name(&name).map_err(failed)?;
-        for i in 0..TRIES {
-            match UnixListener::bind_addr(&place) {
-                Ok(listener) => return Ok(Self { _name: listener }),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(failed(error)),
-                Err(_) if i + 1 < TRIES => std::thread::sleep(PAUSE),
-                Err(_) => {}
+        match holder::take_name(&name).map_err(failed)? {
+            Some(listener) => Ok(Self { _name: listener }),
+            None => {
+                Err(StackError::Locked { what: format!("the Docker Engine {address}"), by: holder::of_name(&name) })
             }
         }
-        Err(StackError::Locked { what: format!("the Docker Engine {address}"), by: held_by(&name) })
     }
 }
 
@@ -47,20 +37,6 @@ fn name(address: &str) -> String {
     let real = address.strip_prefix("unix://").and_then(|path| fs::canonicalize(path).ok());
     let real = real.map_or_else(|| address.to_owned(), |path| format!("unix://{}", path.display()));
     format!("pipeline-engine-{}", &sha256_hex(real.as_bytes())[..32])
-}
-
-/// The process that has the name, where it may be seen.
-fn held_by(name: &str) -> Option<String> {
-    let sockets = fs::read_to_string("/proc/net/unix").ok()?;
-    let line = sockets.lines().find(|line| line.ends_with(&format!("@{name}")))?;
-    let wanted = format!("socket:[{}]", line.split_whitespace().nth(6)?);
-    let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let has = |id: &u32| {
-        let open = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().filter_map(Result::ok);
-        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|to| to.as_os_str() == wanted.as_str())
-    };
-    ids.find(has).map(holder::process)
 }
 
 #[cfg(test)]
