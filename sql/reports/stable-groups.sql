@@ -1,6 +1,6 @@
--- Which version group is the most stable and the fastest, by what its users met in the last week?
--- Reads stack.kpis, stack.verdicts, session.clock. One row per group, the best first: groups in which the judge last found
--- harm come last; of the others, those within a point of the best success, the fastest first.
+-- Most stable and fastest version groups: one row per group with requests in the last week, the best first.
+-- Reads stack.kpis, stack.verdicts, session.clock. Groups in which the judge last found harm come last. Of the others, those
+-- within a point of the best success come first, the fastest of them at the top.
 -- The bounds hold for 95 % of the groups: of the share of requests that succeed the lower one, of the mean duration the upper.
 -- chart: bar group success_lower
 with units as (
