@@ -510,7 +510,7 @@ fn ctrl_c_reaches_the_command_once_and_ctrl_z_stops_it() {
         assert!(text.contains("code 6"), "{text}");
         // A loop ends, as it does without the recorder.
         let line = format!(
-            "bash -c 'for i in 1 2 3; do echo ready; $PIPELINE record --out e.ndjson {options} -- sleep 5; done'"
+            "bash -c 'for i in 1 2 3; do $PIPELINE record --out e.ndjson {options} -- sh -c \"echo ready; exec sleep 5\"; done'"
         );
         let text = on_a_terminal(&place, &line, &[("ready", "\u{3}")]);
         assert_eq!(text.matches("ready").count(), 1, "{options}: {text}");
