@@ -54,8 +54,7 @@ impl Default for Machine {
 impl Machine {
     /// What can be said of a machine from the largest limits and use seen in an environment.
     pub fn seen(largest: State) -> Self {
-        let cpu_cores = ASSUMED.cpu_cores.into_iter().chain(largest.cpu_cores).reduce(f64::max);
-        Self { size: State { cpu_cores, memory_bytes: ASSUMED.memory_bytes.max(largest.memory_bytes) }, told: false }
+        Self { size: ASSUMED.most(largest), told: false }
     }
 }
 
