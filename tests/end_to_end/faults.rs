@@ -66,9 +66,10 @@ fn killed_at_fifty_moments_and_sent_again_the_lake_is_that_of_an_uninterrupted_i
         }
     });
     let [killed, committed] = [killed, committed].map(AtomicU64::into_inner);
-    say(&format!("{KILLS} moments of {measured:?}: {killed} killed, {committed} after the commit"));
-    assert!(killed >= KILLS / 2, "only {killed} were still running when killed: this shows nothing");
-    assert!(committed < killed, "none was killed before its commit: this shows nothing");
+    let unfinished = KILLS - committed;
+    say(&format!("{KILLS} moments of {measured:?}: {killed} killed, {unfinished} of them before the commit"));
+    // How many there are depends on how fast the machine was while it measured; a few show it.
+    assert!(unfinished >= KILLS / 5, "only {unfinished} were killed before their commit: this shows nothing");
 }
 
 #[test]
