@@ -222,7 +222,11 @@ pub(super) fn write_days(days: HashMap<i32, Vec<Rows>>, sink: &dyn Sink, workers
     let work = || -> Result<(), IntakeError> {
         while let Some((day, parts)) = next() {
             let mut rows = Rows::default();
-            parts.into_iter().for_each(|part| rows.append(part));
+            let most = parts.iter().map(Rows::bytes).sum();
+            for part in parts {
+                rows.append(part);
+                rows.widen(most);
+            }
             sink.write_day(day, &rows)?;
         }
         Ok(())
