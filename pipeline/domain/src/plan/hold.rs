@@ -4,9 +4,8 @@
 //! a mean hides a burst, that the service is configured to take more, that the machine has no more, that more memory
 //! only delays the end of a leak.
 
-use super::make::Candidate;
 use super::seen::{FINE_INTERVAL_S, HeldBack, Killed, Leak};
-use super::{Recommendation, Replay, ReplayLimits, State};
+use super::{Candidate, Recommendation, Replay, ReplayLimits, State};
 use crate::Timestamp;
 use crate::own_memory::Size;
 use crate::time::DAY;

@@ -3,8 +3,9 @@
 //! A limit holds a high quantile of what a resource wants, so that it is neither throttled nor killed; a request what it uses on
 //! a typical day, since not all have their worst day at once.
 
+use super::Candidate;
 use super::Item;
-use super::make::{Candidate, FLOOR, WORTHWHILE};
+use super::limits::{FLOOR, WORTHWHILE};
 use crate::state::State;
 use crate::units::{format_bytes, round_bytes, round_cores};
 use serde::{Deserialize, Serialize};

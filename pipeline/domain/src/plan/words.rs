@@ -1,7 +1,7 @@
 //! What a plan says to its reader: why, on what evidence, and what to do.
 
 use super::hold::{Figure, Hold};
-use super::make::Evidence as Known;
+use super::make::Known;
 use super::seen::{FINE_INTERVAL_S, Leak, WEEK_HOURS};
 use super::{Action, Candidate, Coming, Evidence, Recommendation};
 use crate::Timestamp;
