@@ -4,6 +4,8 @@
 //! target where it stands: before the step, after it, or between; each is resumed. Where a step fails, those before it are
 //! undone, last first: all of them, or back to where it was.
 
+mod back;
+mod forward;
 mod switch;
 
 pub use switch::{Switched, Wanted, switch};
@@ -11,11 +13,11 @@ pub use switch::{Switched, Wanted, switch};
 use crate::StackError;
 use crate::health::Health;
 use crate::journal::{Journal, Phase, Progress, Step};
-use crate::target::{Change, Session, Stand, Target, cannot_deploy};
+use crate::target::{Change, Session, Stand, Target};
 use domain::Timestamp;
 use domain::plan::{PlannedTarget, TargetRef};
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +73,6 @@ impl Work {
     /// Nothing is taken for work.
     pub const IGNORED: Self = Self { is_work: |_| false, patience: Duration::ZERO };
 }
-
-/// How long requests that are under way are waited for before what serves them is changed.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Between looks at whether work has ended.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Carries out the changes, or resumes where a killed run stopped. Applying twice is applying once.
 ///
@@ -281,113 +277,6 @@ impl Run<'_> {
         StackError::Drifted { target, since, differs }
     }
 
-    /// Works out what will be done; the targets are still untouched.
-    fn prepare(&mut self, changes: &[Change]) -> Result<(), StackError> {
-        let mut steps = Vec::new();
-        for held in self.held.iter_mut() {
-            let of_target: Vec<Change> = changes.iter().filter(|change| change.on == held.id).cloned().collect();
-            let planned = self.journal.targets.iter().find(|target| target.id == held.id);
-            let prior = planned.map(|target| target.prior_state_digest.clone()).unwrap_or_default();
-            if let Some(change) = of_target.iter().find(|it| it.deployment().is_some() && !held.session.deploys()) {
-                return Err(cannot_deploy(&change.resource, &held.reference.kind));
-            }
-            let found = held.session.prepare(&prior, &of_target)?;
-            steps.extend(found.into_iter().map(|step| Step { on: held.id.clone(), ..step }));
-        }
-        self.journal.steps = steps;
-        self.journal.changes = changes.to_vec();
-        self.journal.state = Phase::Prepared;
-        self.journal.note(self.how.now, "prepared");
-        Ok(())
-    }
-
-    fn forward(&mut self) -> Result<Done, StackError> {
-        for batch in batches(&self.journal.steps, self.how.at_once) {
-            self.wait_for_work(batch.clone())?;
-            for i in batch.clone() {
-                self.step_forward(i)?;
-            }
-            self.well(batch)?;
-        }
-        let what = if self.written || self.journal.steps.is_empty() { "applied" } else { "found it applied" };
-        self.end(Phase::Applied, what)?;
-        Ok(if self.written { Done::Written } else { Done::Already })
-    }
-
-    /// The first step that waits, and what it touched seen to be well; with the last one the plan is applied.
-    fn next(&mut self) -> Result<Done, StackError> {
-        let Some(i) = self.journal.steps.iter().position(|step| !step.progress.is_done()) else {
-            return Ok(Done::Already);
-        };
-        self.step_forward(i)?;
-        self.well(i..i + 1)?;
-        if i + 1 == self.journal.steps.len() {
-            self.end(Phase::Applied, "applied")?;
-        }
-        Ok(Done::Written)
-    }
-
-    /// Until the other targets need no more what a step is about to change: users that a route has taken from a group still
-    /// wait for its answers.
-    fn settle(&mut self, i: usize) -> Result<(), StackError> {
-        let on = self.journal.steps[i].on.clone();
-        for held in self.held.iter_mut().filter(|held| held.id != on) {
-            if let Some(left) = held.session.settle(PATIENCE)? {
-                let what = format!("{}: not waited for any longer: {left}", self.journal.steps[i].resource);
-                self.journal.note(self.how.now, what);
-            }
-        }
-        Ok(())
-    }
-
-    /// Until no build or test runs where these steps change something.
-    fn wait_for_work(&mut self, batch: std::ops::Range<usize>) -> Result<(), StackError> {
-        let began = Instant::now();
-        let Work { is_work, patience } = self.how.work;
-        for i in batch.filter(|i| !self.journal.steps[*i].progress.is_done()).collect::<Vec<_>>() {
-            loop {
-                let (step, session) = self.at(i);
-                let Some(what) = session.busy(step, &is_work)? else { break };
-                if began.elapsed() >= patience {
-                    return Err(StackError::Busy { resource: step.resource.clone(), what });
-                }
-                std::thread::sleep(LOOK.min(patience));
-            }
-        }
-        Ok(())
-    }
-
-    fn step_forward(&mut self, i: usize) -> Result<(), StackError> {
-        match self.stands(i)? {
-            Stand::After => {
-                if !self.journal.steps[i].progress.is_done() {
-                    self.mark(i, Progress::Done, "found it done")?;
-                }
-                return Ok(());
-            }
-            Stand::Before | Stand::Partly(_) => {}
-            Stand::Other(differs) => return Err(self.drifted(i, self.since(), differs)),
-            Stand::Gone(what) => return Err(self.drifted(i, self.since(), vec![what])),
-        }
-        self.settle(i)?;
-        let what = self.journal.steps[i].what.clone();
-        self.mark(i, Progress::Doing, &what)?;
-        let (step, session) = self.at(i);
-        session.carry_out(step)?;
-        let remark = session.remark();
-        self.remark(i, remark);
-        self.written = true;
-        let stand = self.stands(i)?;
-        if stand != Stand::After {
-            return Err(self.not_taken(i, &stand));
-        }
-        self.mark(i, Progress::Done, "done")
-    }
-
-    fn since(&self) -> &'static str {
-        if self.resumed { "apply was interrupted" } else { "apply began" }
-    }
-
     fn not_taken(&self, i: usize, stand: &Stand) -> StackError {
         let what = match stand {
             Stand::Before => "it is as it was".to_owned(),
@@ -396,92 +285,6 @@ impl Run<'_> {
             Stand::Other(differs) => differs.join("; "),
         };
         StackError::NotTaken { resource: self.journal.steps[i].resource.clone(), what }
-    }
-
-    /// Sees that what a batch of steps touched is well.
-    fn well(&mut self, batch: std::ops::Range<usize>) -> Result<(), StackError> {
-        let new: Vec<usize> = batch.filter(|i| !self.journal.steps[*i].healthy).collect();
-        for i in &new {
-            let most = self.how.health.timeout;
-            let (step, session) = self.at(*i);
-            session.healthy(step, most)?;
-        }
-        let steps: Vec<&Step> = new.iter().map(|i| &self.journal.steps[*i]).collect();
-        self.how.health.look(&self.journal.plan_id, &steps)?;
-        for i in new {
-            self.journal.steps[i].healthy = true;
-        }
-        Ok(())
-    }
-
-    /// Whether anything was done that can be undone; what somebody else changed since cannot.
-    fn is_touched(&mut self) -> Result<bool, StackError> {
-        for i in 0..self.journal.steps.len() {
-            let progress = self.journal.steps[i].progress;
-            if progress == Progress::Waiting {
-                continue;
-            }
-            match self.stands(i)? {
-                Stand::After | Stand::Partly(_) => return Ok(true),
-                Stand::Before | Stand::Gone(_) if progress.is_done() => return Ok(true),
-                _ => {}
-            }
-        }
-        Ok(false)
-    }
-
-    /// After a step that failed: undoes what was done. The error says what came of it.
-    fn go_back(&mut self, failed: Option<StackError>) -> StackError {
-        let plan_id = self.journal.plan_id.clone();
-        let undone = (|| {
-            if let Some(error) = &failed {
-                self.journal.why = Some(with_causes(error));
-                self.end(Phase::GoingBack, &format!("going back: {}", with_causes(error)))?;
-            }
-            let left = self.undo_all()?;
-            self.end(Phase::WentBack, "went back")?;
-            Ok(left)
-        })();
-        let why = self.journal.why.clone().unwrap_or_default();
-        match undone {
-            Ok(left) => StackError::WentBack { plan_id, why, steps: self.in_words(), left },
-            Err(error) => StackError::Between { plan_id, why, steps: self.in_words(), source: Box::new(error) },
-        }
-    }
-
-    /// Undoes every step that was begun, last first. What somebody else changed since is left, and returned.
-    fn undo_all(&mut self) -> Result<Vec<String>, StackError> {
-        let mut left = Vec::new();
-        for i in (0..self.journal.steps.len()).rev() {
-            if matches!(self.journal.steps[i].progress, Progress::Waiting | Progress::Undone) {
-                continue;
-            }
-            match self.stands(i)? {
-                Stand::Before => self.mark(i, Progress::Undone, "is as it was")?,
-                Stand::Gone(what) => self.mark(i, Progress::Undone, &format!("nothing to restore: {what}"))?,
-                Stand::Other(differs) => {
-                    let what = format!("left as it is: {}", differs.join("; "));
-                    self.mark(i, Progress::Left, &what)?;
-                    left.push(format!("{} is {what}", self.journal.steps[i].resource));
-                }
-                Stand::After | Stand::Partly(_) => {
-                    self.settle(i)?;
-                    self.mark(i, Progress::Undoing, "restoring what was there before")?;
-                    let (step, session) = self.at(i);
-                    session.undo(step)?;
-                    let remark = session.remark();
-                    self.remark(i, remark);
-                    self.written = true;
-                    let stand = self.stands(i)?;
-                    if stand != Stand::Before {
-                        return Err(self.not_taken(i, &stand));
-                    }
-                    self.mark(i, Progress::Undone, "restored")?;
-                }
-            }
-        }
-        left.reverse();
-        Ok(left)
     }
 
     /// An apply that is repeated: nothing is to be done, unless somebody changed what it did.
@@ -497,91 +300,6 @@ impl Run<'_> {
         }
         Ok(Done::Already)
     }
-
-    fn roll_back(&mut self) -> Result<Done, StackError> {
-        let was = self.journal.state;
-        let since = if was == Phase::RolledBack { "the plan was rolled back" } else { "the plan was applied" };
-        let (mut undoable, mut strange) = (false, None);
-        for i in 0..self.journal.steps.len() {
-            if self.journal.steps[i].progress == Progress::Waiting {
-                continue;
-            }
-            match self.stands(i)? {
-                Stand::After | Stand::Partly(_) => {
-                    if was == Phase::RolledBack && self.journal.steps[i].progress == Progress::Undone {
-                        let differs = vec![format!("{} is as the plan made it", self.journal.steps[i].resource)];
-                        return Err(self.drifted(i, since, differs));
-                    }
-                    undoable = true;
-                    let (step, session) = self.at(i);
-                    session.check_writable(step)?;
-                }
-                Stand::Other(differs) => {
-                    let whole = self.at(i).1.is_whole();
-                    let error = self.drifted(i, since, differs);
-                    // Nothing of theirs is lost, and nothing else is torn from it.
-                    if whole {
-                        return Err(error);
-                    }
-                    if self.journal.steps[i].progress != Progress::Left {
-                        strange.get_or_insert(error);
-                    }
-                }
-                Stand::Before | Stand::Gone(_) => {}
-            }
-        }
-        if was == Phase::RolledBack {
-            return strange.map_or(Ok(Done::Already), Err);
-        }
-        if let (Some(error), false) = (strange, undoable) {
-            return Err(error);
-        }
-        self.journal.state = Phase::RollingBack;
-        self.journal.written |= undoable;
-        let left = self.undo_all()?;
-        self.end(Phase::RolledBack, if self.written { "restored" } else { "found it as it was before" })?;
-        Ok(match (left.is_empty(), self.written) {
-            (false, _) => Done::Except(left),
-            (true, true) => Done::Written,
-            (true, false) => Done::Already,
-        })
-    }
-
-    /// How far each step got.
-    fn in_words(&self) -> Vec<String> {
-        self.journal.in_words()
-    }
-}
-
-/// Steps by what is changed together: all of one service, and so many services.
-fn batches(steps: &[Step], at_once: usize) -> Vec<std::ops::Range<usize>> {
-    let mut batches = Vec::new();
-    let (mut begin, mut services) = (0, 0);
-    for (i, step) in steps.iter().enumerate() {
-        let is_new = i == 0 || (&steps[i - 1].on, &steps[i - 1].resource) != (&step.on, &step.resource);
-        if is_new {
-            if services == at_once.max(1) {
-                batches.push(begin..i);
-                (begin, services) = (i, 0);
-            }
-            services += 1;
-        }
-    }
-    if begin < steps.len() {
-        batches.push(begin..steps.len());
-    }
-    batches
-}
-
-/// An error and its causes, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
