@@ -1,10 +1,13 @@
 //! What was known of earlier runs at the moment a run started. Owns the rule that nothing comes from the future:
 //! a run counts only from its end on, in order of ending, whatever the order of starting.
 
+mod figures;
+
 use crate::metrics::{mean, quantile};
 use crate::runs::Runs;
 use crate::trees::Table;
 use domain::Timestamp;
+use figures::{at_share, fading_mean, sorted_prefixes, spread, trend};
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -255,14 +258,6 @@ fn levels(runs: &Runs) -> Vec<Levels> {
     levels
 }
 
-/// As [`quantile`], of what is sorted.
-fn at_share(sorted: &[f64], q: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let at = q * last as f64;
-    let (low, high) = (sorted[at as usize], sorted[at.ceil() as usize]);
-    low + (high - low) * at.fract()
-}
-
 struct Walked {
     rows: Vec<(Past, [f32; FEATURES.len()])>,
     copies: Vec<(usize, Past, [f32; FEATURES.len()])>,
@@ -457,49 +452,4 @@ impl Seen<'_> {
         let middle = middle.map_or(f64::NAN, |(value, _)| *value);
         (middle, weighed.iter().map(|(value, weight)| weight * (value - middle).abs()).sum::<f64>() / total)
     }
-}
-
-/// The first so many values, sorted, for each of ascending numbers.
-fn sorted_prefixes<const N: usize>(values: &[f64], numbers: [usize; N]) -> [Vec<f64>; N] {
-    let mut sorted: Vec<f64> = Vec::with_capacity(values.len());
-    numbers.map(|n| {
-        for &v in values.iter().take(n).skip(sorted.len()) {
-            sorted.insert(sorted.partition_point(|s| *s < v), v);
-        }
-        sorted.clone()
-    })
-}
-
-/// The standard deviation of the population; NaN below two.
-fn spread(values: &[f64]) -> f64 {
-    if values.len() < 2 {
-        return f64::NAN;
-    }
-    let middle = mean(values.iter().copied());
-    mean(values.iter().map(|v| (v - middle).powi(2))).sqrt()
-}
-
-/// The mean with weights that fall by a factor from the newest value on.
-fn fading_mean(newest_first: &[f64], factor: f64) -> f64 {
-    let (mut sum, mut weights, mut weight) = (0.0, 0.0, 1.0);
-    for v in newest_first {
-        sum += weight * v;
-        weights += weight;
-        weight *= factor;
-    }
-    sum / weights
-}
-
-/// By how much values rise from one to the next (least squares); NaN below three.
-fn trend(newest_first: &[f64]) -> f64 {
-    if newest_first.len() < 3 {
-        return f64::NAN;
-    }
-    let (middle, level) = ((newest_first.len() - 1) as f64 / 2.0, mean(newest_first.iter().copied()));
-    let (mut rise, mut run) = (0.0, 0.0);
-    for (at, v) in newest_first.iter().enumerate() {
-        rise += (middle - at as f64) * (v - level);
-        run += (middle - at as f64).powi(2);
-    }
-    rise / run
 }
