@@ -9,6 +9,7 @@ mod failure;
 mod learner;
 mod ledger;
 mod model_card;
+mod overrides_file;
 mod plan_file;
 mod progress;
 #[cfg(test)]

@@ -4,36 +4,32 @@ pub mod basis;
 mod foreseen;
 pub mod live;
 mod markdown;
+mod objections;
 pub mod past;
 mod propose;
+mod show;
 
-use crate::artifacts::champion;
-use crate::commands::backtest::{frontier_json, parse_policy, parse_share, show as show_backtest, show_frontier};
+use crate::commands::backtest::{frontier_json, parse_policy, parse_share, show_frontier};
 use crate::commands::report::file_page;
 use crate::context::{Answer, Context, emit_bytes, emit_json};
-use crate::failure::{Exit, Failure, in_toml};
+use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
+use crate::overrides_file::read_overrides;
 use crate::plan_file::{may_replace, read_plan, write_plan};
 use crate::rules_file::read_rules;
 use crate::scratch::scratch;
 use clap::{Args, Subcommand, ValueEnum};
-use domain::overrides::Overrides;
-use domain::plan::{
-    Action, Basis, Candidate, Item, ModelRef, Note, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan,
-};
-use domain::time::{DAY, HOUR, SECOND, format_span, parse_span};
-use domain::units::{self, format_bytes};
-use lake::Session;
+use domain::plan::{Basis, Candidate, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan};
+use domain::time::{DAY, HOUR, parse_span};
+use domain::units;
 use learn::LearnError;
 use learn::backtest::Asked;
-use learn::contention;
 use learn::sizing::{DEFAULT_RISK, Policy};
 use learn::usage::Usage;
-use live::LiveTarget;
+use objections::{cautions, refuse};
 use serde_json::Value;
-use stack::{Change, Figure};
+use show::show;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What `plan` takes.
@@ -211,7 +207,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         usage.recommend(args.policy, risk, asked.wanted).into_iter().map(|r| (r.resource.clone(), r)).collect();
     let expected = foreseen::expected(&session).await?;
     let coming = foreseen::coming(&session).await?;
-    let (contention, contention_model) = contention_now(context, &lake, &session, folder.path()).await?;
+    let (contention, contention_model) = foreseen::contention(context, &lake, &session, folder.path()).await?;
     let basis = Basis {
         tolerance: args.tolerance,
         models: contention_model.into_iter().collect(),
@@ -374,36 +370,6 @@ fn show_file(context: &Context, path: &Path, format: Format) -> Result<Answer, F
     Ok(Answer::done(json))
 }
 
-/// A plan promises nothing that its target would refuse. One figure does not stand for the other.
-fn refuse(on: &LiveTarget, plan: &Plan, inputs: &mut PlanInputs) -> Result<(), Failure> {
-    let Some(target) = &on.target else { return Ok(()) };
-    let changed = |change: Change| {
-        let (before, after) = (change.before, change.after);
-        let reserved = on.live.requests.get(&change.resource).copied().unwrap_or_default();
-        let reserves = change.requests.unwrap_or(reserved);
-        let moves = (after.cpu_cores, reserves.cpu_cores) != (before.cpu_cores, reserved.cpu_cores);
-        let cpu_cores = after.cpu_cores.filter(|_| moves);
-        let moves = (after.memory_bytes, reserves.memory_bytes) != (before.memory_bytes, reserved.memory_bytes);
-        let memory_bytes = after.memory_bytes.filter(|_| moves);
-        Change { after: State { cpu_cores, memory_bytes }, ..change }
-    };
-    let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
-    // What is done beside limits said for itself what would be refused of it.
-    let changes: Vec<Change> = changes.filter(|change| change.task.is_none()).map(changed).collect();
-    for refusal in tokio::task::block_in_place(|| target.refusals(&changes))? {
-        let Some(change) = changes.iter().find(|change| change.item_id == refusal.item_id) else { continue };
-        let of_change = |c: &&mut Candidate| c.resource == change.resource && c.on == change.on;
-        if let Some(candidate) = inputs.candidates.iter_mut().find(of_change) {
-            let why = Some(innermost(&refusal.error));
-            match refusal.figure {
-                Figure::Cpu => candidate.refused.cpu = why,
-                Figure::Memory => candidate.refused.memory = why,
-            }
-        }
-    }
-    Ok(())
-}
-
 /// A calendar for each resource, under the limits that are planned for it.
 fn follow(usage: &Usage, plan: &Plan, candidates: &mut [Candidate]) {
     for candidate in candidates {
@@ -414,192 +380,6 @@ fn follow(usage: &Usage, plan: &Plan, candidates: &mut [Candidate]) {
     }
 }
 
-/// What the targets say of the changes that they would take.
-fn cautions(on: &LiveTarget, plan: &Plan) -> Result<Vec<Note>, Failure> {
-    let Some(target) = &on.target else { return Ok(Vec::new()) };
-    let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
-    let changes: Vec<Change> = changes.collect();
-    Ok(tokio::task::block_in_place(|| target.cautions(&changes))?)
-}
-
 fn ids(plan: &Plan) -> Vec<String> {
     plan.changes().map(|item| item.id.clone()).collect()
-}
-
-/// The last cause of an error: what is wrong, without where.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-/// The overrides of a file; none of no file.
-pub fn read_overrides(path: Option<&Path>) -> Result<Overrides, Failure> {
-    let Some(path) = path else { return Ok(Overrides::default()) };
-    let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-    let wrong = |what: String| {
-        Failure::new(Exit::Failed, format!("{}: {what}", path.display())).hint(
-            "an override is a [[override]] table with resource and freeze, pin, floor or ceiling; [[window]] and \
-                 [[quiet]] tables have resource, from and to, a [[task]] has cpu_weight, io_weight, restart or running",
-        )
-    };
-    let overrides: Overrides = toml::from_str(&text).map_err(|error| wrong(in_toml(&text, &error)))?;
-    overrides.validate().map_err(wrong)?;
-    Ok(overrides)
-}
-
-/// The chance that the next hour of each resource is contended, when a model was trained.
-async fn contention_now(
-    context: &Context,
-    lake: &lake::Lake,
-    session: &Session,
-    folder: &Path,
-) -> Result<(BTreeMap<String, f64>, Option<ModelRef>), Failure> {
-    let Some(kept) = champion(lake, contention::NAME, context.now).await? else { return Ok((BTreeMap::new(), None)) };
-    let rows = folder.join("contention.parquet");
-    session.export("contention", &rows).await?;
-    let said = contention::predict(&kept.model, &rows, context.now)?;
-    let model = ModelRef { name: kept.card.model, version: kept.card.version };
-    Ok((said.into_iter().map(|one| (one.key, one.probability)).collect(), Some(model)))
-}
-
-fn show(context: &Context, plan: &Plan, path: &Path) {
-    let changes = plan.changes().count();
-    context.say_wrapped("", &format!("Plan {} for {}", plan.plan_id, plan.targets_in_words()), 4);
-    let watermark = plan.data_watermark.minute();
-    context.say(format!("{changes} of {} resources change; data up to {watermark}", plan.resources()));
-    context.say("");
-    for item in plan.changes() {
-        let on = if plan.targets.len() > 1 { format!(" on {}", item.on) } else { String::new() };
-        context.say(format!("  ~ {}{on}  [{}]", item.resource, item.id));
-        show_item(context, item);
-    }
-    for item in plan.for_people() {
-        let what = if item.action == Action::FixLeak { String::new() } else { format!("{} ", item.action.name()) };
-        context.say(format!("  ! {what}{}  [{}]", item.resource, item.id));
-        context.say_wrapped("      why     ", &item.reason, 14);
-        context.say_wrapped("      do      ", &item.guidance, 14);
-        if let Some(handling) = item.handling.as_ref().filter(|_| item.action != Action::FixLeak) {
-            context.say_wrapped("      brings  ", &handling.impact, 14);
-        }
-        show_age(context, item);
-        context.say("");
-    }
-    let kept: Vec<&Item> = plan.items.iter().filter(|item| item.action == Action::None).collect();
-    if !kept.is_empty() {
-        context.say("unchanged:");
-        for item in kept.iter().take(20) {
-            let age = age(item).map_or(String::new(), |age| format!(" [newest sample {age}]"));
-            context.say_wrapped(format!("    {:<24} ", item.resource), &format!("{}{age}", item.reason), 29);
-        }
-        if kept.len() > 20 {
-            context.say(format!("    … and {} more", kept.len() - 20));
-        }
-        context.say("");
-    }
-    if !plan.backtest.is_empty() {
-        context.say("What each policy would have done on the same days:");
-        show_backtest(context, &plan.backtest);
-        context.say("");
-    }
-    for check in plan.checks.iter().filter(|check| !check.passed) {
-        let kind = if check.blocking { "blocked" } else { "note" };
-        context.say_wrapped(format!("{kind}: "), &format!("{}: {}", check.name, check.detail), 9);
-    }
-    for note in &plan.notes {
-        let whose = note.resource.as_ref().map_or(String::new(), |resource| format!("{resource}: "));
-        context.say_wrapped("note: ", &format!("{whose}{}", note.what), 9);
-    }
-    plan.hours.in_words().iter().for_each(|rule| context.say_wrapped("hours: ", rule, 9));
-    // A resource that several targets have is paid for once.
-    let mut seen = BTreeSet::new();
-    let paid: Vec<&Item> =
-        plan.items.iter().filter(|i| i.projected.cost.is_none() || seen.insert(&i.resource)).collect();
-    let month = |of: fn(&Item) -> Option<f64>| paid.iter().copied().filter_map(of).sum::<f64>();
-    let (before, after) = (month(|i| i.projected.cost_before), month(|i| i.projected.cost));
-    context.say(format!("Limits at list price: {before:.2} a month now, {after:.2} after ({:+.2}).", after - before));
-    if plan.applyable {
-        let path = path.display();
-        context.say(format!("Next: pipeline approve {path}"));
-        context.say(format!("      pipeline apply {path}"));
-        context.say(format!("Undo: pipeline rollback {path}"));
-    } else {
-        context.say("This plan cannot be applied.");
-    }
-}
-
-fn show_item(context: &Context, item: &Item) {
-    if let Some(task) = &item.task {
-        context.say_wrapped("      do      ", &task.in_words(), 14);
-        context.say_wrapped("      why     ", &item.reason, 14);
-        if let Some(handling) = &item.handling {
-            context.say_wrapped("      brings  ", &handling.impact, 14);
-            context.say_wrapped("      risk    ", &format!("{}: {}", handling.risk.name(), handling.risk_why), 14);
-        }
-        context.say("");
-        return;
-    }
-    let cores = |c: Option<f64>| c.map_or_else(|| "unlimited".to_owned(), |c| format!("{c:.2} cores"));
-    let bytes = |b: Option<u64>| b.map_or_else(|| "unlimited".to_owned(), |b| format_bytes(b as f64));
-    if item.before.cpu_cores != item.after.cpu_cores {
-        context.say(format!("      cpu     {:>12} -> {}", cores(item.before.cpu_cores), cores(item.after.cpu_cores)));
-    }
-    if item.before.memory_bytes != item.after.memory_bytes {
-        context.say(format!(
-            "      memory  {:>12} -> {}",
-            bytes(item.before.memory_bytes),
-            bytes(item.after.memory_bytes)
-        ));
-    }
-    if let Some(calendar) = &item.calendar {
-        context.say_wrapped("      quiet   ", &calendar.in_words(), 14);
-        context.say_wrapped("      pays    ", &calendar.why(), 14);
-    }
-    if let Some(words) = item.requests.and_then(|requests| requests.in_words()) {
-        context.say(format!("      request {}", words.trim_start_matches("requests ")));
-    }
-    if let Some(replicas) = item.projected.replicas {
-        context.say(format!("      of      {replicas} containers, each with these limits"));
-    }
-    context.say_wrapped("      why     ", &item.reason, 14);
-    let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1} %", x * 100.0));
-    let past = &item.projected;
-    context.say(format!(
-        "      would   have throttled {} of the samples, exceeded memory in {}",
-        percent(past.throttled_rate),
-        percent(past.oom_rate)
-    ));
-    if let Some(late) = past.late_core_seconds.filter(|late| *late > 0.0) {
-        let caught = format_span((past.catch_up_s.unwrap_or_default() * SECOND as f64) as i64);
-        context.say(format!("      late    {late:.0} core-seconds of work, caught up with in {caught} at most"));
-    }
-    context.say(format!("      slack   CPU {}, memory {}", percent(past.slack), percent(past.memory_slack)));
-    if let Some(confidence) = item.confidence {
-        context.say(format!("      sure    {:.0} %, measured by cross-validation", confidence * 100.0));
-    }
-    show_age(context, item);
-    if let Some(handling) = &item.handling {
-        context.say_wrapped("      risk    ", &format!("{}: {}", handling.risk.name(), handling.risk_why), 14);
-    }
-    if let Some(applied) = item.override_.as_ref().filter(|o| o.rule != "none") {
-        context.say(format!("      rule    {} from {}", applied.rule, applied.pattern));
-    }
-    // What `apply` says itself is not repeated here.
-    if let Some(advice) = item.advice() {
-        context.say_wrapped("      watch   ", advice, 14);
-    }
-    context.say("");
-}
-
-fn show_age(context: &Context, item: &Item) {
-    if let Some(age) = age(item) {
-        context.say(format!("      data    newest sample {age}"));
-    }
-}
-
-/// The newest sample of an item's resource, with its age.
-fn age(item: &Item) -> Option<String> {
-    item.evidence.iter().find(|evidence| evidence.what == "newest sample").map(|evidence| evidence.value.clone())
 }

@@ -8,10 +8,10 @@ mod replay;
 mod show;
 
 use crate::commands::plan::past::read_nodes;
-use crate::commands::plan::read_overrides;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
+use crate::overrides_file::read_overrides;
 use crate::plan_file::read_plan;
 use clap::Args;
 use domain::plan::Plan;

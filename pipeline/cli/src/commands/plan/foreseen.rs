@@ -1,9 +1,13 @@
-//! What is foreseen of each resource: by the shadow inventory hour by hour, and by the demand model run by run.
+//! What is foreseen of each resource: by the shadow inventory hour by hour, by the demand model run by run, by the contention
+//! model for the next hour.
 
+use crate::artifacts::champion;
+use crate::context::Context;
 use crate::failure::Failure;
-use domain::plan::{Coming, Expected, State};
-use lake::Session;
+use domain::plan::{Coming, Expected, ModelRef, State};
+use lake::{Lake, Session};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What the shadow inventory expects of each resource from now on.
 pub async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, Failure> {
@@ -85,4 +89,21 @@ pub async fn coming(session: &Session) -> Result<BTreeMap<String, Coming>, Failu
         Some((row["resource"].as_str()?.to_owned(), coming))
     });
     Ok(coming.collect())
+}
+
+/// The chance that the next hour of each resource is contended, when a model was trained.
+pub async fn contention(
+    context: &Context,
+    lake: &Lake,
+    session: &Session,
+    folder: &Path,
+) -> Result<(BTreeMap<String, f64>, Option<ModelRef>), Failure> {
+    let Some(kept) = champion(lake, learn::contention::NAME, context.now).await? else {
+        return Ok((BTreeMap::new(), None));
+    };
+    let rows = folder.join("contention.parquet");
+    session.export("contention", &rows).await?;
+    let said = learn::contention::predict(&kept.model, &rows, context.now)?;
+    let model = ModelRef { name: kept.card.model, version: kept.card.version };
+    Ok((said.into_iter().map(|one| (one.key, one.probability)).collect(), Some(model)))
 }
