@@ -1,7 +1,7 @@
 //! `pipeline record install`: what is put into a file is taken out to the byte, and records what is typed.
 
 use crate::program::{Ended, Place, end, say};
-use crate::record::on_a_terminal;
+use crate::record::on_a_terminal::on_a_terminal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 

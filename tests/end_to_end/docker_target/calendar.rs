@@ -1,8 +1,8 @@
 //! Limits that follow a calendar on a running Engine: switched at its hours, by nobody else's leave, and restored.
 
 use super::door::{Door, Moment};
-use super::{Engine, MIB, done, kernel, say};
-use crate::program::{Ended, Place};
+use super::{Engine, MIB, done, kernel};
+use crate::program::{Ended, Place, say};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
