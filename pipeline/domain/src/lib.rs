@@ -35,6 +35,7 @@ pub mod units;
 pub mod verify;
 pub mod what_if;
 mod written;
+pub mod zone;
 
 pub use event::{Event, Reason};
 pub use time::Timestamp;

@@ -47,7 +47,8 @@ const IDLE: &str = "while :; do sleep 1; done";
 
 fn plan(place: &Place, address: &str) -> Value {
     let target = format!("docker:{address}");
-    let plan = place.json(&["--now", MADE, "plan", "-o", "plan.json", "--target", &target, "--calendar"]);
+    let plan = ["--now", MADE, "plan", "-o", "plan.json", "--target", &target, "--calendar"];
+    let plan = place.json(&[&plan[..], &["--time-zone", "Europe/Berlin"]].concat());
     assert_eq!(plan["applyable"], true, "{}", plan["checks"]);
     place.json(&["--now", MADE, "approve", "plan.json"]);
     plan
@@ -103,13 +104,13 @@ fn limits_are_switched_at_the_hours_of_a_calendar_and_restored() {
     assert_eq!(web["action"], "resize", "{web}");
     let calendar = &web["calendar"];
     let quiet = &calendar["quiet"][0];
-    assert_eq!((quiet["from"].as_str(), quiet["to"].as_str()), (Some("03:00"), Some("00:45")), "{calendar}");
+    assert_eq!((quiet["from"].as_str(), quiet["to"].as_str()), (Some("04:00"), Some("01:45")), "{calendar}");
     let (high, low) = (figures(&web["after"]), figures(&quiet["limits"]));
     assert!(low.0 < 0.3 && low.1 < 200 * MIB && high.0 > 1.0 && high.1 > 700 * MIB, "{calendar}");
     assert_eq!((figures(&calendar["highest"]), calendar["trial"]["days"].as_u64()), (high, Some(14)));
     assert!(web["evidence"].as_array().unwrap().iter().any(|it| it["what"] == "calendar" && it["sql"].is_string()));
     let shown = place.run(&["plan", "show", "plan.json"]);
-    assert!(shown.out.contains("quiet   ") && shown.out.contains("every day 03:00 to 00:45 UTC"), "{}", shown.out);
+    assert!(shown.out.contains("quiet   ") && shown.out.contains("every day 04:00 to 01:45 Europe/Berlin"), "{}", shown.out);
 
     // At midnight it is quiet: what is in use stays allowed.
     assert_eq!(done(&at(&place, MADE, "apply"))["result"], "applied");
@@ -133,7 +134,18 @@ fn limits_are_switched_at_the_hours_of_a_calendar_and_restored() {
     let words: Vec<(String, String)> = entries(&place);
     let actions: Vec<&str> = words.iter().map(|(action, _)| action.as_str()).collect();
     assert_eq!(actions, ["plan", "approve", "apply", "switch", "switch"]);
+    let rows = web["evidence"].as_array().unwrap().iter().find(|it| it["what"] == "calendar").unwrap();
+    let hours = place.sql(rows["sql"].as_str().unwrap());
+    let busy = hours.iter().filter(|row| row["cpu_cores"].as_f64().unwrap() > 1.0).map(|row| row["hour"].as_i64().unwrap());
+    assert_eq!(busy.collect::<std::collections::BTreeSet<_>>(), [2, 3, 4].into(), "from two to four in Berlin");
     assert!(words[4].1.contains(MORNING), "{words:?}");
+
+    // Another plan leaves alone what follows a calendar, whichever of its limits are in force.
+    let target = format!("docker:{}", engine.address());
+    let other = place.json(&["--now", MORNING, "plan", "-o", "other.json", "--target", &target]);
+    let web = item(&other, "shop/web");
+    assert_eq!((web["action"].as_str(), figures(&web["after"])), (Some("none"), low), "{web}");
+    assert!(web["reason"].as_str().unwrap().contains(made["plan_id"].as_str().unwrap()), "{web}");
 
     // What somebody else set is not overwritten.
     assert!(engine.docker(&["update", "--cpus", "0.7", "shop-web-1"]).0);
@@ -144,6 +156,9 @@ fn limits_are_switched_at_the_hours_of_a_calendar_and_restored() {
     // A calendar does not end with the time in which its plan may be applied.
     assert_eq!(done(&at(&place, LATER, "apply"))["result"], "switched");
     has(&engine, "shop-web-1", high);
+    // Without samples since, nothing is known of what it did.
+    let verified = place.run(&["--now", LATER, "verify", "plan.json"]);
+    assert!(verified.code == 5 && verified.out.contains("shop/web"), "{} {}", verified.out, verified.err);
 
     assert_eq!(done(&at(&place, LATER, "rollback"))["result"], "restored");
     assert_eq!((limits(&engine, "shop-web-1"), limits(&engine, "shop-db-1")), before);

@@ -334,6 +334,7 @@ pub async fn tell(
             }
             if let Some(calendar) = &item.calendar {
                 event["payload"]["quiet"] = json!(calendar.quiet);
+                event["payload"]["time_zone"] = json!(calendar.time_zone);
             }
             // Of a plan of format 1 it is told as it always was: told again, it is the same event.
             if plan.format_version > 1 {

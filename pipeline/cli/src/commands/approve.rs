@@ -106,6 +106,7 @@ pub async fn run(context: &Context, args: ApproveArgs) -> Result<Answer, Failure
             });
             if let Some(calendar) = &item.calendar {
                 change["quiet"] = json!(calendar.quiet);
+                change["time_zone"] = json!(calendar.time_zone);
             }
             change
         })

@@ -22,6 +22,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use domain::plan::{Basis, Candidate, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan};
 use domain::time::{DAY, HOUR, parse_span};
 use domain::units;
+use domain::zone::Zone;
 use learn::LearnError;
 use learn::backtest::Asked;
 use learn::sizing::{DEFAULT_RISK, Policy};
@@ -72,6 +73,9 @@ pub struct PlanArgs {
     /// targets whose limits change without a restart (docker, exec). `apply`, called again, switches
     #[arg(long)]
     calendar: bool,
+    /// Time zone of the hours of --calendar, by its IANA name, such as Europe/Berlin: they follow its summer time
+    #[arg(long, default_value = "UTC", value_name = "ZONE", requires = "calendar")]
+    time_zone: Zone,
     /// Also print the trade-off: cost and throttling at each --risk
     #[arg(long)]
     frontier: bool,
@@ -216,6 +220,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
     let newest = if only_jobs { basis::newest_run(&session).await? } else { usage.newest() };
     let watermark = newest.unwrap_or(context.now);
     let resized = past::resized(&session).await?;
+    let following = past::following(&session).await?;
     let machines = past::machines(&session, &names, &nodes, &usage).await?;
     let mut candidates = Vec::new();
     for on in &targets {
@@ -235,6 +240,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
             own: own.remove(name).unwrap_or_default(),
             machine: machines.get(name).copied().unwrap_or_default(),
             resized: resized.get(name).copied(),
+            follows: following.get(name).filter(|_| on.target.is_some()).cloned(),
             refused: Refused::default(),
             culprit: None,
             calendar: None,
@@ -294,7 +300,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         made = plan(&inputs, &replay, context.now);
         if args.calendar {
             task.at("calendars");
-            follow(&usage, &made, &mut inputs.candidates);
+            follow(&usage, &made, &mut inputs.candidates, args.time_zone);
             made = plan(&inputs, &replay, context.now);
         }
         for on in &targets {
@@ -371,12 +377,12 @@ fn show_file(context: &Context, path: &Path, format: Format) -> Result<Answer, F
 }
 
 /// A calendar for each resource, under the limits that are planned for it.
-fn follow(usage: &Usage, plan: &Plan, candidates: &mut [Candidate]) {
+fn follow(usage: &Usage, plan: &Plan, candidates: &mut [Candidate], time_zone: Zone) {
     for candidate in candidates {
         let of_it =
             |item: &&Item| item.resource == candidate.resource && item.on == candidate.on && item.task.is_none();
         let planned = plan.items.iter().find(of_it).map(|item| item.after);
-        candidate.calendar = planned.and_then(|limits| usage.calendar(&candidate.resource, limits));
+        candidate.calendar = planned.and_then(|limits| usage.calendar(&candidate.resource, limits, time_zone));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Limits that follow a calendar: the highest by default, lower ones in the hours of the week in which a resource is quiet.
 //!
 //! Owns the form of a calendar, the question which limits hold at a moment, and what a replay must have said before one is
-//! proposed. Hours are UTC, as the days of a replay are.
+//! proposed. Hours are those of a clock on the wall, in UTC or in the time zone that was asked for.
 
 use super::{Evidence, Replay, literal};
 use crate::Timestamp;
@@ -9,6 +9,7 @@ use crate::hours::Hours;
 use crate::state::State;
 use crate::time::{DAY, HOUR, MINUTE};
 use crate::units::format_bytes;
+use crate::zone::Zone;
 use serde::{Deserialize, Serialize};
 
 /// Limits are raised so long before an hour that was busy: a scheduler may be late.
@@ -26,7 +27,7 @@ const FIRST_DAY: i64 = 3;
 /// which they begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy {
-    /// The first of them, 0 to 23, UTC.
+    /// The first of them, 0 to 23.
     pub from: u32,
     /// How many, 1 to 23.
     pub hours: u32,
@@ -35,7 +36,8 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// Whether the limits are the highest at a moment: in the busy hours and a quarter of an hour before.
+    /// Whether the limits are the highest when the clock on the wall shows this: in the busy hours and a quarter of an hour
+    /// before.
     pub fn holds(self, at: Timestamp) -> bool {
         self.is_within(at, AHEAD)
     }
@@ -78,7 +80,7 @@ pub struct Quiet {
     /// `mon` to `sun`; every day where none is named. Of hours over midnight, the day on which they begin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<String>,
-    /// `18:00`, UTC.
+    /// `18:00`, in the time zone of the calendar.
     pub from: String,
     /// `07:45`, the next day where it is no later than `from`.
     pub to: String,
@@ -87,9 +89,9 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    fn has(&self, at: Timestamp) -> bool {
+    fn has(&self, wall: Timestamp) -> bool {
         let Self { days, from, to, .. } = self.clone();
-        Hours { days, from, to, ..Hours::default() }.has(at)
+        Hours { days, from, to, ..Hours::default() }.has(wall)
     }
 
     /// `every day 18:00 to 07:45`.
@@ -140,6 +142,9 @@ pub struct Calendar {
     pub highest: State,
     /// The hours with lower limits.
     pub quiet: Vec<Quiet>,
+    /// Where the hours are those of the clock on the wall.
+    #[serde(default, skip_serializing_if = "Zone::is_utc")]
+    pub time_zone: Zone,
     /// Why it is proposed.
     pub trial: Trial,
 }
@@ -147,7 +152,8 @@ pub struct Calendar {
 impl Calendar {
     /// The limits that hold at a moment.
     pub fn at(&self, now: Timestamp) -> State {
-        self.quiet.iter().find(|quiet| quiet.has(now)).map_or(self.highest, |quiet| quiet.limits)
+        let wall = self.time_zone.wall(now);
+        self.quiet.iter().find(|quiet| quiet.has(wall)).map_or(self.highest, |quiet| quiet.limits)
     }
 
     /// `0.40 cores, 512 MiB every day 18:00 to 07:45 and sat, sun 07:45 to 18:00 UTC`: the figures that change.
@@ -161,14 +167,19 @@ impl Calendar {
             .into_iter()
             .chain(memory.map(|bytes| format_bytes(bytes as f64)))
             .collect();
-        format!("{} {} UTC", figures.join(", "), hours.join(" and "))
+        format!("{} {} {}", figures.join(", "), hours.join(" and "), self.time_zone)
     }
 
     /// The replay, and the rows behind it: the highest use of each hour of the week.
     pub(super) fn evidence(&self, resource: &str) -> Evidence {
+        let wall = match self.time_zone.is_utc() {
+            true => "ts".to_owned(),
+            false => format!("ts at time zone {}", literal(&self.time_zone.to_string())),
+        };
         let sql = format!(
-            "select extract(isodow from ts) as weekday, extract(hour from ts) as hour, max(cpu_cores) as cpu_cores, \
-             max(memory_bytes) as memory_bytes from marts.usage where resource = {} group by 1, 2 order by 1, 2",
+            "select extract(isodow from {wall}) as weekday, extract(hour from {wall}) as hour, \
+             max(cpu_cores) as cpu_cores, max(memory_bytes) as memory_bytes \
+             from marts.usage where resource = {} group by 1, 2 order by 1, 2",
             literal(resource)
         );
         Evidence::rows("calendar", self.why(), "backtest", sql)
@@ -207,7 +218,8 @@ mod tests {
             for (from, hours) in [(8, 10), (22, 4), (0, 2), (23, 1), (1, 23), (0, 23)] {
                 let busy = Busy { from, hours, working_days };
                 let highest = limits(4.0);
-                let calendar = Calendar { highest, quiet: busy.quiet(limits(0.5)), trial: Trial::default() };
+                let quiet = busy.quiet(limits(0.5));
+                let calendar = Calendar { highest, quiet, time_zone: Zone::default(), trial: Trial::default() };
                 for quarter in 0..14 * 96 {
                     let at = Timestamp(20_000 * DAY + quarter * 15 * MINUTE);
                     assert_eq!(calendar.at(at) == highest, busy.holds(at), "{busy:?} {at}");

@@ -204,9 +204,9 @@ pub(super) fn resize(item: &Item, target: Option<&PlannedTarget>) -> Handling {
     let follows = item.calendar.is_some();
     let mut steps = if follows && before == after { Vec::new() } else { set((before, after), requests) };
     // Twice a day is a program's work; what it does is the same.
-    for quiet in item.calendar.iter().flat_map(|calendar| &calendar.quiet) {
-        let hours = quiet.hours();
-        steps.extend(set((after, quiet.limits), requests).into_iter().map(|step| format!("{hours} UTC: {step}")));
+    for (calendar, quiet) in item.calendar.iter().flat_map(|it| it.quiet.iter().map(move |quiet| (it, quiet))) {
+        let hours = format!("{} {}", quiet.hours(), calendar.time_zone);
+        steps.extend(set((after, quiet.limits), requests).into_iter().map(|step| format!("{hours}: {step}")));
     }
     Handling {
         impact: impact(item),

@@ -50,6 +50,8 @@ pub(super) enum Hold {
     Gate { ours: f64, peers: f64 },
     /// More memory would only delay the end.
     Leak(Leak),
+    /// Its limits are switched by the calendar of this applied plan.
+    Follows(String),
     /// The target would refuse the change.
     Refused { figure: Figure, why: String },
 }

@@ -80,6 +80,8 @@ pub struct Candidate {
     pub machine: Machine,
     /// When its limits were last adjusted by a plan, and what they were before.
     pub resized: Option<(Timestamp, State)>,
+    /// The applied plan by whose calendar its limits are switched.
+    pub follows: Option<String>,
     /// What the target would refuse.
     pub refused: Refused,
     /// The process that a leak is in.

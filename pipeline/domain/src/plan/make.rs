@@ -104,17 +104,20 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let before = candidate.live;
     let bounds = candidate.recommendation.as_ref();
     let known = Known::of(bounds, inputs.data_watermark, now);
-    let mut held = match bounds.filter(|_| known == Known::Enough) {
-        Some(seen) => {
+    let mut held = match (&candidate.follows, bounds.filter(|_| known == Known::Enough)) {
+        // What is live is one part of a calendar; to change it would end its switches.
+        (Some(plan_id), _) => Held { state: before, holds: vec![Hold::Follows(plan_id.clone())] },
+        (None, Some(seen)) => {
             let wanted = wanted(seen, candidate, raised(candidate, &inputs.rules));
             Case { candidate, seen, wanted, risk: inputs.risk, policy: &inputs.policy, replay }.judge()
         }
-        None => Held { state: before, holds: Vec::new() },
+        (None, None) => Held { state: before, holds: Vec::new() },
     };
     let target = held.state;
     // The rule comes last: nothing that follows may move a figure across it.
     let steady = keep_small_changes(before, target);
-    let (ruled, override_) = match inputs.overrides.find(&candidate.resource, now) {
+    let rule = inputs.overrides.find(&candidate.resource, now).filter(|_| candidate.follows.is_none());
+    let (ruled, override_) = match rule {
         Some(rule) => {
             let (after, applied) = rule.constrain(before, steady);
             (after, Some(applied))
@@ -124,7 +127,7 @@ fn items_of(candidate: &Candidate, inputs: &PlanInputs, replay: ReplayLimits<'_>
     let possible = within_machine(candidate, ruled, &mut held.holds);
     let after = unless_refused(candidate, possible, &mut held.holds);
     let leaks = held.holds.iter().any(|hold| matches!(hold, Hold::Leak(_)));
-    let is_known = known == Known::Enough && !leaks;
+    let is_known = known == Known::Enough && !leaks && candidate.follows.is_none();
     let frozen = override_.as_ref().is_some_and(|rule| rule.rule == "freeze");
     // The runs to come may want more of an ordinary day than those that were.
     let usual = candidate.coming.as_ref().map(|coming| coming.usual).unwrap_or_default();

@@ -437,7 +437,8 @@ fn a_calendar_is_planned_where_limits_change_without_a_restart_and_nothing_speak
     let low = state(0.2, 256 * MIB);
     let calendar = |highest: State| {
         let quiet = Busy { from: 8, hours: 10, working_days: true }.quiet(low);
-        Some(Calendar { highest, quiet, trial: Trial { days: 14, ..Trial::default() } })
+        let trial = Trial { days: 14, ..Trial::default() };
+        Some(Calendar { highest, quiet, time_zone: "Europe/Berlin".parse().unwrap(), trial })
     };
     let of = |kind: &str, live: State, edit: fn(&mut PlanInputs)| {
         let mut inputs = inputs(live, state(1.0, GIB), 5000, Overrides::default());
@@ -450,14 +451,18 @@ fn a_calendar_is_planned_where_limits_change_without_a_restart_and_nothing_speak
     for live in [state(4.0, 8 * GIB), state(1.0, GIB)] {
         let item = of("docker", live, |_| {});
         assert_eq!((item.action, item.after), (Action::Resize, state(1.0, GIB)), "{item:?}");
-        // 2026-11-28 is a Saturday.
+        // 2026-11-28 is a Saturday; Berlin is an hour ahead of UTC, and two in summer.
         let at = |text: &str| item.limits_at(Timestamp::parse(text).unwrap());
         assert_eq!((at("2026-11-27T12:00:00Z"), at("2026-11-28T12:00:00Z")), (item.after, low));
-        assert!(item.reason.contains("in its quiet hours 0.20 cores, 256 MiB every day 18:00 to 07:45"), "{item:?}");
+        assert_eq!((at("2026-11-27T06:44:00Z"), at("2026-11-27T06:46:00Z")), (low, item.after));
+        assert_eq!((at("2026-07-31T05:44:00Z"), at("2026-07-31T05:46:00Z")), (low, item.after));
+        assert!(item.reason.contains("in its quiet hours 0.20 cores, 256 MiB every day 18:00 to 07:45 and sat, sun 07:45 to 18:00 Europe/Berlin"), "{item:?}");
         let handling = item.handling.unwrap();
         assert_eq!(handling.risk, Level::Medium, "its memory is lowered");
-        assert!(handling.steps.last().unwrap().contains("--memory 268435456"), "{handling:?}");
-        assert!(item.evidence.iter().any(|it| it.what == "calendar" && it.sql.is_some()));
+        let last = handling.steps.last().unwrap();
+        assert!(last.contains("--memory 268435456") && last.contains("18:00 Europe/Berlin: "), "{last}");
+        let evidence = item.evidence.iter().find(|it| it.what == "calendar").unwrap();
+        assert!(evidence.sql.as_ref().unwrap().contains("at time zone 'Europe/Berlin'"), "{evidence:?}");
     }
     let none = |kind: &str, edit: fn(&mut PlanInputs)| {
         let item = of(kind, state(4.0, 8 * GIB), edit);
@@ -477,4 +482,19 @@ fn a_calendar_is_planned_where_limits_change_without_a_restart_and_nothing_speak
         let window = Hours { resource: "dev/*".into(), from: "08:00".into(), to: "18:00".into(), ..Hours::default() };
         inputs.overrides.window = vec![window];
     });
+}
+
+#[test]
+fn what_follows_the_calendar_of_an_applied_plan_is_left_alone() {
+    let mut inputs = inputs(state(0.2, 256 * MIB), state(1.0, GIB), 5000, Overrides::default());
+    inputs.overrides.list = vec![Override {
+        resource: "dev/*".into(),
+        floor: Amounts { cpu: Some("2".into()), memory: None },
+        ..Override::default()
+    }];
+    assert_eq!(made(&inputs).items[0].after, state(2.0, GIB));
+    inputs.candidates[0].follows = Some("p20261122T000000Z-0a1b2c3d".into());
+    let item = made(&inputs).items[0].clone();
+    assert_eq!((item.action, item.after), (Action::None, state(0.2, 256 * MIB)), "{item:?}");
+    assert!(item.reason.starts_with("its limits follow the calendar of p20261122T000000Z-0a1b2c3d"), "{item:?}");
 }

@@ -263,6 +263,9 @@ impl Story<'_> {
             ),
             Hold::Leak(leak) if self.action == Action::FixLeak => leak_reason(leak, self.before),
             Hold::Leak(_) => "memory stays: it leaks".to_owned(),
+            Hold::Follows(plan_id) => {
+                format!("its limits follow the calendar of {plan_id}: roll that back to plan anew")
+            }
             Hold::Refused { figure, why } => format!("{} stays, the target would refuse: {why}", figure.name()),
         })
     }

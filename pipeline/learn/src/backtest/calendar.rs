@@ -8,23 +8,28 @@ use super::{Sums, Tally, Usage};
 use crate::sizing::calendar::{Hourly, Shape, timed};
 use crate::usage::Day;
 use domain::plan::{Calendar, ROOM, Replay, State, Trial};
+use domain::zone::Zone;
 
 /// Days that a calendar was replayed over before it is judged.
 const FEWEST_JUDGED: usize = 7;
 
 /// The hours that the days of a resource so far ask for; the longer the past, the surer.
-#[derive(Default)]
 pub(super) struct Hours {
+    zone: Zone,
     past: Vec<Hourly>,
 }
 
 impl Hours {
+    pub(super) fn of(zone: Zone) -> Self {
+        Self { zone, past: Vec::new() }
+    }
+
     pub(super) fn learn(&mut self, day: &Day) {
-        self.past.extend(Hourly::of(day));
+        self.past.extend(Hourly::of(day, self.zone));
     }
 
     pub(super) fn shape(&self) -> Option<Shape> {
-        Shape::of(&self.past)
+        Shape::of(&self.past, self.zone)
     }
 }
 
@@ -46,7 +51,7 @@ impl Followed {
         self.tally.samples += today.samples as u64;
         if let Some((high, low)) = highest.cpu_cores.zip(lower.cpu_cores) {
             for (at, cores) in timed(today.day, &today.cpu) {
-                let is_low = low < high && !shape.busy.holds(at);
+                let is_low = low < high && !shape.is_busy(at);
                 self.switches += u64::from(is_low != self.low.0);
                 self.low.0 = is_low;
                 self.tally.cpu.sample(cores, if is_low { low } else { high });
@@ -58,7 +63,7 @@ impl Followed {
         };
         let above = self.tally.memory.above;
         for (at, bytes) in timed(today.day, &today.memory) {
-            let is_quiet = low < high && !shape.busy.holds(at);
+            let is_quiet = low < high && !shape.is_busy(at);
             let is_low = is_quiet && (self.low.1 || self.used * ROOM <= low as f64);
             self.switches += u64::from(is_low != self.low.1);
             self.low.1 = is_low;
@@ -163,10 +168,11 @@ impl WithCalendar {
 }
 
 impl Usage {
-    /// A calendar of a resource whose limits would be these at all hours, where its own recorded days say that it pays.
-    pub fn calendar(&self, resource: &str, highest: State) -> Option<Calendar> {
+    /// A calendar of a resource whose limits would be these at all hours, where its own recorded days say that it pays; its
+    /// hours are those of the clock on the wall in a time zone.
+    pub fn calendar(&self, resource: &str, highest: State, time_zone: Zone) -> Option<Calendar> {
         let days = self.resources.get(resource)?;
-        let (mut hours, mut so_far) = (Hours::default(), OnTrial::default());
+        let (mut hours, mut so_far) = (Hours::of(time_zone), OnTrial::default());
         for today in days {
             if let Some(shape) = hours.shape() {
                 so_far.day(today, shape, highest);
@@ -175,7 +181,7 @@ impl Usage {
         }
         let shape = hours.shape()?;
         let (lower, trial) = so_far.paying(shape, highest)?;
-        Some(Calendar { highest, quiet: shape.busy.quiet(lower), trial })
+        Some(Calendar { highest, quiet: shape.busy.quiet(lower), time_zone, trial })
     }
 }
 
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_nightly_build_gets_its_limits_at_night_and_frees_them_by_day() {
-        let calendar = load(&nightly(28, |_, _| None)).calendar("a/b", HIGHEST).unwrap();
+        let calendar = load(&nightly(28, |_, _| None)).calendar("a/b", HIGHEST, Zone::default()).unwrap();
         assert_eq!((calendar.trial.days, calendar.highest), (14, HIGHEST));
         assert!(calendar.trial.saved_cpu().unwrap() > 0.8 && calendar.trial.saved_memory().unwrap() > 0.7);
         let switches = calendar.trial.calendar.switches_per_month.unwrap();
@@ -218,9 +224,9 @@ mod tests {
     #[test]
     fn what_is_busy_at_another_hour_now_and_then_gets_none() {
         let odd = |day: i64, hour: i64| (day % 5 == 4 && hour == 12 + day % 7).then_some((6.0, 3e9));
-        assert_eq!(load(&nightly(28, odd)).calendar("a/b", HIGHEST), None);
+        assert_eq!(load(&nightly(28, odd)).calendar("a/b", HIGHEST, Zone::default()), None);
         // Few days say nothing either.
-        assert_eq!(load(&nightly(20, |_, _| None)).calendar("a/b", HIGHEST), None);
+        assert_eq!(load(&nightly(20, |_, _| None)).calendar("a/b", HIGHEST, Zone::default()), None);
     }
 
     #[test]
@@ -229,7 +235,7 @@ mod tests {
         let late = |day: i64, hour: i64| (day >= 24 && (3..12).contains(&hour)).then_some((0.1, 3e9));
         let usage = load(&nightly(26, late));
         let days = &usage.resources["a/b"];
-        let mut hours = Hours::default();
+        let mut hours = Hours::of(Zone::default());
         days[..24].iter().for_each(|day| hours.learn(day));
         let shape = hours.shape().unwrap();
         let mut followed = Followed::default();

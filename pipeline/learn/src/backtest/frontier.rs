@@ -15,6 +15,7 @@ use crate::sizing::{Policy, dial_of};
 use crate::usage::Day;
 use domain::Timestamp;
 use domain::plan::Replay;
+use domain::zone::Zone;
 use rayon::prelude::*;
 
 /// The accepted shares that are replayed.
@@ -142,7 +143,7 @@ fn replay_shares(days: &[Day], dial: &Dial, since: i64) -> (Vec<Tally>, Vec<With
     let mut ours = Ours::default();
     let mut tallies = vec![Tally::default(); RISKS.len()];
     let mut calendars = vec![WithCalendar::default(); RISKS.len()];
-    let mut hours = Hours::default();
+    let mut hours = Hours::of(Zone::default());
     for (n, today) in days.iter().enumerate() {
         if n >= warm_up && today.day >= since {
             let targets = ours.targets(&days[..n], dial, &RISKS);

@@ -7,8 +7,10 @@
 use super::memory_rules;
 use crate::usage::{Day, Series};
 use domain::plan::{Busy, FINE_INTERVAL_S, LEAST_SAVED, State};
-use domain::time::DAY;
+use domain::time::{DAY, HOUR};
+use domain::zone::Zone;
 use domain::{Timestamp, units};
+use std::collections::BTreeMap;
 
 /// So many days with data tell which hours are quiet, each day of the week four times.
 const WINDOW_DAYS: usize = 28;
@@ -37,11 +39,15 @@ impl Peak {
     }
 }
 
-/// The highest use of each hour of one day; of cores, what may hide within a sample.
+/// The highest use of each hour of one day, by the hour of the week that the clock on the wall shows; of cores, what may hide
+/// within a sample.
 #[derive(Clone, Debug)]
-pub(crate) struct Hourly {
-    day: i64,
-    hours: [Peak; 24],
+pub(crate) struct Hourly(BTreeMap<usize, Peak>);
+
+/// The hour of the week of a moment on the wall; the first is Monday's.
+fn hour_of_week(wall: Timestamp) -> usize {
+    // 1970-01-05 was a Monday.
+    (wall.0 - 4 * DAY).div_euclid(HOUR).rem_euclid(168) as usize
 }
 
 /// The samples of a day in order of time. One whose interval ends on the hour is of the hour before.
@@ -55,22 +61,22 @@ pub(crate) fn timed(day: i64, series: &Series) -> Vec<(Timestamp, f64)> {
 
 impl Hourly {
     /// None where samples are too long to tell.
-    pub(crate) fn of(day: &Day) -> Option<Self> {
+    pub(crate) fn of(day: &Day, zone: Zone) -> Option<Self> {
         let longest = day.timeline.iter().map(|slice| slice.interval_s).fold(0.0, f64::max);
         if longest > LONGEST_SAMPLE_S {
             return None;
         }
         // All of its work may have been done within five minutes.
         let burst = (longest / FINE_INTERVAL_S).max(1.0);
-        let mut hours = [Peak::default(); 24];
-        let hour = |at: Timestamp| (at.0.rem_euclid(DAY) * 24 / DAY) as usize;
+        let mut hours: BTreeMap<usize, Peak> = BTreeMap::new();
+        let mut raise = |at: Timestamp, peak: Peak| hours.entry(hour_of_week(zone.wall(at))).or_default().raise(peak);
         for (at, cores) in timed(day.day, &day.cpu) {
-            hours[hour(at)].raise(Peak { cores: cores * burst, bytes: 0.0 });
+            raise(at, Peak { cores: cores * burst, bytes: 0.0 });
         }
         for (at, bytes) in timed(day.day, &day.memory) {
-            hours[hour(at)].raise(Peak { cores: 0.0, bytes });
+            raise(at, Peak { cores: 0.0, bytes });
         }
-        Some(Self { day: day.day, hours })
+        Some(Self(hours))
     }
 }
 
@@ -78,22 +84,21 @@ impl Hourly {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) busy: Busy,
+    zone: Zone,
     quiet: Peak,
     all: Peak,
 }
 
 impl Shape {
-    /// The run of hours outside of which least is used, as the last of these days show; none where no run sets anything free.
-    pub(crate) fn of(past: &[Hourly]) -> Option<Self> {
+    /// The run of hours on the wall outside of which least is used, as the last of these days show; none where no run sets anything free.
+    pub(crate) fn of(past: &[Hourly], zone: Zone) -> Option<Self> {
         let recent = &past[past.len().saturating_sub(WINDOW_DAYS)..];
         if recent.len() < FEWEST_DAYS {
             return None;
         }
         let mut week = [Peak::default(); 168];
-        for day in recent {
-            // 1970-01-05 was a Monday.
-            let first = (day.day - 4).rem_euclid(7) as usize * 24;
-            week[first..first + 24].iter_mut().zip(&day.hours).for_each(|(peak, seen)| peak.raise(*seen));
+        for (hour, peak) in recent.iter().flat_map(|day| &day.0) {
+            week[*hour].raise(*peak);
         }
         let mut all = Peak::default();
         week.iter().for_each(|peak| all.raise(*peak));
@@ -104,10 +109,15 @@ impl Shape {
             let mut quiet = Peak::default();
             let outside = week.iter().enumerate().filter(|(hour, _)| !busy.is_hour(*hour));
             outside.for_each(|(_, peak)| quiet.raise(*peak));
-            (reserved(busy, quiet, all), Self { busy, quiet, all })
+            (reserved(busy, quiet, all), Self { busy, zone, quiet, all })
         });
         let (least, shape) = judged.min_by(|a, b| a.0.total_cmp(&b.0))?;
         (least <= 2.0 - LEAST_SAVED).then_some(shape)
+    }
+
+    /// Whether the limits are the highest at a moment.
+    pub(crate) fn is_busy(&self, at: Timestamp) -> bool {
+        self.busy.holds(self.zone.wall(at))
     }
 
     /// The limits of the quiet hours; a figure that they would hardly lower is the highest there too.
@@ -146,19 +156,23 @@ mod tests {
     use domain::units::{GIB, MIB};
 
     /// Quarters of an hour of days from a Monday on: cores and bytes by day of the week and hour.
-    fn past(days: i64, figures: impl Fn(i64, i64) -> (f64, f64)) -> Vec<Hourly> {
+    fn past(days: i64, zone: Zone, figures: impl Fn(i64, i64) -> (f64, f64)) -> Vec<Hourly> {
         let row = |i: i64| {
             let (cpu, memory) = figures(i / 96 % 7, i % 96 / 4);
             Row { interval_s: 900.0, ..Row::new("a/b", 18 * DAY + (i + 1) * 15 * MINUTE, cpu, memory) }
         };
         let rows: Vec<Row> = (0..days * 96 - 1).map(row).collect();
-        load(&rows).resources["a/b"].iter().filter_map(Hourly::of).collect()
+        load(&rows).resources["a/b"].iter().filter_map(|day| Hourly::of(day, zone)).collect()
+    }
+
+    fn shape(days: i64, zone: Zone, figures: impl Fn(i64, i64) -> (f64, f64)) -> Option<Shape> {
+        Shape::of(&past(days, zone, figures), zone)
     }
 
     #[test]
     fn working_hours_and_a_nightly_build_are_found() {
         let office = |day: i64, hour: i64| if day < 5 && (8..18).contains(&hour) { (2.0, 3e9) } else { (0.1, 4e8) };
-        let shape = Shape::of(&past(21, office)).unwrap();
+        let shape = shape(21, Zone::default(), office).unwrap();
         assert_eq!(shape.busy, Busy { from: 8, hours: 10, working_days: true });
         let low = shape.lower(State { cpu_cores: Some(4.0), memory_bytes: Some(4 * GIB) });
         assert!(
@@ -167,20 +181,31 @@ mod tests {
         );
         assert!((500 * MIB..900 * MIB).contains(&low.memory_bytes.unwrap()), "{low:?}");
         let night = |_: i64, hour: i64| if (1..3).contains(&hour) { (6.0, 4e8) } else { (0.1, 4e8) };
-        let shape = Shape::of(&past(21, night)).unwrap();
+        let shape = shape(21, Zone::default(), night).unwrap();
         assert_eq!(shape.busy, Busy { from: 1, hours: 2, working_days: false });
         let highest = State { cpu_cores: Some(8.0), memory_bytes: Some(GIB) };
         assert_eq!(shape.lower(highest).memory_bytes, highest.memory_bytes, "its memory is the same at all hours");
     }
 
     #[test]
+    fn hours_are_those_of_the_wall() {
+        let office = |day: i64, hour: i64| if day < 5 && (8..18).contains(&hour) { (2.0, 3e9) } else { (0.1, 4e8) };
+        // January 1970: Kolkata is five and a half hours ahead of UTC.
+        let shape = shape(21, "Asia/Kolkata".parse().unwrap(), office).unwrap();
+        assert_eq!(shape.busy, Busy { from: 13, hours: 11, working_days: true });
+        // In Auckland the working week of UTC ends on Saturday morning: no two days of rest.
+        let shape = shape(21, "Pacific/Auckland".parse().unwrap(), office).unwrap();
+        assert!(!shape.busy.working_days, "{shape:?}");
+    }
+
+    #[test]
     fn even_use_few_days_and_long_samples_have_no_quiet_hours() {
-        assert!(Shape::of(&past(28, |_, _| (1.0, 1e9))).is_none());
+        assert!(shape(28, Zone::default(), |_, _| (1.0, 1e9)).is_none());
         let night = |_: i64, hour: i64| if (1..3).contains(&hour) { (6.0, 4e8) } else { (0.1, 4e8) };
-        assert!(Shape::of(&past(13, night)).is_none());
+        assert!(shape(13, Zone::default(), night).is_none());
         let rows: Vec<Row> = (0..21 * 24)
             .map(|i| Row { interval_s: 3600.0, ..Row::new("a/b", i * 60 * MINUTE, (i % 24) as f64, 1e9) })
             .collect();
-        assert!(load(&rows).resources["a/b"].iter().all(|day| Hourly::of(day).is_none()));
+        assert!(load(&rows).resources["a/b"].iter().all(|day| Hourly::of(day, Zone::default()).is_none()));
     }
 }

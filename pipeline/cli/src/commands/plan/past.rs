@@ -32,6 +32,27 @@ pub(super) async fn resized(session: &Session) -> Result<BTreeMap<String, (Times
     Ok(resized.collect())
 }
 
+/// The applied plan by whose calendar the limits of a resource are switched now.
+pub(super) async fn following(session: &Session) -> Result<BTreeMap<String, String>, Failure> {
+    let rows = session
+        .query(
+            "select resource, max(plan_id) as plan_id
+             from (
+                 select resource, plan_id from staging.events
+                 where type = 'adjustment' and resource is not null and ts <= (select now from session.clock)
+                 group by resource, plan_id
+                 having bool_or(json_contains(payload, 'quiet'))
+                     and not bool_or(json_get_str(payload, 'action') = 'rollback')
+             )
+             group by resource",
+        )
+        .await?
+        .to_json()?;
+    let following =
+        rows.into_iter().filter_map(|row| Some((row["resource"].as_str()?.into(), row["plan_id"].as_str()?.into())));
+    Ok(following.collect())
+}
+
 /// What each service is configured to take, as far as its target tells.
 pub(super) fn own(target: Option<&dyn Target>) -> Result<BTreeMap<String, Vec<OwnMemory>>, Failure> {
     let setups = tokio::task::block_in_place(|| target.map(|target| target.setups()).transpose())?.unwrap_or_default();
