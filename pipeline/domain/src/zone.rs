@@ -69,7 +69,10 @@ mod tests {
     fn the_clock_on_the_wall_is_put_forward_and_back() {
         let at = |text: &str| Timestamp::parse(text).unwrap();
         let berlin: Zone = "Europe/Berlin".parse().unwrap();
-        assert_eq!((berlin.to_string(), berlin.is_utc(), Zone::default().is_utc()), ("Europe/Berlin".into(), false, true));
+        assert_eq!(
+            (berlin.to_string(), berlin.is_utc(), Zone::default().is_utc()),
+            ("Europe/Berlin".into(), false, true)
+        );
         for (utc, wall) in [
             ("2026-03-29T00:59:59Z", "2026-03-29T01:59:59Z"),
             ("2026-03-29T01:00:00Z", "2026-03-29T03:00:00Z"),

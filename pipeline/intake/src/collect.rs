@@ -18,11 +18,14 @@ use domain::json::Tape;
 use domain::privacy::Privacy;
 use domain::{Event, Reason, Timestamp};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Kept text of rejects after which they are written out.
 const REJECT_BYTES: usize = 4 << 20;
+
+/// Text of this size is read by one worker at a time: until it is written it is in memory up to ten times.
+const LARGE: usize = 8 << 20;
 
 /// What a dump is called and looks like.
 pub(super) struct Dump {
@@ -48,6 +51,20 @@ pub(super) struct Shared<'a> {
     pub(super) now: Timestamp,
     /// Events and rejects met, for progress.
     pub(super) read: AtomicU64,
+    /// Held by the one worker that reads a large piece.
+    large: Mutex<()>,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(
+        privacy: &'a Privacy,
+        known: &'a Known<'a>,
+        sink: &'a dyn Sink,
+        row_bytes: usize,
+        now: Timestamp,
+    ) -> Self {
+        Self { privacy, known, sink, row_bytes, now, read: AtomicU64::new(0), large: Mutex::new(()) }
+    }
 }
 
 /// A day of which this worker holds rows.
@@ -124,6 +141,8 @@ impl<'a> Collector<'a> {
         portion: Portion,
         reader: Option<&mut dyn Reader>,
     ) -> Result<(), IntakeError> {
+        let is_large = portion.piece.len() > LARGE;
+        let _alone = is_large.then(|| self.shared.large.lock().unwrap_or_else(PoisonError::into_inner));
         let before = self.read;
         let format = dump.begin.format;
         let at = At { dump, line: portion.piece.first_line(), is_utf8: portion.is_utf8 };

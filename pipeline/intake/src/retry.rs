@@ -22,7 +22,6 @@ use domain::json::Tape;
 use domain::privacy::Privacy;
 use domain::{Reason, Timestamp};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicU64;
 
 /// Rejects of one round: what is remembered of them fits into memory.
 const ROUND: u64 = 1 << 20;
@@ -107,7 +106,7 @@ pub fn retry_round(
 ) -> Result<Retried, IntakeError> {
     let load = |day: i32, give: &mut dyn FnMut(u128)| sink.load(day, give);
     let known = Known::new(KNOWN_BYTES, &load);
-    let shared = Shared { privacy, known: &known, sink, row_bytes: ROW_BYTES, now, read: AtomicU64::new(0) };
+    let shared = Shared::new(privacy, &known, sink, ROW_BYTES, now);
     let (mut rows, sources) = rows(sink, share)?;
     let mut retry = Retry {
         sink,

@@ -24,7 +24,7 @@ use crate::source::Source;
 use domain::Timestamp;
 use domain::privacy::Privacy;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -107,7 +107,7 @@ pub(super) fn stage_all(
     let load = |day: i32, give: &mut dyn FnMut(u128)| sink.load(day, give);
     let known = Known::new(KNOWN_BYTES, &load);
     let row_bytes = ROW_BYTES / workers;
-    let shared = Shared { privacy, known: &known, sink, row_bytes, now: spec.now, read: AtomicU64::new(0) };
+    let shared = Shared::new(privacy, &known, sink, row_bytes, spec.now);
     let failed = AtomicBool::new(false);
     let (jobs, queue) = sync_channel::<Job>(1);
     let queue = Mutex::new(queue);

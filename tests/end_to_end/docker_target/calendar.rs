@@ -110,7 +110,11 @@ fn limits_are_switched_at_the_hours_of_a_calendar_and_restored() {
     assert_eq!((figures(&calendar["highest"]), calendar["trial"]["days"].as_u64()), (high, Some(14)));
     assert!(web["evidence"].as_array().unwrap().iter().any(|it| it["what"] == "calendar" && it["sql"].is_string()));
     let shown = place.run(&["plan", "show", "plan.json"]);
-    assert!(shown.out.contains("quiet   ") && shown.out.contains("every day 04:00 to 01:45 Europe/Berlin"), "{}", shown.out);
+    assert!(
+        shown.out.contains("quiet   ") && shown.out.contains("every day 04:00 to 01:45 Europe/Berlin"),
+        "{}",
+        shown.out
+    );
 
     // At midnight it is quiet: what is in use stays allowed.
     assert_eq!(done(&at(&place, MADE, "apply"))["result"], "applied");
@@ -136,7 +140,8 @@ fn limits_are_switched_at_the_hours_of_a_calendar_and_restored() {
     assert_eq!(actions, ["plan", "approve", "apply", "switch", "switch"]);
     let rows = web["evidence"].as_array().unwrap().iter().find(|it| it["what"] == "calendar").unwrap();
     let hours = place.sql(rows["sql"].as_str().unwrap());
-    let busy = hours.iter().filter(|row| row["cpu_cores"].as_f64().unwrap() > 1.0).map(|row| row["hour"].as_i64().unwrap());
+    let busy =
+        hours.iter().filter(|row| row["cpu_cores"].as_f64().unwrap() > 1.0).map(|row| row["hour"].as_i64().unwrap());
     assert_eq!(busy.collect::<std::collections::BTreeSet<_>>(), [2, 3, 4].into(), "from two to four in Berlin");
     assert!(words[4].1.contains(MORNING), "{words:?}");
 

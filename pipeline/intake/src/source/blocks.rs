@@ -82,6 +82,14 @@ impl Piece {
             Self::Document { line, .. } | Self::Long { line, .. } => *line,
         }
     }
+
+    /// How much of the dump it holds, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Lines { bytes, .. } | Self::Document { bytes, .. } => bytes.len(),
+            Self::Long { .. } => 0,
+        }
+    }
 }
 
 /// What to do with the beginning of what is ahead.

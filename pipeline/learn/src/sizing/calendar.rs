@@ -165,14 +165,14 @@ mod tests {
         load(&rows).resources["a/b"].iter().filter_map(|day| Hourly::of(day, zone)).collect()
     }
 
-    fn shape(days: i64, zone: Zone, figures: impl Fn(i64, i64) -> (f64, f64)) -> Option<Shape> {
+    fn shape_of(days: i64, zone: Zone, figures: impl Fn(i64, i64) -> (f64, f64)) -> Option<Shape> {
         Shape::of(&past(days, zone, figures), zone)
     }
 
     #[test]
     fn working_hours_and_a_nightly_build_are_found() {
         let office = |day: i64, hour: i64| if day < 5 && (8..18).contains(&hour) { (2.0, 3e9) } else { (0.1, 4e8) };
-        let shape = shape(21, Zone::default(), office).unwrap();
+        let shape = shape_of(21, Zone::default(), office).unwrap();
         assert_eq!(shape.busy, Busy { from: 8, hours: 10, working_days: true });
         let low = shape.lower(State { cpu_cores: Some(4.0), memory_bytes: Some(4 * GIB) });
         assert!(
@@ -181,7 +181,7 @@ mod tests {
         );
         assert!((500 * MIB..900 * MIB).contains(&low.memory_bytes.unwrap()), "{low:?}");
         let night = |_: i64, hour: i64| if (1..3).contains(&hour) { (6.0, 4e8) } else { (0.1, 4e8) };
-        let shape = shape(21, Zone::default(), night).unwrap();
+        let shape = shape_of(21, Zone::default(), night).unwrap();
         assert_eq!(shape.busy, Busy { from: 1, hours: 2, working_days: false });
         let highest = State { cpu_cores: Some(8.0), memory_bytes: Some(GIB) };
         assert_eq!(shape.lower(highest).memory_bytes, highest.memory_bytes, "its memory is the same at all hours");
@@ -191,18 +191,18 @@ mod tests {
     fn hours_are_those_of_the_wall() {
         let office = |day: i64, hour: i64| if day < 5 && (8..18).contains(&hour) { (2.0, 3e9) } else { (0.1, 4e8) };
         // January 1970: Kolkata is five and a half hours ahead of UTC.
-        let shape = shape(21, "Asia/Kolkata".parse().unwrap(), office).unwrap();
+        let shape = shape_of(21, "Asia/Kolkata".parse().unwrap(), office).unwrap();
         assert_eq!(shape.busy, Busy { from: 13, hours: 11, working_days: true });
         // In Auckland the working week of UTC ends on Saturday morning: no two days of rest.
-        let shape = shape(21, "Pacific/Auckland".parse().unwrap(), office).unwrap();
+        let shape = shape_of(21, "Pacific/Auckland".parse().unwrap(), office).unwrap();
         assert!(!shape.busy.working_days, "{shape:?}");
     }
 
     #[test]
     fn even_use_few_days_and_long_samples_have_no_quiet_hours() {
-        assert!(shape(28, Zone::default(), |_, _| (1.0, 1e9)).is_none());
+        assert!(shape_of(28, Zone::default(), |_, _| (1.0, 1e9)).is_none());
         let night = |_: i64, hour: i64| if (1..3).contains(&hour) { (6.0, 4e8) } else { (0.1, 4e8) };
-        assert!(shape(13, Zone::default(), night).is_none());
+        assert!(shape_of(13, Zone::default(), night).is_none());
         let rows: Vec<Row> = (0..21 * 24)
             .map(|i| Row { interval_s: 3600.0, ..Row::new("a/b", i * 60 * MINUTE, (i % 24) as f64, 1e9) })
             .collect();
