@@ -1,5 +1,6 @@
 //! Plans of several targets: all of their steps, or back to where it was.
 
+use super::forward::batches;
 use super::*;
 use crate::target::parse_target;
 use domain::plan::State;

@@ -140,7 +140,7 @@ impl Run<'_> {
 }
 
 /// Steps by what is changed together: all of one service, and so many services.
-fn batches(steps: &[Step], at_once: usize) -> Vec<Range<usize>> {
+pub(super) fn batches(steps: &[Step], at_once: usize) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut begin, mut services) = (0, 0);
     for (i, step) in steps.iter().enumerate() {
