@@ -34,6 +34,10 @@ use url::Position;
 /// The log keeps times in milliseconds, rounded down.
 const ROUNDED_MICROS: i64 = 1_000;
 
+/// Texts of events that are long, and the column that tells events apart.
+const WIDE: &[&str] = &["payload", "context"];
+const TYPE: &str = "type";
+
 /// A table at one version.
 #[derive(Debug)]
 pub(crate) struct Logged {
@@ -88,6 +92,17 @@ impl Logged {
         let partition = self.partition.map(|at| self.schema.field(at).name().as_str());
         predicate.prune(&Ranges { log, partition }).map(Some)
     }
+
+    /// Whether events of some types are wanted with their payloads: most of what there is may be samples of another type, and
+    /// their payloads are most of the bytes.
+    fn is_of_types(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> bool {
+        let is_wide = |at: &usize| WIDE.contains(&self.schema.field(*at).name().as_str());
+        let only_type = |filter: &Expr| {
+            let columns = filter.column_refs();
+            columns.len() == 1 && columns.iter().all(|column| column.name == TYPE)
+        };
+        projection.is_none_or(|columns| columns.iter().any(is_wide)) && filters.iter().any(only_type)
+    }
 }
 
 #[async_trait]
@@ -132,6 +147,7 @@ impl TableProvider for Logged {
             store: ObjectStoreUrl::parse(&url[..Position::BeforePath])?,
             files,
             rows,
+            filters_first: self.is_of_types(projection, filters),
         };
         some.scan(state, projection, &[], limit).await
     }

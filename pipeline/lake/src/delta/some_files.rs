@@ -43,6 +43,8 @@ pub(crate) struct SomeFiles {
     pub(crate) files: Arc<[PartitionedFile]>,
     /// For choosing how to join, and where it is exact for counting.
     pub(crate) rows: Precision<usize>,
+    /// Whether the filters are tried first, on their columns alone: the others are read of the rows that pass.
+    pub(crate) filters_first: bool,
 }
 
 /// Where a file of a table is, and what its rows have in the column that parts the table.
@@ -126,7 +128,9 @@ impl SomeFiles {
         let table = TableSchema::builder(Arc::new(Schema::new(held))).with_table_partition_cols(same).build();
         let mut statistics = Statistics::new_unknown(table.table_schema());
         statistics.num_rows = self.rows;
-        let format = ParquetFormat::new().with_options(state.table_options().parquet.clone());
+        let mut options = state.table_options().parquet.clone();
+        options.global.pushdown_filters |= self.filters_first;
+        let format = ParquetFormat::new().with_options(options);
         let partitions = state.config().target_partitions();
         let is_scattered = self.is_scattered(limit);
         let groups = match is_scattered {

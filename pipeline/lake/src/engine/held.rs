@@ -206,7 +206,8 @@ mod tests {
         };
         let files: Vec<_> = (0..FILES).map(file).collect();
         let store = ObjectStoreUrl::parse("file://").unwrap();
-        SomeFiles { schema, partition: None, store, files: files.into(), rows: Precision::Inexact(3 * FILES as usize) }
+        let rows = Precision::Inexact(3 * FILES as usize);
+        SomeFiles { schema, partition: None, store, files: files.into(), rows, filters_first: false }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -178,6 +178,7 @@ impl Parts {
             files: located_files.into(),
             // As the log says, which may not say of all.
             rows: Precision::Inexact(all),
+            filters_first: false,
             schema,
         }))
     }
