@@ -1,6 +1,6 @@
 """`pipeline shadow` on a generated lake: seconds, CPU and peak memory of the first night and of the nights after it.
 
-    python3 tests/peers/shadow_scale.py [--environments 1000] [--days 30] [--minutes 5] [--nights 3] [--work DIR] [--pipeline BIN] [--json]
+    python3 tests/peers/shadow_scale.py [--environments 1000] [--days 30] [--minutes 5] [--nights 3] [--errors] [--work DIR] [--pipeline BIN] [--json]
 
 Every environment has one resource with four measures (CPU, memory, disk, network), a sample every five minutes: a working day with
 weekends of its own height, noise that remembers, bursts, and for one in five a level that moves one day. The first night ingests
@@ -8,11 +8,17 @@ all days but the last ones, materializes and chooses the models of every series;
 1,000 environments and 30 days has 8.6 M samples of four measures and takes about 1 GB; nothing of it is kept. `shadow` reads hours,
 so that with `--minutes 60` its own cost is the same, and 10,000 environments fit on a small disk: ingesting and materializing
 are then a twelfth.
+
+`--errors` also chooses every series anew in each later night, on the same lake and beside it, and holds both forecasts against the day
+that came: what is saved by keeping must not be lost by it.
 """
 import argparse
+import csv
 import datetime as dt
+import io
 import json
 import pathlib
+import subprocess
 import tempfile
 
 import numpy as np
@@ -49,17 +55,47 @@ def dump(environments: int, days: range, seed: int, minutes: int = 5):
             yield ("\n".join(lines) + "\n").encode()
 
 
+SAID = "select resource_id, at, predicted_state['cpu_cores'] as cpu, predicted_state['memory_bytes'] as memory from predictions.shadow_inventory"
+CAME = "select resource, hour, cpu_cores, memory_bytes from features.resource_hours where hour >= timestamp '{day}'"
+
+
+def rows(program: list[str], sql: str) -> dict:
+    """CPU and memory by resource and hour."""
+    text = subprocess.run([*program, "sql", sql, "--format", "csv"], capture_output=True, text=True, check=True).stdout
+    return {tuple(row[:2]): [float(value) for value in row[2:]] for row in list(csv.reader(io.StringIO(text)))[1:]}
+
+
+def error(said: dict, came: dict) -> list[float]:
+    """Mean absolute error of CPU and memory, each resource in the unit of its mean use."""
+    missed, used = {}, {}
+    for key, values in came.items():
+        if key in said:
+            missed.setdefault(key[0], []).append(np.abs(np.subtract(said[key], values)))
+            used.setdefault(key[0], []).append(values)
+    return np.mean([np.mean(missed[name], 0) / np.mean(used[name], 0) for name in missed], 0).tolist()
+
+
 def nights(a: argparse.Namespace, pipeline: str, folder: pathlib.Path) -> dict:
     lake = str(folder / "lake")
     program = [pipeline, "--lake", lake, "--json", "-q", "--progress", "never"]
     first = a.days - a.nights + 1
     found = {"environments": a.environments, "days": a.days, "samples": a.environments * a.days * (1440 // a.minutes) * 4, "nights": []}
+    choices, waiting = folder / "lake/models/shadow/choices.json", {}
     for night in range(a.nights):
         days = range(first) if night == 0 else range(first + night - 1, first + night)
         now = ["--now", (START + dt.timedelta(days=days.stop)).isoformat()]
         _, ingest = measure.run([*program, *now, "ingest", "-"], feed=dump(a.environments, days, a.seed, a.minutes))
         _, tables = measure.run([*program, *now, "materialize"])
+        if waiting:
+            came = rows([pipeline, "--lake", lake, *now], CAME.format(day=(START + dt.timedelta(days=days.start)).strftime("%Y-%m-%d %H:%M:%S")))
+            found["nights"][-1]["errors"] = {how: error(said, came) for how, said in waiting.items()}
         summary, shadow = measure.run([*program, *now, "shadow"])
+        if a.errors and night > 0:
+            waiting = {"kept": rows([pipeline, "--lake", lake, *now], SAID)}
+            kept = choices.read_bytes()
+            measure.run([*program, *now, "shadow", "--reselect"])
+            waiting["chosen anew"] = rows([pipeline, "--lake", lake, *now], SAID)
+            choices.write_bytes(kept)
         found["nights"].append({"ingest": ingest, "materialize": tables, "shadow": shadow, "kept": summary["kept"],
                                 "series": summary["series"], "mase": summary["mase"], "mase_seasonal_naive": summary["mase_seasonal_naive"]})
     return found
@@ -72,6 +108,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=5, help="between two samples; divides an hour")
     parser.add_argument("--nights", type=int, default=3)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--errors", action="store_true", help="also choose anew in every later night, and compare the errors")
     parser.add_argument("--work", help="where the lake is made and removed again")
     parser.add_argument("--pipeline", help="a release build of the program; built now when not given")
     parser.add_argument("--json", action="store_true")
@@ -89,6 +126,9 @@ def main() -> None:
         for step in ("ingest", "materialize", "shadow"):
             kept = f"{night['kept']} of {night['series']}" if step == "shadow" else ""
             print(f"| {number} | {step} | {night[step]['seconds']:.1f} | {night[step]['cpu_seconds']:.1f} | {night[step]['peak_mib']:.0f} | {kept} |")
+    for number, night in enumerate(found["nights"], 1):
+        for how, (cpu, memory) in night.get("errors", {}).items():
+            print(f"night {number}, {how}: error of the next day {cpu:.4f} (CPU), {memory:.4f} (memory) of mean use")
 
 
 if __name__ == "__main__":

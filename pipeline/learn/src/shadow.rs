@@ -23,6 +23,7 @@ use domain::holidays::AtRest;
 use domain::time::HOUR;
 use hours::{Covered, History, Hour, Hours, SAMPLED, newest_of, regular};
 pub use kept::Choices;
+use kept::{Of, judged};
 use measure::ByMeasure;
 pub use measure::Measure;
 use polars::prelude::{Column, NamedFrom, Series};
@@ -264,23 +265,33 @@ fn shadows(
     let mut outlooks: BTreeMap<&str, ByMeasure<Option<Outlook>>> = BTreeMap::new();
     for pool in Measure::POOLS {
         let measures: Vec<Measure> = pool.iter().copied().filter(|measure| spec.measures.contains(measure)).collect();
-        let (mut of, mut pasts) = (Vec::new(), Vec::new());
+        let (mut of, mut found, mut pasts) = (Vec::new(), Vec::new(), Vec::new());
         for (resource, history) in &histories {
             let history = &*Coming::of(resource, events, spec).without(history);
-            for measure in &measures {
-                let Some((mut values, last)) = regular(history, *measure) else { continue };
+            for &measure in &measures {
+                let Some((mut values, last)) = regular(history, measure) else { continue };
                 values.drain(..values.len().saturating_sub(MOST));
-                let skip = skipped_steps(first - 1 - last);
-                let kept = choices.for_series(resource, *measure, history, first, spec.horizon_hours);
-                of.push((resource.as_str(), *measure));
-                pasts.push(Past { values, skip, steps: spec.horizon_hours, kept });
+                let series = Of { resource, measure, last, first };
+                found.push(choices.find(series, history, spec.horizon_hours));
+                of.push(series);
+                pasts.push(Past {
+                    values,
+                    skip: skipped_steps(first - 1 - last),
+                    steps: spec.horizon_hours,
+                    kept: None,
+                });
             }
         }
+        let mut by = Vec::with_capacity(of.len());
+        for (past, (choice, how)) in pasts.iter_mut().zip(judged(found)) {
+            past.kept = choice;
+            by.push(how);
+        }
         let made = forecast::outlooks(&pasts, &spec.of_series(), tick);
-        for (((resource, measure), past), outlook) in of.into_iter().zip(pasts).zip(made) {
+        for ((series, by), outlook) in of.into_iter().zip(by).zip(made) {
             if let Some(outlook) = outlook {
-                choices.note(resource, measure, &outlook, past.kept.is_some(), first);
-                outlooks.entry(resource).or_default()[measure.at()] = Some(outlook);
+                choices.note(series, &outlook, by);
+                outlooks.entry(series.resource).or_default()[series.measure.at()] = Some(outlook);
             }
         }
     }

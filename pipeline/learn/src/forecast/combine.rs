@@ -78,6 +78,12 @@ impl Combination {
         self.0.iter().map(|(i, share)| (*share, rates[*i].clone())).collect()
     }
 
+    /// Whether a candidate takes seasons off: of the values, of their logarithms.
+    pub(super) fn decomposes(&self, models: &[Model]) -> [bool; 2] {
+        let each = || self.0.iter().map(|(i, _)| models[*i].decomposes());
+        [each().any(|does| does[0]), each().any(|does| does[1])]
+    }
+
     /// The candidates by name, the most believed first.
     pub(super) fn names(&self, models: &[Model]) -> Vec<String> {
         self.0.iter().map(|(i, _)| models[*i].name()).collect()
@@ -141,7 +147,8 @@ mod tests {
             scale: 1.0,
         };
         let next = errors.iter().map(|e| e.map(|e| vec![1.0 + e])).collect();
-        Trials { origins: vec![origin(), origin()], rates: vec![Vec::new(); errors.len()], next, scale: 1.0 }
+        let rates = vec![Vec::new(); errors.len()];
+        Trials { origins: vec![origin(), origin()], rates, seasons: [None, None], next, scale: 1.0 }
     }
 
     #[test]

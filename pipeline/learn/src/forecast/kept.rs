@@ -1,17 +1,15 @@
 //! A choice that is kept: what one night chose for a series and measured of it, enough to forecast the next night without
-//! trying anything. Owns what is kept and when it is no longer believed; refuses to choose anew.
+//! trying anything. What was searched for is taken over: the shares, the rates of smoothing, and the seasons, which each night
+//! moves by the values that came. Owns what is kept and when it is no longer believed; refuses to choose anew.
 
+use super::decompose::Seasons;
 use super::intervals::Bounds;
 use super::model::{self, Model};
 use super::panel::Past;
 use super::peaks::{MeasuredPeaks, Peak};
+use super::surprise::{Ratios, Surprise, log_ratio};
 use super::{Measured, Outlook};
 use serde::{Deserialize, Serialize};
-
-/// Share of the newest night in the error that is followed.
-const NEWEST: f64 = 0.5;
-/// A choice whose error grew to so many times what cross-validation promised is made anew.
-const WORSE: f64 = 1.5;
 
 /// A candidate by name, its share, and the rates that it was fitted with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,57 +31,89 @@ pub struct Choice {
     measured: Measured,
     measured_peaks: Option<MeasuredPeaks>,
     confidence: f64,
-    /// Mean absolute error of a step, by cross-validation.
+    /// Of the values and of their logarithms, where a candidate takes them off.
+    seasons: [Option<Seasons>; 2],
+    /// Mean absolute error of a step, by cross-validation, and how far that of a night may be from it.
     usual_error: f64,
-    /// The same of the nights since, the newest counting half.
-    recent_error: f64,
+    ratios: Ratios,
+    surprise: Surprise,
+    /// Values that came since.
+    #[serde(skip)]
+    fresh: usize,
+}
+
+/// What a night chose for a series, and measured, in the unit that its values were divided by.
+pub(super) struct Chosen {
+    /// Of the candidates of the combination, each with the rates that it was fitted with.
+    pub(super) shares: Vec<(f64, Vec<f64>)>,
+    pub(super) seasons: [Option<Seasons>; 2],
+    /// In the unit of the series.
+    pub(super) bounds: Bounds,
+    /// What is added to peaks.
+    pub(super) shift: f64,
+    /// Mean absolute error by cross-validation.
+    pub(super) error: f64,
+    pub(super) ratios: Ratios,
 }
 
 impl Choice {
-    /// Of an outlook that was measured, whose values are divided by `unit`; the rest is in the unit of the series: `shift` is
-    /// that of its peaks, `error` that of cross-validation.
-    pub(super) fn of(
-        outlook: &Outlook,
-        shares: Vec<(f64, Vec<f64>)>,
-        bounds: Bounds,
-        shift: f64,
-        unit: f64,
-        error: f64,
-    ) -> Option<Self> {
+    /// Of an outlook that was measured, whose values are divided by `unit`, as those of `chosen` are.
+    pub(super) fn of(outlook: &Outlook, chosen: Chosen, unit: f64) -> Option<Self> {
+        let Chosen { shares, seasons: [plain, logs], bounds, shift, error, ratios } = chosen;
         let member = |(name, (share, rates))| Member { name, share, rates };
         let above = unit * outlook.peaks.iter().map(|peak| peak.upper - peak.value).fold(0.0, f64::max);
         Some(Self {
             models: outlook.models.iter().cloned().zip(shares).map(member).collect(),
             bounds,
-            peak_shift: shift,
+            peak_shift: shift * unit,
             peak_above: above,
             measured: outlook.measured?,
             measured_peaks: outlook.measured_peaks,
             confidence: outlook.confidence,
-            usual_error: error,
-            recent_error: error,
+            // Those of logarithms have no unit.
+            seasons: [plain.map(|seasons| seasons.over(1.0 / unit)), logs],
+            usual_error: error * unit,
+            ratios,
+            surprise: Surprise::none(),
+            fresh: 0,
         })
     }
 
-    /// After a night: what was said, and what came; hours without a value are not counted.
-    pub fn judge(&mut self, said_and_came: impl Iterator<Item = (f64, f64)>) {
-        let (sum, n) = said_and_came.fold((0.0, 0.0), |(sum, n), (said, came)| (sum + (said - came).abs(), n + 1.0));
-        if n > 0.0 {
-            self.recent_error = (1.0 - NEWEST) * self.recent_error + NEWEST * sum / n;
+    /// The logarithm of the error of a night relative to the usual one. A series that repeated itself exactly is believed as long
+    /// as it does, up to rounding.
+    pub fn log_error(&self, said_and_came: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+        let (mut sum, mut n, mut level) = (0.0, 0.0, 0.0);
+        for (said, came) in said_and_came {
+            sum += (said - came).abs();
+            n += 1.0;
+            level = f64::max(level, came.abs());
         }
+        (n > 0.0).then(|| log_ratio(sum / n, self.usual_error, level))
     }
 
-    /// Whether its error says that it is time to choose anew. A series that repeated itself exactly is believed as long as it
-    /// does, up to rounding.
-    pub fn is_outdated(&self, level: f64) -> bool {
-        self.recent_error > WORSE * self.usual_error + 1e-6 * level.abs()
+    /// After a night with this [error](Self::log_error).
+    pub fn judge(&mut self, log_error: f64) {
+        self.surprise = self.surprise.after(&self.ratios, log_error);
+    }
+
+    /// After so many values more.
+    pub fn later(&mut self, values: usize) {
+        self.fresh = values;
+    }
+
+    /// Whether its errors say that it is time to choose anew: of a hundred choices that are as good as they were, one is let go a
+    /// night.
+    pub fn is_outdated(&self) -> bool {
+        self.surprise.is_alarming()
     }
 
     /// The future by what was chosen; none where a candidate can no longer be fitted.
     pub(super) fn outlook(&self, past: &Past, periods: &[usize], block: Option<usize>, unit: f64) -> Option<Outlook> {
         let all = Model::all(periods);
         let scaled: Vec<f64> = past.values.iter().map(|v| v / unit).collect();
-        let known = model::Past::new(&scaled, periods);
+        let mut known = model::Past::new(&scaled, periods);
+        let [plain, logs] = &self.seasons;
+        known.keep(&[plain.as_ref().map(|seasons| seasons.over(unit)), logs.clone()], self.fresh);
         let mut centre = vec![0.0; past.skip + past.steps];
         for Member { name, share, rates } in &self.models {
             let model = all.iter().find(|model| model.name() == *name)?;
@@ -107,7 +137,7 @@ impl Choice {
             measured: Some(self.measured),
             measured_peaks: self.measured_peaks,
             confidence: self.confidence,
-            choice: Some(self.clone()),
+            choice: Some(Self { seasons: known.seasons(unit), fresh: 0, ..self.clone() }),
         })
     }
 }
@@ -133,13 +163,15 @@ mod tests {
         let values = daily(21 * DAY, 0.5, 0.3, 3);
         let chosen = night(&values, None);
         let kept = night(&values, chosen.choice.clone());
-        assert_eq!(chosen.choice, kept.choice, "with the rates that it was fitted with");
-        assert!(kept.choice.iter().flat_map(|choice| &choice.models).any(|member| !member.rates.is_empty()));
-        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        let models = |outlook: &Outlook| outlook.choice.clone().unwrap().models;
+        assert_eq!(models(&chosen), models(&kept), "with the rates that it was fitted with");
+        assert!(models(&kept).iter().any(|member| !member.rates.is_empty()));
+        // The seasons are the last ones all along.
+        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.03);
         assert!(near(&chosen.centre, &kept.centre) && near(&chosen.lower, &kept.lower));
         assert!(near(&chosen.upper, &kept.upper) && chosen.models == kept.models);
-        assert!((chosen.peaks[0].value - kept.peaks[0].value).abs() < 1e-6);
-        assert!((chosen.peaks[0].upper - kept.peaks[0].upper).abs() < 1e-6);
+        assert!((chosen.peaks[0].value - kept.peaks[0].value).abs() < 0.03);
+        assert!((chosen.peaks[0].upper - kept.peaks[0].upper).abs() < 0.03);
         let text = serde_json::to_string(&chosen.choice).unwrap();
         assert_eq!(
             serde_json::from_str::<Option<Choice>>(&text).unwrap().map(|c| c.models),
@@ -153,9 +185,32 @@ mod tests {
         let chosen = night(&values[..21 * DAY], None);
         let mut choice = chosen.choice.clone().unwrap();
         let came = || chosen.centre.iter().copied().zip(values[21 * DAY..].iter().copied());
-        (0..5).for_each(|_| choice.judge(came()));
-        assert!(!choice.is_outdated(2.0), "{choice:?}");
-        choice.judge(came().map(|(said, came)| (said, came + 2.0)));
-        assert!(choice.is_outdated(2.0), "a level shift");
+        let usual = choice.log_error(came()).unwrap();
+        (0..5).for_each(|_| choice.judge(usual));
+        assert!(!choice.is_outdated(), "{choice:?}");
+        choice.judge(choice.log_error(came().map(|(said, came)| (said, came + 2.0))).unwrap());
+        assert!(choice.is_outdated(), "a level shift");
+    }
+
+    #[test]
+    fn a_month_of_kept_nights_errs_as_a_month_of_new_choices() {
+        const SERIES: u64 = 6;
+        let (mut kept_error, mut new_error) = (0.0, 0.0);
+        for seed in 0..SERIES {
+            let values = daily(50 * DAY, 0.5 + 0.2 * seed as f64, 0.3, seed);
+            let mut choice = night(&values[..21 * DAY], None).choice;
+            for day in 22..50 {
+                let (known, came) = (&values[..day * DAY], &values[day * DAY..(day + 1) * DAY]);
+                choice.iter_mut().for_each(|choice| choice.later(DAY));
+                let kept = night(known, choice);
+                let error = |said: &[f64]| said.iter().zip(came).map(|(said, came)| (said - came).abs()).sum::<f64>();
+                kept_error += error(&kept.centre);
+                if day % 7 == 0 {
+                    new_error += 7.0 * error(&night(known, None).centre);
+                }
+                choice = kept.choice;
+            }
+        }
+        assert!(kept_error < 1.1 * new_error, "{kept_error} {new_error}");
     }
 }

@@ -18,6 +18,7 @@ mod panel;
 mod peaks;
 mod quantiles;
 mod smoothing;
+mod surprise;
 mod tails;
 mod theta;
 mod trials;

@@ -1,6 +1,6 @@
 //! The candidates: which there are for a series, what each is called, and how each continues it.
 
-use super::decompose::Decomposed;
+use super::decompose::{Decomposed, Seasons};
 use super::{autoregression, double_season, intermittent, naive, smoothing, theta};
 use std::cell::OnceCell;
 
@@ -54,6 +54,12 @@ impl Model {
     /// Whether it fits nothing: a yardstick.
     pub(super) fn is_naive(self) -> bool {
         matches!(self.kind, Kind::Naive | Kind::SeasonalNaive(_))
+    }
+
+    /// Whether it takes seasons off: of the values, of their logarithms.
+    pub(super) fn decomposes(self) -> [bool; 2] {
+        let does = matches!(self.kind, Kind::MstlEts | Kind::MstlTheta | Kind::MstlAr);
+        [does && !self.log, does && self.log]
     }
 
     /// Its name in files.
@@ -115,8 +121,6 @@ pub(super) struct Past<'a> {
     parts: [OnceCell<Option<Decomposed>>; 2],
 }
 
-/// Cycles over which the seasons may change, in LOESS windows (MSTL's default).
-const SEASONAL_WINDOW: usize = 11;
 /// STL is cut to so many of the longest period.
 const MOST_CYCLES: usize = 12;
 /// No forecast on logarithms is further outside what was seen than this factor (e).
@@ -129,6 +133,28 @@ impl<'a> Past<'a> {
     pub(super) fn new(values: &'a [f64], periods: &'a [usize]) -> Self {
         let logs = values.iter().all(|v| *v > 0.0).then(|| values.iter().map(|v| v.ln()).collect());
         Self { values, periods, logs, parts: [OnceCell::new(), OnceCell::new()] }
+    }
+
+    /// Takes over the seasons of the values, and of their logarithms, since when so many values came.
+    pub(super) fn keep(&mut self, seasons: &[Option<Seasons>; 2], fresh: usize) {
+        for (at, y) in [Some(self.values), self.logs.as_deref()].into_iter().enumerate() {
+            let known = seasons[at].as_ref().zip(y);
+            let parts = known.and_then(|(kept, y)| Decomposed::with(self.recent(y), self.periods, kept, fresh));
+            if let Some(parts) = parts {
+                self.parts[at] = OnceCell::from(Some(parts));
+            }
+        }
+    }
+
+    /// The seasons that a candidate has asked for, of the values in a unit that is `unit` times as small, and of their logarithms.
+    pub(super) fn seasons(&self, unit: f64) -> [Option<Seasons>; 2] {
+        [(0, unit), (1, 1.0)].map(|(at, unit)| Some(self.parts[at].get()?.as_ref()?.seasons(unit)))
+    }
+
+    /// The part of a series that seasons are looked for in.
+    fn recent<'y>(&self, y: &'y [f64]) -> &'y [f64] {
+        let most = MOST_CYCLES * self.periods.iter().copied().max().unwrap_or(1);
+        &y[y.len().saturating_sub(most)..]
     }
 
     /// `steps` values after it; none where the candidate cannot be fitted. `rates` are those of an earlier fit, if they are to
@@ -150,14 +176,16 @@ impl<'a> Past<'a> {
             let fitted = kept.or_else(|| fit(y))?;
             Some(Said { values: fitted.state.forecast(steps), rates: fitted.rates.to_vec() })
         };
+        let bent = |y: &[f64], steps: usize| {
+            let kept = rates.and_then(|rates| rates.try_into().ok());
+            let (values, rates) = theta::forecast(y, steps, kept)?;
+            Some(Said { values, rates: rates.to_vec() })
+        };
         let regressed = |form: &autoregression::Form, y: &[f64]| {
             autoregression::forecast(form, y, self.periods, steps).map(without)
         };
         let around = |of: OfRest| {
-            let parts = self.parts[usize::from(model.log)].get_or_init(|| {
-                let most = MOST_CYCLES * self.periods.iter().copied().max().unwrap_or(1);
-                Decomposed::of(&y[y.len().saturating_sub(most)..], self.periods, SEASONAL_WINDOW)
-            });
+            let parts = self.parts[usize::from(model.log)].get_or_init(|| Decomposed::of(self.recent(y), self.periods));
             let parts = parts.as_ref()?;
             let Said { values, rates } = of(&parts.rest, steps)?;
             Some(Said { values: parts.with_seasons(values), rates })
@@ -170,9 +198,9 @@ impl<'a> Past<'a> {
             Kind::Tsb => intermittent::tsb(y, steps).map(without),
             Kind::Ets => smoothed(y, steps, smoothing::ets),
             Kind::DampedTrend => smoothed(y, steps, smoothing::damped),
-            Kind::Theta => theta::forecast(y, steps).map(without),
+            Kind::Theta => bent(y, steps),
             Kind::MstlEts => around(&|rest, steps| smoothed(rest, steps, smoothing::ets)),
-            Kind::MstlTheta => around(&|rest, steps| theta::forecast(rest, steps).map(without)),
+            Kind::MstlTheta => around(&bent),
             Kind::MstlAr => around(&|rest, _| regressed(&autoregression::SHORT, rest)),
             Kind::DoubleSeasonal => {
                 let kept = rates.and_then(|rates| rates.try_into().ok());

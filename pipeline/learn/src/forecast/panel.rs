@@ -3,10 +3,11 @@
 
 use super::combine::{Combination, Pool};
 use super::intervals::{Calibration, Miss, Misses};
-use super::kept::Choice;
+use super::kept::{Choice, Chosen};
 use super::model::Model;
 use super::peaks::{Peak, Peaks};
 use super::quantiles::{Quantiles, Tried, of_seen};
+use super::surprise::Ratios;
 use super::trials::{Trials, absolute};
 use super::{Measured, Outlook};
 use rayon::prelude::*;
@@ -84,6 +85,7 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
     let pool = Pool::of(&models, &trials);
     let misses: Vec<Misses> = trials.iter().map(|trials| misses(trials, &pool)).collect();
     let calibration = Calibration::fit(&misses, spec.coverage);
+    let ratios = Ratios::of(&misses);
     let scaled: Vec<Vec<f64>> = match spec.quantiles.is_empty() {
         true => Vec::new(),
         false => tried.iter().map(|i| pasts[*i].values.iter().map(|v| v / units[*i]).collect()).collect(),
@@ -97,7 +99,7 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
         let misses = &misses[at];
         let peaks = peaks.as_ref();
         let (calibration, quantiles) = (&calibration, (!spec.quantiles.is_empty()).then_some(&quantiles));
-        let one = One { trials, misses, pool: &pool, models: &models, calibration, quantiles, peaks, at };
+        let one = One { trials, misses, pool: &pool, models: &models, calibration, quantiles, peaks, ratios, at };
         if let Some(outlook) = one.outlook(spec, pasts[i].skip, units[i]) {
             outlooks[i] = Some(bounded(outlook, &pasts[i], units[i]));
         }
@@ -130,6 +132,7 @@ struct One<'a> {
     calibration: &'a Calibration,
     quantiles: Option<&'a Quantiles<'a>>,
     peaks: Option<&'a Peaks>,
+    ratios: Ratios,
     at: usize,
 }
 
@@ -165,10 +168,17 @@ impl One<'_> {
 
     /// What there is to keep of it, in the unit of the series.
     fn choice(&self, outlook: &Outlook, combination: &Combination, unit: f64) -> Option<Choice> {
-        let bounds = self.calibration.bounds(self.at, self.misses, unit);
-        let shift = self.peaks.map_or(0.0, |peaks| peaks.shift(self.misses)) * unit;
-        let error = outlook.measured?.mase * self.misses.scale * unit;
-        Choice::of(outlook, combination.shares(&self.trials.rates), bounds, shift, unit, error)
+        let [plain, logs] = combination.decomposes(self.models);
+        let [of_values, of_logs] = self.trials.seasons.clone();
+        let chosen = Chosen {
+            shares: combination.shares(&self.trials.rates),
+            seasons: [of_values.filter(|_| plain), of_logs.filter(|_| logs)],
+            bounds: self.calibration.bounds(self.at, self.misses, unit),
+            shift: self.peaks.map_or(0.0, |peaks| peaks.shift(self.misses)),
+            error: outlook.measured?.mase * self.misses.scale,
+            ratios: self.ratios,
+        };
+        Choice::of(outlook, chosen, unit)
     }
 
     /// The error of the peak of the last period again.

@@ -43,17 +43,21 @@ fn pass(y: &[f64], line: &Line, alpha: f64, theta: f64) -> (f64, f64) {
     (squares, level)
 }
 
-/// The `steps` values after the series.
-pub(super) fn forecast(y: &[f64], steps: usize) -> Option<Vec<f64>> {
+/// The `steps` values after the series, and the rates: of the smoothing, and theta. Another night may take them over.
+pub(super) fn forecast(y: &[f64], steps: usize, kept: Option<[f64; 2]>) -> Option<(Vec<f64>, [f64; 2])> {
     let y = &y[y.len().saturating_sub(MOST)..];
     if y.len() < 4 {
         return None;
     }
     let line = line(y);
     let of = |x: &[f64; 2]| pass(y, &line, x[0], x[1]).0;
-    // The classical method, and a fast one that follows a steep line: the valley between them has a ridge.
-    let starts = [[0.5, 2.0], [0.9, 8.0]].map(|start| minimise(start, [0.05, 1.0], [0.99, 10.0], 60, of));
-    let ([alpha, theta], _) = if starts[1].1 < starts[0].1 { starts[1] } else { starts[0] };
+    let fitted = || {
+        // The classical method, and a fast one that follows a steep line: the valley between them has a ridge.
+        let starts = [[0.5, 2.0], [0.9, 8.0]].map(|start| minimise(start, [0.05, 1.0], [0.99, 10.0], 60, of));
+        if starts[1].1 < starts[0].1 { starts[1].0 } else { starts[0].0 }
+    };
+    let rates = kept.unwrap_or_else(fitted);
+    let [alpha, theta] = rates;
     let (_, mut level) = pass(y, &line, alpha, theta);
     let weight = 1.0 - 1.0 / theta;
     let decay = 1.0 - alpha;
@@ -65,7 +69,7 @@ pub(super) fn forecast(y: &[f64], steps: usize) -> Option<Vec<f64>> {
         level = alpha * expected + decay * level;
         expected
     });
-    Some(far.collect())
+    Some((far.collect(), rates))
 }
 
 #[cfg(test)]
@@ -75,7 +79,7 @@ mod tests {
     #[test]
     fn a_straight_line_goes_on() {
         let y: Vec<f64> = (0..80).map(|t| 100.0 + 3.0 * t as f64).collect();
-        let next = forecast(&y, 4).unwrap();
+        let next = forecast(&y, 4, None).unwrap().0;
         next.iter()
             .zip([340.0, 343.0, 346.0, 349.0])
             .for_each(|(said, came)| assert!((said - came).abs() < 2.0, "{said} {came}"));
@@ -83,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_flat_series_stays_flat() {
-        assert!(forecast(&[7.0; 30], 5).unwrap().iter().all(|v| (v - 7.0).abs() < 1e-6));
-        assert!(forecast(&[1.0, 2.0, 3.0], 5).is_none());
+        assert!(forecast(&[7.0; 30], 5, None).unwrap().0.iter().all(|v| (v - 7.0).abs() < 1e-6));
+        assert!(forecast(&[1.0, 2.0, 3.0], 5, None).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! Rolling origins: every candidate forecasts later stretches of the series from what came before them, never shuffled
 //! (Tashman 2000). Owns what was said and what came; refuses to choose.
 
+use super::decompose::Seasons;
 use super::model::{Model, Past};
 
 /// More origins cost fits; fewer leave choice and interval to chance.
@@ -27,8 +28,9 @@ pub(super) struct Origin {
 pub(super) struct Trials {
     pub(super) origins: Vec<Origin>,
     pub(super) next: Vec<Option<Vec<f64>>>,
-    /// The rates that each was fitted with for its future.
+    /// The rates that each was fitted with for its future, and the seasons that were taken off for it.
     pub(super) rates: Vec<Vec<f64>>,
+    pub(super) seasons: [Option<Seasons>; 2],
     /// Mean absolute change over the shortest period: one figure small beside it is none.
     pub(super) scale: f64,
 }
@@ -73,7 +75,7 @@ impl Trials {
         });
         let (next, rates): (Vec<_>, Vec<Option<Vec<f64>>>) = said.map(Option::unzip).unzip();
         let rates = rates.into_iter().map(Option::unwrap_or_default).collect();
-        Self { next, rates, origins, scale: change(values, periods) }
+        Self { next, rates, seasons: past.seasons(1.0), origins, scale: change(values, periods) }
     }
 }
 

@@ -2,9 +2,16 @@
 
 use super::hours::{History, Hour};
 use super::measure::Measure;
-use crate::forecast::{Choice, Outlook};
+use crate::forecast::{self, Choice, DAY, Outlook};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// So many of the hours that were forecast must have come before they are judged; of a forecast of fewer, half.
+const JUDGED_HOURS: usize = DAY / 2;
+/// The night of all series is drawn to a usual one as if so many had had one.
+const PRIOR_SERIES: f64 = 10.0;
+/// A night on which all err more says something of the night and not of a series, but not more than so many times.
+const ODD_NIGHT: f64 = 2.0;
 
 /// By resource and measure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,44 +28,86 @@ struct Kept {
     /// The first hour that was forecast, and what was said of it and those after.
     from: Hour,
     said: Vec<f32>,
+    /// The newest hour with data, of the newest night.
+    last: Hour,
+}
+
+/// A choice, and how its forecast did if that can be told already.
+pub(super) struct Found {
+    choice: Choice,
+    log_error: Option<f64>,
+}
+
+/// What a series is forecast by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// What this night chose.
+    Chosen,
+    /// What is kept, whose last forecast was judged.
+    Kept,
+    /// What is kept, whose last forecast is still to be judged.
+    Waiting,
+}
+
+/// A figure whose newest hour with data is `last`, forecast from the hour `first` on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Of<'a> {
+    pub(super) resource: &'a str,
+    pub(super) measure: Measure,
+    pub(super) last: Hour,
+    pub(super) first: Hour,
 }
 
 impl Choices {
-    /// What is to be kept for a measure of a resource, forecast from the hour `first` on: judged by the hours that came since
-    /// it was made. None where it was made of later data or for another horizon, or its error says that it is outdated.
-    pub(super) fn for_series(
-        &self,
-        resource: &str,
-        measure: Measure,
-        history: &History,
-        first: Hour,
-        steps: usize,
-    ) -> Option<Choice> {
-        let kept = self.by_measure.get(resource)?.get(measure.column())?;
-        if kept.from > first || kept.said.len() != steps {
+    /// What is kept of a figure, and how its forecast did by the hours that came since. None where it was made of later data or
+    /// for another horizon.
+    pub(super) fn find(&self, of: Of, history: &History, steps: usize) -> Option<Found> {
+        let kept = self.by_measure.get(of.resource)?.get(of.measure.column())?;
+        let fresh = usize::try_from(of.last - kept.last).ok()?;
+        if kept.from > of.first || kept.said.len() != steps {
             return None;
         }
-        let came = |hour: Hour| history.get(&hour).and_then(|figures| figures[measure.at()]);
-        let pairs = || (kept.from..).zip(&kept.said).filter_map(|(hour, said)| Some((f64::from(*said), came(hour)?)));
+        let came = |hour: Hour| history.get(&hour).and_then(|figures| figures[of.measure.at()]);
+        let pairs: Vec<(f64, f64)> =
+            (kept.from..).zip(&kept.said).filter_map(|(hour, said)| Some((f64::from(*said), came(hour)?))).collect();
         let mut choice = kept.choice.clone();
-        choice.judge(pairs());
-        let level = pairs().map(|(_, came)| came.abs()).fold(0.0, f64::max);
-        (!choice.is_outdated(level)).then_some(choice)
+        choice.later(fresh);
+        let enough = pairs.len() >= JUDGED_HOURS.min(steps.div_ceil(2));
+        let log_error = enough.then(|| choice.log_error(pairs.into_iter())).flatten();
+        Some(Found { choice, log_error })
     }
 
-    /// Notes what was said, and by what choice.
-    pub(super) fn note(&mut self, resource: &str, measure: Measure, outlook: &Outlook, was_kept: bool, from: Hour) {
-        self.kept += usize::from(was_kept);
-        let said = outlook.centre.iter().map(|value| *value as f32).collect();
-        let measures = self.by_measure.entry(resource.to_owned()).or_default();
-        match outlook.choice.clone() {
-            Some(choice) => measures.insert(measure.column().to_owned(), Kept { choice, from, said }),
-            None => measures.remove(measure.column()),
-        };
+    /// Notes what was said of a figure.
+    pub(super) fn note(&mut self, of: Of, outlook: &Outlook, by: By) {
+        self.kept += usize::from(by != By::Chosen);
+        let measures = self.by_measure.entry(of.resource.to_owned()).or_default();
+        let before = measures.remove(of.measure.column()).filter(|_| by == By::Waiting);
+        let Some(choice) = outlook.choice.clone() else { return };
+        let now = || (of.first, outlook.centre.iter().map(|value| *value as f32).collect());
+        let (from, said) = before.map_or_else(now, |before| (before.from, before.said));
+        measures.insert(of.measure.column().to_owned(), Kept { choice, from, said, last: of.last });
     }
 
     /// Forgets what is kept of resources that are not there any more.
     pub(super) fn only_of(&mut self, is_there: impl Fn(&str) -> bool) {
         self.by_measure.retain(|resource, _| is_there(resource));
     }
+}
+
+/// Judges what was found of the series of a pool: an error counts as far as it is larger than all of them have been that night.
+/// Those that are to be chosen anew are none.
+pub(super) fn judged(found: Vec<Option<Found>>) -> Vec<(Option<Choice>, By)> {
+    let mut errors: Vec<f64> = found.iter().flatten().filter_map(|found| found.log_error).collect();
+    let n = errors.len() as f64;
+    let usual = if errors.is_empty() { 0.0 } else { forecast::median(&mut errors) * n / (n + PRIOR_SERIES) };
+    let usual = usual.clamp(0.0, ODD_NIGHT.ln());
+    let judge = |found: Option<Found>| match found {
+        None => (None, By::Chosen),
+        Some(Found { choice, log_error: None }) => (Some(choice), By::Waiting),
+        Some(Found { mut choice, log_error: Some(error) }) => {
+            choice.judge(error - usual);
+            if choice.is_outdated() { (None, By::Chosen) } else { (Some(choice), By::Kept) }
+        }
+    };
+    found.into_iter().map(judge).collect()
 }
