@@ -86,13 +86,14 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
     let misses: Vec<Misses> = trials.iter().map(|trials| misses(trials, &pool)).collect();
     let calibration = Calibration::fit(&misses, spec.coverage);
     let ratios = Ratios::of(&misses);
-    let scaled: Vec<Vec<f64>> = match spec.quantiles.is_empty() {
+    let scaled: Vec<Vec<f64>> = match spec.quantiles.is_empty() && spec.peak_steps.is_none() {
         true => Vec::new(),
         false => tried.iter().map(|i| pasts[*i].values.iter().map(|v| v / units[*i]).collect()).collect(),
     };
+    let peaks = spec.peak_steps.map(|block| Peaks::fit(&scaled, &misses, block, spec.coverage));
+    let peaks = peaks.as_ref().map(|peaks| (peaks, peaks.bounds()));
     let known = scaled.iter().zip(&misses).map(|(values, misses)| Tried { values, misses }).collect();
     let quantiles = Quantiles::fit(&spec.quantiles, &calibration, known);
-    let peaks = spec.peak_steps.map(|block| Peaks::fit(&misses, block, spec.coverage));
     let short = |((past, unit), kept): ((&Past, &f64), Option<Outlook>)| kept.or_else(|| too_short(past, *unit, spec));
     let mut outlooks: Vec<Option<Outlook>> = pasts.iter().zip(&units).zip(kept).map(short).collect();
     for (at, (i, trials)) in tried.into_iter().zip(&trials).enumerate() {
@@ -131,7 +132,7 @@ struct One<'a> {
     models: &'a [Model],
     calibration: &'a Calibration,
     quantiles: Option<&'a Quantiles<'a>>,
-    peaks: Option<&'a Peaks>,
+    peaks: Option<&'a (&'a Peaks, Quantiles<'a>)>,
     ratios: Ratios,
     at: usize,
 }
@@ -147,8 +148,10 @@ impl One<'_> {
         }
         let measured = self.measured(spec);
         let confidence = measured.map_or(UNMEASURED, |m| m.confidence(spec.coverage));
-        let peaks = self.peaks.map_or_else(Vec::new, |peaks| peaks.next(self.at, self.misses, &centre));
-        let measured_peaks = self.peaks.and_then(|peaks| peaks.measured(self.at, self.naive_peaks(peaks, spec)));
+        let peaks =
+            self.peaks.map_or_else(Vec::new, |(peaks, bounds)| peaks.next(bounds, self.at, self.misses, &centre));
+        let measured_peaks =
+            self.peaks.and_then(|(peaks, bounds)| peaks.measured(bounds, self.at, self.naive_peaks(peaks, spec)));
         let models = combination.names(self.models);
         let mut outlook = Outlook {
             centre,
@@ -174,7 +177,7 @@ impl One<'_> {
             shares: combination.shares(&self.trials.rates),
             seasons: [of_values.filter(|_| plain), of_logs.filter(|_| logs)],
             bounds: self.calibration.bounds(self.at, self.misses, unit),
-            shift: self.peaks.map_or(0.0, |peaks| peaks.shift(self.misses)),
+            shift: self.peaks.map_or(0.0, |(peaks, _)| peaks.shift(self.misses)),
             error: outlook.measured?.mase * self.misses.scale,
             ratios: self.ratios,
         };

@@ -134,7 +134,17 @@ impl<'a> Quantiles<'a> {
 
     /// The quantiles of series number `at`, whose values are expected to be these: by level and step, never crossing.
     pub(super) fn next(&self, at: usize, centre: &[f64]) -> ByLevel {
-        let mut quantiles = self.average(at, &self.ways(at, self.all[at].values, centre, None));
+        self.stretched(self.average(at, &self.ways(at, self.all[at].values, centre, None)))
+    }
+
+    /// By origin of series number `at`, the latest first: what would have been said there.
+    pub(super) fn at_origins(&self, at: usize) -> Vec<ByLevel> {
+        let ways = self.ways_at_origins(at);
+        ways.iter().map(|ways| self.stretched(self.average(at, ways))).collect()
+    }
+
+    /// Those that are wanted.
+    fn stretched(&self, mut quantiles: ByLevel) -> ByLevel {
         self.stretch.apply(&mut quantiles, self.median);
         if !self.with_median {
             quantiles.remove(self.median);
