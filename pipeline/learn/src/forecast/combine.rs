@@ -12,9 +12,9 @@ const BELIEF: Belief = Belief { power: 4.0, pooled: 0.3 };
 /// Smaller shares are left out, so that the name of a combination is all of it.
 const LEAST_SHARE: f64 = 0.02;
 /// Smaller errors are rounding.
-const EXACT: f64 = 1e-9;
+pub(super) const EXACT: f64 = 1e-9;
 /// The logarithm of an error relative to the best is cut here when series are pooled.
-const WORST: f64 = 3.0;
+pub(super) const WORST: f64 = 3.0;
 
 /// A rule of belief.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,11 @@ impl Combination {
         let kept: Vec<(usize, f64)> = belief.into_iter().filter(|(_, b)| *b >= LEAST_SHARE * all).collect();
         let all: f64 = kept.iter().map(|(_, b)| b).sum();
         Some(Self(kept.into_iter().map(|(i, b)| (i, b / all)).collect()))
+    }
+
+    /// One candidate alone.
+    pub(super) fn only(candidate: usize) -> Self {
+        Self(vec![(candidate, 1.0)])
     }
 
     /// The weighted mean of what its candidates said; none where one of them said nothing.

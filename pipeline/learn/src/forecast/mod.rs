@@ -17,6 +17,7 @@ mod optimum;
 mod panel;
 mod peaks;
 mod quantiles;
+mod serve;
 mod smoothing;
 mod surprise;
 mod tails;

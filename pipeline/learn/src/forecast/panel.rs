@@ -7,6 +7,7 @@ use super::kept::{Choice, Chosen};
 use super::model::Model;
 use super::peaks::{Peak, Peaks};
 use super::quantiles::{Quantiles, Tried, of_seen};
+use super::serve::{Contest, Usual};
 use super::surprise::Ratios;
 use super::trials::{Trials, absolute};
 use super::{Measured, Outlook};
@@ -83,7 +84,11 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
         })
         .collect();
     let pool = Pool::of(&models, &trials);
-    let misses: Vec<Misses> = trials.iter().map(|trials| misses(trials, &pool)).collect();
+    let contests: Vec<Contest> =
+        trials.iter().map(|trials| Contest::of(trials, &models, &spec.periods, &pool)).collect();
+    let usual = Usual::of(&contests);
+    let misses: Vec<Misses> =
+        trials.iter().zip(&contests).map(|(trials, contest)| misses(trials, contest, &usual)).collect();
     let calibration = Calibration::fit(&misses, spec.coverage);
     let ratios = Ratios::of(&misses);
     let scaled: Vec<Vec<f64>> = match spec.quantiles.is_empty() && spec.peak_steps.is_none() {
@@ -100,8 +105,9 @@ fn pooled(pasts: &[Past], spec: &Spec, tick: &(dyn Fn(usize) + Sync)) -> Vec<Opt
         let misses = &misses[at];
         let peaks = peaks.as_ref();
         let (calibration, quantiles) = (&calibration, (!spec.quantiles.is_empty()).then_some(&quantiles));
-        let one = One { trials, misses, pool: &pool, models: &models, calibration, quantiles, peaks, ratios, at };
-        if let Some(outlook) = one.outlook(spec, pasts[i].skip, units[i]) {
+        let one = One { trials, misses, models: &models, calibration, quantiles, peaks, ratios, at };
+        let served = contests[at].next(&usual);
+        if let Some(outlook) = served.and_then(|served| one.outlook(&served, spec, pasts[i].skip, units[i])) {
             outlooks[i] = Some(bounded(outlook, &pasts[i], units[i]));
         }
     }
@@ -114,11 +120,10 @@ fn unit(values: &[f64]) -> f64 {
     if largest > 0.0 { largest } else { 1.0 }
 }
 
-/// At each origin, what the combination that the *other* origins chose missed.
-fn misses(trials: &Trials, pool: &Pool) -> Misses {
-    let alone = trials.origins.len() == 1;
+/// At each origin, what was missed by what the *other* origins chose.
+fn misses(trials: &Trials, contest: &Contest, usual: &Usual) -> Misses {
     let miss = |(i, origin): (usize, &super::trials::Origin)| {
-        let said = Combination::choose(trials, pool, (!alone).then_some(i))?.of(&origin.said)?;
+        let said = contest.at_origin(usual, i)?.of(&origin.said)?;
         let error = origin.came.iter().zip(&said).map(|(came, said)| came - said).collect();
         Some(Miss { said, error })
     };
@@ -128,7 +133,6 @@ fn misses(trials: &Trials, pool: &Pool) -> Misses {
 struct One<'a> {
     trials: &'a Trials,
     misses: &'a Misses,
-    pool: &'a Pool,
     models: &'a [Model],
     calibration: &'a Calibration,
     quantiles: Option<&'a Quantiles<'a>>,
@@ -138,8 +142,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn outlook(&self, spec: &Spec, skip: usize, unit: f64) -> Option<Outlook> {
-        let combination = Combination::choose(self.trials, self.pool, None)?;
+    fn outlook(&self, combination: &Combination, spec: &Spec, skip: usize, unit: f64) -> Option<Outlook> {
         let mut centre = combination.of(&self.trials.next)?;
         let (mut lower, mut upper) = self.calibration.around(self.at, self.misses, &centre, None);
         let mut quantiles = self.quantiles.map_or_else(Vec::new, |quantiles| quantiles.next(self.at, &centre));
@@ -165,7 +168,7 @@ impl One<'_> {
             confidence,
             choice: None,
         };
-        outlook.choice = self.choice(&outlook, &combination, unit);
+        outlook.choice = self.choice(&outlook, combination, unit);
         Some(outlook)
     }
 
