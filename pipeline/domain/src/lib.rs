@@ -5,6 +5,7 @@
 //! no clock, no Arrow. Time is always an argument.
 
 pub mod columns;
+pub mod container;
 pub mod documentation;
 pub mod drift;
 pub mod event;

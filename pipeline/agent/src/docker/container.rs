@@ -4,9 +4,9 @@ use super::counters::{Counters, Group, Processes};
 use crate::collect::event;
 use bollard::models::{ContainerInspectResponse, HostConfig};
 use domain::Timestamp;
+use domain::container::Labels;
 use domain::gather::Sampled;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -70,25 +70,19 @@ pub(super) struct Machine {
 }
 
 impl Names {
-    /// From the labels: our own first, then those of Compose, then the container's name. `env` where no label says it.
-    fn of(labels: &HashMap<String, String>, name: &str, env: &str) -> Self {
-        let label = |names: &[&str]| {
-            let mut found = names.iter().filter_map(|name| labels.get(*name)).map(|value| value.trim());
-            found.find(|value| !value.is_empty()).map(str::to_owned)
-        };
-        let env = label(&["pipeline.env", "com.docker.compose.project"]).unwrap_or_else(|| env.to_owned());
-        let service = label(&["pipeline.service", "com.docker.compose.service"]);
-        let service = service.unwrap_or_else(|| name.trim_start_matches('/').to_owned());
-        let repo = label(&["pipeline.repo"]);
+    /// From the labels. `env` where none says it.
+    fn of(labels: Labels<'_>, name: &str, env: &str) -> Self {
+        let (env, service) = (labels.environment(env), labels.service(name));
+        let repo = labels.first(&["pipeline.repo"]);
         // A number counts inside a repository; anything else than a number, or `owner/repo#number`, is none.
-        let pr = label(&["pipeline.pr"]).and_then(|pr| match pr.trim_start_matches('#').parse::<u64>() {
+        let pr = labels.first(&["pipeline.pr"]).and_then(|pr| match pr.trim_start_matches('#').parse::<u64>() {
             Ok(number) => repo.is_some().then(|| json!(number)),
             Err(_) => {
                 let (owner, number) = pr.rsplit_once('#')?;
                 (!owner.is_empty() && number.parse::<u64>().is_ok()).then(|| json!(pr))
             }
         });
-        Self { resource: format!("{env}/{service}"), env, repo, branch: label(&["pipeline.branch"]), pr }
+        Self { resource: format!("{env}/{service}"), env, repo, branch: labels.first(&["pipeline.branch"]), pr }
     }
 
     fn event(&self, at: Timestamp, payload: Map<String, Value>) -> Value {
@@ -137,7 +131,7 @@ impl Container {
         if state.running != Some(true) {
             return None;
         }
-        let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let labels = Labels(found.config.as_ref().and_then(|config| config.labels.as_ref()));
         let name = found.name.as_deref().unwrap_or(&id[..12.min(id.len())]);
         let mut group = state.pid.filter(|pid| *pid > 0).and_then(|pid| Group::find(Path::new("/"), pid, &id));
         let now = (base.at, base.clock);
@@ -154,7 +148,7 @@ impl Container {
             (base.at, base.clock) = (at.min(base.at), base.clock.checked_sub(age).unwrap_or(base.clock));
         }
         let mut container = Self {
-            names: Names::of(&labels, name, env),
+            names: Names::of(labels, name, env),
             limits: Limits::of(found.host_config.as_ref()),
             machine,
             due: now.1,
@@ -392,7 +386,7 @@ mod tests {
 
     fn names(labels: &[(&str, &str)]) -> Names {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Names::of(&labels, "/crazy_name", "docker")
+        Names::of(Labels(Some(&labels)), "/crazy_name", "docker")
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! The way to a Docker Engine, and the few questions that are asked of it.
+//!
+//! The target `docker` (`stack`) has a client of its own: this one asks about many containers at a time and follows events, that
+//! one changes containers one after the other and blocks, and a crate for the 40 lines that they share (a connection for each
+//! request, list, inspect, stats) would be longer than they are. How a container is called is one rule, in `domain::container`.
 
 use super::container::Machine;
 use crate::AgentError;

@@ -1,4 +1,5 @@
-//! The way to a Docker Engine, and the few things that are asked of it.
+//! The way to a Docker Engine, and the few things that are asked of it. `collect docker` (`agent`) has a client of its own, and
+//! says there why.
 
 use crate::StackError;
 use bollard::errors::Error;

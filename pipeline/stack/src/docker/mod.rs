@@ -13,6 +13,7 @@ mod tasks;
 use crate::StackError;
 use crate::target::{Change, Figure, Live, Refusal, Session, Target, TaskFound, digest};
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, SystemInfo};
+use domain::container::Labels;
 use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
 use domain::task::TaskRule;
@@ -22,7 +23,7 @@ use group::Group;
 use limits::Limits;
 use lock::Lock;
 use session::HeldEngine;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -216,16 +217,13 @@ fn containers(engine: &Engine, stopped_too: bool) -> Result<BTreeMap<String, Vec
 impl Container {
     fn of(found: &ContainerInspectResponse) -> Option<Self> {
         let config = found.config.as_ref();
-        let none = HashMap::new();
-        let labels = config.and_then(|config| config.labels.as_ref()).unwrap_or(&none);
-        if labels.get("com.docker.compose.oneoff").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
+        let labels = labels(found);
+        let has = |name: &str| labels.0.is_some_and(|labels| labels.contains_key(name));
+        if labels.first(&["com.docker.compose.oneoff"]).is_some_and(|it| it.eq_ignore_ascii_case("true")) {
             return None;
         }
         let id = found.id.clone()?;
         let name = found.name.as_deref().unwrap_or(&id).trim_start_matches('/').to_owned();
-        let env = environment(found);
-        let service =
-            label(labels, &["pipeline.service", "com.docker.compose.service"]).unwrap_or_else(|| name.clone());
         let owner = [
             ("com.docker.swarm.service.id", "a Swarm service"),
             ("io.kubernetes.pod.uid", "Kubernetes"),
@@ -236,14 +234,14 @@ impl Container {
         let words = config.map(|config| config.entrypoint.iter().chain(&config.cmd).flatten().cloned().collect());
         let variables = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
         Some(Self {
-            resource: format!("{env}/{service}"),
+            resource: format!("{}/{}", labels.environment(ENV), labels.service(&name)),
             limits: Limits::of(host),
             cpu_shares: host.and_then(|host| host.cpu_shares).filter(|shares| *shares > 0),
             blkio_weight: host.and_then(|host| host.blkio_weight).filter(|weight| *weight > 0).map(i64::from),
             running: found.state.as_ref().and_then(|state| state.running) == Some(true),
             started_at: found.state.as_ref().and_then(|state| state.started_at.clone()),
             reservation: host.and_then(|host| host.memory_reservation).unwrap_or(0),
-            owner: owner.into_iter().find(|(name, _)| labels.contains_key(*name)).map(|(_, owner)| owner),
+            owner: owner.into_iter().find(|(name, _)| has(name)).map(|(_, owner)| owner),
             group: pid.and_then(|pid| Group::find(Path::new("/"), pid, &id)),
             setup: Setup {
                 image: config.and_then(|config| config.image.clone()).unwrap_or_default(),
@@ -259,23 +257,14 @@ impl Container {
     }
 }
 
-/// The first of these labels that says something.
-fn label(labels: &HashMap<String, String>, names: &[&str]) -> Option<String> {
-    let mut found = names.iter().filter_map(|name| labels.get(*name)).map(|value| value.trim());
-    found.find(|value| !value.is_empty()).map(str::to_owned)
-}
-
-/// The environment that a container is part of, one-off ones too.
-fn environment(found: &ContainerInspectResponse) -> String {
-    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
-    let named = labels.and_then(|labels| label(labels, &["pipeline.env", "com.docker.compose.project"]));
-    named.unwrap_or_else(|| ENV.to_owned())
+fn labels(found: &ContainerInspectResponse) -> Labels<'_> {
+    Labels(found.config.as_ref().and_then(|config| config.labels.as_ref()))
 }
 
 /// Work that runs in an environment: the first command line that `is_work` takes for some, and where it runs.
 fn work_in(engine: &Engine, env: &str, is_work: &dyn Fn(&[String]) -> bool) -> Result<Option<String>, StackError> {
     for id in engine.ids(false)? {
-        let Some(found) = engine.inspect(&id)?.filter(|found| environment(found) == env) else { continue };
+        let Some(found) = engine.inspect(&id)?.filter(|it| labels(it).environment(ENV) == env) else { continue };
         let name = found.name.as_deref().unwrap_or(&id).trim_start_matches('/');
         if let Some(words) = engine.processes(&id)?.into_iter().find(|words| is_work(words)) {
             let line: String = words.join(" ").chars().take(60).collect();
