@@ -4,6 +4,7 @@
 //! person, what a plan promises. Refuses everything that touches the world: no files, no network,
 //! no clock, no Arrow. Time is always an argument.
 
+pub mod causes;
 pub mod columns;
 pub mod container;
 pub mod documentation;

@@ -8,6 +8,7 @@ use super::sink::Sink;
 use super::stage::{IntakeSpec, Tally, stage_all};
 use crate::error::IntakeError;
 use crate::source::Source;
+use domain::causes::with_causes;
 use domain::location::without_secrets;
 use domain::privacy::Privacy;
 use serde::Serialize;
@@ -25,14 +26,8 @@ pub struct Broken {
 impl Broken {
     /// Of a dump, by the error that it gave.
     pub fn new(source: String, error: &dyn Error) -> Self {
-        let mut said = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            said.push_str(&format!(": {cause}"));
-            next = cause.source();
-        }
         let shown = |text: &str| without_secrets(text).into_owned();
-        Self { source: shown(&source), error: shown(&said) }
+        Self { source: shown(&source), error: shown(&with_causes(error)) }
     }
 }
 

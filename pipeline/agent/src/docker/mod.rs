@@ -16,6 +16,7 @@ use bollard::models::EventMessage;
 use container::{Container, Machine, Point};
 use counters::Counters;
 use domain::Timestamp;
+use domain::causes::last_cause;
 use domain::gather::{GatherPlan, Pace, Sampled};
 use engine::Engine;
 use futures::StreamExt;
@@ -75,7 +76,7 @@ pub async fn collect(spec: &DockerSpec, outlet: &Outlet) -> Result<(), AgentErro
             heard,
         };
         let Err(lost) = watch.run().await else { return Ok(()) };
-        let (from, why) = (watch.heard, reason(&lost));
+        let (from, why) = (watch.heard, last_cause(&lost));
         watch.give_up().await;
         outlet.note(format!("the Docker Engine is gone ({why}); waiting for it")).await;
         loop {
@@ -94,14 +95,6 @@ pub async fn collect(spec: &DockerSpec, outlet: &Outlet) -> Result<(), AgentErro
         }
         outlet.note("the Docker Engine is back").await;
     }
-}
-
-fn reason(error: &AgentError) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// The gather plan, as its file last said.

@@ -10,6 +10,7 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
+use domain::causes::with_causes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -95,17 +96,6 @@ impl Source {
     }
 }
 
-/// An error with its causes: the engine hands on one text.
-fn told(error: &LakeError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
-}
-
 #[async_trait]
 impl SchemaProvider for Shelf {
     fn table_names(&self) -> Vec<String> {
@@ -121,7 +111,8 @@ impl SchemaProvider for Shelf {
         }
         let found = match (&self.closed, &self.below) {
             (Some(source), _) if source.names.contains_key(name) => {
-                source.open(name).await.map_err(|error| DataFusionError::External(told(&error).into()))?
+                // The engine hands on one text.
+                source.open(name).await.map_err(|error| DataFusionError::External(with_causes(&error).into()))?
             }
             (_, Some(below)) => below.table(name).await?,
             _ => None,

@@ -5,7 +5,7 @@ use super::{Done, Run};
 use crate::StackError;
 use crate::journal::{Phase, Progress};
 use crate::target::Stand;
-use std::error::Error;
+use domain::causes::with_causes;
 
 impl Run<'_> {
     /// Whether anything was done that can be undone; what somebody else changed since cannot.
@@ -126,15 +126,4 @@ impl Run<'_> {
             (true, false) => Done::Already,
         })
     }
-}
-
-/// An error and its causes, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

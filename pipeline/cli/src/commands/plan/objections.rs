@@ -3,6 +3,7 @@
 use super::ids;
 use super::live::LiveTarget;
 use crate::failure::Failure;
+use domain::causes::last_cause;
 use domain::plan::{Candidate, Note, Plan, PlanInputs, State};
 use stack::{Change, Figure};
 
@@ -26,7 +27,7 @@ pub(super) fn refuse(on: &LiveTarget, plan: &Plan, inputs: &mut PlanInputs) -> R
         let Some(change) = changes.iter().find(|change| change.item_id == refusal.item_id) else { continue };
         let of_change = |c: &&mut Candidate| c.resource == change.resource && c.on == change.on;
         if let Some(candidate) = inputs.candidates.iter_mut().find(of_change) {
-            let why = Some(innermost(&refusal.error));
+            let why = Some(last_cause(&refusal.error));
             match refusal.figure {
                 Figure::Cpu => candidate.refused.cpu = why,
                 Figure::Memory => candidate.refused.memory = why,
@@ -42,13 +43,4 @@ pub(super) fn cautions(on: &LiveTarget, plan: &Plan) -> Result<Vec<Note>, Failur
     let changes = Change::of(plan, &ids(plan)).into_iter().filter(|change| change.on == on.planned.id);
     let changes: Vec<Change> = changes.collect();
     Ok(tokio::task::block_in_place(|| target.cautions(&changes))?)
-}
-
-/// The last cause of an error: what is wrong, without where.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
