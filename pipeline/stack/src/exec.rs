@@ -267,10 +267,6 @@ impl Session for HeldCommand {
             what: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
         })
     }
-
-    fn is_whole(&self) -> bool {
-        false
-    }
 }
 
 fn state_of(value: &Value) -> State {

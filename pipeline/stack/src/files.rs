@@ -15,7 +15,6 @@ use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
 /// Texts by the paths of their files.
 pub(crate) type Texts = BTreeMap<PathBuf, String>;
@@ -264,11 +263,6 @@ impl<T: TextFiles> Session for HeldFiles<T> {
 
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
         self.replace(step, &step.after, &step.before)
-    }
-
-    /// Texts disturb nobody: what they describe takes them up later.
-    fn healthy(&mut self, _: &Step, _: Duration) -> Result<(), StackError> {
-        Ok(())
     }
 
     fn deploys(&self) -> bool {

@@ -9,7 +9,6 @@ use domain::units::counted;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 /// A target that is one text file.
 pub(crate) trait OneText {
@@ -92,11 +91,6 @@ impl<T: OneText> Session for HeldText<T> {
 
     fn undo(&mut self, step: &Step) -> Result<(), StackError> {
         self.file.exchange(text(&step.after), text(&step.before))
-    }
-
-    /// A text disturbs nobody: what it describes takes it up later.
-    fn healthy(&mut self, _: &Step, _: Duration) -> Result<(), StackError> {
-        Ok(())
     }
 
     fn deploys(&self) -> bool {

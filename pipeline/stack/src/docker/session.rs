@@ -294,10 +294,6 @@ impl Session for HeldEngine {
         let env = step.resource.split('/').next().unwrap_or_default();
         work_in(&self.engine, env, is_work)
     }
-
-    fn is_whole(&self) -> bool {
-        false
-    }
 }
 
 /// Why a container cannot have so little memory now.
