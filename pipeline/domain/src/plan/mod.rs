@@ -210,6 +210,32 @@ pub struct Item {
 }
 
 impl Item {
+    /// An item that leaves the limits of its resource as they are; `back` is what undoes it.
+    fn beside_limits(resource: &str, on: &str, live: State, [action, back]: [Action; 2]) -> Self {
+        Self {
+            id: String::new(),
+            resource: resource.to_owned(),
+            on: on.to_owned(),
+            action,
+            before: live,
+            after: live,
+            requests: None,
+            calendar: None,
+            reason: String::new(),
+            lower_bound: State::default(),
+            target: State::default(),
+            upper_bound: State::default(),
+            confidence: None,
+            evidence: Vec::new(),
+            projected: Projected::default(),
+            override_: None,
+            task: None,
+            inverse: Inverse { action: back, after: live },
+            guidance: String::new(),
+            handling: None,
+        }
+    }
+
     /// What doing something beside limits is called.
     pub fn action_of(task: &Task) -> Action {
         match task {

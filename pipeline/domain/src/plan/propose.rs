@@ -1,7 +1,7 @@
 //! What follows from a prediction beside limits: an item that comes with its rows, what it brings and how it is undone.
 
 use super::handling::Handling;
-use super::{Action, Evidence, Inverse, Item, Projected};
+use super::{Action, Evidence, Item};
 use crate::overrides::{Applied, Override};
 use crate::state::State;
 use crate::task::Task;
@@ -58,30 +58,18 @@ impl Proposed {
             None => self.reason.clone(),
         };
         Item {
-            id: String::new(),
-            resource: self.resource.clone(),
-            on: self.on.clone(),
-            action,
-            before: self.live,
-            after: self.live,
-            requests: None,
-            calendar: None,
             reason,
-            lower_bound: State::default(),
-            target: State::default(),
-            upper_bound: State::default(),
             confidence: self.confidence,
             evidence: self.evidence.clone(),
-            projected: Projected::default(),
             override_: frozen.map(|rule| Applied {
                 rule: "freeze".into(),
                 pattern: rule.resource.clone(),
                 reason: rule.reason.clone(),
             }),
             task: self.task.clone(),
-            inverse: Inverse { action: back, after: self.live },
             guidance: self.handling.steps.join("; "),
             handling: Some(self.handling.clone()),
+            ..Item::beside_limits(&self.resource, &self.on, self.live, [action, back])
         }
     }
 }

@@ -2,7 +2,7 @@
 //! last good state.
 
 use super::handling::{Handling, Level, resize};
-use super::{Action, Evidence, Inverse, Item, PlannedTarget, Projected};
+use super::{Action, Evidence, Item, PlannedTarget};
 use crate::overrides::Override;
 use crate::state::State;
 use crate::task::Task;
@@ -74,26 +74,13 @@ impl Remedy {
         }
         let not_done = refused.as_ref().map_or_else(String::new, |why| format!("; not done: {why}"));
         let mut item = Item {
-            id: String::new(),
-            resource: self.resource.clone(),
-            on: on.id.clone(),
-            action,
-            before: self.live,
             after,
-            requests: None,
-            calendar: None,
             reason: format!("{}{short}{not_done}", self.reason),
-            lower_bound: State::default(),
             target: after,
-            upper_bound: State::default(),
-            confidence: None,
             evidence: self.evidence.clone(),
-            projected: Projected::default(),
             override_: applied,
             task,
-            inverse: Inverse { action: back, after: self.live },
-            guidance: String::new(),
-            handling: None,
+            ..Item::beside_limits(&self.resource, &on.id, self.live, [action, back])
         };
         item.handling = match &self.means {
             _ if action == Action::None => None,

@@ -1,6 +1,6 @@
 //! What a person wants done beside limits, and the item of a plan that it becomes.
 
-use super::{Action, Inverse, Item, Projected};
+use super::{Action, Item};
 use crate::overrides::Applied;
 use crate::state::State;
 use crate::task::Task;
@@ -43,30 +43,14 @@ impl Tasked {
             _ => ", asked for by a task",
         };
         Item {
-            id: String::new(),
-            resource: self.resource.clone(),
-            on: self.on.clone(),
-            action,
-            before: self.live,
-            after: self.live,
-            requests: None,
-            calendar: None,
             reason: format!("{}{asked}{why}{refused}", self.task.in_words()),
-            lower_bound: State::default(),
-            target: State::default(),
-            upper_bound: State::default(),
-            confidence: None,
-            evidence: Vec::new(),
-            projected: Projected::default(),
             override_: Some(Applied {
                 rule: "task".into(),
                 pattern: self.pattern.clone(),
                 reason: self.reason.clone(),
             }),
             task: Some(self.task.clone()),
-            inverse: Inverse { action: back, after: self.live },
-            guidance: String::new(),
-            handling: None,
+            ..Item::beside_limits(&self.resource, &self.on, self.live, [action, back])
         }
     }
 }
