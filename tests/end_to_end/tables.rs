@@ -1,6 +1,6 @@
 //! Every SQL table on a small dump: `tests/sql/<schema>/<table>/given/*.ndjson` in, `want.csv` out.
 //!
-//! `UPDATE=1` writes `want.csv` anew; read the difference before committing it.
+//! `UPDATE=1` writes `want.csv` anew; read the difference before committing it. A file `now` is another time than NOW.
 
 use crate::program::{Place, checkout};
 use std::path::Path;
@@ -83,12 +83,36 @@ fn what_a_later_load_brings_changes_the_metrics_of_what_was_there() {
         place.ingest(&[&place.write(&format!("{night}.ndjson"), lines)]);
         place.json(&["materialize"]);
     }
-    assert_eq!(sorted(&place, "marts.pr_metrics"), std::fs::read_to_string(folder.join("want.csv")).unwrap());
+    assert_eq!(sorted(&place, "marts.pr_metrics", NOW), std::fs::read_to_string(folder.join("want.csv")).unwrap());
+}
+
+/// Whatever the clock: the current hour is aggregated as a past one with the same samples.
+#[test]
+fn the_current_hour_is_what_it_will_be_if_no_more_samples_come() {
+    let folder = checkout().join("tests/sql/features/resource_hours");
+    let text = std::fs::read_to_string(folder.join("given/events.ndjson")).unwrap();
+    let hours = |until: &str, now: &str| {
+        let place = Place::new();
+        let lines: Vec<&str> = text.lines().filter(|line| &line[7..27] <= until).collect();
+        place.ingest(&[&place.write("given.ndjson", lines.join("\n"))]);
+        place.json(&["materialize"]);
+        sorted(&place, "features.resource_hours", now)
+    };
+    for (clock, next, rows) in [
+        ("2026-10-01T00:10:00Z", "2026-10-01T01:00:00Z", 2),
+        ("2026-10-01T00:35:00Z", "2026-10-01T01:00:00Z", 3),
+        ("2026-10-01T01:30:00Z", "2026-10-01T02:00:00Z", 4),
+    ] {
+        let current = hours("2100", clock);
+        assert_eq!(current, hours(clock, next), "{clock}");
+        assert_eq!(current.lines().count(), 1 + rows, "{clock}: {current}");
+    }
 }
 
 fn build(schema: &str, table: &str, folder: &Path) -> String {
     let place = Place::new();
     let given = folder.join("given").display().to_string();
+    let now = std::fs::read_to_string(folder.join("now")).unwrap_or_else(|_| NOW.to_owned());
     let run = |arguments: &[&str]| {
         let ended = place.run(&[&["--now", NOW], arguments].concat());
         assert_eq!(ended.code, 0, "{schema}.{table}: {arguments:?}: {}", ended.err);
@@ -96,7 +120,7 @@ fn build(schema: &str, table: &str, folder: &Path) -> String {
     run(&["ingest", &given]);
     run(&["materialize"]);
     commands(&place, folder);
-    sorted(&place, &format!("{schema}.{table}"))
+    sorted(&place, &format!("{schema}.{table}"), now.trim())
 }
 
 /// What else is to be run before a table or report is looked at: the file `commands`, one a line.
@@ -108,8 +132,8 @@ fn commands(place: &Place, folder: &Path) {
 }
 
 /// A table as CSV. SQL promises no order of it.
-fn sorted(place: &Place, table: &str) -> String {
-    let ended = place.run(&["--now", NOW, "sql", &format!("select * from {table}"), "--format", "csv"]);
+fn sorted(place: &Place, table: &str, now: &str) -> String {
+    let ended = place.run(&["--now", now, "sql", &format!("select * from {table}"), "--format", "csv"]);
     assert_eq!(ended.code, 0, "{table}: {}", ended.err);
     let (head, rows) = ended.out.split_once('\n').unwrap();
     let mut rows: Vec<&str> = rows.lines().collect();

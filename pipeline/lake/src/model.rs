@@ -15,7 +15,26 @@ static SQL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../sql");
 /// The schemas whose files `materialize` turns into Delta tables.
 pub const MATERIALIZED: &[&str] = &["traces", "marts", "plans", "stack"];
 
-/// One file under `sql/`.
+/// Queries that are asked a second time, of other rows than their file names: one aggregation has one text.
+const AGAIN: &[Again] = &[Again {
+    view: "features.current_hours",
+    head: "One row per resource with samples in the current hour up to session.clock: the query of marts.usage_hours. Reads \
+           features.current_samples. Key: resource, hour.",
+    query: "marts.usage_hours",
+    reads: "marts.usage",
+    instead: "features.current_samples",
+}];
+
+/// A view that is the query of a file with one table in the place of another.
+struct Again {
+    view: &'static str,
+    head: &'static str,
+    query: &'static str,
+    reads: &'static str,
+    instead: &'static str,
+}
+
+/// One file under `sql/`, or the query of one of other rows.
 #[derive(Clone, Debug)]
 pub struct SqlFile {
     /// The table it makes.
@@ -46,7 +65,14 @@ pub fn files(schema: &str) -> Vec<SqlFile> {
         let name = TableName { schema: schema.to_owned(), table };
         Some(SqlFile { name, text: file.contents_utf8()?.to_owned() })
     });
-    let mut files: Vec<SqlFile> = files.collect();
+    let again = AGAIN.iter().filter_map(|again| Some((again, again.view.strip_prefix(schema)?.strip_prefix('.')?)));
+    let again = again.filter_map(|(again, table)| {
+        let name = TableName { schema: schema.to_owned(), table: table.to_owned() };
+        let text = SQL.get_file(format!("{}.sql", again.query.replace('.', "/")))?.contents_utf8()?;
+        let (_, query) = text.split_at(text.find("\nwith").or_else(|| text.find("\nselect"))?);
+        Some(SqlFile { name, text: format!("-- {}{}", again.head, query.replace(again.reads, again.instead)) })
+    });
+    let mut files: Vec<SqlFile> = files.chain(again).collect();
     files.sort_by(|a, b| a.name.cmp(&b.name));
     files
 }
