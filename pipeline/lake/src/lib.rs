@@ -41,7 +41,7 @@ pub use mistake::{Mistake, Place, Statement};
 pub use model::{MATERIALIZED, SqlFile, files as sql_files};
 pub use privacy::{Audit, ErasedTable, Erasure, Leak, ModelMark, People};
 pub use query::{
-    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, hidden, is_blank, is_complete,
+    Declared, Expanded, Grid, Kind, OutputFormat, Parameters, Query, Rows, Shown, asked, hidden, is_blank, is_complete,
     statements, visible, words,
 };
 pub use sample::Samples;

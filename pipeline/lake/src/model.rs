@@ -77,6 +77,12 @@ pub fn files(schema: &str) -> Vec<SqlFile> {
     files
 }
 
+/// One of the questions under `sql/session/`.
+pub(crate) fn question(name: &str) -> Result<SqlFile, LakeError> {
+    let file = files("session").into_iter().find(|file| file.name.table == name);
+    file.ok_or_else(|| LakeError::NoTable(format!("session.{name}")))
+}
+
 /// Plans a file on some tables.
 pub(crate) async fn plan(context: &SessionContext, file: &SqlFile) -> Result<DataFrame, LakeError> {
     context.sql(&file.text).await.map_err(LakeError::sql(file.path()))

@@ -23,6 +23,7 @@ use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::mistake::{self, Mistake, Statement};
+use crate::model;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::config::Dialect;
@@ -60,6 +61,14 @@ impl Lake {
     }
 }
 
+/// A question of `sql/session`, and its parameters by the types that its head declares.
+pub fn asked(question: &str, given: &[(&str, &str)]) -> Result<(Statement, Parameters), LakeError> {
+    let file = model::question(question)?;
+    let declared = Declared::read(&file.text).map_err(|why| LakeError::sql(file.path())(DataFusionError::Plan(why)))?;
+    let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    Ok((model::statement(&file.path()), Parameters::new(given, declared)))
+}
+
 impl Session {
     /// Runs one query in this session.
     pub async fn query(&self, sql: &str) -> Result<Rows, LakeError> {
@@ -70,6 +79,12 @@ impl Session {
     pub async fn query_with(&self, sql: &str, parameters: &[(&str, &str)]) -> Result<Rows, LakeError> {
         let parameters = Parameters::texts(parameters);
         self.start(&Statement::new(sql), &parameters).await?.collect().await
+    }
+
+    /// Asks a question of `sql/session`, with the parameters that its head declares.
+    pub async fn ask(&self, question: &str, given: &[(&str, &str)]) -> Result<Rows, LakeError> {
+        let (statement, parameters) = asked(question, given)?;
+        self.start(&statement, &parameters).await?.collect().await
     }
 
     /// Starts one query: `$name` stands for a value of `parameters`, bound to the plan. What is no query is refused.

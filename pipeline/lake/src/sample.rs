@@ -4,8 +4,7 @@
 use crate::engine::session::Session;
 use crate::error::LakeError;
 use crate::mistake::Statement;
-use crate::model;
-use crate::query::{Declared, Parameters, is_blank, statements};
+use crate::query::{Parameters, asked, is_blank, statements};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
@@ -39,12 +38,8 @@ impl Session {
 
     /// The observations of a question of `sql/session`, with the parameters that its head declares.
     pub async fn answer(&self, question: &str, given: &[(&str, &str)], metric: &str) -> Result<Samples, LakeError> {
-        let file = model::files("session").into_iter().find(|file| file.name.table == question);
-        let file = file.ok_or_else(|| LakeError::NoTable(format!("session.{question}")))?;
-        let declared = Declared::read(&file.text)
-            .map_err(|why| LakeError::sql(file.path())(datafusion::error::DataFusionError::Plan(why)))?;
-        let given = given.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        self.observations(question, &Statement::new(&file.text), &Parameters::new(given, declared), metric).await
+        let (statement, parameters) = asked(question, given)?;
+        self.observations(question, &statement, &parameters, metric).await
     }
 
     async fn observations(

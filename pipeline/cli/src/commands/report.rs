@@ -101,12 +101,15 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Rows of a query that knows `$since` and `$resource` (empty: all).
     async fn rows(&self, query: &str) -> Result<Vec<serde_json::Value>, Failure> {
+        Ok(self.session.query(query).await?.to_json()?)
+    }
+
+    /// Rows of a question of `sql/session` about the days and the resource of the page.
+    async fn ask(&self, question: &str) -> Result<Vec<serde_json::Value>, Failure> {
         let since = self.since.to_string();
-        let mut given = vec![("since", since.as_str()), ("resource", self.resource.unwrap_or_default())];
-        given.retain(|(name, _)| query.contains(&format!("${name}")));
-        Ok(self.session.query_with(query, &given).await?.to_json()?)
+        let given = [("since", since.as_str()), ("resource", self.resource.unwrap_or_default())];
+        Ok(self.session.ask(question, &given).await?.to_json()?)
     }
 
     fn has(&self, table: &str) -> bool {

@@ -219,15 +219,9 @@ fn in_force(context: &Context, ledger: &Ledger, plan: &Plan) -> Result<(Vec<Stri
 /// The span in which no other plan held the item's resource: what a later one does is not its doing, and days under an
 /// earlier one are no control.
 async fn alone(session: &Session, plan: &Plan, item: &Item, span: Span) -> Result<Span, Failure> {
-    const OTHERS: &str = "
-        select
-            max(case when ts < cast($applied as timestamptz) then ts end) as earlier,
-            min(case when ts > cast($applied as timestamptz) then ts end) as later
-        from staging.events
-        where type = 'adjustment' and resource = $resource and plan_id <> $plan";
     let applied = span.applied.to_string();
     let given = [("resource", item.resource.as_str()), ("plan", plan.plan_id.as_str()), ("applied", applied.as_str())];
-    let found = session.query_with(OTHERS, &given).await?.to_json()?.into_iter().next().unwrap_or_default();
+    let found = session.ask("verify_others", &given).await?.to_json()?.into_iter().next().unwrap_or_default();
     let at = |key: &str| found[key].as_str().and_then(Timestamp::parse);
     Ok(Span {
         from: at("earlier").map_or(span.from, |at| at.max(span.from)),
@@ -314,20 +308,8 @@ fn not_in_force(item: &Item, measured: &Value) -> Option<String> {
 /// all limits; throttled, where the replay counts demand above the limit, the samples that reached it; killed, where it
 /// counts memory above the limit, the samples with an OOM kill.
 async fn measured(session: &Session, item: &Item, applied: &str, until: &str) -> Result<Value, Failure> {
-    const MEASURED: &str = "
-        select
-            count(*) as samples,
-            max(ts) as newest,
-            last_value(cpu_limit_cores order by ts) filter (where cpu_limit_cores is not null) as cpu_limit_cores,
-            last_value(memory_limit_bytes order by ts) filter (where memory_limit_bytes is not null) as memory_limit_bytes,
-            round(sum(greatest(cpu_limit_cores - cpu_cores, 0.0)) / nullif(sum(cpu_limit_cores) filter (where cpu_cores is not null), 0.0), 6) as slack,
-            round(sum(greatest(memory_limit_bytes - memory_bytes, 0.0)) / nullif(sum(memory_limit_bytes) filter (where memory_bytes is not null), 0.0), 6) as memory_slack,
-            round(avg(case when coalesce(oom_kills, 0) > 0 then 1.0 else 0.0 end), 6) as oom_rate,
-            round(avg(case when cpu_share >= 0.99 then 1.0 else 0.0 end) filter (where cpu_share is not null), 6) as throttled_rate
-        from marts.usage
-        where resource = $resource and ts > cast($applied as timestamptz) and ts <= cast($until as timestamptz)";
     let given = [("resource", item.resource.as_str()), ("applied", applied), ("until", until)];
-    Ok(session.query_with(MEASURED, &given).await?.to_json()?.into_iter().next().unwrap_or(Value::Null))
+    Ok(session.ask("verify_samples", &given).await?.to_json()?.into_iter().next().unwrap_or(Value::Null))
 }
 
 /// What a test of one side says: that the regression it looks for is shown, or that one of the margin is excluded.

@@ -320,9 +320,7 @@ impl Touched {
 
 /// One of the questions under `sql/session/`.
 pub(super) async fn question(context: &SessionContext, question: &str) -> Result<DataFrame, LakeError> {
-    let file = model::files("session").into_iter().find(|file| file.name.table == question);
-    let file = file.ok_or_else(|| LakeError::NoTable(format!("session.{question}")))?;
-    model::plan(context, &file).await
+    model::plan(context, &model::question(question)?).await
 }
 
 /// The answer to one of them, in memory.

@@ -13,165 +13,6 @@ use serde_json::{Value, json};
 
 const KNOWN: &str = "select resource from marts.usage where resource = $resource limit 1";
 
-/// Minutes of the last four weeks with data in which each thing held it up, and what its worst sample was.
-const CONTENDED: &str = "
-    with newest as (
-        select max(ts) as ts from marts.usage where resource = $resource and ts <= (select now from session.clock)
-    ),
-
-    samples as (
-        select u.*
-        from marts.usage u
-        cross join newest n
-        where u.resource = $resource and u.ts <= n.ts and u.ts > n.ts - interval '28 days'
-    )
-
-    select
-        sum(interval_s) / 60.0 as minutes,
-        min(ts) as first,
-        max(ts) as last,
-        sum(case when coalesce(throttled_ratio, 0) >= 0.25 or coalesce(cpu_share, 0) >= 0.95
-            then interval_s end) / 60.0 as cpu,
-        sum(case when coalesce(oom_kills, 0) > 0 or coalesce(psi_memory_some, 0) >= 0.1 or coalesce(memory_share, 0) >= 0.98
-            then interval_s end) / 60.0 as memory,
-        sum(case when coalesce(psi_io_some, 0) >= 0.1 and coalesce(psi_memory_some, 0) < 0.1
-            then interval_s end) / 60.0 as io,
-        sum(case when coalesce(psi_cpu_some, 0) >= 0.1 and coalesce(throttled_ratio, 0) < 0.25 and coalesce(cpu_share, 0) < 0.95
-            then interval_s end) / 60.0 as waiting,
-        sum(coalesce(oom_kills, 0)) as oom_kills,
-        last_value(cpu_limit_cores order by ts) filter (where cpu_limit_cores is not null) as cpu_limit_cores,
-        last_value(memory_limit_bytes order by ts) filter (where memory_limit_bytes is not null) as memory_limit_bytes,
-        max(cpu_cores) as cpu_peak,
-        max(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes, memory_peak_bytes)) as memory_peak
-    from samples";
-
-/// Network has no stall of its own: hours near the most it ever moved, with the processor at rest.
-const NETWORK: &str = "
-    with hours as (
-        select
-            date_trunc('hour', ts) as hour,
-            sum(coalesce(net_rx_bytes, 0) + coalesce(net_tx_bytes, 0)) as bytes,
-            avg(coalesce(cpu_share, 0)) as cpu_share
-        from marts.usage
-        where resource = $resource and ts <= (select now from session.clock)
-            and ts > (select now from session.clock) - interval '60 days'
-        group by date_trunc('hour', ts)
-    )
-
-    select sum(case when bytes >= 0.9 * most and cpu_share < 0.3 then 60.0 end) as network
-    from hours
-    cross join (select max(bytes) as most, median(bytes) as usual from hours) m
-    where most > 3 * usual and usual > 0";
-
-/// Whether a sample shows the bottleneck `$what`.
-macro_rules! shows {
-    () => {
-        "        and case $what
-            when 'cpu' then coalesce(throttled_ratio, 0) >= 0.25 or coalesce(cpu_share, 0) >= 0.95
-            when 'memory' then coalesce(oom_kills, 0) > 0 or coalesce(psi_memory_some, 0) >= 0.1 or coalesce(memory_share, 0) >= 0.98
-            when 'io' then coalesce(psi_io_some, 0) >= 0.1 and coalesce(psi_memory_some, 0) < 0.1
-            when 'waiting' then coalesce(psi_cpu_some, 0) >= 0.1
-            else false
-        end"
-    };
-}
-
-const EVIDENCE: &str = concat!(
-    "
-    select ts, interval_s, cpu_cores, cpu_limit_cores, throttled_ratio, memory_bytes, memory_limit_bytes, oom_kills,
-        psi_cpu_some, psi_memory_some, psi_io_some, event_id
-    from marts.usage
-    where resource = $resource and ts <= (select now from session.clock)
-",
-    shows!(),
-    "
-    order by coalesce(oom_kills, 0) desc, ts desc
-    limit 5"
-);
-
-/// When the newest spell of it began: its first sample after a day without.
-const BEGAN: &str = concat!(
-    "
-    with held as (
-        select ts
-        from marts.usage
-        where resource = $resource and ts <= (select now from session.clock)
-",
-    shows!(),
-    "
-    ),
-
-    gaps as (select ts, lag(ts) over (order by ts) as before from held)
-
-    select max(ts) as began from gaps where before is null or ts - before > interval '24 hours'"
-);
-
-const PROCESSES: &str = "
-    select
-        json_get_str(top_process, 'name') as name,
-        count(*) as samples,
-        max(json_get_float(top_process, 'cpu_cores')) as cpu_cores,
-        max(json_get_float(top_process, 'memory_bytes')) as memory_bytes
-    from staging.events
-    where type = 'usage' and resource = $resource and top_process is not null and ts <= (select now from session.clock)
-        and ts > (select now from session.clock) - interval '60 days'
-    group by json_get_str(top_process, 'name')
-    order by samples desc, name
-    limit 5";
-
-/// What changed in the two days before: of the resource, its environment, or the repositories that run there.
-const BEFORE: &str = "
-    with repos as (
-        select distinct repo from staging.events
-        where repo is not null and (resource = $resource or env = split_part($resource, '/', 1))
-            and type in ('command', 'test', 'ci_run', 'edit', 'usage')
-    ),
-
-    with_changes as (
-        select ts, type, event_id, pr_id, repo, sha, action, result, resource, env, coalesce(message, title, '') as text
-        from staging.events
-        where type in ('adjustment', 'schedule', 'commit', 'push', 'pr')
-
-        union all
-
-        select
-            at as ts, change as type, event_id, null as pr_id, repo, null as sha, null as action, result, resource,
-            null as env, text
-        from features.application_changes
-    )
-
-    select ts, type, event_id, pr_id, repo, sha, action, result, left(text, 80) as text
-    from with_changes
-    where ts <= arrow_cast($began, 'Timestamp(Microsecond, Some(\"UTC\"))')
-        and ts > arrow_cast($began, 'Timestamp(Microsecond, Some(\"UTC\"))') - interval '48 hours'
-        and (
-            (type in ('adjustment', 'annotation', 'schedule', 'deployment', 'flag')
-                and (resource = $resource or resource = split_part($resource, '/', 1)
-                    or resource is null and env = split_part($resource, '/', 1)))
-            or (type in ('commit', 'push', 'deployment') and repo in (select repo from repos))
-            or (type = 'pr' and action in ('merged', 'opened') and repo in (select repo from repos))
-        )
-    order by ts desc, event_id
-    limit 5";
-
-/// What throttled samples would have used: what they got over the share of the periods in which they ran on. Memory above a
-/// limit cannot be seen below it: services of the same name with more tell.
-const DEMAND: &str = "
-    select cpu_cores / greatest(1 - coalesce(throttled_ratio, 0), 0.1) as demand
-    from marts.usage
-    where resource = $resource and ts <= (select now from session.clock) and cpu_cores is not null
-        and (coalesce(throttled_ratio, 0) >= 0.25 or coalesce(cpu_share, 0) >= 0.95)
-    order by demand";
-
-const KIN: &str = "
-    select cast(coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes) as double) as demand
-    from marts.usage
-    where split_part(resource, '/', 2) = split_part($resource, '/', 2) and split_part(resource, '/', 2) <> ''
-        and ts <= (select now from session.clock)
-        and memory_limit_bytes > arrow_cast($limit, 'Float64')
-        and coalesce(greatest(memory_bytes, memory_peak_bytes), memory_bytes) >= 0.98 * arrow_cast($limit, 'Float64')
-    order by demand";
-
 /// Limits that are tried, as multiples of the present one; the first that removes nine tenths is told.
 const TRIED: [f64; 6] = [1.25, 1.5, 2.0, 2.5, 3.0, 4.0];
 const ENOUGH: f64 = 0.9;
@@ -252,12 +93,13 @@ fn in_words(what: &str) -> &'static str {
 
 /// Explains a resource; none where nothing is called so.
 pub(super) async fn explain(context: &Context, session: &Session, name: &str) -> Result<Option<Answer>, Failure> {
-    let ask = async |query: &str, more: &[(&str, &str)]| -> Result<Vec<Value>, Failure> {
+    let ask = async |question: &str, more: &[(&str, &str)]| -> Result<Vec<Value>, Failure> {
         let given = [&[("resource", name)], more].concat();
-        Ok(session.query_with(query, &given).await?.to_json()?)
+        Ok(session.ask(question, &given).await?.to_json()?)
     };
+    let is_known = async || session.query_with(KNOWN, &[("resource", name)]).await?.to_json();
     let expected = expected(session, name).await?;
-    if !session.versions.contains_key("marts.usage") || ask(KNOWN, &[]).await?.is_empty() {
+    if !session.versions.contains_key("marts.usage") || is_known().await?.is_empty() {
         // Of an environment or job there may be runs, and nothing that held it up.
         if expected.is_empty() {
             return Ok(None);
@@ -266,8 +108,8 @@ pub(super) async fn explain(context: &Context, session: &Session, name: &str) ->
         show_expected(context, &expected);
         return Ok(Some(Answer::done(json!({"resource": name, "expected": expected}))));
     }
-    let held = ask(CONTENDED, &[]).await?.into_iter().next().unwrap_or_default();
-    let network = ask(NETWORK, &[]).await?.into_iter().next().unwrap_or_default();
+    let held = ask("explain_bottlenecks", &[]).await?.into_iter().next().unwrap_or_default();
+    let network = ask("explain_network", &[]).await?.into_iter().next().unwrap_or_default();
     let minutes = |what: &str| held[what].as_f64().or_else(|| network[what].as_f64()).unwrap_or_default();
     let mut bottlenecks: Vec<(&str, f64)> = ["memory", "cpu", "io", "network", "waiting"]
         .into_iter()
@@ -282,19 +124,20 @@ pub(super) async fn explain(context: &Context, session: &Session, name: &str) ->
     };
     bottlenecks.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     let first = bottlenecks.first().map_or("none", |(what, _)| what);
-    let evidence = ask(EVIDENCE, &[("what", first)]).await?;
-    let began = ask(BEGAN, &[("what", first)]).await?.first().and_then(|row| time(&row["began"]));
+    let mut evidence = ask("explain_evidence", &[("bottleneck", first)]).await?;
+    let began = evidence.first().and_then(|row| time(&row["began"]));
+    evidence.iter_mut().filter_map(Value::as_object_mut).for_each(|row| drop(row.remove("began")));
     let before = match began {
-        Some(began) => ask(BEFORE, &[("began", &began.to_string())]).await?,
+        Some(began) => ask("explain_before", &[("began", &began.to_string())]).await?,
         None => Vec::new(),
     };
-    let processes = ask(PROCESSES, &[]).await?;
+    let processes = ask("explain_processes", &[]).await?;
     let counterfactual = match first {
-        "cpu" => tried(&ask(DEMAND, &[]).await?, held["cpu_limit_cores"].as_f64(), "cpu_cores"),
+        "cpu" => tried(&ask("explain_cpu_demand", &[]).await?, held["cpu_limit_cores"].as_f64(), "cpu_cores"),
         "memory" => {
             let limit = held["memory_limit_bytes"].as_f64();
             let text = format!("{}", limit.unwrap_or(f64::MAX));
-            tried(&ask(KIN, &[("limit", &text)]).await?, limit, "memory_bytes")
+            tried(&ask("explain_memory_demand", &[("limit", &text)]).await?, limit, "memory_bytes")
         }
         _ => None,
     };

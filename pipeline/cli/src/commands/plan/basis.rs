@@ -1,5 +1,6 @@
 //! What a plan rests on, then and now: the newest sample, the models in use, the newest forecast of each resource.
 
+use super::foreseen::state_of;
 use crate::artifacts::champion;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -13,27 +14,9 @@ pub async fn forecasts(session: &Session, of: Option<&BTreeSet<String>>) -> Resu
     if !session.versions.contains_key("predictions.shadow_inventory") {
         return Ok(Vec::new());
     }
-    let rows = session
-        .query(
-            "with newest as (
-                select resource_id, max(last_updated) as last_updated
-                from predictions.shadow_inventory
-                where last_updated <= (select now from session.clock)
-                group by resource_id
-             )
-             select i.resource_id as resource, max(i.upper['cpu_cores']) as cpu, max(i.upper['memory_bytes']) as memory,
-                max(i.model) as model
-             from predictions.shadow_inventory i
-             join newest n on i.resource_id = n.resource_id and i.last_updated = n.last_updated
-             where i.upper['cpu_cores'] is not null or i.upper['memory_bytes'] is not null
-             group by i.resource_id
-             order by i.resource_id",
-        )
-        .await?
-        .to_json()?;
+    let rows = session.ask("plan_forecasts", &[]).await?.to_json()?;
     let forecasts = rows.into_iter().filter_map(|row| {
-        let upper =
-            State { cpu_cores: row["cpu"].as_f64(), memory_bytes: row["memory"].as_f64().map(|bytes| bytes as u64) };
+        let upper = state_of(&row, "cpu", "memory");
         let model = row["model"].as_str().unwrap_or_default().to_owned();
         Some(Forecast { resource: row["resource"].as_str()?.to_owned(), upper, model })
     });

@@ -6,42 +6,28 @@ use crate::context::Context;
 use crate::failure::Failure;
 use domain::plan::{Coming, Expected, ModelRef, State};
 use lake::{Lake, Session};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Two columns of a row, in cores and in bytes.
+pub(super) fn state_of(row: &Value, cpu: &str, memory: &str) -> State {
+    State { cpu_cores: row[cpu].as_f64(), memory_bytes: row[memory].as_f64().map(|bytes| bytes as u64) }
+}
 
 /// What the shadow inventory expects of each resource from now on.
 pub async fn expected(session: &Session) -> Result<BTreeMap<String, Expected>, Failure> {
     if !session.versions.contains_key("predictions.shadow_inventory") {
         return Ok(BTreeMap::new());
     }
-    let rows = session
-        .query(
-            "select resource_id, max(upper['cpu_cores']) as cpu, max(upper['memory_bytes']) as memory,
-                max(predicted_state['cpu_cores']) as peak_cpu, max(predicted_state['memory_bytes']) as peak_memory,
-                avg(confidence_score) as confidence, max(model) as model,
-                array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule
-             from predictions.shadow_inventory
-             where last_updated >= (select now from session.clock) - interval '24 hours'
-                 and last_updated <= (select now from session.clock)
-                 and at >= (select now from session.clock) - interval '1 hour'
-                 and (upper['cpu_cores'] is not null or upper['memory_bytes'] is not null)
-             group by resource_id",
-        )
-        .await?
-        .to_json()?;
+    let rows = session.ask("plan_expected", &[]).await?.to_json()?;
     let expected = rows.into_iter().filter_map(|row| {
         let schedule = row["schedule"].as_str().unwrap_or_default();
         Some((
             row["resource_id"].as_str()?.to_owned(),
             Expected {
-                upper: State {
-                    cpu_cores: row["cpu"].as_f64(),
-                    memory_bytes: row["memory"].as_f64().map(|bytes| bytes as u64),
-                },
-                peak: State {
-                    cpu_cores: row["peak_cpu"].as_f64(),
-                    memory_bytes: row["peak_memory"].as_f64().map(|bytes| bytes as u64),
-                },
+                upper: state_of(&row, "cpu", "memory"),
+                peak: state_of(&row, "peak_cpu", "peak_memory"),
                 confidence: row["confidence"].as_f64().unwrap_or_default(),
                 model: row["model"].as_str().unwrap_or_default().to_owned(),
                 schedule: schedule.split(", ").filter(|s| !s.is_empty()).map(str::to_owned).collect(),
@@ -57,32 +43,11 @@ pub async fn coming(session: &Session) -> Result<BTreeMap<String, Coming>, Failu
     if !session.versions.contains_key("predictions.runs") {
         return Ok(BTreeMap::new());
     }
-    let rows = session
-        .query(
-            "select resource, count(*) as runs,
-                last_value(job_key order by p90_memory_peak_bytes nulls first, p90_cpu_ms nulls first, job_key) as job,
-                max(p90_cpu_ms / nullif(p50_duration_ms, 0)) as cpu, max(p90_memory_peak_bytes) as memory,
-                max(p50_cpu_ms / nullif(p50_duration_ms, 0)) as usual_cpu, max(p50_memory_peak_bytes) as usual_memory
-             from predictions.runs
-             where resource is not null and not stale
-                 and coalesce(p90_memory_peak_bytes, p90_cpu_ms) is not null
-                 and predicted_at >= (select now from session.clock) - interval '24 hours'
-                 and predicted_at = (
-                     select max(predicted_at) from predictions.runs
-                     where predicted_at <= (select now from session.clock)
-                 )
-             group by resource",
-        )
-        .await?
-        .to_json()?;
+    let rows = session.ask("plan_coming", &[]).await?.to_json()?;
     let coming = rows.into_iter().filter_map(|row| {
-        let state = |cpu: &str, memory: &str| State {
-            cpu_cores: row[cpu].as_f64(),
-            memory_bytes: row[memory].as_f64().map(|bytes| bytes as u64),
-        };
         let coming = Coming {
-            demand: state("cpu", "memory"),
-            usual: state("usual_cpu", "usual_memory"),
+            demand: state_of(&row, "cpu", "memory"),
+            usual: state_of(&row, "usual_cpu", "usual_memory"),
             runs: row["runs"].as_u64()? as usize,
             job: row["job"].as_str().unwrap_or_default().to_owned(),
         };

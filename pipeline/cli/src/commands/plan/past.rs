@@ -1,6 +1,7 @@
 //! What a plan has to know of each resource beside its usage: when a plan last changed it, what its service is configured to
 //! take, and what its machine has.
 
+use super::foreseen::state_of;
 use crate::failure::{Exit, Failure};
 use domain::Timestamp;
 use domain::nodes::{Machine, Nodes};
@@ -75,18 +76,9 @@ pub fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
 
 /// What the samples of each resource tell of its machine; the largest, where it ran on several.
 async fn measured(session: &Session) -> Result<BTreeMap<String, Machine>, Failure> {
-    let rows = session
-        .query(
-            "select coalesce(resource, env) as resource, max(machine_cpu_cores) as cpu, max(machine_memory_bytes) as memory
-             from staging.events
-             where type = 'usage' and (machine_cpu_cores > 0 or machine_memory_bytes > 0)
-                 and ts <= (select now from session.clock)
-             group by coalesce(resource, env)",
-        )
-        .await?
-        .to_json()?;
+    let rows = session.ask("plan_machines", &[]).await?.to_json()?;
     let measured = rows.into_iter().filter_map(|row| {
-        let size = State { cpu_cores: row["cpu"].as_f64(), memory_bytes: row["memory"].as_f64().map(|b| b as u64) };
+        let size = state_of(&row, "cpu", "memory");
         Some((row["resource"].as_str()?.to_owned(), Machine { size, told: true }))
     });
     Ok(measured.collect())

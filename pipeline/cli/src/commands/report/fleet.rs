@@ -48,49 +48,11 @@ struct Builds {
     high: Option<f64>,
 }
 
-const DAYS: &str = "
-    select
-        date_trunc('day', hour) as day,
-        count(*) as hours,
-        sum(case when contended then 1 else 0 end) as contended,
-        sum(oom_kills) as kills,
-        sum(case when cpu_limit_cores > 0 then cpu_cores end) as cpu_used,
-        sum(case when cpu_cores is not null then cpu_limit_cores end) as cpu_held,
-        sum(case when memory_limit_bytes > 0 then memory_bytes end) as memory_used,
-        sum(case when memory_bytes is not null then memory_limit_bytes end) as memory_held,
-        max(hour) as newest
-    from features.resource_hours
-    where hour >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))') and ($resource = '' or resource = $resource)
-    group by date_trunc('day', hour)
-    order by day";
-
-/// The 95th percentile with its interval by ranks: of n runs, the rank of a quantile is binomial.
-const BUILDS: &str = "
-    with runs as (
-        select
-            duration_ms,
-            row_number() over (order by duration_ms) as place,
-            count(*) over () as n,
-            sqrt(0.95 * 0.05 * count(*) over ()) as spread
-        from marts.runs
-        where not has_jobs and kind in ('build', 'test', 'ci') and duration_ms is not null
-            and coalesce(result, '') not in ('cancellation', 'skip')
-            and started_at >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))')
-            and ended_at <= (select now from session.clock)
-            and ($resource = '' or resource = $resource)
-    )
-    select
-        count(*) as runs,
-        min(case when place >= 0.95 * n then duration_ms end) as p95,
-        min(case when place >= 0.95 * n - 1.96 * spread then duration_ms end) as low,
-        min(case when place >= 0.95 * n + 1.96 * spread then duration_ms end) as high
-    from runs";
-
 /// Asks the lake.
 pub async fn gather(source: &Source<'_>) -> Result<Fleet, Failure> {
     let mut fleet = Fleet::default();
     if source.has("marts.usage") {
-        for row in source.rows(DAYS).await? {
+        for row in source.ask("report_days").await? {
             let number = |name: &str| row[name].as_f64().unwrap_or_default();
             let newest = time(&row["newest"]);
             fleet.newest = fleet.newest.max(newest);
@@ -109,7 +71,7 @@ pub async fn gather(source: &Source<'_>) -> Result<Fleet, Failure> {
         fleet.states.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     }
     if source.has("marts.runs")
-        && let Some(row) = source.rows(BUILDS).await?.first()
+        && let Some(row) = source.ask("report_builds").await?.first()
     {
         let number = |name: &str| row[name].as_f64();
         let runs = number("runs").unwrap_or_default();

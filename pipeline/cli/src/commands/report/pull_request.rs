@@ -213,15 +213,9 @@ async fn runs_of(source: &Source<'_>, pr: &str) -> Result<Section, Failure> {
     if !source.has("marts.runs") {
         return Ok(section.with([Block::missing("The runs are not built yet.", &["pipeline materialize"])]));
     }
-    let query = "
-        select job_key, count(*) as runs, sum(case when failed then 1 else 0 end) as failed,
-            sum(case when flaky then 1 else 0 end) as flaky, sum(duration_ms) / 3600000.0 as total_hours,
-            sum(cast(cpu_ms as double)) / 3600000.0 as core_hours, max(memory_peak_bytes) as peak_memory_bytes,
-            max(memory_limit_bytes) as limit_memory_bytes, max(label) as cause
-        from marts.runs where pr_id = $pr and not has_jobs
-        group by job_key order by total_hours desc, job_key limit 50";
     let shown =
-        queries::bars(source, "Time of its runs by job", query, &[("pr", pr)], ("job_key", "total_hours")).await?;
+        queries::bars(source, "Time of its runs by job", "report_pr_jobs", &[("pr", pr)], ("job_key", "total_hours"))
+            .await?;
     section.blocks.extend(shown.unwrap_or_else(|| vec![Block::text("Nothing ran for it.")]));
     Ok(section)
 }
@@ -234,19 +228,9 @@ async fn predictions(source: &Source<'_>, pr: &str) -> Result<Section, Failure> 
             section.with([Block::missing("Nothing was predicted yet.", &["pipeline train", "pipeline predict"])])
         );
     }
-    let query = "
-        select p.job_key, p.predicted_at, p.p50_duration_ms, p.p90_duration_ms,
-            min(r.duration_ms) filter (where r.started_at > p.predicted_at) as came_duration_ms, p.p90_memory_peak_bytes,
-            100.0 * p.contended_probability as contended_pct, p.likely_cause, p.confidence_score, p.model
-        from predictions.runs p
-        left join marts.runs r on p.job_key = r.job_key and r.pr_id = p.pr_id
-            and r.started_at > p.predicted_at and r.started_at <= p.predicted_at + interval '1 day'
-        where p.pr_id = $pr and p.predicted_at <= (select now from session.clock)
-        group by p.job_key, p.predicted_at, p.p50_duration_ms, p.p90_duration_ms, p.p90_memory_peak_bytes,
-            p.contended_probability, p.likely_cause, p.confidence_score, p.model
-        order by p.predicted_at desc, p.p90_duration_ms desc nulls last limit 50";
     let columns = ("job_key", "p90_duration_ms");
-    let shown = queries::bars(source, "Predictions of its runs", query, &[("pr", pr)], columns).await?;
+    let shown =
+        queries::bars(source, "Predictions of its runs", "report_pr_predictions", &[("pr", pr)], columns).await?;
     Ok(section.with(shown.unwrap_or_else(|| {
         let what = "Nothing was predicted of it: predictions are made of open pull requests.";
         vec![Block::missing(what, &["pipeline predict"])]

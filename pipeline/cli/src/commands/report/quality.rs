@@ -12,16 +12,7 @@ use serde_json::Value;
 pub async fn section(source: &Source<'_>) -> Result<Section, Failure> {
     let about = "A report is as good as what it was told.";
     let mut section = Section::new("Data quality", about);
-    let days = source
-        .rows(
-            "select cast(event_date as varchar) as day, count(*) as events
-             from staging.events
-             where ts >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))') and ts <= (select now from session.clock)
-                 and ($resource = '' or resource = $resource)
-             group by event_date
-             order by event_date",
-        )
-        .await?;
+    let days = source.ask("report_event_days").await?;
     if days.is_empty() {
         let how = ["pipeline ingest DUMPS", "pipeline materialize"];
         section.blocks.push(Block::missing("No event of these days is in the lake.", &how));
@@ -40,15 +31,7 @@ pub async fn section(source: &Source<'_>) -> Result<Section, Failure> {
 
 /// Each kind of event, and how old its newest is.
 async fn kinds(source: &Source<'_>) -> Result<Table, Failure> {
-    let rows = source
-        .rows(
-            "select type, count(*) as events, max(ts) as newest
-             from staging.events
-             where ts <= (select now from session.clock) and ($resource = '' or resource = $resource)
-             group by type
-             order by events desc, type",
-        )
-        .await?;
+    let rows = source.ask("report_event_types").await?;
     let columns = vec![
         Column::text("event"),
         Column::number("in the lake"),

@@ -290,16 +290,16 @@ fn plain(text: &str) -> String {
     text.split('`').enumerate().map(word).collect::<String>().trim().to_owned()
 }
 
-/// A query of our own as a bar chart, with all it says as a table.
+/// A question of `sql/session` as a bar chart, with all it says as a table.
 pub async fn bars(
     source: &Source<'_>,
     title: &str,
-    query: &str,
+    question: &str,
     given: &[(&str, &str)],
     (x, y): (&str, &str),
 ) -> Result<Option<Vec<Block>>, Failure> {
-    let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let query = source.session.start(&lake::Statement::new(query), &Parameters::new(given, Vec::new())).await?;
+    let (statement, parameters) = lake::asked(question, given)?;
+    let query = source.session.start(&statement, &parameters).await?;
     let columns = query.schema().fields().iter().map(|field| field.name().clone()).collect();
     let found = Found { columns, rows: query.collect().await?.to_json()? };
     let columns = found.columns();

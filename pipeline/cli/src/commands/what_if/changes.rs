@@ -133,29 +133,6 @@ pub(super) fn plan(then: &mut Inventory, plan: &Plan, made: &mut Made) {
     }
 }
 
-/// Developers that were there, and how the use of a day went with their number: a share of the mean a share of the mean.
-const DEVELOPERS: &str = "
-    with days as (
-        select date_trunc('day', ts) as day, count(distinct developer) as developers
-        from staging.events
-        where developer is not null and ts <= (select now from session.clock)
-            and ts > (select now from session.clock) - interval '30 days'
-        group by date_trunc('day', ts)
-    ),
-
-    used as (
-        select date_trunc('day', hour) as day, sum(cpu_cores) as cores
-        from features.resource_hours
-        group by date_trunc('day', hour)
-    )
-
-    select
-        count(*) as days,
-        max(d.developers) as most,
-        regr_slope(u.cores, cast(d.developers as double)) * avg(cast(d.developers as double)) / nullif(avg(u.cores), 0) as elasticity
-    from days d
-    join used u on d.day = u.day";
-
 /// Days from which the elasticity is taken; fewer say nothing.
 const DAYS: u64 = 10;
 
@@ -167,7 +144,7 @@ pub(super) async fn developers(
     more: i64,
     made: &mut Made,
 ) -> Result<(), Failure> {
-    let rows = session.query(DEVELOPERS).await?.to_json()?;
+    let rows = session.ask("what_if_developers", &[]).await?.to_json()?;
     let row = rows.first().cloned().unwrap_or_default();
     let Some(most) = row["most"].as_f64().filter(|most| *most > 0.0) else {
         return Err(Failure::new(Exit::Inconclusive, "no event of the last 30 days names a developer")

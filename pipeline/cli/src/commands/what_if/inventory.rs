@@ -7,30 +7,6 @@ use domain::what_if::{Figure, Foreseen, Hour, Inventory};
 use lake::Session;
 use serde_json::Value;
 
-const HOURS: &str = "
-    select
-        resource_id, at, schedule_event_id,
-        predicted_state['cpu_cores'] as cpu, lower['cpu_cores'] as cpu_lower, upper['cpu_cores'] as cpu_upper,
-        daily_peak['cpu_cores'] as cpu_peak, daily_peak_upper['cpu_cores'] as cpu_peak_upper,
-        predicted_state['memory_bytes'] as memory, lower['memory_bytes'] as memory_lower,
-        upper['memory_bytes'] as memory_upper, daily_peak['memory_bytes'] as memory_peak,
-        daily_peak_upper['memory_bytes'] as memory_peak_upper
-    from predictions.shadow_inventory
-    where last_updated <= (select now from session.clock)
-        and last_updated >= (select now from session.clock) - interval '24 hours'
-        and at >= (select now from session.clock) - interval '1 hour'
-        and (predicted_state['cpu_cores'] is not null or predicted_state['memory_bytes'] is not null)
-    order by resource_id, at";
-
-/// Limits of the newest hour that had any.
-const LIMITS: &str = "
-    select
-        resource,
-        last_value(cpu_limit_cores order by hour) filter (where cpu_limit_cores is not null) as cpu,
-        last_value(memory_limit_bytes order by hour) filter (where memory_limit_bytes is not null) as memory
-    from features.resource_hours
-    group by resource";
-
 /// Reads both.
 pub(super) async fn read(session: &Session) -> Result<Inventory, Failure> {
     let none = || {
@@ -41,7 +17,7 @@ pub(super) async fn read(session: &Session) -> Result<Inventory, Failure> {
         return Err(none());
     }
     let mut inventory = Inventory::new();
-    for row in session.query(HOURS).await?.to_json()? {
+    for row in session.ask("what_if_hours", &[]).await?.to_json()? {
         let (Some(name), Some(at)) = (row["resource_id"].as_str(), time(&row["at"])) else { continue };
         let hour = Hour {
             at,
@@ -54,7 +30,7 @@ pub(super) async fn read(session: &Session) -> Result<Inventory, Failure> {
     if inventory.is_empty() {
         return Err(none());
     }
-    for row in session.query(LIMITS).await?.to_json()? {
+    for row in session.ask("what_if_limits", &[]).await?.to_json()? {
         let found: Option<&mut Foreseen> = row["resource"].as_str().and_then(|name| inventory.get_mut(name));
         if let Some(foreseen) = found {
             let memory_bytes = row["memory"].as_f64().map(|bytes| bytes as u64);

@@ -26,46 +26,6 @@ const DISK: f64 = 0.2;
 /// Neither computed nor waited for anything of its machine, in this share of the time: it waits for the network.
 const IDLE: f64 = 0.7;
 
-/// Of 30 days: what the runs of each job took, used and waited for.
-const JOBS_OF: &str = "
-    select job_key, min(repo) as repo, min(command) as command, count(*) as runs,
-        approx_percentile_cont(duration_ms, 0.9) as p90_ms, sum(duration_ms) as total_ms,
-        sum(cpu_ms) / nullif(sum(case when cpu_ms is not null then duration_ms end), 0) as cores,
-        max(cpu_limit_cores) as limit_cores, avg(psi_io_some) as disk, avg(psi_memory_some) as memory,
-        avg(psi_cpu_some) as cpu, avg(throttled_ratio) as throttled, min(kind) as kind
-    from marts.runs
-    where not has_jobs and duration_ms > 0 and started_at <= (select now from session.clock)
-        and started_at > (select now from session.clock) - interval '30 days'
-    group by job_key
-    order by total_ms desc";
-
-/// Of 30 days: how often the recorded runs of a job added packages.
-const FETCHES: &str = "
-    select r.job_key, count(*) as recorded,
-        sum(case when json_get_int(e.payload, 'packages_added') > 0 then 1 else 0 end) as fetched,
-        sum(json_get_int(e.payload, 'packages_added')) as packages
-    from staging.events e
-    join marts.runs r on e.event_id = r.event_id
-    where e.type in ('command', 'test') and e.payload like '%\"packages_added\"%'
-        and e.ts > (select now from session.clock) - interval '30 days' and e.ts <= (select now from session.clock)
-    group by r.job_key";
-
-/// Of 30 days: on how many days each lock file changed, beside the days with commits.
-const LOCKS: &str = "
-    select f.repo, f.path, count(distinct f.event_date) as days, max(d.days) as of_days
-    from marts.changed_files f
-    join (
-        select repo, count(distinct event_date) as days
-        from marts.changed_files
-        where type in ('commit', 'push') and ts > (select now from session.clock) - interval '30 days'
-            and ts <= (select now from session.clock)
-        group by repo
-    ) d on f.repo = d.repo
-    where f.role = 'lockfile' and f.type in ('commit', 'push')
-        and f.ts > (select now from session.clock) - interval '30 days' and f.ts <= (select now from session.clock)
-    group by f.repo, f.path
-    order by f.repo, f.path";
-
 /// One piece of advice.
 struct Advice {
     what: String,
@@ -91,7 +51,7 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
 }
 
 async fn jobs(ground: &Ground<'_>) -> Result<Vec<Proposed>, Failure> {
-    let rows = ground.session.query(JOBS_OF).await?.to_json()?;
+    let rows = ground.session.ask("plan_jobs", &[]).await?.to_json()?;
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
     let mut of_repo: BTreeMap<String, f64> = BTreeMap::new();
     for row in &rows {
@@ -106,7 +66,7 @@ async fn jobs(ground: &Ground<'_>) -> Result<Vec<Proposed>, Failure> {
     if slow.is_empty() {
         return Ok(Vec::new());
     }
-    let fetches = ground.session.query(FETCHES).await?.to_json()?;
+    let fetches = ground.session.ask("plan_fetches", &[]).await?.to_json()?;
     let mut proposals = Vec::new();
     for row in slow {
         let job = text(row, "job_key");
@@ -281,7 +241,7 @@ fn long_test(row: &Value, all_ms: f64) -> Option<Advice> {
 }
 
 async fn locks(ground: &Ground<'_>) -> Result<Vec<Proposed>, Failure> {
-    let rows = ground.session.query(LOCKS).await?.to_json()?;
+    let rows = ground.session.ask("plan_lockfiles", &[]).await?.to_json()?;
     let advice = |row: &Value| {
         let (repo, path) = (row["repo"].as_str()?, row["path"].as_str()?);
         let (days, of_days) = (row["days"].as_i64()?, row["of_days"].as_i64()?);

@@ -14,17 +14,6 @@ use domain::units::counted;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Of the newest predictions, those that need something.
-const COMING: &str = "
-    select p.prediction_id, p.pr_id, p.repo, p.branch, p.job_key, p.resource, p.expected_at, p.likely_needs
-    from predictions.runs p
-    where p.likely_needs is not null
-        and p.predicted_at = (
-            select max(predicted_at) from predictions.runs where predicted_at <= (select now from session.clock)
-        )
-        and p.predicted_at >= (select now from session.clock) - interval '24 hours'
-    order by p.expected_at, p.prediction_id";
-
 /// How often each service was called, and when last.
 const CALLS: &str = "
     select service, count(*) as calls, max(ts) as last_at
@@ -80,7 +69,7 @@ async fn coming(ground: &Ground<'_>) -> Result<Vec<Value>, Failure> {
     if !ground.session.versions.contains_key("predictions.runs") {
         return Ok(Vec::new());
     }
-    Ok(ground.session.query(COMING).await?.to_json()?)
+    Ok(ground.session.ask("plan_needs", &[]).await?.to_json()?)
 }
 
 /// How many of the first three things that the model named were needed on held-out time, of as many as could have been.

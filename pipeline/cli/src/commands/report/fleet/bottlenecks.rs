@@ -87,17 +87,7 @@ async fn causes(source: &Source<'_>) -> Result<Vec<Block>, Failure> {
     if !source.has("marts.runs") {
         return Ok(Vec::new());
     }
-    let rows = source
-        .rows(
-            "select label, count(*) as runs, sum(duration_ms) / 3600000.0 as hours, count(distinct job_key) as jobs
-             from marts.runs
-             where label is not null and label <> 'none' and not has_jobs and ($resource = '' or resource = $resource)
-                 and started_at >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))')
-                 and started_at <= (select now from session.clock)
-             group by label
-             order by runs desc, label",
-        )
-        .await?;
+    let rows = source.ask("report_causes").await?;
     if rows.is_empty() {
         return Ok(vec![Block::text(
             "No run of these days has a measured cause: nothing was contended, or nothing was measured.",
