@@ -9,4 +9,5 @@ pub(crate) mod rooted;
 pub(crate) mod some_files;
 pub(crate) mod store;
 pub(crate) mod table;
+pub(crate) mod table_name;
 pub(crate) mod writers;

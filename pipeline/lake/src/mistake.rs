@@ -8,7 +8,7 @@ mod words;
 pub use place::{Place, Statement};
 pub(crate) use words::without_types;
 
-use crate::query::{hidden, visible};
+use crate::query::cells::{hidden, visible};
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;

@@ -4,7 +4,7 @@
 //! the plan may hold no node that defines, changes or writes. Files outside the lake have no name in SQL unless the
 //! session's view gives them one.
 
-mod cells;
+pub(crate) mod cells;
 mod columns;
 mod files;
 mod grid;

@@ -5,7 +5,7 @@
 //! a file is told by the file.
 
 use crate::delta::some_files::{SomeFiles, located};
-use crate::delta::table::TableName;
+use crate::delta::table_name::TableName;
 use crate::error::LakeError;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;

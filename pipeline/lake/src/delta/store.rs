@@ -3,7 +3,7 @@
 use crate::delta::parquet_file::ParquetFile;
 use crate::delta::root::Root;
 use crate::delta::rooted::Rooted;
-use crate::delta::table::TableName;
+use crate::delta::table_name::TableName;
 use crate::error::LakeError;
 use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;

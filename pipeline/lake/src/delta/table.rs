@@ -3,6 +3,7 @@
 use crate::delta::logged::Logged;
 use crate::delta::root;
 use crate::delta::store::Store;
+pub use crate::delta::table_name::TableName;
 use crate::error::LakeError;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
@@ -14,21 +15,6 @@ use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use serde_json::Value;
 use std::sync::Arc;
-
-/// A table of the lake by its two names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableName {
-    /// The folder below the lake.
-    pub schema: String,
-    /// The folder below the schema.
-    pub table: String,
-}
-
-impl std::fmt::Display for TableName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.schema, self.table)
-    }
-}
 
 /// Where the commit info of this program keeps what a table was made from.
 pub(crate) const ORIGIN: &str = "pipeline";
