@@ -16,7 +16,7 @@ pub(super) fn kept_apart(key: Cow<str>) -> String {
 }
 
 /// A number as a value: a 64-bit number where one says the same, else its digits.
-pub(super) fn value(text: &str) -> Value {
+pub fn value(text: &str) -> Value {
     match text.parse::<Number>() {
         Ok(number) if number.is_i64() || number.is_u64() || is_exact(text, &number) => Value::Number(number),
         _ => Value::Object(Map::from_iter([(DIGITS.to_owned(), Value::String(text.to_owned()))])),
@@ -24,7 +24,7 @@ pub(super) fn value(text: &str) -> Value {
 }
 
 /// The digits of a number that is none for `serde_json`.
-pub(crate) fn digits(map: &Map<String, Value>) -> Option<&str> {
+pub fn digits(map: &Map<String, Value>) -> Option<&str> {
     match map.iter().next() {
         Some((key, Value::String(digits))) if map.len() == 1 && key == DIGITS => Some(digits),
         _ => None,

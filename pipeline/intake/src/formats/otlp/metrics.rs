@@ -3,7 +3,7 @@
 use super::names::measure;
 use super::{Out, Resource, Samples, attributes, list, micros, text, unsigned};
 use crate::formats::Object;
-use crate::formats::samples::{Measure, Point, parts};
+use crate::formats::samples::{Measure, Number, Point, parts};
 use domain::Reason;
 use domain::time::SECOND;
 use serde_json::{Value, json};
@@ -95,15 +95,15 @@ fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: 
         return distribution(resource, metric, point, at, out);
     }
     let value = match value(point) {
-        Some(value) if value.is_nan() => return,
-        Some(value) if value.is_finite() => value,
+        Some(value) if value.float().is_nan() => return,
+        Some(value) if value.float().is_finite() => value,
         _ => return refuse(Reason::Format("a data point has no finite number")),
     };
     let attributes = attributes(point);
     if let Some(who) = &resource.who
         && let Some(measure) = measure(metric, &attributes)
     {
-        if value < 0.0 {
+        if value.float() < 0.0 {
             return refuse(Reason::Format("a container's use is negative"));
         }
         let since = micros(point.get("startTimeUnixNano")).filter(|since| *since <= at);
@@ -114,7 +114,7 @@ fn take(samples: &mut Samples, resource: &Resource, metric: &Metric<'_>, point: 
         let series = &who.series(metric.name, Value::Object(attributes).to_string());
         if measure == Measure::RESTARTS && text(&resource.attributes, &[LAST_REASON]).is_some() {
             let oom = text(&resource.attributes, &[LAST_REASON]) == Some("OOMKilled");
-            let value = f64::from(u8::from(oom));
+            let value = Number::Whole(i128::from(oom));
             let measure = Measure::LAST_EXIT_OOM;
             samples.add(&Point { who, series, measure, parts, at, value, since: None, delta: false }, out);
         }
@@ -135,26 +135,22 @@ fn begin(metric: &Metric<'_>, point: &Value, at: i64) -> Option<i64> {
 /// The cluster receiver tells why a container ended last as an attribute of the container.
 const LAST_REASON: &str = "k8s.container.status.last_terminated_reason";
 
-fn value(point: &Value) -> Option<f64> {
-    match (point.get("asDouble"), point.get("asInt")) {
-        (Some(Value::String(text)), _) | (None, Some(Value::String(text))) => text.parse().ok(),
-        (Some(number), _) | (None, Some(number)) => number.as_f64(),
-        (None, None) => None,
-    }
+fn value(point: &Value) -> Option<Number> {
+    Number::of(point.get("asDouble").or_else(|| point.get("asInt"))?)
 }
 
 fn kpi(
     metric: &Metric<'_>,
     name: &str,
     unit: Option<&str>,
-    value: f64,
+    value: Number,
     attributes: Object,
     point: &Value,
     at: i64,
 ) -> Object {
     let mut payload = Object::new();
     payload.insert("metric".into(), json!(name));
-    payload.insert("value".into(), json!(value));
+    payload.insert("value".into(), value.json());
     payload.extend(unit.map(|unit| ("unit".to_owned(), json!(unit))));
     if !attributes.is_empty() {
         payload.insert("attributes".into(), Value::Object(attributes));
@@ -172,13 +168,13 @@ fn distribution(resource: &Resource, metric: &Metric<'_>, point: &Value, at: i64
         return out.push(resource.reject(&what, Reason::Format("a histogram or summary has no count")));
     };
     let name = format!("{}.count", metric.name);
-    let mut payload = kpi(metric, &name, Some("1"), count as f64, attributes(point), point, at);
+    let mut payload = kpi(metric, &name, Some("1"), Number::Whole(count.into()), attributes(point), point, at);
     for key in ["bucketCounts", "explicitBounds", "quantileValues", "scale", "zeroCount", "positive", "negative"] {
         payload.extend(point.get(key).map(|value| (key.to_owned(), value.clone())));
     }
     out.push(Ok(resource.event(at, "kpi", payload)));
     // Without a sum the values may be negative, or were not added up: OTLP leaves it out then.
-    if let Some(sum) = point.get("sum").and_then(Value::as_f64) {
+    if let Some(sum) = point.get("sum").and_then(Number::of).filter(|sum| sum.float().is_finite()) {
         let name = format!("{}.sum", metric.name);
         let mut payload = kpi(metric, &name, metric.unit, sum, attributes(point), point, at);
         for key in ["min", "max"] {

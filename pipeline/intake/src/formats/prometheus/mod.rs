@@ -10,7 +10,7 @@ mod series;
 mod text;
 
 use super::parts::Part;
-use super::samples::{Point, Samples, event};
+use super::samples::{Number, Point, Samples, event};
 use super::{Format, Head, Object, Out, Reader};
 use domain::Reason;
 use domain::time::Timestamp;
@@ -82,7 +82,7 @@ impl Reader for Prometheus {
             }
             Ok(text::Line::Sample { labels, value, seconds }) => Series::new(labels, None)
                 .map_err(Reason::Format)
-                .and_then(|series| self.sample(&series, seconds, &value, out)),
+                .and_then(|series| self.sample(&series, seconds, Number::parse(&value), out)),
             Err(reason) => Err(Reason::Format(reason)),
         };
         if let Err(reason) = refused {
@@ -148,30 +148,29 @@ impl Prometheus {
 
     fn pair(&mut self, series: &Series, pair: &Value, out: &mut Out) -> Result<(), Reason> {
         match (pair.get(0).and_then(Value::as_f64), pair.get(1)) {
-            (Some(seconds), Some(Value::String(value))) => self.sample(series, seconds, value, out),
-            (Some(seconds), Some(Value::Number(value))) => self.sample(series, seconds, &value.to_string(), out),
             // VictoriaMetrics writes NaN as null: no value.
             (Some(_), Some(Value::Null)) => Ok(()),
+            (Some(seconds), Some(value)) => self.sample(series, seconds, Number::of(value), out),
+            (Some(_), None) => Err(Reason::Format("a sample has no value")),
             (None, _) => Err(Reason::Timestamp),
-            _ => Err(Reason::Format("a sample has no value")),
         }
     }
 
-    fn sample(&mut self, series: &Series, seconds: f64, value: &str, out: &mut Out) -> Result<(), Reason> {
+    fn sample(&mut self, series: &Series, seconds: f64, value: Option<Number>, out: &mut Out) -> Result<(), Reason> {
         // Rust saturates: what is out of range, or no number at all, is not usable afterwards or 1970.
         let at = (seconds * 1e6).round() as i64;
         if !seconds.is_finite() || !Timestamp(at).is_usable() {
             return Err(Reason::Timestamp);
         }
-        let value: f64 = value.parse().map_err(|_| Reason::Format("the value of a sample is no number"))?;
-        if value.is_nan() {
+        let value = value.ok_or(Reason::Format("the value of a sample is no number"))?;
+        if value.float().is_nan() {
             return Ok(());
         }
-        if value.is_infinite() {
+        if value.float().is_infinite() {
             return Err(Reason::Format("the value of a sample is infinite"));
         }
         if let (Some(who), Some((measure, parts, name))) = (&series.who, &series.measure) {
-            if value < 0.0 {
+            if value.float() < 0.0 {
                 return Err(Reason::Format("a container's use is negative"));
             }
             let (measure, parts) = (*measure, *parts);
@@ -181,7 +180,7 @@ impl Prometheus {
         }
         let mut payload = Object::new();
         payload.insert("metric".into(), json!(series.metric));
-        payload.insert("value".into(), json!(value));
+        payload.insert("value".into(), value.json());
         payload.extend(self.unit(&series.metric).map(|unit| ("unit".to_owned(), json!(unit))));
         if !series.labels.is_empty() {
             payload.insert("labels".into(), Value::Object(series.labels.clone()));
@@ -441,6 +440,19 @@ container_memory_usage_bytes{pod="a-0",container="b"} -1 1790813320.5
         assert_eq!(*no_time, Err(Reason::Format(reason)));
         assert_eq!(*infinite, Err(Reason::Format("the value of a sample is infinite")));
         assert_eq!(*negative, Err(Reason::Format("a container's use is negative")));
+    }
+
+    #[test]
+    fn whole_numbers_beyond_what_floats_hold_keep_their_digits() {
+        // VictoriaMetrics exports numbers, the others texts.
+        let digits = "9007199254740993";
+        let answer = json!({"status": "success", "data": {"resultType": "vector", "result": [
+            {"metric": {"__name__": "orders"}, "value": [T0, digits]}]}});
+        let export =
+            json!({"metric": {"__name__": "orders"}, "values": [9_007_199_254_740_993_u64], "timestamps": [T0 * 1000]});
+        let text = lines(&format!("# TYPE orders gauge\norders {digits} {}", T0 * 1000)).remove(0).unwrap();
+        let all = events([answer, export]).into_iter().chain([text]);
+        all.for_each(|event| assert_eq!(event.payload["value"].to_string(), digits));
     }
 
     #[test]

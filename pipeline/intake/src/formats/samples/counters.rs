@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Measure;
+use super::{Measure, Number};
 
 /// Readings that wait to be put in order.
 pub(super) const WAITING: usize = 1 << 18;
@@ -47,7 +47,7 @@ pub(super) struct Reading {
     /// As which of several that add up; see [`super::Point`].
     pub(super) parts: u64,
     pub(super) at: i64,
-    pub(super) value: f64,
+    pub(super) value: Number,
     pub(super) since: Option<i64>,
     pub(super) delta: bool,
 }
@@ -63,7 +63,7 @@ pub(super) enum Told {
 
 struct Counter {
     at: i64,
-    value: f64,
+    value: Number,
     step: i64,
     since: Option<i64>,
     /// The last reading, as long as nothing was told from it.
@@ -73,7 +73,7 @@ struct Counter {
 struct Alone {
     who: Arc<Who>,
     series: Arc<Series>,
-    value: f64,
+    value: Number,
 }
 
 #[derive(Default)]
@@ -115,7 +115,7 @@ impl Counters {
         }
         let told = match reading.measure.kind {
             Kind::HighWater => self.advance(reading).map(|(before, _)| match reading.value > before.value {
-                true => Told::Amount(reading.value * reading.measure.scale, None),
+                true => Told::Amount(reading.value.float() * reading.measure.scale, None),
                 false => Told::Nothing,
             }),
             _ => {
@@ -145,7 +145,7 @@ impl Counters {
     fn delta(&mut self, reading: &Reading) -> Option<(f64, i64)> {
         let span = reading.at - reading.since?;
         self.begin(reading);
-        (span > 0).then_some((reading.value, span))
+        (span > 0).then_some((reading.value.float(), span))
     }
 
     /// How much a counter grew, and in how long.
@@ -157,14 +157,14 @@ impl Counters {
         // before began anew also if it is above that one.
         let begun = reading.since.filter(|since| counter.since.is_some_and(|old| old < *since) && *since >= counter.at);
         match begun.map(|since| reading.at - since) {
-            None if value < before => Some((value, span)),
-            None => Some((value - before, span)),
+            None if value < before => Some((value.float(), span)),
+            None => Some((value.less(before), span)),
             // It begins here: it has not grown yet.
             Some(0) => None,
-            Some(lived) if value < before || reading.measure.field != CPU_TIME => Some((value, lived)),
+            Some(lived) if value < before || reading.measure.field != CPU_TIME => Some((value.float(), lived)),
             Some(lived) => {
-                let cores = value * reading.measure.scale * SECOND as f64 / lived as f64;
-                (cores <= BELIEVED_CORES).then_some((value, lived))
+                let cores = value.float() * reading.measure.scale * SECOND as f64 / lived as f64;
+                (cores <= BELIEVED_CORES).then_some((value.float(), lived))
             }
         }
     }
@@ -222,7 +222,7 @@ impl Alone {
         let Self { who, series, value } = self;
         let mut payload = who.about.clone();
         payload.insert("metric".into(), json!(series.metric));
-        payload.insert("value".into(), json!(value));
+        payload.insert("value".into(), value.json());
         payload.insert("monotonic".into(), json!(true));
         payload.extend(series.attributes());
         event(at, "kpi", who.env.as_deref(), Some(&who.resource), payload)
@@ -246,7 +246,7 @@ impl Reading {
         kept.extend(series.attributes());
         kept.insert("time".into(), json!(Timestamp(*at).to_string()));
         kept.extend(self.since.map(|since| ("since".to_owned(), json!(Timestamp(since).to_string()))));
-        kept.insert("value".into(), json!(value));
+        kept.insert("value".into(), value.json());
         Err((Value::Object(kept), reason))
     }
 }

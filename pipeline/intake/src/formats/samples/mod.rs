@@ -12,6 +12,7 @@
 mod counters;
 mod instances;
 mod measure;
+mod number;
 mod parts;
 
 use super::{Object, Out, Taken};
@@ -28,6 +29,7 @@ use instances::Instances;
 pub(super) use counters::Series;
 pub(super) use instances::Labels;
 pub(super) use measure::Measure;
+pub(super) use number::Number;
 pub(super) use parts::parts;
 
 /// Moments of containers that wait for more to be said about them.
@@ -112,7 +114,7 @@ pub(super) struct Point<'a> {
     /// Microseconds since 1970.
     pub(super) at: i64,
     /// Finite and not negative.
-    pub(super) value: f64,
+    pub(super) value: Number,
     /// Of a counter: when it began, where the source says it.
     pub(super) since: Option<i64>,
     /// Whether it begins anew with each point.
@@ -159,7 +161,7 @@ impl Samples {
         match measure.kind {
             Kind::State => {
                 // What is none, or as much as there is, ends the limit before it.
-                let scaled = value * measure.scale;
+                let scaled = value.float() * measure.scale;
                 let value = if scaled > 0.0 && scaled < NO_LIMIT { scaled } else { 0.0 };
                 for id in self.instances.all(who.id, who.labels_id, &who.labels) {
                     self.put(id, who, measure, parts, at, value, None);
@@ -168,7 +170,7 @@ impl Samples {
             Kind::Gauge => {
                 let id = self.instances.one(who.id, who.labels_id, &who.labels);
                 self.see(id, at);
-                self.put(id, who, measure, parts, at, value * measure.scale, None);
+                self.put(id, who, measure, parts, at, value.float() * measure.scale, None);
             }
             Kind::Increase | Kind::PerSecond | Kind::HighWater => {
                 let container = self.instances.one(who.id, who.labels_id, &who.labels);
@@ -380,6 +382,7 @@ mod tests {
         let who = Who::new(Some("e"), "e/s".to_owned(), "", Labels::new(), Object::new());
         let mut out = Out::default();
         for &(measure, seconds, value) in points {
+            let value = Number::from(value);
             let series = &who.series(measure.field, "{}".to_owned());
             let at = (1_000_000 + seconds) * SECOND;
             samples
@@ -448,7 +451,7 @@ mod tests {
         let (mut samples, mut out) = (Samples::default(), Out::default());
         let mut read = |seconds: i64, value: f64| {
             let at = (1_000_000 + seconds) * SECOND;
-            let measure = Measure::IO_READ;
+            let (measure, value) = (Measure::IO_READ, Number::from(value));
             samples
                 .add(&Point { who: &who, series, measure, parts: 1, at, value, since: None, delta: false }, &mut out);
         };
@@ -484,7 +487,8 @@ mod tests {
             let measure = Measure::CPU;
             let at = at * SECOND;
             let series = &who.series("x", "{}".to_owned());
-            let point = Point { who: &who, series, measure, parts: 0, at, value: 1.0, since: None, delta: false };
+            let point =
+                Point { who: &who, series, measure, parts: 0, at, value: Number::Whole(1), since: None, delta: false };
             samples.add(&point, &mut out);
         }
         assert_eq!(samples.pending.len(), PENDING * 3 / 4);

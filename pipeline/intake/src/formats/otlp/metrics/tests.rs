@@ -382,3 +382,40 @@ fn what_has_no_usable_value_is_refused_with_its_reason() {
     let histogram = refused(json!({"name": "m", "summary": {"dataPoints": [{"timeUnixNano": at(0)}]}}));
     assert_eq!(histogram, Reason::Format("a histogram or summary has no count"));
 }
+
+#[test]
+fn whole_numbers_beyond_what_floats_hold_keep_their_digits() {
+    let digits = "9007199254740993";
+    let point = |value: Value| {
+        json!({"timeUnixNano": at(0), "asInt": value, "attributes": [
+            {"key": "as_text", "value": {"intValue": digits}},
+            {"key": "as_number", "value": {"intValue": 9_007_199_254_740_993_i64}}]})
+    };
+    let negative = json!("-9223372036854775807");
+    for (value, written) in [
+        (json!(digits), digits),
+        (json!(9_007_199_254_740_993_i64), digits),
+        (negative.clone(), "-9223372036854775807"),
+        (json!("18446744073709551615"), "18446744073709551615"),
+    ] {
+        let told = events([request(&[("service.name", "shop")], json!([gauge("orders", "1", json!([point(value)]))]))]);
+        let payload = &told[0].payload;
+        assert_eq!(payload["value"].to_string(), written);
+        assert_eq!(
+            payload["attributes"],
+            json!({"as_text": 9_007_199_254_740_993_i64, "as_number": 9_007_199_254_740_993_i64})
+        );
+    }
+    let histogram = json!({"name": "took", "histogram": {"aggregationTemporality": 2, "dataPoints": [
+        {"timeUnixNano": at(0), "count": digits, "sum": 1.5}]}});
+    let told = events([request(&[("service.name", "shop")], json!([histogram]))]);
+    assert_eq!((told[0].payload["value"].to_string(), &told[1].payload["value"]), (digits.to_owned(), &json!(1.5)));
+
+    // A counter so high grows by what lies between its readings, and not by what lies between the floats beside them.
+    let read = |seconds: u64, bytes: u64| json!({"timeUnixNano": at(seconds), "asInt": bytes.to_string()});
+    let points = json!([read(0, 1 << 53), read(60, (1 << 53) + 1), read(120, (1 << 53) + 4)]);
+    let metric = sum("container.network.io.usage.rx_bytes", "By", points);
+    let grown = |event: &Event| event.payload["net_rx_bytes"].as_i64();
+    let told = events([request(&[("container.name", "web")], json!([metric]))]);
+    assert_eq!(told.iter().map(grown).collect::<Vec<_>>(), [Some(1), Some(3)]);
+}
