@@ -3,6 +3,7 @@
 use crate::context::Context;
 use domain::model::{Card, Coverage, Metrics};
 use domain::probability::{Probability, Reliability};
+use domain::units::{interval, signed_interval};
 use std::collections::BTreeMap;
 
 /// A card for people: the model beside its baselines.
@@ -25,7 +26,7 @@ pub fn show(context: &Context, card: &Card) {
     let sign = if verdict.beats_baselines { "beats" } else { "does not beat" };
     let by = verdict
         .difference
-        .map_or_else(String::new, |d| format!("; by row {:+.4} (95 %: {:+.4} to {:+.4})", d.mean, d.low, d.high));
+        .map_or_else(String::new, |d| format!("; by row {:+.4} (95 %: {})", d.mean, signed_interval(d.low, d.high, 4)));
     let text = format!(
         "{:.4} {sign} the best baseline ({}, {:.4}){by}",
         verdict.ours, verdict.baseline, verdict.best_baseline
@@ -60,11 +61,10 @@ pub fn show(context: &Context, card: &Card) {
 pub fn coverage(context: &Context, coverage: &[Coverage]) {
     for part in coverage.iter().filter(|part| part.of != "repository") {
         context.say(format!(
-            "  p{:.0} covers {:.1} % ({:.1} to {:.1} %) of {} rows{}{}",
+            "  p{:.0} covers {:.1} % ({} %) of {} rows{}{}",
             part.stated * 100.0,
             part.measured * 100.0,
-            part.low * 100.0,
-            part.high * 100.0,
+            interval(part.low * 100.0, part.high * 100.0, 1),
             part.rows,
             if part.name.is_empty() { "" } else { ": " },
             part.name

@@ -50,6 +50,40 @@ pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Decimals beyond those asked for that an interval may be shown with.
+const MORE_DECIMALS: usize = 6;
+
+/// Writes an interval: with so many decimals, and with more where both ends would be one number or an end would be a 0 that
+/// it is not; what no decimals tell from 0 as a power of ten.
+pub fn interval(low: f64, high: f64, decimals: usize) -> String {
+    between(low, high, decimals, |value, decimals| format!("{value:.decimals$}"))
+}
+
+/// The same of what is more or less than 0, with its sign.
+pub fn signed_interval(low: f64, high: f64, decimals: usize) -> String {
+    between(low, high, decimals, |value, decimals| format!("{value:+.decimals$}"))
+}
+
+fn between(low: f64, high: f64, decimals: usize, write: impl Fn(f64, usize) -> String) -> String {
+    let one = |value: f64, decimals: usize| {
+        let written = write(value, decimals);
+        match written.contains(|c: char| matches!(c, '1'..='9')) {
+            false if value == 0.0 => "0".to_owned(),
+            false if value.is_finite() => format!("{value:.1e}"),
+            _ => written,
+        }
+    };
+    let ends = |decimals: usize| (one(low, decimals), one(high, decimals));
+    let apart = |decimals: &usize| ends(*decimals).0 != ends(*decimals).1;
+    let plain = |decimals: &usize| apart(decimals) && !format!("{:?}", ends(*decimals)).contains('e');
+    let all = decimals..=decimals + MORE_DECIMALS;
+    match all.clone().find(plain).or_else(|| all.clone().find(apart)) {
+        Some(decimals) => format!("{} to {}", ends(decimals).0, ends(decimals).1),
+        None if low == high => format!("{} exactly", one(low, decimals)),
+        None => format!("{low} to {high}"),
+    }
+}
+
 /// Reads `1.5` cores or `1500m`.
 pub fn parse_cores(text: &str) -> Option<f64> {
     let text = text.trim();
@@ -90,6 +124,20 @@ mod tests {
     fn small_sizes_are_not_written_as_nothing() {
         let written = [0.0, 96.0, -14_300.0, 1.5 * MIB as f64, 1.5 * GIB as f64].map(format_bytes);
         assert_eq!(written, ["0 B", "96 B", "-14 KiB", "2 MiB", "1.5 GiB"]);
+    }
+
+    #[test]
+    fn the_ends_of_an_interval_are_two_numbers_and_neither_is_a_zero_that_it_is_not() {
+        assert_eq!(interval(0.12, 0.34, 2), "0.12 to 0.34");
+        assert_eq!(interval(0.1201, 0.1249, 2), "0.120 to 0.125");
+        assert_eq!(interval(99.96, 99.999, 1), "99.96 to 100.00");
+        assert_eq!(signed_interval(-0.00002, 0.00001, 4), "-0.00002 to +0.00001");
+        assert_eq!(signed_interval(-1e-17, 0.25, 1), "-1.0e-17 to +0.2");
+        assert_eq!(signed_interval(-0.0, 0.02, 1), "0 to +0.02");
+        assert_eq!(signed_interval(-0.01, 0.02, 2), "-0.01 to +0.02");
+        assert_eq!(signed_interval(0.0, 0.0, 4), "0 exactly");
+        assert_eq!(interval(3.0, 3.0, 0), "3 exactly");
+        assert_eq!(interval(1.0, 1.000_000_000_1, 1), "1 to 1.0000000001");
     }
 
     #[test]

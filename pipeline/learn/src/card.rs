@@ -6,6 +6,7 @@ use crate::random::Random;
 use domain::Timestamp;
 use domain::model::{Card, Coverage, Gate, Metrics, Verdict};
 use domain::probability::Reliability;
+use domain::units::signed_interval;
 use std::collections::BTreeMap;
 
 /// Which data a training may see.
@@ -141,8 +142,9 @@ fn paired(new: &[RowLoss], old: &[RowLoss], seed: u64) -> Option<(bool, String)>
     let (low, high) = (quantile(gains.iter().copied(), 0.025), quantile(gains, 0.975));
     let sign = if low > 0.0 { "beats the champion beyond noise" } else { "does not beat the champion beyond noise" };
     let why = format!(
-        "{sign}: loss {measured:+.1} % less (95 %: {low:+.1} to {high:+.1} %) on {} rows new to both, less in {lower} of \
+        "{sign}: loss {measured:+.1} % less (95 %: {} %) on {} rows new to both, less in {lower} of \
          {} repositories",
+        signed_interval(low, high, 1),
         pairs.len(),
         repos.len()
     );

@@ -114,6 +114,14 @@ impl Unit {
         }
     }
 
+    /// An interval; in words where both ends are written alike.
+    pub fn between(self, low: f64, high: f64) -> String {
+        match (self.format(low), self.say(high)) {
+            (from, to) if from != self.format(high) => format!("{from} to {to}"),
+            (_, to) => format!("{to} at both ends"),
+        }
+    }
+
     /// What an axis of this unit up to `largest` is counted in: one of its steps, and how it is called.
     pub(crate) fn axis(self, largest: f64) -> (f64, &'static str) {
         match self {
@@ -186,6 +194,13 @@ fn grouped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_whose_ends_are_written_alike_says_so() {
+        assert_eq!(Unit::Share.between(0.12, 0.34), "12 to 34 %");
+        assert_eq!(Unit::Share.between(0.1201, 0.1202), "12 % at both ends");
+        assert_eq!(Unit::Milliseconds.between(61_000.0, 61_001.0), "61 s at both ends");
+    }
 
     #[test]
     fn a_column_tells_its_unit() {

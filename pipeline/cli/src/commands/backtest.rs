@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
 use clap::Args;
 use domain::plan::Replay;
-use domain::units::{self, format_bytes};
+use domain::units::{self, format_bytes, signed_interval};
 use learn::backtest::{Asked, Beside, Frontier, Point, Usage};
 use learn::sizing::{DEFAULT_RISK, Policy};
 use serde_json::{Value, json};
@@ -183,7 +183,8 @@ pub fn show_frontier(context: &Context, frontier: &Frontier) {
         let points = |x: f64| format!("{:+.1}", x * 100.0);
         let compared = match (difference, interval) {
             (Some(difference), Some((low, high))) => {
-                format!("; ours there {} points (90 %: {} to {})", points(*difference), points(*low), points(*high))
+                let interval = signed_interval(low * 100.0, high * 100.0, 1);
+                format!("; ours there {} points (90 %: {interval})", points(*difference))
             }
             (Some(difference), None) => format!("; ours there {} points", points(*difference)),
             (None, _) => "; the frontier does not reach that share".to_owned(),

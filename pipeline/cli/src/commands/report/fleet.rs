@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use domain::Timestamp;
 use domain::plan::{Action, Item, Plan, Rates, State};
 use domain::time::{DAY, HOUR};
+use domain::units;
 use page::{Block, Cell, Column, Number, Table, Tone, Unit};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -128,7 +129,7 @@ fn jackknife(days: &[(f64, f64)]) -> Option<(f64, Option<(f64, f64)>)> {
 fn between(unit: Unit, interval: Option<(f64, f64)>) -> String {
     interval.map_or_else(
         || "too few days for an interval".to_owned(),
-        |(low, high)| format!("95 %: {} to {}", unit.format(low), unit.say(high)),
+        |(low, high)| format!("95 %: {}", unit.between(low, high)),
     )
 }
 
@@ -256,10 +257,10 @@ impl Fleet {
             found.as_ref().map_or_else(|| "–".to_owned(), |(share, _)| Unit::Share.say((share * 100.0).round() / 100.0))
         };
         let interval = |found: &Option<(f64, Option<(f64, f64)>)>| {
-            found
-                .as_ref()
-                .and_then(|(_, interval)| *interval)
-                .map_or_else(|| "–".to_owned(), |(low, high)| format!("{:.0} to {:.0} %", low * 100.0, high * 100.0))
+            found.as_ref().and_then(|(_, interval)| *interval).map_or_else(
+                || "–".to_owned(),
+                |(low, high)| format!("{} %", units::interval(low * 100.0, high * 100.0, 0)),
+            )
         };
         Number {
             name,
@@ -300,8 +301,11 @@ impl Fleet {
         let Some(p95) = self.builds.p95 else {
             return Number { name, value: "–".into(), note: "no runs in these days".into(), ..Number::default() };
         };
-        let high = self.builds.high.map_or_else(|| "more than was seen".to_owned(), say);
-        let interval = self.builds.low.map_or_else(String::new, |low| format!("95 %: {} to {high}", say(low)));
+        let interval = match (self.builds.low, self.builds.high) {
+            (None, _) => String::new(),
+            (Some(low), None) => format!("95 %: {} to more than was seen", say(low)),
+            (Some(low), Some(high)) => format!("95 %: {}", Unit::Milliseconds.between(low, high)),
+        };
         let note = format!("of {} runs", Unit::Plain.format(self.builds.runs));
         Number { name, value: say(p95), interval, note, tone: Tone::Plain }
     }
