@@ -105,6 +105,12 @@ impl Choice {
             Self::Boosted => "boosted_trees",
         }
     }
+
+    /// The runs that show what its levels lack, of those that it learnt from and the later ones among them: what a naive one
+    /// says of a run it has not learnt from that run.
+    pub(super) fn unseen<'a>(self, all: &'a [u32], later: &'a [u32]) -> &'a [u32] {
+        if matches!(self, Self::Naive(which) if !which.learns()) { all } else { later }
+    }
 }
 
 /// One that competed.

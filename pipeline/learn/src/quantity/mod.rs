@@ -116,7 +116,7 @@ struct Models {
 impl Kept for Models {
     // One format for all tasks; which one it is says the folder.
     const NAME: &'static str = "of runs";
-    const FORMAT: u32 = 4;
+    const FORMAT: u32 = 5;
 
     fn check(&self) -> Result<(), String> {
         if self.features != data::feature_names() {
@@ -336,7 +336,7 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
     let (choice, serves, evaluation) = held_out(&data, &split, candidates::best(&data, &fields), spec.seed)?;
     let candidates = candidates::described(&data, choice, &fields);
     let mut model = Model::learn(&data, &split.train(), &split.test, &LEVELS, choice, None, spec.seed)?;
-    model.settle(&data, &split.test);
+    model.settle(&data, choice.unseen(&rows, &split.test));
     Ok(Learnt {
         model,
         data_watermark: rows.iter().map(|&row| data.runs.ended[row as usize]).max().unwrap_or_default(),
@@ -358,13 +358,13 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
 /// time.
 fn held_out(data: &Data, split: &Split, chosen: Choice, seed: u64) -> Result<(Choice, Serves, Evaluation), LearnError> {
     let learn = |choice| Model::learn(data, &split.fit, &split.calibrate, &LEVELS, choice, None, seed);
-    let loss = |model: &Model| mean(model.told(data, &split.calibrate, &split.test).losses(data, &split.test));
+    let loss = |choice: Choice, model: &Model| mean(split.told(data, choice, model).losses(data, &split.test));
     let model = learn(chosen)?;
-    let ours = loss(&model);
+    let ours = loss(chosen, &model);
     let mut best = (chosen, model, ours);
     for choice in Choice::all().filter(|choice| *choice != chosen) {
         let model = learn(choice)?;
-        let loss = loss(&model);
+        let loss = loss(choice, &model);
         // What is not a number is never the better one.
         if loss < best.2 || best.2.is_nan() {
             best = (choice, model, loss);
@@ -384,7 +384,7 @@ fn held_out(data: &Data, split: &Split, chosen: Choice, seed: u64) -> Result<(Ch
             format!("{name}: best of all candidates on held-out time (loss_log {least:.4}, {chosen} {ours:.4})")
         },
     };
-    Ok((choice, serves, judged(data, &model, split)))
+    Ok((choice, serves, judged(data, choice, &model, split)))
 }
 
 fn holdout_one(
@@ -404,13 +404,12 @@ fn holdout_one(
     }
     let choice = candidates::best(&data, &fields);
     let model = Model::learn(&data, &split.fit, &split.calibrate, &LEVELS[..2], choice, upper, spec.seed)?;
-    Ok((judged(&data, &model, &split), split.train().len()))
+    Ok((judged(&data, choice, &model, &split), split.train().len()))
 }
 
 /// A model that has learnt from the training part, on the test part.
-fn judged(data: &Data, model: &Model, split: &Split) -> Evaluation {
-    let told = model.told(data, &split.calibrate, &split.test);
-    evaluation(data, &told, &split.test, &split.train())
+fn judged(data: &Data, choice: Choice, model: &Model, split: &Split) -> Evaluation {
+    evaluation(data, &split.told(data, choice, model), &split.test, &split.train())
 }
 
 fn evaluate_one(

@@ -148,8 +148,7 @@ impl Model {
         };
         let watermark = all.iter().map(|&row| data.runs.started[row as usize]).max().unwrap_or_default();
         let mut model = Self { levels: levels.to_vec(), global, watermark, predictor, shifts: Shifts::default() };
-        // What a naive one says of a run it has not learnt from that run: all of them show what its levels lack.
-        let unseen = if matches!(choice, Choice::Naive(which) if !which.learns()) { &all } else { later };
+        let unseen = choice.unseen(&all, later);
         model.shifts = Shifts::learn(data, unseen, levels, &model.raw(data, unseen));
         Ok(model)
     }

@@ -1,6 +1,8 @@
 //! Which rows serve what. Owns the rule that a model is judged on what is later than what it has learnt from.
 
+use super::candidates::Choice;
 use super::data::Data;
+use super::model::{Model, Told};
 use super::{RUNS_NEEDED, TEST_NEEDED};
 use crate::LearnError;
 
@@ -63,6 +65,11 @@ impl Split {
         let mut train = [self.fit.as_slice(), &self.calibrate].concat();
         train.sort_unstable();
         train
+    }
+
+    /// What a model of the training rows says of the test rows, its shifts having heard all that it has not learnt from.
+    pub(super) fn told(&self, data: &Data, choice: Choice, model: &Model) -> Told {
+        model.told(data, choice.unseen(&self.train(), &self.calibrate), &self.test)
     }
 }
 

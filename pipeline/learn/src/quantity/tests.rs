@@ -245,16 +245,18 @@ fn a_damaged_model_is_refused_and_so_is_one_of_a_later_format() {
     let text = String::from_utf8(MODEL.train(&path, &spec(400 * 37)).unwrap().model).unwrap();
     let said = |text: &str| predict(text.as_bytes(), &path, Timestamp(i64::MAX), Timestamp(400 * 37 * MINUTE));
     assert!(said(&text).is_ok());
-    for (from, to) in
-        [("\"left\":[1,", "\"left\":[1,9,"), ("\"global\":", "\"global\":null,\"was\":"), ("[[],[", "[[],[null,")]
-    {
+    for (from, to) in [
+        ("\"left\":[1,", "\"left\":[1,9,"),
+        ("\"global\":", "\"global\":null,\"was\":"),
+        ("\"excess\":[", "\"excess\":[null,"),
+    ] {
         assert!(text.contains(from), "{from} in {}", &text[..text.len().min(300)]);
         assert!(
             matches!(said(&text.replacen(from, to, 1)), Err(LearnError::Model { model: "build-time", .. })),
             "{to}"
         );
     }
-    let newer = text.replacen("\"format_version\":4", "\"format_version\":9", 1);
+    let newer = text.replacen("\"format_version\":5", "\"format_version\":9", 1);
     assert!(matches!(said(&newer), Err(LearnError::Newer { found: 9, .. })));
 }
 
