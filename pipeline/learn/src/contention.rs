@@ -49,7 +49,7 @@ struct Model {
 
 impl Kept for Model {
     const NAME: &'static str = NAME;
-    const FORMAT: u32 = 4;
+    const FORMAT: u32 = 5;
 
     fn check(&self) -> Result<(), String> {
         self.trusted.check()?;

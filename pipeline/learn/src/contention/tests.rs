@@ -230,8 +230,8 @@ fn a_damaged_model_is_an_error_and_neither_a_panic_nor_an_endless_walk() {
         assert!(text.contains(from), "{from}");
         assert!(matches!(said(&text.replacen(from, to, 1)), Err(LearnError::Model { model: NAME, .. })), "{to}");
     }
-    let newer = text.replacen("\"format_version\":4", "\"format_version\":5", 1);
-    assert!(matches!(said(&newer), Err(LearnError::Newer { found: 5, known: 4, .. })));
+    let newer = text.replacen("\"format_version\":5", "\"format_version\":9", 1);
+    assert!(matches!(said(&newer), Err(LearnError::Newer { found: 9, known: 5, .. })));
     assert!(matches!(said(&text[..text.len() / 2]), Err(LearnError::Model { .. })));
 }
 

@@ -39,6 +39,9 @@ const FOREST: usize = 100;
 const BOOSTED: usize = 300;
 /// Rows that went well, whose resources replace a row's own to find its cause of contention.
 const WELL: usize = 8;
+/// Drawn to the base rate as if it had been seen in so many outcomes more. On 57 stretches of 300 to 3,000 interference samples
+/// 4 to 12 brought the calibration error into what chance explains in 86 to 88 % of them, none in 77 %, at the same Brier score.
+const DRAWN: f64 = 6.0;
 /// Rows a small tree is grown on, at most.
 const SMALL_ROWS: usize = 4000;
 
@@ -88,6 +91,9 @@ pub(crate) struct Odds {
     recipes: Vec<Recipe>,
     members: Vec<Member>,
     calibration: Calibration,
+    /// What is said is mixed with the base rate, in this share: the fewer outcomes were seen, the more.
+    base_share: f64,
+    base_rate: f64,
     /// The latest start of the rows learnt from: what came of later ones tells how far the level has moved since.
     learnt_until: i64,
 }
@@ -195,9 +201,12 @@ impl Odds {
             Ok(Member { share: *share, learner: *learner, columns: columns.clone(), learnt })
         };
         let members = found.blend.par_iter().map(member).collect::<Result<Vec<_>, LearnError>>()?;
+        let Rows { label, weight, .. } = rows;
         Ok(Self {
             members,
             calibration: found.calibration.clone(),
+            base_share: DRAWN / (DRAWN + rows.groups(train) as f64),
+            base_rate: Rates::learn(None, train, label, weight).probability(|| f32::NAN),
             learnt_until: train.iter().map(|&row| rows.starts[row as usize]).max().unwrap_or(i64::MIN),
             recipes: found.recipes.to_vec(),
         })
@@ -218,7 +227,7 @@ impl Odds {
             }
             member.learnt.check(member.columns.len())?;
         }
-        finite("a share", self.members.iter().map(|member| member.share))?;
+        finite("a share", self.members.iter().map(|member| member.share).chain([self.base_share, self.base_rate]))?;
         self.calibration.check()
     }
 
@@ -233,14 +242,15 @@ impl Odds {
         said
     }
 
-    /// What the blend says, calibrated.
+    /// What the blend says, calibrated, and drawn to the base rate.
     fn before_shift(&self, columns: &[Arc<Vec<f32>>], asked: &[u32]) -> Vec<f64> {
         let mut sums = vec![0.0; asked.len()];
         for member in &self.members {
             let said = say(&member.learnt, columns, &member.columns, asked);
             sums.iter_mut().zip(said).for_each(|(sum, p)| *sum += member.share * p);
         }
-        sums.into_iter().map(|p| self.calibration.apply(p)).collect()
+        let drawn = |p: f64| (1.0 - self.base_share) * self.calibration.apply(p) + self.base_share * self.base_rate;
+        sums.into_iter().map(drawn).collect()
     }
 
     /// What moved the probability of a row, the most first: the column, its value, and how far, about.

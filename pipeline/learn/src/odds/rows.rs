@@ -73,6 +73,14 @@ impl Rows {
         columns
     }
 
+    /// How many groups some rows are of: as many outcomes were seen.
+    pub(crate) fn groups(&self, rows: &[u32]) -> usize {
+        let mut groups: Vec<u32> = rows.iter().map(|&row| self.group[row as usize]).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.len()
+    }
+
     /// Whether any past outcome can be had at all.
     pub(crate) fn has_past(&self) -> bool {
         let mut keys: Vec<u32> = self.key.clone();
