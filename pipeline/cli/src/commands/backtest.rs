@@ -144,12 +144,12 @@ pub fn frontier_json(frontier: &Frontier) -> Value {
 /// The frontier as a table, and where the other policies stand beside it.
 pub fn show_frontier(context: &Context, frontier: &Frontier) {
     context.say(format!(
-        "  {:>8}{:>12}{:>9}{:>11}{:>11}{:>15}{:>15}",
+        "  {:>8}{:>11}{:>8}{:>11}{:>11}{:>14}{:>14}",
         "--risk", "throttled", "cores", "CPU slack", "mem slack", "OOM days/1000", "changes/month"
     ));
     for Point { risk, replay, .. } in &frontier.points {
         context.say(format!(
-            "  {:>6.1} %{:>10.2} %{:>9.2}{:>9.1} %{:>9.1} %{:>15.1}{:>15.1}",
+            "  {:>6.1} %{:>9.2} %{:>8.2}{:>9.1} %{:>9.1} %{:>14.1}{:>14.1}",
             risk * 100.0,
             replay.throttled_rate * 100.0,
             replay.cpu_limit_cores,
@@ -214,15 +214,15 @@ fn in_brief(policies: &BTreeMap<String, Replay>) -> String {
 /// Policies beside each other, `ours` first.
 pub fn show(context: &Context, policies: &BTreeMap<String, Replay>) {
     context.say(format!(
-        "  {:<10}{:>8}{:>11}{:>11}{:>12}{:>11}{:>13}{:>15}",
-        "policy", "cores", "CPU slack", "throttled", "memory", "mem slack", "over memory", "changes/month"
+        "  {:<13}{:>6}{:>10}{:>10}{:>9}{:>10}{:>9}{:>11}",
+        "policy", "cores", "CPU slack", "throttled", "memory", "mem slack", "over mem", "changes/mo"
     ));
     let mut names: Vec<&String> = policies.keys().collect();
     names.sort_by_key(|name| (*name != "ours", name.as_str()));
     for name in names {
         let r = &policies[name];
         context.say(format!(
-            "  {name:<10}{:>8.2}{:>9.1} %{:>9.2} %{:>12}{:>9.1} %{:>11.3} %{:>15.1}",
+            "  {name:<13}{:>6.2}{:>8.1} %{:>8.2} %{:>9}{:>8.1} %{:>7.3} %{:>11.1}",
             r.cpu_limit_cores,
             r.cpu_slack * 100.0,
             r.throttled_rate * 100.0,
