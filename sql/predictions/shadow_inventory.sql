@@ -7,11 +7,11 @@ select
     named_struct(
         'cpu_cores', cpu_cores, 'memory_bytes', memory_bytes, 'io_bytes_per_s', io_bytes_per_s,
         'net_bytes_per_s', net_bytes_per_s, 'runs_per_hour', runs_per_hour
-    ) as predicted_state, -- What is expected of each measure in the hour.
+    ) as predicted_state, -- Expected value of each measure in the hour.
     named_struct(
         'cpu_cores', cpu_cores_lower, 'memory_bytes', memory_bytes_lower, 'io_bytes_per_s', io_bytes_per_s_lower,
         'net_bytes_per_s', net_bytes_per_s_lower, 'runs_per_hour', runs_per_hour_lower
-    ) as lower, -- Lower bound of each.
+    ) as lower, -- Lower bound of each measure.
     named_struct(
         'cpu_cores', cpu_cores_upper, 'memory_bytes', memory_bytes_upper, 'io_bytes_per_s', io_bytes_per_s_upper,
         'net_bytes_per_s', net_bytes_per_s_upper, 'runs_per_hour', runs_per_hour_upper
@@ -19,22 +19,22 @@ select
     named_struct(
         'cpu_cores', peak_cpu_cores, 'memory_bytes', peak_memory_bytes, 'io_bytes_per_s', peak_io_bytes_per_s,
         'net_bytes_per_s', peak_net_bytes_per_s, 'runs_per_hour', peak_runs_per_hour
-    ) as daily_peak, -- Largest hour of the day ahead that the hour is in. What a limit must hold.
+    ) as daily_peak, -- Largest hour of the day ahead (24 hours) that includes this hour: what a limit must hold.
     named_struct(
         'cpu_cores', peak_cpu_cores_upper, 'memory_bytes', peak_memory_bytes_upper, 'io_bytes_per_s', peak_io_bytes_per_s_upper,
         'net_bytes_per_s', peak_net_bytes_per_s_upper, 'runs_per_hour', peak_runs_per_hour_upper
     ) as daily_peak_upper, -- Upper bound of each.
     coverage, -- Nominal coverage of the interval. [0 to 1]
-    confidence_score, -- How sure the forecast of CPU and memory is, of the other measures where there is neither: measured coverage and skill, and the age of the data. [0 to 1]
+    confidence_score, -- Confidence in the forecast of CPU and memory, or of the other measures if it has neither: from measured coverage, skill and the age of the data. [0 to 1]
     named_struct(
         'cpu_cores', confidence_cpu_cores, 'memory_bytes', confidence_memory_bytes, 'io_bytes_per_s', confidence_io_bytes_per_s,
         'net_bytes_per_s', confidence_net_bytes_per_s, 'runs_per_hour', confidence_runs_per_hour
-    ) as confidences, -- Measured coverage and skill of each measure by itself.
-    nullif(concat_ws(', ', 'cpu ' || model_cpu_cores, 'memory ' || model_memory_bytes), '') as model, -- What the values of CPU and memory are the weighted mean of, and whether it is any better than last week.
+    ) as confidences, -- Confidence in each measure, from its measured coverage and skill.
+    nullif(concat_ws(', ', 'cpu ' || model_cpu_cores, 'memory ' || model_memory_bytes), '') as model, -- The models whose weighted mean gives CPU and memory, with `(no better than last week)` if they were not better.
     named_struct(
         'cpu_cores', model_cpu_cores, 'memory_bytes', model_memory_bytes, 'io_bytes_per_s', model_io_bytes_per_s,
         'net_bytes_per_s', model_net_bytes_per_s, 'runs_per_hour', model_runs_per_hour
-    ) as models, -- The same of each measure.
+    ) as models, -- The same for each measure.
     data_watermark, -- Newest sample used.
     last_updated, -- When the forecast was made.
     schedule_event_id -- Scheduled event that affects the hour.

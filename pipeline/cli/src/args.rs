@@ -37,7 +37,7 @@ pub struct Global {
     /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print on stderr how long each part took; a job prints what its steps print
+    /// Print on stderr how long each part took; for a job, also print the output of its steps
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// auto: bars on a terminal, lines in a log; or never

@@ -29,7 +29,7 @@ Examples:
   pipeline anomalies --series usage.parquet --key host --time at \\
     --value cpu -o scored.parquet")]
 pub struct AnomaliesArgs {
-    /// Leave out anomalies that ended before: 7d, 8w, a date
+    /// Only anomalies that had not ended before this time: 7d, 8w, a date
     #[arg(long, default_value = "7d", value_name = "SPAN", conflicts_with = "series")]
     since: String,
     /// Accepted false alarms per resource and week

@@ -30,9 +30,9 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Applying again after an interruption finishes the plan or restores the state
-before it. A stale, edited or unapproved plan is refused (exit 4). Of a plan
-with calendars, applying again sets the limits that hold now: call it from cron
-every quarter of an hour.
+before it. A stale, edited or unapproved plan is refused (exit 4). If the plan
+has calendars, applying again sets the limits of the current hour: call it from
+cron every quarter of an hour.
 
 Examples:
   pipeline apply plan.json --dry-run

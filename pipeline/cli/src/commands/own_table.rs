@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A feature table of your own (contention only; needs no lake, keeps no model)")]
 pub struct OwnTableArgs {
-    /// Train on this Parquet file: one row per sample, in order of time
+    /// Train on this Parquet file: one row per sample, sorted by time
     #[arg(long, value_name = "FILE", requires = "label", requires = "split", conflicts_with_all = ["since", "until"])]
     pub features: Option<PathBuf>,
     /// Column with the outcome: 0 or 1, true or false

@@ -69,8 +69,8 @@ pub struct PlanArgs {
     /// observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     risk: f64,
-    /// Lower limits in the hours of the week in which a resource is quiet, where replaying its own days says that it pays: for
-    /// targets whose limits change without a restart (docker, exec). `apply`, called again, switches
+    /// Lower limits in the quiet hours of the week, if a replay of the resource's own days shows that this is worthwhile: for
+    /// targets whose limits change without a restart (docker, exec). Call `apply` again to switch
     #[arg(long)]
     calendar: bool,
     /// Time zone of the hours of --calendar, by its IANA name, such as Europe/Berlin: they follow its summer time

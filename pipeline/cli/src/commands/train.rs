@@ -21,11 +21,15 @@ use std::path::Path;
 
 /// What `train` takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The best candidate on held-out time is kept, baselines included. Exits with 3 when the coverage of a model is \
-    significantly more than three points off, or when a prediction is not finite: the challenger is set aside or \
-    discarded, and the champion stays in use.\n\nExamples:\n  pipeline train --since 30d\n  pipeline train build-time --until 2026-10-01T00:00:00Z --seed 7"
-)]
+#[command(after_help = "\
+The best candidate on held-out time is kept, baselines included. Exits with 3
+when the coverage of a model is significantly more than three points off, or
+when a prediction is not finite: the new model is not used, and the current
+champion stays in use.
+
+Examples:
+  pipeline train --since 30d
+  pipeline train build-time --until 2026-10-01T00:00:00Z --seed 7")]
 pub struct TrainArgs {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = learner::parse)]
