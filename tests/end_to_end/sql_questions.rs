@@ -194,3 +194,32 @@ fn a_mistake_is_shown_where_it_is_with_the_nearest_name() {
         assert!(ended.code == 2 && ended.err.contains(says), "{}", ended.err);
     }
 }
+
+#[test]
+fn payloads_are_read_only_of_the_types_that_are_asked_for() {
+    let place = Place::new();
+    let event = |n: i64, kind: &str, payload: serde_json::Value| {
+        let ts = domain::Timestamp((1_700_000_000 + n) * 1_000_000).to_string();
+        serde_json::json!({"ts": ts, "type": kind, "env": "dev", "payload": payload}).to_string()
+    };
+    let mut lines: Vec<String> = (0..3000)
+        .map(|n| event(n, "usage", serde_json::json!({"interval_s": 60, "cpu_cores": 0.5, "throttled_ratio": 0.1})))
+        .collect();
+    lines.push(event(1500, "annotation", serde_json::json!({"note": "the one"})));
+    let dump = place.write("samples.ndjson", lines.join("\n"));
+    place.ingest(&[&dump]);
+    // Tried by the reader, before it has a payload: nothing is left for a filter above it.
+    let plan = |query: &str| place.run(&["sql", &format!("explain {query}"), "--format", "csv"]).out;
+    let few = plan("select payload from staging.events where type in ('annotation', 'deployment')");
+    assert!(few.contains("annotation") && !few.contains("FilterExec"), "{few}");
+    let narrow = plan("select ts from staging.events where type = 'usage'");
+    assert!(narrow.contains("FilterExec"), "{narrow}");
+    let rows = place.sql("select json_get_str(payload, 'note') as note from staging.events where type = 'annotation'");
+    assert_eq!(rows, [serde_json::json!({"note": "the one"})]);
+    assert_eq!(
+        place.sql("select payload from staging.events where type = 'usage' and payload like '%0.5%'").len(),
+        3000
+    );
+    let changes = place.sql("select change, text from features.application_changes");
+    assert_eq!(changes, [serde_json::json!({"change": "annotation", "text": "the one"})]);
+}
