@@ -216,10 +216,9 @@ fn payloads_are_read_only_of_the_types_that_are_asked_for() {
     assert!(narrow.contains("FilterExec"), "{narrow}");
     let rows = place.sql("select json_get_str(payload, 'note') as note from staging.events where type = 'annotation'");
     assert_eq!(rows, [serde_json::json!({"note": "the one"})]);
-    assert_eq!(
-        place.sql("select payload from staging.events where type = 'usage' and payload like '%0.5%'").len(),
-        3000
-    );
+    let likely =
+        "select count(*) as n from (select payload from staging.events where type = 'usage' and payload like '%0.5%')";
+    assert_eq!(place.sql(likely), [serde_json::json!({"n": 3000})]);
     let changes = place.sql("select change, text from features.application_changes");
     assert_eq!(changes, [serde_json::json!({"change": "annotation", "text": "the one"})]);
 }
