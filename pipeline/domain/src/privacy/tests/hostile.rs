@@ -119,10 +119,14 @@ fn hostile_text_takes_linear_time() {
     ] {
         // What is not linear shows at a hundredth of it, and does not take an hour.
         let text = piece.repeat((1 << 20) / piece.len());
-        let start = std::time::Instant::now();
-        privacy().scrub(&text[..text.floor_char_boundary(1 << 15)]);
-        if start.elapsed().as_millis() > 250 {
-            slow.push((piece, start.elapsed()));
+        let once = || {
+            let start = std::time::Instant::now();
+            privacy().scrub(&text[..text.floor_char_boundary(1 << 15)]);
+            start.elapsed()
+        };
+        // On a busy machine any one look may be slow.
+        if (0..3).all(|_| once().as_millis() > 250) {
+            slow.push(piece);
             continue;
         }
         let start = std::time::Instant::now();
