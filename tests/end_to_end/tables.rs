@@ -179,7 +179,7 @@ fn checks_find_a_wrong_clock_and_a_missing_file() {
     let (soon, later) = ("2026-10-03T00:00:00Z", "2026-10-12T00:00:00Z");
     let sound = place.json(&["--now", soon, "check"]);
     assert_eq!(sound["findings"].as_array().map(Vec::len), Some(0), "{sound}");
-    assert_eq!(sound["checks"].as_array().map(Vec::len), Some(47), "every check ran: {sound}");
+    assert_eq!(sound["checks"].as_array().map(Vec::len), Some(49), "every check ran: {sound}");
     let found = |place: &Place, now: &str| {
         let ended = place.run(&["--json", "--now", now, "check"]);
         assert_eq!(ended.code, 3, "{}", ended.err);
