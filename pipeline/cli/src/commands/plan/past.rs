@@ -33,23 +33,9 @@ pub(super) async fn resized(session: &Session) -> Result<BTreeMap<String, (Times
     Ok(resized.collect())
 }
 
-/// The applied plan by whose calendar the limits of a resource are switched. A rollback counts whenever it was: like the live
-/// limits, what is in force does not depend on the clock.
+/// The applied plan by whose calendar the limits of a resource are switched.
 pub(super) async fn following(session: &Session) -> Result<BTreeMap<String, String>, Failure> {
-    let rows = session
-        .query(
-            "select resource, max(plan_id) as plan_id
-             from (
-                 select resource, plan_id from staging.events
-                 where type = 'adjustment' and resource is not null
-                 group by resource, plan_id
-                 having bool_or(json_contains(payload, 'quiet') and ts <= (select now from session.clock))
-                     and not bool_or(json_get_str(payload, 'action') = 'rollback')
-             )
-             group by resource",
-        )
-        .await?
-        .to_json()?;
+    let rows = session.ask("plan_following", &[]).await?.to_json()?;
     let following =
         rows.into_iter().filter_map(|row| Some((row["resource"].as_str()?.into(), row["plan_id"].as_str()?.into())));
     Ok(following.collect())
