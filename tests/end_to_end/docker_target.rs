@@ -6,6 +6,7 @@ mod killed;
 mod needs;
 mod neighbours;
 mod proof;
+mod remedies;
 mod tasks;
 mod up;
 mod with_a_file;

@@ -10,7 +10,7 @@ fn at(minutes_ago: i64) -> String {
 }
 
 /// Four weeks of half-hours: `web` leaks and wants most of the processors, `db` and `old` want less.
-fn usage() -> String {
+pub(super) fn usage() -> String {
     let of = |(resource, cores): (&str, f64), i: i64| {
         let memory = if resource == "shop/web" { (300 + i / 2) * MIB } else { 200 * MIB };
         json!({"ts": at((28 * 48 - 1 - i) * 30), "type": "usage", "env": "shop", "resource": resource, "payload": {
@@ -35,7 +35,7 @@ fn calls() -> String {
     std::iter::once(call).chain((0..30).map(run)).map(|line| line.to_string()).collect::<Vec<_>>().join("\n")
 }
 
-fn item<'a>(plan: &'a Value, action: &str, resource: &str) -> &'a Value {
+pub(super) fn item<'a>(plan: &'a Value, action: &str, resource: &str) -> &'a Value {
     let items = plan["items"].as_array().unwrap();
     let found = items.iter().find(|item| item["action"] == action && item["resource"] == resource);
     found.unwrap_or_else(|| panic!("no {action} of {resource}: {plan:#}"))
