@@ -96,7 +96,7 @@ fn a_card_or_model_that_is_damaged_or_of_a_later_format_is_refused_with_what_to_
     damage("card.json", "\"format_version\": 1", "\"format_version\": 2", 4, "a later one");
     damage("card.json", "\"metrics\": {", "\"metrics\": {\"mae_s\": null,", 1, "pipeline train build-time");
     damage("card.json", "\"build-time\"", "\"demand\"", 1, "pipeline train build-time");
-    damage("model", "\"format_version\":5", "\"format_version\":6", 4, "a later one");
+    damage("model", "\"format_version\":6", "\"format_version\":7", 4, "a later one");
     damage("model", "\"global\":", "\"global\":null,\"was\":", 1, "pipeline train build-time");
     assert_eq!(evaluate().code, 0);
 }

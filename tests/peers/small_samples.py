@@ -70,7 +70,9 @@ class Sampler:
         import duckdb
         import numpy
         self.pipeline, self.data, self.folder = pipeline, data, folder
-        self.sql, self.random = duckdb.connect(), numpy.random.default_rng(seed)
+        self.sql = duckdb.connect()
+        # Apart from each other: the same samples are drawn whatever the program says of them.
+        self.random, self.chance = (numpy.random.default_rng([seed, stream]) for stream in (0, 1))
         self.sql.execute("set timezone = 'UTC'")
 
     def rows(self) -> int:
@@ -154,7 +156,7 @@ class Sampler:
     def bootstrap(self, differences) -> list:
         import numpy
         n = len(differences)
-        means = [differences[self.random.integers(n, size=n)].mean() for _ in range(2000)]
+        means = [differences[self.chance.integers(n, size=n)].mean() for _ in range(2000)]
         return [float(q) for q in numpy.quantile(means, [0.025, 0.975])]
 
     def calibration_by(self, said, truth, run) -> dict:
@@ -165,8 +167,8 @@ class Sampler:
         def error(outcome):
             return numpy.abs(numpy.bincount(at, said - outcome, minlength=10)).sum() / len(said)
 
-        drawn = [error(self.random.random(run.max() + 1)[run] < said) for _ in range(2000)]
-        alone = [error(self.random.random(len(said)) < said) for _ in range(2000)]
+        drawn = [error(self.chance.random(run.max() + 1)[run] < said) for _ in range(2000)]
+        alone = [error(self.chance.random(len(said)) < said) for _ in range(2000)]
         ece, most = float(error(truth)), float(numpy.quantile(drawn, 0.95))
         return {"ece": ece, "ece_most": most, "ece_inside": ece <= most + 1e-12,
                 "ece_rows_inside": bool(ece <= numpy.quantile(alone, 0.95) + 1e-12)}
@@ -175,7 +177,7 @@ class Sampler:
         """The calibration error over ten ranges, beside that of outcomes drawn from what was said."""
         import numpy
         said, rows, came = (numpy.asarray(v, dtype=float) for v in (said, rows, came))
-        drawn = self.random.binomial(rows.astype(int), numpy.clip(said, 0, 1), size=(4000, len(said)))
+        drawn = self.chance.binomial(rows.astype(int), numpy.clip(said, 0, 1), size=(4000, len(said)))
         most = numpy.quantile(numpy.abs(drawn - rows * said).sum(axis=1), 0.95) / rows.sum()
         ece = float(numpy.abs(came - rows * said).sum() / rows.sum())
         return {"ece": ece, "ece_most": float(most), "ece_inside": bool(ece <= most + 1e-12)}

@@ -39,7 +39,7 @@ fn sums(a: &[f64], b: &[f64], clusters: &[usize]) -> Vec<(f64, f64)> {
 }
 
 /// The standard error of the mean of `a - b`, of rows in clusters; 0 of fewer than two clusters.
-fn standard_error(a: &[f64], b: &[f64], clusters: &[usize]) -> f64 {
+pub(crate) fn standard_error(a: &[f64], b: &[f64], clusters: &[usize]) -> f64 {
     let sums = sums(a, b, clusters);
     let (n, c) = (a.len() as f64, sums.len() as f64);
     if sums.len() < 2 {

@@ -321,7 +321,7 @@ impl model::Model for Contention {
             predicts: "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours"
                 .to_owned(),
             algorithm: if serves.baseline {
-                format!("{}, calibrated on later rows", serves.name)
+                search.finalists[*serving].described()
             } else {
                 "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned()
             },

@@ -1,5 +1,6 @@
 //! The figures by which models and baselines are judged. Pure arithmetic over equally long slices.
 
+use crate::random::Random;
 use domain::model::Metrics;
 
 /// The `q` quantile (0 to 1) with linear interpolation, as numpy does it; NaN of nothing.
@@ -96,6 +97,15 @@ pub(crate) fn calibration_error(truth: &[bool], probability: &[f64]) -> f64 {
         bin.1 += p;
     }
     bins.iter().map(|(y, p)| (y - p).abs()).sum::<f64>() / truth.len() as f64
+}
+
+/// Whether the calibration error is no larger than in 95 % of draws of outcomes that come as often as is said.
+pub(crate) fn is_calibrated(truth: &[bool], probability: &[f64], seed: u64) -> bool {
+    const DRAWS: usize = 400;
+    let mut random = Random::stream(seed, 12);
+    let mut draw =
+        || calibration_error(&probability.iter().map(|p| random.chance(*p)).collect::<Vec<_>>(), probability);
+    calibration_error(truth, probability) <= quantile((0..DRAWS).map(|_| draw()), 0.95)
 }
 
 /// ROC-AUC and average precision; equal probabilities are one step, so that their order does not matter.

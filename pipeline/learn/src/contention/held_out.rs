@@ -2,9 +2,13 @@
 
 use super::{Data, Learnt, both_classes};
 use crate::LearnError;
-use crate::metrics::brier;
+use crate::choose::{clusters, standard_error};
+use crate::metrics::{brier_losses, is_calibrated, mean};
 use crate::odds::Search;
 use domain::model::{LabelUse, Serves};
+
+/// Of more rows the Brier score alone tells who is the best: it is calibration too.
+const JUDGED_AT_MOST: usize = 10_000;
 
 /// What was chosen on earlier folds and the baselines, each learnt from the training rows and judged on held-out time.
 pub(super) struct HeldOut {
@@ -18,38 +22,40 @@ pub(super) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Lets them compete: the best on the held-out rows serves, of equals the simplest.
+    /// Lets them compete: the best on the held-out rows serves, of equals the simplest. Of those that one standard error does not
+    /// tell from the best, one that is calibrated on these rows goes before one that is not.
     fn of(data: &mut Data, search: &Search, train: &[u32], test: &[u32], seed: u64) -> Result<Self, LearnError> {
         let truth = data.rows.truth(test);
-        let mut best: Option<(usize, Learnt, Vec<f64>, f64)> = None;
-        let mut chosen_brier = f64::NAN;
-        for (at, found) in search.finalists.iter().enumerate() {
+        let stretches = clusters(test.iter());
+        let mut tried = Vec::new();
+        for found in &search.finalists {
             let learnt = data.learn(found, train, seed)?;
             let said = learnt.say(&data.rows, train, test);
-            let brier = brier(&truth, &said);
-            if at == search.chosen {
-                chosen_brier = brier;
-            }
-            if best.as_ref().is_none_or(|(.., least)| brier < *least) {
-                best = Some((at, learnt, said, brier));
-            }
+            let losses = brier_losses(&truth, &said);
+            tried.push((mean(losses.iter().copied()), losses, said, learnt));
         }
-        let Some((serving, learnt, said, brier)) = best else {
-            return Err(LearnError::TooLittleData("nothing could be learnt".to_owned()));
+        let chosen_brier = tried[search.chosen].0;
+        let mut order: Vec<usize> = (0..tried.len()).collect();
+        order.sort_by(|&a, &b| tried[a].0.total_cmp(&tried[b].0));
+        let (least, losses, ..) = &tried[order[0]];
+        let is_sound = |at: &&usize| {
+            let (brier, of, said, _) = &tried[**at];
+            let near = test.len() <= JUDGED_AT_MOST && *brier - least <= standard_error(of, losses, &stretches);
+            near && is_calibrated(&truth, said, seed)
         };
+        let serving = *order.iter().find(is_sound).unwrap_or(&order[0]);
+        let (brier, _, said, learnt) = tried.swap_remove(serving);
         Ok(Self { serving, learnt, said, chosen_brier, brier })
     }
 
     pub(super) fn serves(&self, search: &Search) -> Serves {
         let (found, chosen) = (&search.finalists[self.serving], search.found());
+        let (name, brier, other) = (found.name, self.brier, self.chosen_brier);
         let why = if self.serving == search.chosen {
-            format!(
-                "{}: best of all candidates, on earlier folds and on held-out time (brier {:.4})",
-                found.name, self.brier
-            )
+            format!("{name}: best of all candidates, on earlier folds and on held-out time (brier {brier:.4})")
         } else {
-            let (name, brier, other) = (found.name, self.brier, self.chosen_brier);
-            format!("{name}: best of all candidates on held-out time (brier {brier:.4}, {} {other:.4})", chosen.name)
+            let (name, other_name) = (found.described(), chosen.described());
+            format!("{name}: best of all candidates on held-out time (brier {brier:.4}, {other_name} {other:.4})")
         };
         Serves { name: found.name.to_owned(), baseline: found.baseline, why }
     }

@@ -67,13 +67,18 @@ impl Kind {
 }
 
 impl Calibration {
+    /// Leaves all as it is said.
+    pub(crate) fn none() -> Self {
+        Self { kind: Kind::None, by: Vec::new() }
+    }
+
     /// Learns from probabilities, outcomes (0 or 1) and weights.
     pub(crate) fn fit(kind: Kind, said: &[f64], label: &[f64], weight: &[f64]) -> Self {
         let mut inputs = Vec::new();
         said.iter().for_each(|&p| kind.inputs(p, &mut inputs));
         let width = inputs.len() / said.len().max(1);
         if width == 0 {
-            return Self { kind: Kind::None, by: Vec::new() };
+            return Self::none();
         }
         let offset: Vec<f64> = said.iter().map(|&p| logit(p)).collect();
         let by = newton(Loss::Square, &inputs, width, label, weight, &offset, RIDGE);
@@ -83,7 +88,7 @@ impl Calibration {
             Kind::Beta => &by[..2],
             Kind::None | Kind::Shift => &[],
         };
-        if factors.iter().any(|f| *f <= -0.98) { Self { kind: Kind::None, by: Vec::new() } } else { Self { kind, by } }
+        if factors.iter().any(|f| *f <= -0.98) { Self::none() } else { Self { kind, by } }
     }
 
     /// Says what is wrong with it.

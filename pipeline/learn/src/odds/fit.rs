@@ -95,7 +95,8 @@ pub(crate) struct Odds {
     /// What is said is mixed with the base rate, in this share: the fewer outcomes were seen, the more.
     base_share: f64,
     base_rate: f64,
-    /// The latest start of the rows learnt from: what came of later ones tells how far the level has moved since.
+    /// The latest start of the rows learnt from: what came of later ones tells how far the level has moved since; the end of
+    /// time where it is not followed.
     learnt_until: i64,
 }
 
@@ -206,9 +207,13 @@ impl Odds {
         Ok(Self {
             members,
             calibration: found.calibration.clone(),
-            base_share: DRAWN / (DRAWN + rows.groups(train) as f64),
+            base_share: if found.plain { 0.0 } else { DRAWN / (DRAWN + rows.groups(train) as f64) },
             base_rate: Rates::learn(None, train, label, weight).probability(|| f32::NAN),
-            learnt_until: train.iter().map(|&row| rows.starts[row as usize]).max().unwrap_or(i64::MIN),
+            learnt_until: if found.plain {
+                i64::MAX
+            } else {
+                train.iter().map(|&row| rows.starts[row as usize]).max().unwrap_or(i64::MIN)
+            },
             recipes: found.recipes.to_vec(),
         })
     }

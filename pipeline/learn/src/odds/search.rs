@@ -1,7 +1,7 @@
 //! Which columns and which learners: chosen by what was judged on folds of the training rows, and by nothing else.
 //!
-//! The baselines compete: the base rate, the last outcome, recent outcomes, a small tree; and the best is taken, calibrated
-//! like any other. Not the simplest of those that one standard error does not tell from the best: a blend of learners whose
+//! The baselines compete: the base rate, the last outcome, recent outcomes, a small tree; and the best is taken, as it is or
+//! calibrated, whatever is the better. Not the simplest of those that one standard error does not tell from the best: a blend of learners whose
 //! members see parts of the rows is no riskier than a baseline. On 57 stretches of 300 to 3,000 interference samples the simplest
 //! was a baseline in a fifth of them, and cost an eighth of the Brier score (emulated on the predictions of all finalists).
 
@@ -49,9 +49,18 @@ pub(crate) struct Found {
     pub(crate) name: &'static str,
     /// Whether nothing but a baseline is in it.
     pub(crate) baseline: bool,
+    /// Said as it was learnt: not calibrated, not drawn to the base rate, and no later outcomes move it.
+    pub(crate) plain: bool,
     pub(super) recipes: Arc<Vec<Recipe>>,
     pub(super) blend: Blend,
     pub(super) calibration: Calibration,
+}
+
+impl Found {
+    /// Its name, and whether it was calibrated.
+    pub(crate) fn described(&self) -> String {
+        format!("{}, {}", self.name, if self.plain { "as it was learnt" } else { "calibrated on later rows" })
+    }
 }
 
 /// All that may serve, the simplest first, and which of them the folds chose.
@@ -92,6 +101,11 @@ impl Ready<'_> {
     }
 }
 
+/// Whether outcomes come in day by day while rows are asked for.
+fn comes_in(folds: &[Ready]) -> bool {
+    folds.iter().any(|fold| fold.ground.rows.live)
+}
+
 /// Mean over the folds of the Brier score.
 fn loss(folds: &[Ready], said: &[Vec<f64>]) -> f64 {
     folds.iter().zip(said).map(|(fold, said)| brier(&fold.truth, said)).sum::<f64>() / folds.len() as f64
@@ -122,14 +136,14 @@ pub(crate) fn search(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> Re
     let folds: Vec<Ready> = found.into_iter().map(ready).collect();
     choice.families.clone_from(&families);
     let all: Vec<usize> = (0..recipes.len()).collect();
-    let plain = Calibration::fit(Kind::None, &[], &[], &[]);
     if folds.is_empty() {
         choice.folds.clear();
         choice.carried_over = families;
         // Too few rows to choose by: what learns least.
         let blend = vec![(1.0, Learner::BaseRate, Vec::new())];
+        let recipes = Arc::clone(&recipes);
         let base_rate =
-            Found { name: BASE_RATE, baseline: true, recipes: Arc::clone(&recipes), blend, calibration: plain };
+            Found { name: BASE_RATE, baseline: true, plain: true, recipes, blend, calibration: Calibration::none() };
         return Ok(Search { finalists: vec![base_rate], chosen: 0, choice });
     }
     let kept = carried_over(&folds, &recipes, families, seed)?;
@@ -219,7 +233,13 @@ fn candidates(
         (RECENT_OUTCOMES, Learner::Line, history),
         (SMALL_TREE, Learner::SmallTree, given),
     ];
-    let possible = |(name, _, columns): &(&str, Learner, Vec<usize>)| *name == BASE_RATE || !columns.is_empty();
+    // Else the last outcomes that are known are the same of all rows judged, and old.
+    let comes_in = comes_in(folds);
+    let possible = |(name, _, columns): &(&str, Learner, Vec<usize>)| match *name {
+        BASE_RATE => true,
+        RECENT_OUTCOMES => comes_in && !columns.is_empty(),
+        _ => !columns.is_empty(),
+    };
     for (name, learner, columns) in baselines.into_iter().filter(possible) {
         tasks.push((name.to_owned(), Some(name), learner, columns));
     }
@@ -278,13 +298,27 @@ fn finalists(
     let all: Vec<(&'static str, Blend, Vec<Vec<f64>>)> = baselines.chain([(BLEND, blend, now)]).collect();
     let (mut finalists, mut losses) = (Vec::new(), Vec::new());
     for (name, blend, said) in all {
+        let mut enter = |plain, calibration, said: &[Vec<f64>]| {
+            losses.push(mean(folds.iter().zip(said).flat_map(|(fold, said)| brier_losses(&fold.truth, said))));
+            let (recipes, blend) = (Arc::clone(recipes), blend.clone());
+            finalists.push(Found { name, baseline: name != BLEND, plain, recipes, blend, calibration });
+        };
+        if name != BLEND {
+            enter(true, Calibration::none(), &said);
+        }
+        // Rates are counted: there is nothing to calibrate, only to follow.
+        if [BASE_RATE, SAME_AS_LAST].contains(&name) {
+            if comes_in(folds) {
+                enter(false, Calibration::none(), &said);
+            }
+            continue;
+        }
         let Calibrated { calibration, held_out, tried } = calibrated(folds, &said);
         if name == BLEND {
             choice.calibration = calibration.kind.name().to_owned();
             choice.calibrations = tried;
         }
-        losses.push(mean(folds.iter().zip(&held_out).flat_map(|(fold, said)| brier_losses(&fold.truth, said))));
-        finalists.push(Found { name, baseline: name != BLEND, recipes: Arc::clone(recipes), blend, calibration });
+        enter(false, calibration, &held_out);
     }
     let chosen = best(&losses).unwrap_or_default();
     choice.chosen = finalists[chosen].name.to_owned();

@@ -67,6 +67,15 @@ fn interval(hits: usize, rows: usize, z: f64) -> (f64, f64) {
     (middle - half, middle + half)
 }
 
+/// Whether each upper level covers its share of the rows, as far as chance tells (99 %).
+pub(super) fn holds(data: &Data, told: &Told, rows: &[u32]) -> bool {
+    LEVELS.iter().zip(&told.levels).filter(|(level, _)| **level > 0.5).all(|(level, said)| {
+        let covered = rows.iter().zip(said).filter(|(row, said)| data.truth(**row) <= **said).count();
+        let (low, high) = interval(covered, rows.len(), Z_GATE);
+        (low..=high).contains(level)
+    })
+}
+
 /// Misses when an upper level, over all rows or in a group of enough of them, covers more than three points more or less
 /// than stated, and that not by chance: its 99 % interval, because several levels of several groups are judged, lies beyond. The median is reported and not judged: it states no bound.
 pub(super) fn gate(coverage: &[Coverage]) -> Gate {

@@ -33,6 +33,7 @@ use split::{Fold, Split};
 use std::collections::BTreeMap;
 use std::path::Path;
 use together::{named, profiled, serves, together};
+use track::Margin;
 
 /// Fewest runs to learn from, and to judge by.
 const RUNS_NEEDED: usize = 50;
@@ -116,7 +117,7 @@ struct Models {
 impl Kept for Models {
     // One format for all tasks; which one it is says the folder.
     const NAME: &'static str = "of runs";
-    const FORMAT: u32 = 5;
+    const FORMAT: u32 = 6;
 
     fn check(&self) -> Result<(), String> {
         if self.features != data::feature_names() {
@@ -333,10 +334,12 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
     let folds = Fold::rolling(&data, &rows, split.test[0]);
     let fields = folds.iter().map(|fold| Ok((fold, compete(&data, &fold.train, &fold.test, spec.seed)?.0)));
     let fields = fields.collect::<Result<Vec<_>, LearnError>>()?;
-    let (choice, serves, evaluation) = held_out(&data, &split, candidates::best(&data, &fields), spec.seed)?;
+    let (choice, margin, serves, evaluation) = held_out(&data, &split, candidates::best(&data, &fields), spec.seed)?;
     let candidates = candidates::described(&data, choice, &fields);
     let mut model = Model::learn(&data, &split.train(), &split.test, &LEVELS, choice, None, spec.seed)?;
-    model.settle(&data, choice.unseen(&rows, &split.test));
+    let unseen = choice.unseen(&rows, &split.test);
+    model.shift(&data, unseen, margin);
+    model.settle(&data, unseen);
     Ok(Learnt {
         model,
         data_watermark: rows.iter().map(|&row| data.runs.ended[row as usize]).max().unwrap_or_default(),
@@ -356,35 +359,62 @@ fn train_one(runs: &Path, spec: &TrainSpec, quantity: Quantity) -> Result<Learnt
 
 /// Who serves: the one that the folds chose, unless another, kept at its levels in the same way, is better on the held-out
 /// time.
-fn held_out(data: &Data, split: &Split, chosen: Choice, seed: u64) -> Result<(Choice, Serves, Evaluation), LearnError> {
-    let learn = |choice| Model::learn(data, &split.fit, &split.calibrate, &LEVELS, choice, None, seed);
-    let loss = |choice: Choice, model: &Model| mean(split.told(data, choice, model).losses(data, &split.test));
-    let model = learn(chosen)?;
-    let ours = loss(chosen, &model);
-    let mut best = (chosen, model, ours);
+fn held_out(
+    data: &Data,
+    split: &Split,
+    chosen: Choice,
+    seed: u64,
+) -> Result<(Choice, Margin, Serves, Evaluation), LearnError> {
+    let ours = Tried::of(data, split, chosen, seed)?;
+    let chosen_loss = ours.loss;
+    let mut best = ours;
     for choice in Choice::all().filter(|choice| *choice != chosen) {
-        let model = learn(choice)?;
-        let loss = loss(choice, &model);
+        let one = Tried::of(data, split, choice, seed)?;
         // What is not a number is never the better one.
-        if loss < best.2 || best.2.is_nan() {
-            best = (choice, model, loss);
+        if one.loss < best.loss || best.loss.is_nan() {
+            best = one;
         }
     }
-    let (choice, model, least) = best;
-    let serves = Serves {
-        name: choice.name().to_owned(),
-        baseline: matches!(choice, Choice::Naive(_)),
-        why: if choice == chosen {
-            format!(
-                "{}: best of all candidates, on earlier folds and on held-out time (loss_log {ours:.4})",
-                choice.name()
-            )
-        } else {
-            let (name, chosen) = (choice.name(), chosen.name());
-            format!("{name}: best of all candidates on held-out time (loss_log {least:.4}, {chosen} {ours:.4})")
-        },
+    let Tried { choice, margin, model, loss } = best;
+    let (name, steady) = (choice.name(), if margin == Margin::Steady { ", with a steady margin" } else { "" });
+    let why = if choice == chosen {
+        format!("{name}: best of all candidates, on earlier folds and on held-out time (loss_log {loss:.4}{steady})")
+    } else {
+        let chosen = chosen.name();
+        format!(
+            "{name}: best of all candidates on held-out time (loss_log {loss:.4}{steady}, {chosen} {chosen_loss:.4})"
+        )
     };
-    Ok((choice, serves, judged(data, choice, &model, split)))
+    let serves = Serves { name: name.to_owned(), baseline: matches!(choice, Choice::Naive(_)), why };
+    Ok((choice, margin, serves, judged(data, choice, &model, split)))
+}
+
+/// A candidate on held-out time.
+struct Tried {
+    choice: Choice,
+    margin: Margin,
+    model: Model,
+    loss: f64,
+}
+
+impl Tried {
+    /// Learns it from the training rows, with the better of the margins; a steady one only where its p90 holds.
+    fn of(data: &Data, split: &Split, choice: Choice, seed: u64) -> Result<Self, LearnError> {
+        let mut model = Model::learn(data, &split.fit, &split.calibrate, &LEVELS, choice, None, seed)?;
+        let judge = |model: &Model| {
+            let told = split.told(data, choice, model);
+            (mean(told.losses(data, &split.test)), coverage::holds(data, &told, &split.test))
+        };
+        let (loss, _) = judge(&model);
+        let unseen = choice.unseen(&split.train(), &split.calibrate).to_vec();
+        model.shift(data, &unseen, Margin::Steady);
+        let (steady, holds) = judge(&model);
+        if holds && steady < loss {
+            return Ok(Self { choice, margin: Margin::Steady, model, loss: steady });
+        }
+        model.shift(data, &unseen, Margin::Following);
+        Ok(Self { choice, margin: Margin::Following, model, loss })
+    }
 }
 
 fn holdout_one(

@@ -3,7 +3,7 @@
 use super::candidates::{Choice, Naive};
 use super::data::Data;
 use super::linear::Linear;
-use super::track::Shifts;
+use super::track::{Margin, Shifts};
 use crate::LearnError;
 use crate::boost::{Columns, Forest, Knobs};
 use crate::kept;
@@ -148,9 +148,13 @@ impl Model {
         };
         let watermark = all.iter().map(|&row| data.runs.started[row as usize]).max().unwrap_or_default();
         let mut model = Self { levels: levels.to_vec(), global, watermark, predictor, shifts: Shifts::default() };
-        let unseen = choice.unseen(&all, later);
-        model.shifts = Shifts::learn(data, unseen, levels, &model.raw(data, unseen));
+        model.shift(data, choice.unseen(&all, later), Margin::default());
         Ok(model)
+    }
+
+    /// Starts the shifts anew, from runs that the levels were not fitted on.
+    pub(super) fn shift(&mut self, data: &Data, unseen: &[u32], margin: Margin) {
+        self.shifts = Shifts::learn(data, unseen, &self.levels, &self.raw(data, unseen), margin);
     }
 
     /// Says what is wrong with a model that is to say `levels` from so many features.

@@ -28,12 +28,25 @@ const RATE: f64 = 2.0;
 /// A place that strides over sorted values so that any first few of them are spread evenly: the golden ratio.
 const STRIDE: f64 = 0.618_033_988_749_895;
 
+/// How far upper levels follow what happened lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Margin {
+    /// Windows of all lengths, averaged.
+    #[default]
+    Following,
+    /// The longest window alone: nearly one margin for all time, which is the better where a burst was an exception.
+    Steady,
+}
+
 /// The lengths of the windows of a level, the shortest first.
-fn lengths(level: f64) -> Vec<usize> {
+fn lengths(level: f64, margin: Margin) -> Vec<usize> {
     let mut lengths: Vec<usize> =
         ABOVE.iter().map(|above| ((above / (1.0 - level)).round() as usize).min(LONGEST)).collect();
     lengths.dedup();
-    lengths
+    match margin {
+        Margin::Following => lengths,
+        Margin::Steady => lengths.split_off(lengths.len() - 1),
+    }
 }
 
 /// The pinball loss of a shift, of what a run exceeded the level by.
@@ -47,6 +60,8 @@ fn loss(excess: f32, shift: f64, level: f64) -> f64 {
 #[serde(from = "Written", into = "Written")]
 struct Windows {
     level: f64,
+    /// The shortest first; never none.
+    lengths: Vec<usize>,
     /// The oldest first, as many as the longest window holds.
     excess: VecDeque<f32>,
     /// Of each length the loss, and of all the runs, both faded.
@@ -60,40 +75,41 @@ struct Windows {
 #[derive(Clone, Serialize, Deserialize)]
 struct Written {
     level: f64,
+    lengths: Vec<usize>,
     excess: VecDeque<f32>,
     lost: Vec<f64>,
     heard: f64,
 }
 
 impl From<Written> for Windows {
-    fn from(Written { level, excess, lost, heard }: Written) -> Self {
-        let last = |length: usize| {
+    fn from(Written { level, lengths, excess, lost, heard }: Written) -> Self {
+        let last = |&length: &usize| {
             let mut sorted: Vec<f32> = excess.iter().rev().take(length).copied().collect();
             sorted.sort_unstable_by(f32::total_cmp);
             sorted
         };
-        let sorted = lengths(level).into_iter().map(last).collect();
-        Self { level, excess, lost, heard, sorted }
+        let sorted = lengths.iter().map(last).collect();
+        Self { level, lengths, excess, lost, heard, sorted }
     }
 }
 
 impl From<Windows> for Written {
-    fn from(Windows { level, excess, lost, heard, .. }: Windows) -> Self {
-        Self { level, excess, lost, heard }
+    fn from(Windows { level, lengths, excess, lost, heard, .. }: Windows) -> Self {
+        Self { level, lengths, excess, lost, heard }
     }
 }
 
 impl Windows {
     /// The windows that a repository without a past begins with: the quantiles of all, the even spread kept as they leave.
-    fn first(mut all: Vec<f32>, level: f64) -> Self {
+    fn first(mut all: Vec<f32>, level: f64, margin: Margin) -> Self {
         all.sort_unstable_by(f32::total_cmp);
-        let lengths = lengths(level);
+        let lengths = lengths(level, margin);
         let most = lengths.last().map_or(0, |longest| *longest).min(all.len());
         let spread = |at: usize| all[((at as f64 + 0.5) / most as f64 * all.len() as f64) as usize];
         let mut order: Vec<usize> = (0..most).collect();
         order.sort_by(|&a, &b| (a as f64 * STRIDE).fract().total_cmp(&(b as f64 * STRIDE).fract()));
         let excess = order.into_iter().map(spread).collect();
-        Written { level, excess, lost: vec![0.0; lengths.len()], heard: 0.0 }.into()
+        Written { level, excess, lost: vec![0.0; lengths.len()], heard: 0.0, lengths }.into()
     }
 
     /// What each length would shift the next run by: it holds it with the probability `level`, if runs are alike: one more
@@ -110,8 +126,7 @@ impl Windows {
         let losses: Vec<f64> = self.shifts().map(|shift| loss(excess, shift, self.level)).collect();
         self.lost.iter_mut().zip(losses).for_each(|(lost, loss)| *lost = kept * *lost + loss);
         self.heard = kept * self.heard + 1.0;
-        let lengths = lengths(self.level);
-        for (sorted, &length) in self.sorted.iter_mut().zip(&lengths) {
+        for (sorted, &length) in self.sorted.iter_mut().zip(&self.lengths) {
             // The run that leaves a window is the oldest of its length.
             if sorted.len() >= length
                 && let Some(oldest) = self.excess.get(self.excess.len() - length)
@@ -123,7 +138,7 @@ impl Windows {
             sorted.insert(at, excess);
         }
         self.excess.push_back(excess);
-        if self.excess.len() > lengths.last().map_or(0, |longest| *longest) {
+        if self.excess.len() > self.lengths.last().map_or(0, |longest| *longest) {
             self.excess.pop_front();
         }
     }
@@ -141,8 +156,11 @@ impl Windows {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.lost.len() != self.sorted.len() {
-            return Err(format!("{} losses of {} windows", self.lost.len(), self.sorted.len()));
+        if self.lost.is_empty() || self.lost.len() != self.lengths.len() {
+            return Err(format!("{} losses of {} windows", self.lost.len(), self.lengths.len()));
+        }
+        if self.lengths.iter().any(|length| !(1..=LONGEST).contains(length)) {
+            return Err(format!("windows of {:?} runs, 1 to {LONGEST} are possible", self.lengths));
         }
         let figures = self.excess.iter().copied().map(f64::from).chain(self.lost.iter().copied()).chain([self.heard]);
         kept::finite("a shift", figures)
@@ -169,10 +187,10 @@ fn is_shifted(level: f64) -> bool {
 impl Shifts {
     /// Starts from what the levels lack on rows that the model has not learnt from.
     /// `told`: per level, one value a row, log scale.
-    pub(super) fn learn(data: &Data, rows: &[u32], levels: &[f64], told: &[Vec<f64>]) -> Self {
+    pub(super) fn learn(data: &Data, rows: &[u32], levels: &[f64], told: &[Vec<f64>], margin: Margin) -> Self {
         let start = levels.iter().zip(told).filter(|(level, _)| is_shifted(**level)).map(|(&level, said)| {
             let excess = rows.iter().zip(said).map(|(&row, said)| (data.truth(row) - said) as f32);
-            Windows::first(excess.collect(), level)
+            Windows::first(excess.collect(), level, margin)
         });
         Self { start: Recent(start.collect()), repos: BTreeMap::new() }
     }
@@ -233,25 +251,26 @@ mod tests {
         for rows in [9, 30, 200] {
             let (mut inside, draws) = (0, 4000);
             for _ in 0..draws {
-                let windows = Windows::first((0..rows).map(|_| random.share() as f32).collect(), 0.9);
+                let windows =
+                    Windows::first((0..rows).map(|_| random.share() as f32).collect(), 0.9, Margin::Following);
                 inside += usize::from(random.share() <= windows.shift());
             }
             let share = inside as f64 / f64::from(draws);
             assert!((0.87..0.94).contains(&share), "{share} of {rows}");
         }
-        let mut windows = Windows::first((0..1000).map(|i| i as f32).collect(), 0.9);
+        let mut windows = Windows::first((0..1000).map(|i| i as f32).collect(), 0.9, Margin::Following);
         let before = windows.shift();
         assert!((before - 900.0).abs() < 20.0, "{before}");
         windows.hear(1e9);
         assert!((before - 1.0..before + 40.0).contains(&windows.shift()), "{before} {}", windows.shift());
         assert_eq!(windows.excess.len(), LONGEST);
         assert_eq!(windows.sorted.iter().map(Vec::len).collect::<Vec<_>>(), [25, 50, 100, 200, 400, 1000]);
-        assert_eq!(lengths(0.99), [250, 500, 1000]);
+        assert_eq!(lengths(0.99, Margin::Following), [250, 500, 1000]);
     }
 
     #[test]
     fn what_a_repository_does_takes_the_place_of_what_all_do() {
-        let mut windows = Windows::first((0..1000).map(|i| i as f32 / 1000.0).collect(), 0.9);
+        let mut windows = Windows::first((0..1000).map(|i| i as f32 / 1000.0).collect(), 0.9, Margin::Following);
         assert!((windows.shift() - 0.9).abs() < 0.03);
         for _ in 0..50 {
             windows.hear(5.0);
@@ -269,7 +288,7 @@ mod tests {
     #[test]
     fn after_a_jump_short_windows_count_and_without_one_long_ones_do() {
         let mut random = Random(5);
-        let mut windows = Windows::first((0..1000).map(|_| random.share() as f32).collect(), 0.9);
+        let mut windows = Windows::first((0..1000).map(|_| random.share() as f32).collect(), 0.9, Margin::Following);
         let mut missed = |windows: &mut Windows, by: f32, runs: usize| {
             let mut lost = 0.0;
             for _ in 0..runs {
@@ -292,7 +311,7 @@ mod tests {
 
     #[test]
     fn nothing_known_shifts_nothing() {
-        let nothing = Windows::first(Vec::new(), 0.9);
+        let nothing = Windows::first(Vec::new(), 0.9, Margin::Following);
         assert_eq!(nothing.shift(), 0.0);
         assert!(Shifts { start: Recent(vec![nothing]), ..Shifts::default() }.check(&[0.5, 0.9]).is_ok());
         assert!(Shifts::default().check(&[0.9]).is_err());
