@@ -1,4 +1,4 @@
-//! The command line: what people type (CONTRACT, "Calling it").
+//! The command line: what people type.
 
 use crate::commands;
 use clap::{Args, Parser, Subcommand, ValueEnum};

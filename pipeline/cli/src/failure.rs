@@ -13,7 +13,7 @@ use stack::StackError;
 use std::error::Error;
 use std::io::ErrorKind;
 
-/// How a command ended (CONTRACT, "exit").
+/// How a command ended: the exit codes that scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.

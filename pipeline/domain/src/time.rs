@@ -13,7 +13,7 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// Microseconds in a day.
 pub const DAY: i64 = 24 * HOUR;
 
-/// 2200-01-01T00:00:00Z: a later `ts` is a broken clock, not an event (CONTRACT, "Events").
+/// 2200-01-01T00:00:00Z: a later `ts` is a broken clock, not an event.
 const YEAR_2200: i64 = 7_258_118_400 * SECOND;
 
 /// A moment, in microseconds since 1970 UTC.

@@ -1,4 +1,4 @@
-//! A trace as people and scripts read it: one JSON object per pull request (CONTRACT, "Tables").
+//! A trace as people and scripts read it: one JSON object per pull request.
 
 use crate::engine::session::Session;
 use crate::error::LakeError;

@@ -1,4 +1,4 @@
-//! How long a run will take, before it starts.
+//! How long a run will take, before it starts: which quantity that is. Trained and predicted by [`crate::quantity`].
 
 use crate::LearnError;
 use crate::model::Model;

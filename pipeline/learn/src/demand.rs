@@ -1,4 +1,5 @@
-//! What CPU and memory a run will need, before it starts: learnt from the runs where they were measured.
+//! What CPU and memory a run will need, before it starts: learnt from the runs where they were measured. Trained and
+//! predicted by [`crate::quantity`].
 
 use crate::LearnError;
 use crate::model::Model;

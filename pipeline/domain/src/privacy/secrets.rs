@@ -1,4 +1,5 @@
 //! What a secret looks like where one could stand, and what only looks like one: code, types, placeholders, numbers.
+//! Recognised here, masked by [`super::rules`].
 
 use super::people::is_hash;
 use super::structure::BETWEEN;

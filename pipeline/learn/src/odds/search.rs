@@ -139,12 +139,22 @@ pub(crate) fn search(rows: &Rows, train: &[u32], test: &[bool], seed: u64) -> Re
     if folds.is_empty() {
         choice.folds.clear();
         choice.carried_over = families;
-        // Too few rows to choose by: what learns least.
-        let blend = vec![(1.0, Learner::BaseRate, Vec::new())];
-        let recipes = Arc::clone(&recipes);
-        let base_rate =
-            Found { name: BASE_RATE, baseline: true, plain: true, recipes, blend, calibration: Calibration::none() };
-        return Ok(Search { finalists: vec![base_rate], chosen: 0, choice });
+        // Too few rows to choose by: what learns least; of the two, what lasts from one row to the next.
+        let last = recipes.iter().position(|recipe| recipe.make == Make::History(0));
+        let plain = |(name, learner, columns)| Found {
+            name,
+            baseline: true,
+            plain: true,
+            recipes: Arc::clone(&recipes),
+            blend: vec![(1.0, learner, columns)],
+            calibration: Calibration::none(),
+        };
+        let base_rate = (BASE_RATE, Learner::BaseRate, Vec::new());
+        let same_as_last = last.map(|last| (SAME_AS_LAST, Learner::SameAsLast, vec![last]));
+        let finalists: Vec<Found> = std::iter::once(base_rate).chain(same_as_last).map(plain).collect();
+        let chosen = finalists.len() - 1;
+        choice.chosen = finalists[chosen].name.to_owned();
+        return Ok(Search { finalists, chosen, choice });
     }
     let kept = carried_over(&folds, &recipes, families, seed)?;
     let some: Vec<usize> = (0..recipes.len()).filter(|&at| kept.contains(&recipes[at].family)).collect();

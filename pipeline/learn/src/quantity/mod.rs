@@ -1,5 +1,7 @@
 //! What a run takes, before it starts: p50, p90 and p99 of its seconds, its CPU or its memory, by one way for all three.
 //!
+//! Trains and predicts the models of build times and demand ([`crate::build_time`], [`crate::demand`] name their quantities).
+//!
 //! Everything is relative to what the job took lately, on a log scale, so that one model serves jobs of seconds and of
 //! hours and has only to say what differs this time. Candidates compete on earlier time; the winner's upper levels are
 //! held at their stated coverage by what finished runs showed since (see [`track`]).
@@ -16,6 +18,7 @@ mod track;
 
 use crate::LearnError;
 use crate::card::{Evaluation, TrainSpec, Trained, verdict};
+use crate::choose::{clusters, standard_error};
 use crate::drift;
 use crate::kept::{self, Kept};
 use crate::metrics::mean;
@@ -398,21 +401,23 @@ struct Tried {
 }
 
 impl Tried {
-    /// Learns it from the training rows, with the better of the margins; a steady one only where its p90 holds.
+    /// Learns it from the training rows. A steady margin follows no drift: it serves only where its p90 and p99 hold and its loss
+    /// is lower by more than two standard errors.
     fn of(data: &Data, split: &Split, choice: Choice, seed: u64) -> Result<Self, LearnError> {
         let mut model = Model::learn(data, &split.fit, &split.calibrate, &LEVELS, choice, None, seed)?;
-        let judge = |model: &Model| {
-            let told = split.told(data, choice, model);
-            (mean(told.losses(data, &split.test)), coverage::holds(data, &told, &split.test))
-        };
-        let (loss, _) = judge(&model);
-        let unseen = choice.unseen(&split.train(), &split.calibrate).to_vec();
-        model.shift(data, &unseen, Margin::Steady);
-        let (steady, holds) = judge(&model);
-        if holds && steady < loss {
-            return Ok(Self { choice, margin: Margin::Steady, model, loss: steady });
+        let following = split.told(data, choice, &model).losses(data, &split.test);
+        let train = split.train();
+        let unseen = choice.unseen(&train, &split.calibrate);
+        model.shift(data, unseen, Margin::Steady);
+        let told = split.told(data, choice, &model);
+        let steady = told.losses(data, &split.test);
+        let clusters = clusters(split.test.iter().map(|&row| data.repo_name(row)));
+        let [loss, of_steady] = [&following, &steady].map(|losses| mean(losses.iter().copied()));
+        let better = of_steady - loss < -2.0 * standard_error(&steady, &following, &clusters);
+        if better && coverage::holds(data, &told, &split.test) {
+            return Ok(Self { choice, margin: Margin::Steady, model, loss: of_steady });
         }
-        model.shift(data, &unseen, Margin::Following);
+        model.shift(data, unseen, Margin::Following);
         Ok(Self { choice, margin: Margin::Following, model, loss })
     }
 }

@@ -256,7 +256,7 @@ fn a_damaged_model_is_refused_and_so_is_one_of_a_later_format() {
             "{to}"
         );
     }
-    let newer = text.replacen("\"format_version\":5", "\"format_version\":9", 1);
+    let newer = text.replacen("\"format_version\":6", "\"format_version\":9", 1);
     assert!(matches!(said(&newer), Err(LearnError::Newer { found: 9, .. })));
 }
 

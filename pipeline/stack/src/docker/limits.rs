@@ -1,4 +1,5 @@
 //! The limits of a container: as the Engine keeps them, as the kernel holds it to them, and as a plan says them.
+//! Computed here, sent by [`super::engine`].
 //!
 //! The Engine has two forms of a CPU limit, of which a container keeps the one it has: `NanoCpus` (`docker run --cpus`), and
 //! quota and period. Measured on Engine 20.10, and so in `daemon/container.go` of later ones: an update takes 0 for "leave it",
