@@ -1,13 +1,14 @@
--- One row per run and cause of its result: the label, and when it could first be known.
+-- One row per run and cause of its result: the label of the cause, and when the label could first be known.
 -- Reads marts.run_reports, marts.reruns, marts.usage, staging.events. Key: event_id, label.
--- A row depends on its run, and on the usage samples and notes of its resource from its start to an hour after its end, two
--- days at most.
+-- A row depends on its run, and on the usage samples and notes of its resource from the start of the run to an hour
+-- after its end, but over two days at most.
 -- Partition: event_date
 -- Follows: marts.run_reports, marts.reruns, marts.usage +3 days, staging.events +3 days
 --
--- The rules are defined in this file. A run may have several causes: `rank` says which one counts, and marts.runs
--- shows that one. Measured causes come first, because they hold however the run ended. External causes, which no
--- change of code or limits can remove, come next, and then the result. A label may not be used before its known_at.
+-- The rules are defined in this file. A run may have several causes: `rank` determines which cause counts, and
+-- marts.runs shows that cause. Measured causes come first, because they hold regardless of how the run ended.
+-- External causes, which no change of code or limits can remove, come next. Causes derived from the result come last.
+-- A label may not be used before its known_at.
 with causes as (
     select label, rank
     from (values
@@ -223,15 +224,15 @@ explained as (
 )
 
 select
-    event_id, -- The report of the run in staging.events. [not null; in staging.events.event_id]
+    event_id, -- Event in staging.events that reports the run. [not null; in staging.events.event_id]
     repo, -- Repository, `owner/name`; empty if unknown.
-    run_id, -- The run, as in marts.runs. [not null]
-    started_at, -- When the run began.
-    label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
-    rank, -- Rank among several causes: the smallest counts. [1 to 10]
-    known_at, -- When this could first be known; it may not be used earlier. [not null]
+    run_id, -- Identifier of the run, as in marts.runs. [not null]
+    started_at, -- Start time of the run.
+    label, -- Label of the cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
+    rank, -- Rank of the cause among several causes; the cause with the smallest rank counts. [1 to 10]
+    known_at, -- Time at which the label could first be known; the label may not be used earlier. [not null]
     evidence, -- Evidence for the cause, as a sentence.
-    event_date -- UTC day of the start: the partition. [not null]
+    event_date -- UTC day of the start of the run: the partition column. [not null]
 from explained
 where holds
 order by event_date, event_id, rank

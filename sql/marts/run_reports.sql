@@ -1,8 +1,8 @@
--- One row per run as reported by itself: a command, a test or a CI run, without data from other sources.
+-- One row per run as the run itself reported it: a command, a test or a CI run, without data from other sources.
 -- Reads staging.events. Key: repo, run_id, started_at.
--- Of a CI run that was reported several times, the report that ended last is kept. A rerun under the same number
--- began at another time and is a separate run. Jobs of the same name and start (a matrix) are distinguished by their
--- own numbers (job_id in the payload). A job that a rerun took over unchanged has a new number and is the same job.
+-- If a CI run was reported several times, the report with the latest end is kept. A rerun under the same number began
+-- at another time and is a separate run. Jobs with the same name and start time (a matrix) are distinguished by their
+-- own numbers (job_id in the payload). A job that a rerun took over unchanged has a new number but is the same job.
 -- Runs with the same number in several workflows are different runs. Only this file defines what a run is.
 -- Partition: event_date
 -- Follows: staging.events
@@ -118,31 +118,31 @@ heard as (
 )
 
 select
-    event_id, -- The report in staging.events. [not null; in staging.events.event_id]
+    event_id, -- Event in staging.events that reports the run. [not null; in staging.events.event_id]
     repo, -- Repository, `owner/name`; empty if unknown. [not null]
-    type, -- What it was. [not null; one of: command, test, ci_run]
-    run_id, -- Run number and job of a CI run (further jobs of the same name and start end in `#2`, …), else the event. [not null]
-    twins, -- Jobs of the same name that started at the same time in its workflow, including itself. It is unknown which of them another run repeats. [>= 1]
-    workflow_run, -- Number of its workflow run.
+    type, -- Type of the run. [not null; one of: command, test, ci_run]
+    run_id, -- Run number and job of a CI run, with the suffix `#2`, … for further jobs with the same name and start time; for any other run, the event. [not null]
+    twins, -- Number of jobs in the workflow with the same name and start time, including this job. Which of these jobs another run repeats is unknown. [>= 1]
+    workflow_run, -- Number of the workflow run.
     job, -- Job of a workflow run.
-    work, -- Workflow, job and command: what ran. [not null]
-    sha, -- Commit that it ran on.
-    coalesce(sha, lay_on) as head_sha, -- The same, or the commit that its files lay on: there may have been changes.
-    resource, -- Container or service that it ran in; its environment if none is named.
-    started_at, -- When it began, UTC. [not null]
-    ended_at, -- When it ended, UTC. [not null]
-    outcome, -- Result, in the terms of OpenTelemetry; for a command, derived from its exit code.
-    coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed, -- Whether it failed: failure, error or timeout. [not null]
-    exit_code, -- Its exit code.
-    is_engine, -- Whether it is a command of a container engine. [not null]
-    oom_killed, -- Whether the kernel killed it for memory.
-    throttled_ratio, -- Share of the CFS periods in which it was throttled, as reported by the run. [0 to 1]
+    work, -- Workflow, job and command of the run. [not null]
+    sha, -- Commit on which the run was executed.
+    coalesce(sha, lay_on) as head_sha, -- Same as sha, or else the commit that was checked out, possibly with uncommitted changes.
+    resource, -- Container or service in which the run was executed; the environment if no resource is named.
+    started_at, -- Start time, UTC. [not null]
+    ended_at, -- End time, UTC. [not null]
+    outcome, -- Result as an OpenTelemetry term; for a command, derived from the exit code.
+    coalesce(outcome in ('failure', 'error', 'timeout'), false) as failed, -- Whether the run failed (failure, error or timeout). [not null]
+    exit_code, -- Exit code of the run.
+    is_engine, -- Whether the run is a command of a container engine. [not null]
+    oom_killed, -- Whether the kernel killed the run because it ran out of memory (OOM kill).
+    throttled_ratio, -- Share of CFS periods that were throttled, as reported by the run. [0 to 1]
     psi_memory_some, -- Share of the run in which some task waited for memory, as reported by the run (PSI). [0 to 1]
     psi_io_some, -- Share of the run in which some task waited for a disk, as reported by the run (PSI). [0 to 1]
     memory_share, -- Peak memory divided by the limit. [>= 0]
-    says_oom, -- Whether its output reports a kill for memory. [not null]
-    says_preempted, -- Whether its output reports that its machine was preempted. [not null]
-    says_infrastructure, -- Whether its output reports a failure of the infrastructure. [not null]
-    event_date -- UTC day of the start: the partition. [not null]
+    says_oom, -- Whether the output of the run reports an OOM kill. [not null]
+    says_preempted, -- Whether the output of the run reports that the machine was preempted. [not null]
+    says_infrastructure, -- Whether the output of the run reports an infrastructure failure. [not null]
+    event_date -- UTC day of the start of the run: the partition column. [not null]
 from heard
 order by event_date, event_id

@@ -61,7 +61,7 @@ fn describe_shows_what_a_column_means() {
     for name in ["marts.usage", "usage", "lake.marts.usage", "MARTS.Usage"] {
         let rows = place.sql(&format!("describe {name}"));
         let share = rows.iter().find(|row| row["column_name"] == "throttled_ratio").unwrap();
-        assert_eq!(share["description"], "Share of the CFS periods in which it was throttled. [0 to 1]");
+        assert_eq!(share["description"], "Share of CFS periods that were throttled. [0 to 1]");
         assert_eq!(share["data_type"], "Float64");
     }
     let ended = place.run(&["sql", "describe marts.nothing"]);
