@@ -30,7 +30,7 @@ select
     case when type = 'deployment' then result end as result, -- Result of a deployment, if known.
     case when type = 'deployment' and duration_ms between 0 and 86400000 then duration_ms else 0 end as duration_ms -- Duration of a deployment, milliseconds. [>= 0]
 from told
--- A record of each evaluation of a flag is no change of it.
+-- A record of a flag evaluation is not a change of the flag.
 where
     type <> 'log'
     or (

@@ -59,8 +59,9 @@ needs as (
     window past as (partition by job_key order by at range between interval '30 days' preceding and current row)
 ),
 
--- A sample tells of its resource until half an interval after the next should have come. Joined by five minutes, so that the cost grows with
--- the runs and the samples beside each, and not with their product.
+-- A sample is valid for its resource until half an interval after the next sample should have arrived. Samples are joined by
+-- five-minute slots, so that the cost grows with the number of runs and of their samples, and not with the product of the
+-- two.
 samples as (
     select
         env,
@@ -104,7 +105,7 @@ neighbours as (
     group by unit_id
 ),
 
--- Where nothing of an environment was ever sampled, neighbours are not known; elsewhere none is none.
+-- If an environment was never sampled, its neighbours are unknown. Otherwise, no samples mean no neighbours.
 sampled as (
     select distinct env
     from samples

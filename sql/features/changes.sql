@@ -4,7 +4,7 @@
 -- pushes of its pull request had listed by then. A pull request that was opened after the start of the run is ignored,
 -- because it was not known yet.
 with runs as (
-    -- A run finds files by itself, by its pull request, and by its commit.
+    -- The files of a run are found by the run itself, by its pull request, and by its commit.
     select
         r.event_id,
         r.started_at,

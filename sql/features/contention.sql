@@ -23,7 +23,8 @@ with hours as (
 ),
 
 seen as (
-    -- The hour before, and the day and week up to it: by time, not by row, because a resource may sleep.
+    -- The hour before, and the day and week before. The windows go by time, not by row, because a resource may be idle for
+    -- some hours.
     select
         resource,
         hour,
@@ -62,12 +63,12 @@ runs as (
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
         developer as contributor,
-        -- GitHub's author_association: whoever is not known to the repository counts less (see pipeline/docs/models.md).
+        -- author_association of GitHub: people who are not known in the repository count less (see pipeline/docs/models.md).
         coalesce(from_fork, false)
         or coalesce(upper(author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
             as stranger
     from marts.runs
-    -- What was cut off from outside or by the clock does not show how it would have fared.
+    -- A run that was ended externally or by a timeout does not show how it would have ended.
     where contended is not null and label not in ('timeout', 'preempted', 'infrastructure')
         and known_at <= (select now from session.clock)
 ),
@@ -112,7 +113,7 @@ units as (
 ),
 
 said as (
-    -- People come before what `verify` found: they were there.
+    -- Verdicts of people take precedence over the results of `verify`, because people observed the effect.
     select
         'feedback' as source, event_id, resource, verdict = 'slowed-down' as contended, applied_at, rolled_back_at, given_at
     from plans.verdicts
@@ -131,7 +132,7 @@ judged as (
         u.unit_id,
         first_value(s.contended order by s.source, s.given_at desc, s.event_id) as contended,
         min(s.source) as source,
-        -- Of the source that counts: an outcome found later does not make a verdict later.
+        -- Time of the source that counts, so that an outcome found later does not delay a verdict.
         first_value(s.given_at order by s.source, s.given_at desc, s.event_id) as given_at
     from units u
     join said s

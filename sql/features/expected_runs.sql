@@ -34,7 +34,7 @@ pull_requests as (
 ),
 
 heads as (
-    -- A branch that several pull requests had belongs to the last.
+    -- A branch that several pull requests used belongs to the last of them.
     select repo, branch, last_value(pr_id order by last_told_at, pr_id) as pr_id
     from pull_requests
     where branch not in ('main', 'master', 'trunk', 'develop')
@@ -69,7 +69,7 @@ recent as (
 ),
 
 jobs_of as (
-    -- What was last known of each job.
+    -- The last known values of each job.
     select
         repo,
         job_key,

@@ -54,5 +54,5 @@ select
 from marts.runs r
 left join features.changes c on r.event_id = c.event_id
 left join traces.traces t on r.pr_id = t.pr_id and t.created_at <= r.started_at
-where r.ended_at <= (select now from session.clock) and r.duration_ms is not null -- what cannot be teaches nothing
+where r.ended_at <= (select now from session.clock) and r.duration_ms is not null -- impossible durations are not used for training
 order by r.started_at, r.run_id

@@ -5,7 +5,8 @@
 -- call belongs to the run that recorded it (record_id). A call without a record_id belongs to the runs of its session during
 -- which the call was made.
 with recorded as (
-    -- What the recorder tells beyond the columns of marts.runs. A text is looked for before it is read as JSON: that costs less.
+    -- Fields of the recorder that are not columns of marts.runs. The text is searched before it is parsed as JSON, because
+    -- searching is cheaper.
     select
         event_id,
         json_get_str(payload, 'record_id') as record_id,
@@ -30,7 +31,7 @@ runs as (
     select
         r.run_id, r.event_id, r.job_key, r.repo, r.branch, r.pr_id, r.kind, r.command, r.workflow, r.job,
         r.started_at, r.ended_at, e.record_id, e.packages_added,
-        -- As in features.contention: whoever the repository does not know teaches nothing.
+        -- As in features.contention: runs of people who are not known in the repository are not used for training.
         coalesce(r.from_fork, false)
         or coalesce(upper(r.author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
             as stranger
@@ -46,7 +47,7 @@ calls as (
 ),
 
 things as (
-    -- pkg:cargo/serde@1.0.219 without the version: what is needed is a package, whichever one is the newest.
+    -- pkg:cargo/serde@1.0.219 without the version, because a run needs a package in its newest version.
     select event_id, regexp_replace(json_get_str(package), '@[^@/]*$', '') as thing
     from (select event_id, unnest(json_get_array(payload, 'packages')) as package from listed)
 

@@ -6,7 +6,7 @@
 -- Partition: event_date
 -- Follows: staging.events, traces.links
 with named as (
-    -- A text is looked for before it is read as JSON: that costs less.
+    -- The text is searched before it is parsed as JSON, because searching is cheaper.
     select
         event_id, event_date, ts, type, repo, pr_id, sha,
         json_get_array(payload, 'files') as paths

@@ -13,6 +13,6 @@ select
     sum(queued_ms) as queued_ms, -- Total time that the runs waited for a machine, ms. [>= 0]
     sum(cast(cpu_ms as double)) / 3600000.0 as core_hours -- CPU time used, core-hours. [>= 0]
 from marts.runs
-where not has_jobs -- its time is that of its jobs
+where not has_jobs -- its time is the time of its jobs
 group by coalesce(repo, ''), cast(started_at as date)
 order by day, repo

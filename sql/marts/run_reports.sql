@@ -18,19 +18,19 @@ with told as (
         case when type = 'ci_run' and job is not null then lpad(json_as_text(payload, 'job_id'), 64, '0') end as job_number,
         case when type = 'ci_run' and job is not null then json_as_text(payload, 'run_attempt') end as attempt,
         concat_ws('/', workflow, job, command) as work,
-        -- A text is looked for before it is read as JSON: that costs less.
+        -- The text is searched before it is parsed as JSON, because searching is cheaper.
         coalesce(sha, case
             when payload like '%sha"%' then coalesce(json_get_str(payload, 'sha'), json_get_str(payload, 'head_sha'))
         end) as sha,
         case when payload like '%"commit"%' then json_get_str(payload, 'commit') end as lay_on,
         coalesce(resource, env) as resource,
         ts as started_at,
-        -- No duration counts for more than a year: the end must stay a time.
+        -- A duration counts as at most a year, so that the end stays a valid time.
         ts + arrow_cast(least(coalesce(duration_ms, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
         duration_ms,
         coalesce(result, case when exit_code = 0 then 'success' when exit_code <> 0 then 'failure' end) as outcome,
         coalesce(exit_code, case when payload like '%"exit_code"%' then json_get_int(payload, 'exit_code') end) as exit_code,
-        -- The container engine's own commands tell of its own failures.
+        -- Commands of the container engine report failures of the engine.
         coalesce(command like 'docker %' or command like 'podman %', false) as is_engine,
         oom_killed,
         throttled_ratio,
@@ -44,11 +44,11 @@ with told as (
     where type in ('command', 'test', 'ci_run')
 ),
 
--- Only CI runs are told of twice; a command or a test is its event.
+-- Only CI runs are reported twice. A command or a test is identical to its event.
 twins as (
     select
         event_id, repo, own_id, started_at, workflow, duration_ms, job_number,
-        -- Which of the jobs that look the same it is; null where no number says.
+        -- Which of the jobs that look the same this job is; null if there is no job number.
         case when job_number is not null then concat_ws(' ', duration_ms, outcome, dense_rank() over (
             partition by repo, own_id, started_at, attempt, duration_ms, outcome order by job_number
         )) end as twin,
@@ -82,7 +82,7 @@ said as (
         t.*,
         coalesce(c.twins, 1) as twins,
         case when c.place > 1 then concat(t.own_id, ' #', c.place) else t.own_id end as run_id,
-        -- What a run prints counts only when it failed: one that passed may well test its handling of such messages.
+        -- The output of a run counts only if the run failed, because a run that passed may test how it handles such messages.
         case when outcome <> 'success' then lower(concat_ws(
             ' ', coalesce(stdout_sample, json_get_str(payload, 'stdout_sample')), json_as_text(payload, 'error'),
             json_as_text(payload, 'failure_reason'), json_as_text(payload, 'annotations')
@@ -96,19 +96,19 @@ heard as (
     select
         *,
         coalesce(said like '%oomkilled%' or said like '%out of memory: killed process%', false) as says_oom,
-        -- The machine was taken away. 'shutdown signal' is what a GitHub runner prints on SIGTERM from a spot instance.
+        -- The machine was taken away. A GitHub runner prints 'shutdown signal' when a spot instance sends SIGTERM.
         coalesce(
             said like '%preempt%' or said like '%spot instance%' or said like '%spot interruption%' or said like '%evicted%'
             or said like '%received a shutdown signal%',
             false
         ) as says_preempted,
         coalesce(
-            -- The runner or its host went away.
+            -- The runner or its host disappeared.
             said like '%lost communication with the server%' or said like '%runner lost%' or said like '%runner has gone%'
             or said like '%runner system failure%' or said like '%cannot connect to the docker daemon%'
-            -- The disk of the machine is full: not a thing a test does.
+            -- The disk of the machine is full, which a test does not cause.
             or said like '%no space left on device%'
-            -- The network between the runner and what it fetches from.
+            -- Network failures between the runner and the servers that it fetches from.
             or said like '%could not resolve host%' or said like '%temporary failure in name resolution%'
             or said like '%tls handshake timeout%' or said like '%failed to pull image%' or said like '%imagepullbackoff%'
             or said like '%toomanyrequests%' or said like '%502 bad gateway%' or said like '%503 service unavailable%',

@@ -5,7 +5,7 @@
 -- Partition: event_date
 -- Follows: staging.events, traces.links, marts.run_reports, marts.workflow_runs, marts.run_labels
 with linked as (
-    -- A run without a number that belongs to several pull requests is counted for the first.
+    -- A run that names no pull request but belongs to several is counted for the first.
     select event_id, min(pr_id) as pr_id
     from traces.links
     where type in ('command', 'test', 'ci_run')
@@ -19,7 +19,8 @@ labels as (
         bool_or(label in ('oom_kill', 'memory_pressure', 'cpu_throttled', 'io_stall', 'noisy_neighbour')) as was_contended,
         bool_or(label = 'none') as measured_free,
         bool_or(label = 'flaky') as flaky,
-        -- `none` says that its resources were measured: where that was later, contended is known only then.
+        -- `none` means that the resource use of the run was measured. If it was measured later, contended is known only from
+        -- then on.
         greatest(first_value(known_at order by rank), max(case when label = 'none' then known_at end)) as known_at
     from marts.run_labels
     group by event_id

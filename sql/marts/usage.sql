@@ -10,13 +10,13 @@ with samples as (
     select
         *,
         coalesce(resource, env) as used_by,
-        -- A mean over the interval: CFS bursts and clocks that differ by a little come to less than half more.
-        -- What lies outside all bounds has no column since it is marked, nor has a limit of 0, which is none; rows of
-        -- before have one.
+        -- The value is a mean over the interval. CFS bursts and small clock differences add less than half of the limit.
+        -- Amounts outside all bounds are marked and have no column value. A limit of 0 means no limit and has no column value
+        -- either. Older rows may have such values.
         coalesce(cpu_cores > 1.5 * nullif(cpu_limit_cores, 0) + 0.1, false)
         or coalesce(cpu_cores > 1.1 * nullif(machine_cpu_cores, 0) + 0.1, false)
         or coalesce(cpu_cores > 10000, false) as cpu_impossible,
-        -- The kernel charges no more than the limit; a limit may be lowered between two readings.
+        -- The kernel charges no more than the limit, but a limit may be lowered between two readings.
         coalesce(memory_bytes > 1.1 * nullif(memory_limit_bytes, 0), false)
         or coalesce(memory_bytes > nullif(machine_memory_bytes, 0), false)
         or coalesce(memory_bytes > 1125899906842624, false) as memory_impossible,
@@ -65,7 +65,7 @@ select
         case when s.memory_impossible then 'memory_bytes' end, case when s.peak_impossible then 'memory_peak_bytes' end
     ), '') as impossible, -- Fields with impossible amounts, separated by commas; these fields are null in this table.
     s.event_date
--- In this order the few are remembered and the many pass by.
+-- In this order, the join keeps the few rows in memory and streams the many.
 from repeated r
 right anti join samples s on r.event_id = s.event_id
 order by s.event_date, resource, s.ts

@@ -26,7 +26,7 @@ select
     / nullif(sum(case when coalesce(net_rx_bytes, net_tx_bytes) is not null then interval_s end), 0) as net_bytes_per_s, -- Combined network receive and send rate over the samples that report network traffic, bytes a second.
     avg(throttled_ratio) as throttled_ratio, -- Mean share of throttled CFS periods over the samples. [0 to 1]
     sum(coalesce(oom_kills, 0)) as oom_kills, -- Number of OOM kills in the hour. [>= 0]
-    -- Killed, throttled in a quarter of the CFS periods, stalled on memory, or at the limit itself.
+    -- A process was killed, a quarter of the CFS periods were throttled, work stalled on memory, or the limit was reached.
     coalesce(bool_or(
         coalesce(oom_kills, 0) > 0
         or coalesce(throttled_ratio, 0) >= 0.25

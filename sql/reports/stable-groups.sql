@@ -10,7 +10,7 @@ with units as (
     group by "group", metric, unit
 ),
 
--- Without a single failure the share of failures is at most three over the number of users, in 95 of 100 cases.
+-- Without a single failure, the share of failures is at most three divided by the number of users, in 95 of 100 cases.
 bounds as (
     select
         "group",

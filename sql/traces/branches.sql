@@ -25,7 +25,7 @@ lives as (
 ),
 
 heads as (
-    -- What is on a default branch belongs to everybody.
+    -- Events on a default branch belong to no single pull request.
     select distinct pr_id, branch
     from named
     where type in ('pr', 'commit', 'push') and branch not in ('main', 'master', 'trunk', 'develop')
@@ -37,7 +37,7 @@ select
     l.repo, -- Repository, `owner/name`. [not null]
     h.branch, -- Head branch of the pull request; null if unknown.
     l.head_repo_id, -- Identifier of the fork that the pull request comes from; null if there is no fork or the fork is unknown.
-    -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
+    -- Work begins before the pull request is opened. Two weeks is the usual length of an iteration.
     l.first_at - interval '14 days' as linked_from, -- Start of the period in which events on the branch belong to the pull request; null if the pull request has no commit, push or pull-request event of its own.
     case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- End of that period; null while the pull request is open or reopened.
     l.trace_date -- UTC day of the first event that names the pull request: the partition column. [not null]

@@ -28,7 +28,8 @@ linked as (
     where e.pr_id is null
 )
 
--- No order at the end: the window leaves each pull request together and in order, and two streams write faster than one.
+-- There is no final order by: the window keeps the events of each pull request together and in order, and two streams write
+-- faster than one.
 select
     p.trace_id, -- Identifier of the trace: the hash of pr_id. [not null]
     l.pr_id, -- Pull request, `owner/name#number`. [not null; in traces.traces.pr_id]

@@ -20,7 +20,8 @@ named_commits as (
     select repo, sha, pr_id, ts
     from staging.events
     where pr_id is not null and type in ('pr', 'commit', 'push') and sha is not null
-        -- Merging may make a commit, which is the main branch's: what runs on it is not the pull request's.
+        -- A merge may create a commit, which belongs to the main branch. Runs on this commit do not belong to the pull
+        -- request.
         and (type <> 'pr' or action is distinct from 'merged')
 ),
 
@@ -33,7 +34,7 @@ branches as (
 on_branch as (
     select
         l.event_id, l.event_date, l.ts, l.type, l.repo, l.sha, b.pr_id, b.is_shared,
-        -- A fork's pull request is not about what another fork, or nobody's fork, ran.
+        -- A pull request from one fork does not include runs of another fork.
         coalesce(l.head_repo_id <> b.head_repo_id, false) as is_of_another
     from loose l
     join branches b on l.repo = b.repo and l.branch = b.branch
@@ -79,7 +80,7 @@ commits as (
 ),
 
 sessions as (
-    -- By day and person, because the name of a session may come again.
+    -- Grouped by day and person, because the name of a session may be reused.
     select session, developer, repo, pr_id, min(ts) as first_at, max(ts) as last_at
     from staging.events
     where pr_id is not null and session in (select session from loose where branch is null and session is not null)

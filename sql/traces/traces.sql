@@ -12,7 +12,7 @@ with facts as (
         pr_id,
         trace_date,
         ts,
-        -- A run ends later than it begins; no duration counts for more than a year.
+        -- The end of a run is its start plus its duration, and a duration counts as at most a year.
         ts + arrow_cast(least(coalesce(case when type <> 'usage' then duration_ms end, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
         seq,
         type,
@@ -87,8 +87,8 @@ totals as (
     group by pr_id, trace_date
 ),
 
--- Effects that come before their causes, by the clocks of different sources: a commit that was run or pushed before it
--- was made, something that happened to a pull request before it was opened.
+-- Effects that precede their causes, according to the clocks of different sources: a commit that was run or pushed before it
+-- was made, or an event of a pull request before it was opened.
 commits as (
     select
         pr_id,
@@ -148,8 +148,9 @@ select
     t.runs, -- Number of commands, tests and CI runs. [>= 0]
     t.edits, -- Number of file edits. [>= 0]
     t.events, -- Number of events in the trace, without snapshots. [>= 0]
-    -- A whole trace has an opening, commits and runs; one that was merged a review; one that is over its end; and as many
-    -- commits as its source says. Completeness is the share of these that is there; gaps names the others.
+    -- A complete trace has an opening, commits, runs, and as many commits as its source reports. The trace of a merged pull
+    -- request also has a review, and the trace of a closed one has its end. completeness is the share of these parts that
+    -- exist, and gaps names the missing parts.
     round(
         1.0 - (
             case when t.opened_at is null then 1 else 0 end
@@ -175,7 +176,7 @@ select
         case when e.merged_at is not null and t.reviews + t.review_comments = 0 then 'reviews' end,
         case when e.closed_at is not null and t.last_end_at is null then 'end' end
     ) as gaps, -- Missing parts, separated by commas.
-    -- How far the sources' clocks disagree at least.
+    -- Lower bound of the disagreement between the clocks of the sources.
     cast(greatest(
         coalesce(to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at), 0),
         coalesce(k.seconds, 0)
