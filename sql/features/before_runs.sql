@@ -1,9 +1,9 @@
 -- One row per run that had ended by session.clock, and one per job for a run that would begin at session.clock: the past
 -- needs of the job, and the activity of the neighbours when the run began.
 -- Reads marts.runs, marts.usage, session.clock. Key: unit_id.
--- The need of a job is the highest use among those of its runs in the 30 days before that had ended when the run began. The
--- highest use is taken because a contended run uses less than it needs. Neighbours are the other resources of the same
--- environment that were being sampled when the run began.
+-- The need of a job is the highest use among its runs that ended in the 30 days before the run began. The highest use is
+-- taken because a contended run uses less than it needs. Neighbours are the other resources of the same environment that were
+-- being sampled when the run began.
 with runs as (
     select
         concat_ws(' ', repo, run_id, cast(started_at as varchar)) as unit_id,

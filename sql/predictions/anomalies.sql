@@ -6,7 +6,7 @@ select
     subject, -- Resource, subject of the KPI, or job key. [not null]
     measure, -- Name of the figure, with its unit; `samples` for a silence. [not null]
     anomaly, -- Kind of anomaly. [one of: spike, level_shift, drift, leak, silence, peer_outlier; not null]
-    severity, -- Severity. Critical: the subject is at its limit, is expected to reach the limit within two days, or has been silent for a day. Warning: the subject is near its limit, or the deviation from the usual value is twice the bound. [one of: notice, warning, critical; not null]
+    severity, -- Severity. Critical: the subject is at its limit, is expected to reach the limit within two days, or has been silent for a day. Warning: the subject is near its limit, or the deviation from the usual value is at least twice the bound. [one of: notice, warning, critical; not null]
     started_at, -- Start time, UTC. [not null]
     ended_at, -- End time, UTC; null while the anomaly continues.
     score, -- Deviation from the usual value, divided by the bound that follows from the false-alarm budget. [>= 1]

@@ -1,5 +1,5 @@
--- One row per event that names no pull request, and pull request to which the event nevertheless belongs. An event may belong
--- to several pull requests.
+-- One row per pair of an event that names no pull request and a pull request to which the event nevertheless belongs. An
+-- event may belong to several pull requests.
 -- Reads staging.events, traces.branches. Key: event_id, pr_id. The first rule that holds applies.
 -- Rule branch: the event happened on a head branch of the pull request, during the period in traces.branches.
 -- Rule sha: the event is about a commit of the pull request, within 30 days. Such a commit names the pull request, was its
