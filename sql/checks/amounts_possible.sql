@@ -1,5 +1,5 @@
--- No amount is one that cannot be: a share outside 0 to 1, more than 10,000 cores, 1 PiB, a year. Such events are kept, the
--- amount in the payload alone, and neither sizing nor training sees it.
+-- No event has an impossible amount: a share outside 0 to 1, more than 10,000 cores, more than 1 PiB, or more than a year.
+-- Events with such an amount are kept, with the amount in the payload only, and neither sizing nor training uses the amount.
 -- Finds one row per type and fields. Reads staging.events.
 select
     type as subject,

@@ -1,4 +1,5 @@
--- No event is later than now: a clock is wrong somewhere. Such events are kept but left out of watermarks and training.
+-- No event is later than now; a later event means that a clock is wrong. Such events are kept, but watermarks and training
+-- ignore them.
 -- Finds one row per type and source environment. Reads staging.events, session.clock.
 select
     concat_ws(' ', type, repo, env) as subject,

@@ -1,5 +1,5 @@
--- The phases of a merged pull request with a reaction are its cycle, to the second, and none is negative. Finds one row per
--- pull request of which that is not so. Reads marts.pr_metrics.
+-- The phases of a merged pull request with a reaction add up to its cycle time to the second, and no phase is negative. Finds
+-- one row per pull request that violates this rule. Reads marts.pr_metrics.
 select pr_id as subject, 'its phases do not add up to its cycle' as finding
 from marts.pr_metrics
 where coalesce(coding_seconds, 0) + pickup_seconds + review_seconds + away_seconds <> cycle_seconds

@@ -1,4 +1,4 @@
--- Every pull request that an event names has its trace, and every trace its events. Finds one row per missing side.
+-- Every pull request that an event names has a trace, and every trace has events. Finds one row per missing side.
 -- Reads staging.events, traces.traces, traces.events.
 select e.pr_id as subject, 'is named by events but has no trace: run `pipeline materialize`' as finding
 from (select distinct pr_id from staging.events where pr_id is not null) e

@@ -1,5 +1,5 @@
--- No sample shows more processors or memory than its limit or its machine allows. Such samples are kept, what cannot be is in
--- staging.events alone, and neither sizing nor training sees it.
+-- No sample shows more CPU or memory than its limit or its machine allows. Samples with such amounts are kept. The impossible
+-- amounts are in staging.events only, and neither sizing nor training uses them.
 -- Finds one row per resource and fields. Reads marts.usage, staging.events.
 select
     concat('usage ', u.resource) as subject,

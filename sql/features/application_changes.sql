@@ -1,6 +1,6 @@
--- One row per change of an application up to session.clock, other than changes of limits: a deployment, an
--- annotation, or a switched feature flag in a log record. They are possible causes, and steps in the history of the
--- resources that they affect.
+-- One row per change of an application up to session.clock, other than changes of limits: a deployment, an annotation, or a
+-- feature flag that was switched according to a log record. These changes are possible causes, and they mark steps in the
+-- history of the resources that they affect.
 -- Reads staging.events, session.clock. Key: event_id.
 with told as (
     select
@@ -21,16 +21,16 @@ with told as (
 )
 
 select
-    event_id, -- The event that reports it. [not null]
-    ts as at, -- When it happened, UTC; for a deployment, its start. [not null]
-    case type when 'log' then 'flag' else type end as change, -- Kind. [one of: deployment, annotation, flag; not null]
-    resource, -- Resource or environment that it affects; null if unknown.
-    repo, -- Its repository, if known.
-    left(text, 200) as text, -- Its text.
+    event_id, -- Event that reports the change. [not null]
+    ts as at, -- Time of the change, UTC; for a deployment, its start time. [not null]
+    case type when 'log' then 'flag' else type end as change, -- Kind of change. [one of: deployment, annotation, flag; not null]
+    resource, -- Resource or environment that the change affects; null if unknown.
+    repo, -- Repository of the change, if known.
+    left(text, 200) as text, -- Text that describes the change.
     case when type = 'deployment' then result end as result, -- Result of a deployment, if known.
-    case when type = 'deployment' and duration_ms between 0 and 86400000 then duration_ms else 0 end as duration_ms -- How long a deployment took, milliseconds. [>= 0]
+    case when type = 'deployment' and duration_ms between 0 and 86400000 then duration_ms else 0 end as duration_ms -- Duration of a deployment, milliseconds. [>= 0]
 from told
--- A record of each evaluation of a flag is no change of it.
+-- A record of a flag evaluation is not a change of the flag.
 where
     type <> 'log'
     or (

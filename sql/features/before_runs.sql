@@ -1,9 +1,9 @@
--- One row per run that had ended by session.clock, and one per job for a run that would begin at session.clock: the
--- past needs of its job and the activity of its neighbours when it began.
+-- One row per run that had ended by session.clock, and one per job for a run that would begin at session.clock: the past
+-- needs of the job, and the activity of the neighbours when the run began.
 -- Reads marts.runs, marts.usage, session.clock. Key: unit_id.
--- The need of a job is the highest use among its runs of the 30 days before that had ended by then, because a
--- contended run uses less than it needs. Neighbours are the other resources of the same environment that were sampled
--- when it began.
+-- The need of a job is the highest use among its runs that ended in the 30 days before the run began. The highest use is
+-- taken because a contended run uses less than it needs. Neighbours are the other resources of the same environment that were
+-- being sampled when the run began.
 with runs as (
     select
         concat_ws(' ', repo, run_id, cast(started_at as varchar)) as unit_id,
@@ -59,8 +59,9 @@ needs as (
     window past as (partition by job_key order by at range between interval '30 days' preceding and current row)
 ),
 
--- A sample tells of its resource until half an interval after the next should have come. Joined by five minutes, so that the cost grows with
--- the runs and the samples beside each, and not with their product.
+-- A sample is valid for its resource until half an interval after the next sample should have arrived. Samples are joined by
+-- five-minute slots, so that the cost grows with the number of runs and of their samples, and not with the product of the
+-- two.
 samples as (
     select
         env,
@@ -104,22 +105,22 @@ neighbours as (
     group by unit_id
 ),
 
--- Where nothing of an environment was ever sampled, neighbours are not known; elsewhere none is none.
+-- If an environment was never sampled, its neighbours are unknown. Otherwise, no samples mean no neighbours.
 sampled as (
     select distinct env
     from samples
 )
 
 select
-    s.unit_id, -- The run, as in features.contention; for a run that would begin now, `next` and its job. [not null]
-    n.job_runs, -- Finished runs of its job in the 30 days before. [>= 0]
+    s.unit_id, -- Run, as in features.contention; for a run that would begin now, `next` and the job. [not null]
+    n.job_runs, -- Number of finished runs of the job in the 30 days before. [>= 0]
     n.job_cpu_cores, -- Highest mean CPU use among these runs, cores. [>= 0]
     cast(n.job_memory_bytes as double) as job_memory_bytes, -- Highest memory peak among these runs, bytes. [>= 0]
     n.job_io_bytes_per_s, -- Highest I/O rate among these runs, bytes a second. [>= 0]
-    case when d.env is not null then coalesce(b.neighbours, 0) end as neighbours, -- Neighbours when it began; null if its environment was not sampled. [>= 0]
-    case when d.env is not null then coalesce(b.cpu_cores, 0) end as neighbours_cpu_cores, -- CPU that they used, cores. [>= 0]
-    case when d.env is not null then cast(coalesce(b.memory_bytes, 0) as double) end as neighbours_memory_bytes, -- Memory that they used, bytes. [>= 0]
-    case when d.env is not null then coalesce(b.io_bytes_per_s, 0) end as neighbours_io_bytes_per_s -- Their I/O rate, bytes a second. [>= 0]
+    case when d.env is not null then coalesce(b.neighbours, 0) end as neighbours, -- Number of neighbours when the run began; null if its environment was not sampled. [>= 0]
+    case when d.env is not null then coalesce(b.cpu_cores, 0) end as neighbours_cpu_cores, -- CPU use of these neighbours, cores. [>= 0]
+    case when d.env is not null then cast(coalesce(b.memory_bytes, 0) as double) end as neighbours_memory_bytes, -- Memory use of these neighbours, bytes. [>= 0]
+    case when d.env is not null then coalesce(b.io_bytes_per_s, 0) end as neighbours_io_bytes_per_s -- I/O rate of these neighbours, bytes a second. [>= 0]
 from starts s
 join needs n on s.unit_id = n.unit_id
 left join neighbours b on s.unit_id = b.unit_id

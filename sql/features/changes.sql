@@ -1,9 +1,10 @@
--- One row per run that had ended by session.clock, if the files that its change had touched when it began are known.
+-- One row per run that had ended by session.clock, if the files that its change had touched when the run began are known.
 -- Reads marts.runs, marts.changed_files, traces.traces, session.clock. Key: event_id.
--- Counted are uncommitted files, files of the commit that it ran on, and files that the commits and pushes of its
--- pull request had named by then. A pull request that was opened later was not known yet.
+-- The counts include uncommitted files, files of the commit on which the run was executed, and files that the commits and
+-- pushes of its pull request had listed by then. A pull request that was opened after the start of the run is ignored,
+-- because it was not known yet.
 with runs as (
-    -- A run finds files by itself, by its pull request, and by its commit.
+    -- The files of a run are found by the run itself, by its pull request, and by its commit.
     select
         r.event_id,
         r.started_at,
@@ -43,17 +44,17 @@ touched as (
 )
 
 select
-    event_id, -- The run's event. [not null]
-    array_slice(array_agg(path order by path), 1, 500) as paths, -- Files that its change had touched when it began, at most 500 (the maximum of `record`). [not null]
+    event_id, -- Event of the run. [not null]
+    array_slice(array_agg(path order by path), 1, 500) as paths, -- Files that the change had touched when the run began, at most 500 (the maximum of `record`). [not null]
     sum(case when is_open then 1 else 0 end) as uncommitted, -- Number of these files that were not committed yet. [>= 0]
     count(*) as touched_files, -- Number of touched files. [>= 1]
-    sum(case when role = 'lockfile' then 1 else 0 end) as touched_lockfiles, -- Touched lock files. [>= 0]
-    sum(case when role = 'manifest' then 1 else 0 end) as touched_manifests, -- Touched manifests and build scripts. [>= 0]
-    sum(case when role = 'ci' then 1 else 0 end) as touched_ci_files, -- Touched files of the CI system. [>= 0]
-    sum(case when role = 'source' then 1 else 0 end) as touched_sources, -- Touched source files. [>= 0]
-    sum(case when role = 'test' then 1 else 0 end) as touched_tests, -- Tests. [>= 0]
-    sum(case when role = 'doc' then 1 else 0 end) as touched_docs, -- Touched documentation files. [>= 0]
-    count(distinct substr(path, length(path) - strpos(reverse(path), '.') + 2)) as touched_kinds, -- Number of different file extensions among them. [>= 0]
-    count(distinct left(path, length(path) - strpos(reverse('/' || path), '/') + 1)) as touched_folders -- Number of folders that contain them. [>= 1]
+    sum(case when role = 'lockfile' then 1 else 0 end) as touched_lockfiles, -- Number of touched lock files. [>= 0]
+    sum(case when role = 'manifest' then 1 else 0 end) as touched_manifests, -- Number of touched manifests and build scripts. [>= 0]
+    sum(case when role = 'ci' then 1 else 0 end) as touched_ci_files, -- Number of touched CI configuration files. [>= 0]
+    sum(case when role = 'source' then 1 else 0 end) as touched_sources, -- Number of touched source files. [>= 0]
+    sum(case when role = 'test' then 1 else 0 end) as touched_tests, -- Number of touched test files. [>= 0]
+    sum(case when role = 'doc' then 1 else 0 end) as touched_docs, -- Number of touched documentation files. [>= 0]
+    count(distinct substr(path, length(path) - strpos(reverse(path), '.') + 2)) as touched_kinds, -- Number of different file extensions among the touched files. [>= 0]
+    count(distinct left(path, length(path) - strpos(reverse('/' || path), '/') + 1)) as touched_folders -- Number of folders that contain the touched files. [>= 1]
 from touched
 group by event_id

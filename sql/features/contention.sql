@@ -1,11 +1,13 @@
--- One row per piece of work, which is an hour of a resource or a run with measured causes. The label is whether it was contended.
--- Reads features.resource_hours, features.before_runs, marts.runs, plans.verdicts, plans.outcomes, session.clock. Key: unit_id.
--- Every feature is known at starts_at, so only earlier hours of the resource are used. Past outcomes of the same key
--- are added when a model is trained, from labels known by then. A run counts once its label is known, because its
--- cause may only show in a later sample or rerun (marts.run_labels). The hour after the newest one of each resource
--- has no label yet; `predict` predicts it. A person's verdict on an adjustment replaces the measured labels of the
--- day before the verdict, while the adjustment was in force. The result of `verify` (better, worse) does the same if
--- there is no such verdict.
+-- One row per unit of work, which is an hour of a resource or a run with measured causes. The label states whether the unit
+-- was contended.
+-- Reads features.resource_hours, features.before_runs, marts.runs, plans.verdicts, plans.outcomes, session.clock.
+-- Key: unit_id.
+-- Every feature is known at starts_at, so only earlier hours of the resource are used. When a model is trained, past outcomes
+-- of the same key are added, from labels known by then. A run is included once its label is known, because its cause may only
+-- show in a later sample or rerun (marts.run_labels). The hour after the newest hour of each resource has no label yet;
+-- `predict` predicts this label. A person's verdict on an adjustment replaces the measured labels of the day before the
+-- verdict, as far as the adjustment was in force. The result of `verify` (better, worse) does the same if there is no such
+-- verdict.
 with hours as (
     select resource, hour, cpu_cores, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, throttled_ratio, contended
     from features.resource_hours
@@ -21,7 +23,8 @@ with hours as (
 ),
 
 seen as (
-    -- The hour before, and the day and week up to it: by time, not by row, because a resource may sleep.
+    -- The hour before, and the day and week before. The windows go by time, not by row, because a resource may be idle for
+    -- some hours.
     select
         resource,
         hour,
@@ -60,12 +63,12 @@ runs as (
         memory_limit_bytes,
         coalesce(src_churn, 0) + coalesce(test_churn, 0) as churn,
         developer as contributor,
-        -- GitHub's author_association: whoever is not known to the repository counts less (see pipeline/docs/models.md).
+        -- author_association of GitHub: people who are not known in the repository count less (see pipeline/docs/models.md).
         coalesce(from_fork, false)
         or coalesce(upper(author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
             as stranger
     from marts.runs
-    -- What was cut off from outside or by the clock does not show how it would have fared.
+    -- A run that was ended externally or by a timeout does not show how it would have ended.
     where contended is not null and label not in ('timeout', 'preempted', 'infrastructure')
         and known_at <= (select now from session.clock)
 ),
@@ -110,7 +113,7 @@ units as (
 ),
 
 said as (
-    -- People come before what `verify` found: they were there.
+    -- Verdicts of people take precedence over the results of `verify`, because people observed the effect.
     select
         'feedback' as source, event_id, resource, verdict = 'slowed-down' as contended, applied_at, rolled_back_at, given_at
     from plans.verdicts
@@ -129,7 +132,7 @@ judged as (
         u.unit_id,
         first_value(s.contended order by s.source, s.given_at desc, s.event_id) as contended,
         min(s.source) as source,
-        -- Of the source that counts: an outcome found later does not make a verdict later.
+        -- Time of the source that counts, so that an outcome found later does not delay a verdict.
         first_value(s.given_at order by s.source, s.given_at desc, s.event_id) as given_at
     from units u
     join said s
@@ -141,38 +144,38 @@ judged as (
 )
 
 select
-    u.unit, -- Kind of the row. [one of: run, hour]
-    u.unit_id, -- Its identifier. [not null]
-    u.key, -- Resource, or the job key of a run.
-    u.starts_at, -- When it begins, UTC: every feature is known by then. [not null]
-    coalesce(j.given_at, u.known_at) as known_at, -- When the label became known.
-    coalesce(j.contended, u.label) as label, -- Whether it was contended: killed or throttled by its limits, or stalled by neighbours; null: not known yet, to be predicted.
+    u.unit, -- Kind of unit. [one of: run, hour]
+    u.unit_id, -- Identifier of the unit. [not null]
+    u.key, -- Resource of an hour, or job key of a run.
+    u.starts_at, -- Start time of the unit, UTC. Every feature is known by then. [not null]
+    coalesce(j.given_at, u.known_at) as known_at, -- Time at which the label became known.
+    coalesce(j.contended, u.label) as label, -- Whether the unit was contended: killed or throttled by its limits, or stalled by neighbours. Null if the label is not known yet and is to be predicted.
     coalesce(j.source, 'measured') as label_source, -- Source of the label: a measurement, a person's verdict, or the result of `verify`. [one of: measured, feedback, outcome]
-    u.label as measured, -- The measured label, regardless of later verdicts.
-    u.contributor, -- Keyed hash of the person who started the run; null for an hour.
+    u.label as measured, -- Measured label, regardless of later verdicts.
+    u.contributor, -- Person who started the run, as a keyed hash; null for an hour.
     u.stranger, -- Whether the run came from a fork, or from a person who is not known in the repository.
     case u.unit when 'run' then 1.0 else 0.0 end as is_run, -- 1 for a run, 0 for an hour.
-    cast(date_part('hour', u.starts_at) as double) as hour_of_day, -- Hour of its start, UTC. [0 to 23]
-    cast(date_part('dow', u.starts_at) as double) as day_of_week, -- Weekday of its start; 0 is Sunday. [0 to 6]
+    cast(date_part('hour', u.starts_at) as double) as hour_of_day, -- Hour of the start time, UTC. [0 to 23]
+    cast(date_part('dow', u.starts_at) as double) as day_of_week, -- Weekday of the start time; 0 is Sunday. [0 to 6]
     u.churn, -- Changed lines of source and tests in the change that the run builds.
     u.cpu_limit_cores, -- CPU limit, cores.
     u.memory_limit_bytes, -- Memory limit, bytes.
-    b.job_runs, -- Finished runs of its job in the 30 days before.
+    b.job_runs, -- Number of finished runs of the job in the 30 days before.
     u.cpu_limit_cores / nullif(b.job_cpu_cores, 0) as cpu_limit_over_job, -- CPU limit divided by the highest mean CPU use among these runs.
     u.memory_limit_bytes / nullif(b.job_memory_bytes, 0) as memory_limit_over_job, -- Memory limit divided by the highest memory peak among these runs.
-    b.neighbours, -- Other resources of its environment that were sampled when it began.
-    b.neighbours_cpu_cores, -- CPU that they used, cores.
-    b.neighbours_memory_bytes, -- Memory that they used, bytes.
-    b.neighbours_io_bytes_per_s, -- Their I/O rate, bytes a second.
-    u.cpu_share_1h, -- Mean CPU use divided by the limit, in the hour before.
-    u.cpu_peak_share_1h, -- Largest CPU use divided by the limit, in the hour before.
-    u.memory_share_1h, -- Largest memory use divided by the limit, in the hour before.
-    u.throttled_1h, -- Throttled share of CFS periods, in the hour before.
-    u.contended_1h, -- Whether the hour before was contended.
-    u.contended_24h_ago, -- Whether the same hour of the day before was contended.
+    b.neighbours, -- Number of other resources in the environment that were sampled when the run began.
+    b.neighbours_cpu_cores, -- CPU use of these neighbours, cores.
+    b.neighbours_memory_bytes, -- Memory use of these neighbours, bytes.
+    b.neighbours_io_bytes_per_s, -- I/O rate of these neighbours, bytes a second.
+    u.cpu_share_1h, -- Mean CPU use divided by the CPU limit, in the hour before.
+    u.cpu_peak_share_1h, -- Largest CPU use divided by the CPU limit, in the hour before.
+    u.memory_share_1h, -- Largest memory use divided by the memory limit, in the hour before.
+    u.throttled_1h, -- Share of throttled CFS periods, in the hour before.
+    u.contended_1h, -- Whether the resource was contended in the hour before.
+    u.contended_24h_ago, -- Whether the resource was contended in the same hour of the day before.
     u.contended_rate_24h, -- Share of contended hours in the day before.
-    u.cpu_peak_share_24h, -- Largest CPU use divided by the limit, in the day before.
-    u.memory_share_24h, -- Largest memory use divided by the limit, in the day before.
+    u.cpu_peak_share_24h, -- Largest CPU use divided by the CPU limit, in the day before.
+    u.memory_share_24h, -- Largest memory use divided by the memory limit, in the day before.
     u.contended_rate_168h -- Share of contended hours in the week before.
 from units u
 left join judged j on u.unit_id = j.unit_id

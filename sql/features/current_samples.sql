@@ -1,4 +1,4 @@
--- One row per usage sample of the current hour up to session.clock: what features.current_hours are aggregated from.
+-- One row per usage sample of the current hour up to session.clock. features.current_hours aggregates these samples.
 -- Reads marts.usage, session.clock. Key: event_id.
 select
     u.event_id,

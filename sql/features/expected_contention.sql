@@ -1,27 +1,27 @@
--- One row per run that is expected next, with the columns of features.contention: its limits, and the state of its
--- resource before the current hour. `predict` predicts whether it will be contended.
+-- One row per run that is expected next, with the columns of features.contention: the limits of the run, and the state of its
+-- resource before the current hour. `predict` predicts whether the run will be contended.
 -- Reads features.contention, features.expected_runs, features.before_runs. Key: unit_id.
--- In features.contention, each hour of a resource with samples has a row, and so has the hour after the newest one.
--- If the current hour has no row there, the resource has been silent and its state is unknown.
+-- In features.contention, every hour of a resource with samples has a row, and so does the hour after the newest of these
+-- hours. If the current hour has no row there, the resource has sent no recent samples and its state is unknown.
 select
-    'run' as unit, -- Kind of the row. [one of: run]
-    e.run_id as unit_id, -- The run: features.expected_runs.run_id. [not null]
-    e.job_key as key, -- Its job.
-    e.started_at as starts_at, -- The clock: every feature is known by then. [not null]
+    'run' as unit, -- Kind of unit. [one of: run]
+    e.run_id as unit_id, -- Expected run: features.expected_runs.run_id. [not null]
+    e.job_key as key, -- Job key of the run.
+    e.started_at as starts_at, -- Time of session.clock. Every feature is known by then. [not null]
     arrow_cast(null, 'Timestamp(µs, "UTC")') as known_at, -- Not known yet.
     cast(null as boolean) as label, -- Not known yet.
     'measured' as label_source, -- Always `measured`: there is no verdict yet. [one of: measured]
     cast(null as boolean) as measured, -- Not known yet.
-    e.author as contributor, -- Keyed hash of the person who starts it.
+    e.author as contributor, -- Person who starts the run, as a keyed hash.
     e.stranger,
-    1.0 as is_run, -- Always 1: it is a run.
-    cast(date_part('hour', e.started_at) as double) as hour_of_day, -- Hour of the clock, UTC. [0 to 23]
-    cast(date_part('dow', e.started_at) as double) as day_of_week, -- Weekday of the clock, 0 is Sunday. [0 to 6]
+    1.0 as is_run, -- Always 1, because every row is a run.
+    cast(date_part('hour', e.started_at) as double) as hour_of_day, -- Hour of session.clock, UTC. [0 to 23]
+    cast(date_part('dow', e.started_at) as double) as day_of_week, -- Weekday of session.clock; 0 is Sunday. [0 to 6]
     cast(coalesce(e.src_churn, 0) + coalesce(e.test_churn, 0) as double) as churn, -- Changed lines of source and tests in the change that the run builds.
     e.cpu_limit_cores,
     cast(e.memory_limit_bytes as double) as memory_limit_bytes, -- Memory limit, bytes.
     b.job_runs,
-    e.cpu_limit_cores / nullif(b.job_cpu_cores, 0) as cpu_limit_over_job, -- CPU limit divided by the highest mean CPU use of a run of its job.
+    e.cpu_limit_cores / nullif(b.job_cpu_cores, 0) as cpu_limit_over_job, -- CPU limit divided by the highest mean CPU use among these runs.
     e.memory_limit_bytes / nullif(b.job_memory_bytes, 0) as memory_limit_over_job, -- Memory limit divided by the highest memory peak among these runs.
     b.neighbours,
     b.neighbours_cpu_cores,

@@ -1,10 +1,11 @@
 -- One row per run that is expected next, as of session.clock, with the columns of features.runs.
 -- Reads features.runs, features.changes, marts.runs, traces.events, session.clock. Key: run_id.
--- These are, for every open pull request, the jobs that it ran itself or that a third of its repository's pull
--- requests ran in the last 30 days, and for each job its next run on a main branch. Only events up to the clock
--- decide whether a pull request is open and which runs are its own, so later events change no row. Features of the
--- change come from the last run of the same pull request (of the same job if possible). Limits and the size of the
--- repository come from the job's last run that has them. started_at is the clock, as if the run were created now.
+-- For every open pull request, the expected runs are those of the jobs that the pull request ran itself, or that a third of
+-- the pull requests in its repository ran in the last 30 days. For every job that runs on a main branch, its next run there
+-- is expected. Only events up to the clock decide whether a pull request is open and which runs belong to it, so later events
+-- change no row. Features of the change come from the last run of the same pull request (of the same job if possible). Limits
+-- and the size of the repository come from the last run of the job that has these values. started_at is the clock, as if the
+-- run were created now.
 with told as (
     select
         pr_id, repo, branch, developer, ts, event_id, action,
@@ -33,7 +34,7 @@ pull_requests as (
 ),
 
 heads as (
-    -- A branch that several pull requests had belongs to the last.
+    -- A branch that several pull requests used belongs to the last of them.
     select repo, branch, last_value(pr_id order by last_told_at, pr_id) as pr_id
     from pull_requests
     where branch not in ('main', 'master', 'trunk', 'develop')
@@ -68,7 +69,7 @@ recent as (
 ),
 
 jobs_of as (
-    -- What was last known of each job.
+    -- The last known values of each job.
     select
         repo,
         job_key,
@@ -210,9 +211,9 @@ expected as (
 )
 
 select
-    run_id, -- The expected run: job key, then pull request or branch. [not null]
-    reason, -- Reason why it is expected: its pull request is open, or it runs on a main branch. [one of: pull_request, main_branch]
-    pr_id, -- Pull request that it will run for; null on a main branch.
+    run_id, -- Expected run: job key, followed by the pull request or branch. [not null]
+    reason, -- Reason why the run is expected: its pull request is open, or its job runs on a main branch. [one of: pull_request, main_branch]
+    pr_id, -- Pull request for which the run is expected; null on a main branch.
     job_key,
     repo,
     branch,
@@ -220,8 +221,8 @@ select
     language,
     kind,
     resource, -- Resource on which the job last ran.
-    expected_at, -- Expected start, UTC: the last start plus the usual time between two runs, but not before now; for a pull request, now. Null if the job ran only once.
-    (select now from session.clock) as started_at, -- The clock: everything is known as of now. [not null]
+    expected_at, -- Expected start time, UTC: for a pull request, now; on a main branch, the last start plus the usual time between two runs, but not before now. Null if the job ran only once.
+    (select now from session.clock) as started_at, -- Time of session.clock: everything is known as of now. [not null]
     arrow_cast(null, 'Timestamp(µs, "UTC")') as ended_at, -- Not known yet.
     cast(null as bigint) as duration_ms, -- Not known yet.
     cast(null as bigint) as cpu_ms, -- Not known yet.
@@ -230,10 +231,10 @@ select
     cast(null as varchar) as result, -- Not known yet.
     is_pr,
     from_fork,
-    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether the person who starts it belongs to the repository.
+    author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether the person who starts the run belongs to the repository.
     coalesce(from_fork, false)
     or coalesce(upper(author_association) in ('NONE', 'FIRST_TIMER', 'FIRST_TIME_CONTRIBUTOR', 'MANNEQUIN'), false)
-        as stranger, -- Whether it comes from a fork, or from a person who is not known in the repository.
+        as stranger, -- Whether the run comes from a fork, or from a person who is not known in the repository.
     jobs,
     commits,
     team_size,
@@ -262,6 +263,6 @@ select
     touched_docs,
     touched_kinds,
     touched_folders,
-    to_main -- Whether it is on a main branch, or for a pull request into one.
+    to_main -- Whether the run is on a main branch, or for a pull request into a main branch.
 from expected
 order by run_id

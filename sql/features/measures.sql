@@ -1,7 +1,7 @@
--- One row per series and time of the ninety days up to session.clock, in which anomalies are searched for: hourly
+-- One row per series and time in the ninety days up to session.clock. Anomalies are searched for in these series: hourly
 -- figures of resources and KPIs, and the durations of the runs of each job.
--- Reads features.resource_hours, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at; runs of a job
--- that began in one microsecond, as those of a matrix, are one with their mean duration.
+-- Reads features.resource_hours, marts.runs, staging.events, session.clock. Key: subject_kind, subject, measure, at. Runs of
+-- a job that began in the same microsecond, such as those of a matrix, share one row with their mean duration.
 with clock as (
     select
         now,
@@ -68,10 +68,10 @@ figures as (
 select
     subject_kind, -- Kind of subject. [one of: resource, kpi, job; not null]
     subject, -- Resource, subject of a KPI, or job key. [not null]
-    measure, -- Figure with its unit: cpu_cores, memory_bytes, io_bytes_per_s, net_bytes_per_s, duration_ms, or the name of the KPI. [not null]
-    at, -- Start of the hour, or of the job's run, UTC. [not null]
-    value, -- Mean of the hour (for memory its maximum), or the duration of a run. [not null]
-    limit_value -- Largest limit of the hour, in the unit of the measure; null if there is none.
+    measure, -- Name of the figure, with its unit: cpu_cores, memory_bytes, io_bytes_per_s, net_bytes_per_s, duration_ms, or the name of the KPI. [not null]
+    at, -- Start of the hour, or start time of the run, UTC. [not null]
+    value, -- Mean over the hour (for memory, the maximum), or duration of the run. [not null]
+    limit_value -- Largest limit in the hour, in the unit of the measure; null if there is no limit.
 from figures
 where value is not null
 order by subject_kind, subject, measure, at

@@ -1,6 +1,7 @@
--- One row per resource and hour with samples up to session.clock: its use, its limits, and whether it was contended.
--- Reads marts.usage_hours, features.current_hours, session.clock. Key: resource, hour. Past hours are those of marts.usage_hours,
--- the current hour is aggregated in the same way from its samples so far.
+-- One row per resource and hour with samples up to session.clock: the resource use, the limits, and whether the work was
+-- contended.
+-- Reads marts.usage_hours, features.current_hours, session.clock. Key: resource, hour. Past hours come from
+-- marts.usage_hours. The current hour is aggregated in the same way from the samples so far.
 with hours as (
     select h.*
     from marts.usage_hours h

@@ -1,7 +1,9 @@
--- One row per resource, environment or job and hour that was over by session.clock in which runs of it began: how many.
--- Reads marts.runs, session.clock. Key: resource, hour. Runs are commands, tests and CI runs that had ended by then. One counts for
--- the resource it names, else for its environment; a CI run that names neither counts for its job. Skipped runs are none, and
--- a workflow run whose jobs are rows of their own is counted by these. An hour without a run has no row.
+-- One row per hour that was over by session.clock and per resource, environment or job with runs that began in that hour: the
+-- number of these runs.
+-- Reads marts.runs, session.clock. Key: resource, hour. Runs are commands, tests and CI runs that had ended by then. A run
+-- counts for the resource that it names, or else for its environment. A CI run that names neither counts for its job. Skipped
+-- runs are not counted. A workflow run whose jobs are separate rows is counted only through these jobs. An hour without runs
+-- has no row.
 with runs as (
     select
         coalesce(r.resource, r.env, case when r.type = 'ci_run' then r.job_key end) as resource,
@@ -14,10 +16,10 @@ with runs as (
 )
 
 select
-    resource, -- Resource or environment that the runs name, else the job key of the CI run. [not null]
+    resource, -- Resource or environment that the runs name, or else the job key of the CI run. [not null]
     hour, -- Start of the hour, UTC. [not null]
-    count(*) as runs, -- Runs that began in it. [> 0]
-    bool_and(is_job) as is_job -- Whether it is a job: a key of marts.runs, and no resource. [not null]
+    count(*) as runs, -- Number of runs that began in the hour. [> 0]
+    bool_and(is_job) as is_job -- Whether `resource` is a job key of marts.runs instead of a resource. [not null]
 from runs
 where resource is not null
 group by resource, hour

@@ -1,12 +1,12 @@
--- One row per run that had ended by session.clock: the features known when it was created, and its duration.
+-- One row per run that had ended by session.clock: the features known when the run was created, and the duration of the run.
 -- Reads marts.runs, features.changes, traces.traces, session.clock. Key: repo, run_id, started_at. ended_at, duration_ms,
--- cpu_ms, memory_peak_bytes, failed and result are known only at its end.
+-- cpu_ms, memory_peak_bytes, failed and result are known only at the end of the run.
 select
     r.run_id,
     r.job_key,
     r.repo,
     r.branch,
-    r.developer as author, -- Keyed hash of the person who started it.
+    r.developer as author, -- Person who started the run, as a keyed hash.
     r.language,
     r.kind,
     r.started_at,
@@ -16,9 +16,9 @@ select
     r.memory_peak_bytes,
     r.failed,
     r.result,
-    r.names_pr as is_pr, -- Whether it names a pull request itself. Assignment by branch could use a pull request that was opened later.
+    r.names_pr as is_pr, -- Whether the run itself names a pull request. Assignment by branch is not used, because it could find a pull request that was opened later.
     r.from_fork,
-    r.author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether the person who started it belongs to the repository.
+    r.author_association in ('OWNER', 'MEMBER', 'COLLABORATOR') as by_member, -- Whether the person who started the run belongs to the repository.
     r.jobs,
     r.commits,
     r.team_size,
@@ -50,9 +50,9 @@ select
     case
         when t.base is not null then t.base in ('main', 'master', 'trunk', 'develop')
         when not r.names_pr then r.branch in ('main', 'master', 'trunk', 'develop')
-    end as to_main -- Whether it is on a main branch, or for a pull request into one.
+    end as to_main -- Whether the run is on a main branch, or for a pull request into a main branch.
 from marts.runs r
 left join features.changes c on r.event_id = c.event_id
 left join traces.traces t on r.pr_id = t.pr_id and t.created_at <= r.started_at
-where r.ended_at <= (select now from session.clock) and r.duration_ms is not null -- what cannot be teaches nothing
+where r.ended_at <= (select now from session.clock) and r.duration_ms is not null -- impossible durations are not used for training
 order by r.started_at, r.run_id

@@ -1,7 +1,7 @@
--- One row per past or future scheduled event, as last announced up to session.clock, unless it was cancelled.
--- Reads staging.events, features.application_changes, session.clock. Key: schedule_event_id. For a series of a
--- calendar, only the last announcement counts. A deployment reported by a CI system is included too, because its
--- effect predicts that of the next one.
+-- One row per past or future scheduled event, as last announced up to session.clock, unless the event was cancelled.
+-- Reads staging.events, features.application_changes, session.clock. Key: schedule_event_id. For a calendar series, only the
+-- last announcement counts. A deployment reported by a CI system is included too, because the effect of one deployment
+-- predicts the effect of the next.
 with announced as (
     select
         schedule_event_id,
@@ -55,9 +55,9 @@ coming as (
 )
 
 select
-    schedule_event_id, -- Identifier of the organisation; for a deployment of a CI system, its event.
-    resource, -- Resource or environment that it affects; null: all.
-    event_type, -- deployment, maintenance, load or holiday.
+    schedule_event_id, -- Identifier that the organisation gave the scheduled event; for a deployment reported by a CI system, its event.
+    resource, -- Resource or environment that the event affects; null if it affects all.
+    event_type, -- Kind of event: deployment, maintenance, load or holiday.
     start_time,
     end_time,
     scale -- Expected load as a multiple of the usual load, up to a thousand; null if not given. [>= 0]

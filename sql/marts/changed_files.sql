@@ -1,12 +1,12 @@
--- One row per changed file of an event and pull request of the event.
+-- One row per event, pull request of the event, and changed file that the event lists.
 -- Reads staging.events, traces.links. Key: event_id, pr_id, path. A row depends on its event and the links of that
--- event. Commits and pushes list the files that they changed, and runs (`record`) list the files that were
--- uncommitted when they began. An event without a pull request has one row per file. An event of several pull
--- requests has one row per file for each.
+-- event. Commits and pushes list the files that they changed. Runs (`record`) list the files that were uncommitted
+-- when the run began. An event without a pull request has one row per file. An event with several pull requests has
+-- one row per file for each pull request.
 -- Partition: event_date
 -- Follows: staging.events, traces.links
 with named as (
-    -- A text is looked for before it is read as JSON: that costs less.
+    -- The text is searched before it is parsed as JSON, because searching is cheaper.
     select
         event_id, event_date, ts, type, repo, pr_id, sha,
         json_get_array(payload, 'files') as paths
@@ -33,8 +33,8 @@ files as (
 )
 
 select
-    f.event_id, -- The event that names it. [not null; in staging.events.event_id]
-    f.ts, -- When it happened, UTC. [not null]
+    f.event_id, -- Event that lists the file. [not null; in staging.events.event_id]
+    f.ts, -- Time of the event, UTC. [not null]
     f.type, -- Type of the event. [one of: commit, push, command, test, ci_run]
     f.repo, -- Repository, `owner/name`.
     coalesce(f.pr_id, l.pr_id) as pr_id, -- Pull request that the event belongs to.

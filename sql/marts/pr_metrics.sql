@@ -1,13 +1,13 @@
--- One row per pull request: the duration of each phase, its activity, and its cost.
+-- One row per pull request: the duration of each phase, the activity, and the cost.
 -- Reads traces.traces, traces.events, marts.runs. Key: pr_id.
 -- A row depends on the trace and the runs of its pull request (pr_id).
 -- Partition: trace_date
 -- Follows: traces.traces, traces.events, marts.runs by pr_id
 --
--- The phases are those of Apache DevLake's pull-request metrics (coding, pickup, review) and of LinearB's cycle time, with
--- their errors corrected; the cases are in tests/sql/marts/pr_metrics. For a pull request with a reaction and a
--- merge, they add up exactly: cycle = coding + pickup + review + away (in DevLake #4562 they differed by a second). Times are in seconds
--- between moments in UTC; a phase that has not ended is null, never 0.
+-- The phases are those of Apache DevLake's pull-request metrics (coding, pickup, review) and of LinearB's cycle time,
+-- with the errors of both corrected. The test cases are in tests/sql/marts/pr_metrics. For a pull request with a
+-- reaction and a merge, the phases add up exactly: cycle = coding + pickup + review + away (in DevLake #4562, the sum
+-- differed by a second). Times are in seconds between UTC timestamps. A phase that has not ended is null, never 0.
 with moves as (
     select
         e.pr_id,
@@ -23,9 +23,9 @@ with moves as (
         t.created_at,
         t.merged_at,
         t.developer as author,
-        -- A rebase writes the commit's own time anew and keeps the author's.
+        -- A rebase rewrites the commit time and keeps the author time.
         arrow_try_cast(json_get_str(e.payload, 'authored_at'), 'Timestamp(Microsecond, Some("UTC"))') as authored_at,
-        -- A bot that comments within seconds is no pickup (DevLake #8974: pickup times near zero).
+        -- A comment that a bot writes within seconds does not count as a pickup (DevLake #8974: pickup times near zero).
         coalesce(json_get_bool(e.payload, 'by_bot'), false) as by_bot,
         case
             when e.action in ('closed', 'merged') then true
@@ -40,8 +40,8 @@ with moves as (
     where e.type in ('pr', 'commit', 'push') and e.action is distinct from 'snapshot'
 ),
 
--- Where the pull request stood at each event: closed, or a draft, nobody was asked to look at it. One whose first word about
--- drafts is "ready" was opened as one.
+-- State of the pull request at each event. While it was closed or a draft, nobody was asked to look at it. If the first draft
+-- event of a pull request is "ready", the pull request was opened as a draft.
 stands as (
     select
         *,
@@ -62,11 +62,12 @@ moments as (
     select
         pr_id,
         min(case when type = 'commit' and ts <= created_at then ts end) as committed_at,
-        -- After a force-push no commit may be older than the opening; then the author's times say when it began.
+        -- After a force push, all commits may be newer than the opening. In that case the author times show when the work
+        -- began.
         min(case when type = 'commit' and authored_at <= created_at then authored_at end) as authored_at,
-        -- The first reaction of another person, between the opening and the merge, while it was open and no draft. The
-        -- author's own words, labels, requests and checks are no reaction. The time is that of the comment, not of its last
-        -- edit (DevLake #6367: an edit made 331 h of 13 h).
+        -- The first reaction of another person, between the opening and the merge, while the pull request was open and not a
+        -- draft. Comments by the author, labels, requests and checks are not reactions. The time is the time of the comment,
+        -- not of its last edit (DevLake #6367: an edit turned 13 h into 331 h).
         min(case
             when action in ('reviewed', 'approved', 'commented', 'review_commented')
                 and developer <> author and not by_bot and not away
@@ -86,7 +87,8 @@ moments as (
     group by pr_id
 ),
 
--- How long it was closed or a draft between its opening and its merge, before the first reaction and after it.
+-- Time for which the pull request was closed or a draft between its opening and its merge, before and after the first
+-- reaction.
 away as (
     select
         s.pr_id,
@@ -102,8 +104,8 @@ away as (
     group by s.pr_id
 ),
 
--- A commit counts once, however many sources tell of it and however often a rebase wrote it anew: that keeps the author's
--- time and the message. Doubles: one absurd count must not overflow the sum.
+-- A commit counts once, even if several sources report it or a rebase rewrote it several times, because a rebase keeps the
+-- author time and the message. The counts are doubles, so that one absurd count cannot overflow the sum.
 commits as (
     select
         pr_id,
@@ -120,7 +122,7 @@ changes as (
     group by pr_id
 ),
 
--- A push repeats what its commits say; it counts where there are none.
+-- A push repeats the figures of its commits, so it counts only if there are no commits.
 pushes as (
     select pr_id, sum(cast(insertions as double)) as insertions, sum(cast(deletions as double)) as deletions
     from moves
@@ -149,9 +151,9 @@ runs as (
         select
             pr_id, type, failed, flaky, label, contended, cpu_ms, queued_ms, memory_peak_bytes, memory_limit_bytes,
             cpu_limit_cores,
-            least(duration_ms, 31536000000) as duration_ms -- no duration counts for more than a year
+            least(duration_ms, 31536000000) as duration_ms -- a duration counts as at most a year
         from marts.runs
-        -- The time of a workflow run is that of its jobs: counting both would double the cost.
+        -- The time of a workflow run is the time of its jobs. Counting both would double the cost.
         where pr_id is not null and not has_jobs
     ) r
     group by r.pr_id
@@ -189,54 +191,56 @@ select
     p.trace_id,
     p.repo,
     p.status,
-    p.first_commit_at, -- First commit before the pull request was opened; after a rebase, by the author's time.
+    p.first_commit_at, -- Time of the first commit before the pull request was opened; after a rebase, the author time of that commit.
     p.created_at,
-    p.first_reaction_at, -- First review or comment by another person before the merge, while it was open and not a draft.
-    p.approved_at, -- First approval by a person, before the merge.
+    p.first_reaction_at, -- Time of the first review or comment by another person before the merge, while the pull request was open and not a draft.
+    p.approved_at, -- Time of the first approval by a person before the merge.
     p.merged_at,
-    -- coding: from the first commit to the opening. Null without an earlier commit.
-    to_unixtime(p.created_at) - to_unixtime(p.first_commit_at) as coding_seconds, -- From the first commit to the opening, s. [>= 0]
-    -- pickup: from the opening to the first reaction, as far as it waited for one.
-    to_unixtime(p.first_reaction_at) - to_unixtime(p.created_at) - p.away_before as pickup_seconds, -- From the opening to the first reaction, without the time away, s. [>= 0]
-    -- review: from the first reaction to the merge, as far as it was open. Null when it was merged without a reaction.
-    to_unixtime(p.merged_at) - to_unixtime(p.first_reaction_at) - p.away_after as review_seconds, -- From the first reaction to the merge, without the time away, s. [>= 0]
-    -- away: closed or a draft, between the opening and the merge.
-    p.away_before + p.away_after as away_seconds, -- Time as closed or as a draft between opening and merge, s. [>= 0]
-    -- time to merge: from the opening to the merge, all of it. It is not the cycle time (DevLake #5814 had one for the other).
-    to_unixtime(p.merged_at) - to_unixtime(p.created_at) as merge_seconds, -- From the opening to the merge, s. [>= 0]
-    -- cycle: from the first commit (the opening, where there is none earlier) to the merge.
-    to_unixtime(p.merged_at) - to_unixtime(coalesce(p.first_commit_at, p.created_at)) as cycle_seconds, -- From the first commit, else from the opening, to the merge, s. [>= 0]
+    -- coding: from the first commit to the opening. Null if there is no earlier commit.
+    to_unixtime(p.created_at) - to_unixtime(p.first_commit_at) as coding_seconds, -- Time from the first commit to the opening of the pull request, s. [>= 0]
+    -- pickup: from the opening to the first reaction, restricted to the time in which the pull request waited for a reaction.
+    to_unixtime(p.first_reaction_at) - to_unixtime(p.created_at) - p.away_before as pickup_seconds, -- Time from the opening to the first reaction, excluding time as closed or as a draft, s. [>= 0]
+    -- review: from the first reaction to the merge, restricted to the time in which the pull request was open. Null if it was
+    -- merged without a reaction.
+    to_unixtime(p.merged_at) - to_unixtime(p.first_reaction_at) - p.away_after as review_seconds, -- Time from the first reaction to the merge, excluding time as closed or as a draft, s. [>= 0]
+    -- away: time as closed or as a draft, between the opening and the merge.
+    p.away_before + p.away_after as away_seconds, -- Time between opening and merge in which the pull request was closed or a draft, s. [>= 0]
+    -- time to merge: the whole time from the opening to the merge. It differs from the cycle time (DevLake #5814 confused the
+    -- two).
+    to_unixtime(p.merged_at) - to_unixtime(p.created_at) as merge_seconds, -- Time from the opening to the merge, s. [>= 0]
+    -- cycle: from the first commit (from the opening if there is no earlier commit) to the merge.
+    to_unixtime(p.merged_at) - to_unixtime(coalesce(p.first_commit_at, p.created_at)) as cycle_seconds, -- Time from the first commit (without one, from the opening) to the merge, s. [>= 0]
     p.commits,
     p.comments,
     p.review_comments,
     p.reviews,
-    coalesce(p.approvals, 0) as approvals, -- Approvals by people before the merge. [>= 0]
-    coalesce(p.reviewers, 0) as reviewers, -- Other people who reviewed it before the merge. [>= 0]
+    coalesce(p.approvals, 0) as approvals, -- Number of approvals by people before the merge. [>= 0]
+    coalesce(p.reviewers, 0) as reviewers, -- Number of other people who reviewed the pull request before the merge. [>= 0]
     coalesce(p.force_pushes, 0) as force_pushes, -- Number of force pushes. [>= 0]
-    coalesce(p.reopenings, 0) as reopenings, -- Number of times it was reopened. [>= 0]
-    coalesce(c.insertions, u.insertions) as insertions, -- Lines inserted by its commits, else its pushes. [>= 0]
-    coalesce(c.deletions, u.deletions) as deletions, -- Lines deleted by its commits, else its pushes. [>= 0]
-    -- churn: every line written or removed on the way, also those a later commit took back.
+    coalesce(p.reopenings, 0) as reopenings, -- Number of times that the pull request was reopened. [>= 0]
+    coalesce(c.insertions, u.insertions) as insertions, -- Lines inserted by the commits of the pull request; without commits, by its pushes. [>= 0]
+    coalesce(c.deletions, u.deletions) as deletions, -- Lines deleted by the commits of the pull request; without commits, by its pushes. [>= 0]
+    -- churn: all lines that were added or removed, including lines that a later commit reverted.
     case
         when coalesce(c.insertions, u.insertions, c.deletions, u.deletions) is not null
         then coalesce(c.insertions, u.insertions, 0) + coalesce(c.deletions, u.deletions, 0)
-    end as churn_lines, -- Total of inserted and deleted lines over all of its commits. [>= 0]
-    coalesce(r.runs, 0) as runs, -- Commands, tests and CI jobs that ran for it. [>= 0]
-    coalesce(r.ci_runs, 0) as ci_runs, -- CI jobs among them. [>= 0]
-    coalesce(r.failed_runs, 0) as failed_runs, -- Runs that did not succeed. [>= 0]
-    coalesce(r.flaky_runs, 0) as flaky_runs, -- Flaky runs: they failed and later passed on the same commit. [>= 0]
-    coalesce(r.infrastructure_runs, 0) as infrastructure_runs, -- Runs that failed because of the infrastructure or were preempted. [>= 0]
-    coalesce(r.contended_runs, 0) as contended_runs, -- Contended runs. [>= 0]
-    coalesce(r.measured_runs, 0) as measured_runs, -- Runs with a measured CPU time; only these are part of the cost. [>= 0]
-    r.ci_queued_ms, -- Total waiting time of CI jobs for machines, ms. [>= 0]
-    r.ci_run_ms, -- Total running time of CI jobs, ms. [>= 0]
+    end as churn_lines, -- Sum of inserted and deleted lines over all commits of the pull request. [>= 0]
+    coalesce(r.runs, 0) as runs, -- Number of commands, tests and CI jobs that ran for the pull request. [>= 0]
+    coalesce(r.ci_runs, 0) as ci_runs, -- Number of CI jobs that ran for the pull request. [>= 0]
+    coalesce(r.failed_runs, 0) as failed_runs, -- Number of failed runs. [>= 0]
+    coalesce(r.flaky_runs, 0) as flaky_runs, -- Number of flaky runs, which failed and later passed on the same commit. [>= 0]
+    coalesce(r.infrastructure_runs, 0) as infrastructure_runs, -- Number of runs that failed because of the infrastructure or were preempted. [>= 0]
+    coalesce(r.contended_runs, 0) as contended_runs, -- Number of contended runs. [>= 0]
+    coalesce(r.measured_runs, 0) as measured_runs, -- Number of runs with a measured CPU time; only these runs are included in the cost. [>= 0]
+    r.ci_queued_ms, -- Total time that CI jobs waited for a machine, ms. [>= 0]
+    r.ci_run_ms, -- Total duration of CI jobs, ms. [>= 0]
     r.run_ms, -- Total duration of all runs, ms. [>= 0]
-    -- used: processor time, and the peak memory for as long as the run took.
+    -- used: CPU time, and peak memory over the duration of the run.
     r.core_hours, -- CPU time used, core-hours. [>= 0]
-    r.gib_hours, -- Peak memory times duration of each run, GiB-hours. [>= 0]
-    -- held: the limits for as long as the run took, which is what a machine had to keep free.
-    r.held_core_hours, -- CPU limit times duration of each run, core-hours. [>= 0]
-    r.held_gib_hours, -- Memory limit times duration of each run, GiB-hours. [>= 0]
+    r.gib_hours, -- Sum over all runs of peak memory times duration, GiB-hours. [>= 0]
+    -- held: the limits over the duration of the run, which a machine had to keep free.
+    r.held_core_hours, -- Sum over all runs of CPU limit times duration, core-hours. [>= 0]
+    r.held_gib_hours, -- Sum over all runs of memory limit times duration, GiB-hours. [>= 0]
     p.trace_date
 from phases p
 left join changes c on p.pr_id = c.pr_id

@@ -1,9 +1,9 @@
--- One row per failed run, if another run of the same work on the same commit passed within two weeks: the result may be
--- due to chance.
--- Reads marts.run_reports. Key: event_id. A row depends on the runs of its commit (sha) within two weeks.
--- The same commit is the same code, so different results mean that chance decided. Runs without a sha cannot be
--- compared, and after two weeks the environment of the code has changed. If several jobs look the same, it is unknown
--- which of them another run repeats.
+-- One row per failed run for which another run of the same work on the same commit passed within two weeks. The
+-- failure may be due to chance.
+-- Reads marts.run_reports. Key: event_id. A row depends on the runs of its commit (sha) within two weeks. The same
+-- commit is the same code, so different results mean that chance decided the result. Runs without a sha cannot be
+-- compared. Runs more than two weeks apart are not compared, because the environment of the code has changed by then.
+-- If several jobs look the same, the job that another run repeats is unknown.
 -- Partition: event_date
 -- Follows: marts.run_reports ±14 days by sha
 with beside as (
@@ -18,9 +18,9 @@ with beside as (
 )
 
 select
-    event_id, -- The failed run. [not null; in marts.run_reports.event_id]
-    passed_at, -- When the first passed run ended, UTC. [not null]
-    event_date -- UTC day of the failed run: the partition. [not null]
+    event_id, -- Event of the failed run. [not null; in marts.run_reports.event_id]
+    passed_at, -- End time of the first run that passed, UTC. [not null]
+    event_date -- UTC day of the failed run: the partition column. [not null]
 from beside
 where failed and passed_at is not null
 order by event_date, event_id

@@ -1,13 +1,14 @@
--- One row per run and cause of its result: the label, and when it could first be known.
+-- One row per run and cause of its result: the label of the cause, and when the label could first be known.
 -- Reads marts.run_reports, marts.reruns, marts.usage, staging.events. Key: event_id, label.
--- A row depends on its run, and on the usage samples and notes of its resource from its start to an hour after its end, two
--- days at most.
+-- A row depends on its run, and on the usage samples and notes of its resource from the start of the run to an hour
+-- after its end, but over two days at most.
 -- Partition: event_date
 -- Follows: marts.run_reports, marts.reruns, marts.usage +3 days, staging.events +3 days
 --
--- The rules are defined in this file. A run may have several causes: `rank` says which one counts, and marts.runs
--- shows that one. Measured causes come first, because they hold however the run ended. External causes, which no
--- change of code or limits can remove, come next, and then the result. A label may not be used before its known_at.
+-- The rules are defined in this file. A run may have several causes: `rank` determines which cause counts, and
+-- marts.runs shows that cause. Measured causes come first, because they hold regardless of how the run ended.
+-- External causes, which no change of code or limits can remove, come next. Causes derived from the result come last.
+-- A label may not be used before its known_at.
 with causes as (
     select label, rank
     from (values
@@ -16,14 +17,14 @@ with causes as (
     ) ranks (label, rank)
 ),
 
--- What the machine showed meanwhile: no run says all of it itself. Joined by resource and hour, so that
--- the cost grows with the runs and the samples beside each, and not with their product.
+-- Measurements of the machine during the run, because no run reports all of them itself. They are joined by resource and
+-- hour, so that the cost grows with the number of runs and of their samples, and not with the product of the two.
 hours as (
     select
         event_id, resource, failed,
         arrow_cast(started_at, 'Int64') / 1e6 as began_s,
         arrow_cast(ended_at, 'Int64') / 1e6 as ended_s,
-        -- Two days are enough: what runs longer is a service.
+        -- Two days are enough, because anything that runs longer is a service.
         unnest(range(
             arrow_cast(started_at, 'Int64') / 3600000000,
             least(arrow_cast(ended_at, 'Int64'), arrow_cast(started_at, 'Int64') + 172800000000) / 3600000000 + 2
@@ -42,7 +43,7 @@ samples as (
         interval_s, throttled_ratio, psi_cpu_full, psi_memory_some, psi_io_some, oom_kills,
         cast(null as varchar) as note
     from marts.usage
-    where interval_s > 0 and interval_s <= 3600 -- longer ones say too little about one run
+    where interval_s > 0 and interval_s <= 3600 -- longer samples reveal too little about one run
 
     union all
 
@@ -64,17 +65,17 @@ beside as (
         s.ts,
         r.ended_s - r.began_s as run_s,
         greatest(0, least(s.ended_s, r.ended_s) - greatest(s.began_s, r.began_s)) as shared_s,
-        -- A sample more than twice as long as the run says more about what ran beside it.
+        -- A sample more than twice as long as the run reveals more about other work than about the run.
         coalesce(s.interval_s <= 2 * (r.ended_s - r.began_s), false) as fits,
         s.throttled_ratio, s.psi_cpu_full, s.psi_memory_some, s.psi_io_some,
-        -- The kill that ended the run lies in the sample in which the run ended, if that is short enough to tell.
+        -- The kill that ended the run lies in the sample in which the run ended, provided that the sample is short enough.
         coalesce(r.failed and s.oom_kills > 0 and s.interval_s <= 900 and r.ended_s between s.began_s and s.ended_s, false)
             or coalesce(r.failed and s.note like '%oomkilled%', false) as killed,
         coalesce(r.failed and (s.note like '%preempt%' or s.note like '%evicted%' or s.note like '%spot interruption%'), false)
             as preempted
     from hours r
     join samples s on r.resource = s.resource and r.hour = s.hour
-    -- The notice of a kill or an eviction may come minutes after it.
+    -- The notice of a kill or an eviction may arrive minutes later.
     where s.ended_s >= r.began_s and s.began_s <= r.ended_s + 600
 ),
 
@@ -84,7 +85,8 @@ observed as (
         max(case when killed then ts end) as killed_seen_at,
         min(case when preempted then ts end) as preempted_seen_at,
         max(case when fits and shared_s > 0 then ts end) as measured_at,
-        -- Means over the run, as the run itself would have measured them; only where the samples cover half of it.
+        -- Means over the run, as the run itself would have measured them. They exist only if the samples cover half of the
+        -- run.
         case when sum(case when fits and throttled_ratio is not null then shared_s end) >= 0.5 * max(run_s)
             then sum(case when fits then throttled_ratio * shared_s end)
                 / nullif(sum(case when fits and throttled_ratio is not null then shared_s end), 0) end as throttled_ratio,
@@ -110,7 +112,7 @@ facts as (
         o.psi_cpu_full,
         coalesce(r.psi_memory_some, o.psi_memory_some) as psi_memory_some,
         coalesce(r.psi_io_some, o.psi_io_some) as psi_io_some,
-        -- When the last of these figures was there: at the end of the run, or with the sample that covers its end.
+        -- Time at which the last of these figures was available: the end of the run, or the sample that covers its end.
         case when o.psi_cpu_full is not null
                 or r.throttled_ratio is null or r.psi_memory_some is null or r.psi_io_some is null
             then greatest(r.ended_at, o.measured_at) else r.ended_at end as measured_at
@@ -123,37 +125,40 @@ judged as (
     select
         event_id, repo, run_id, started_at, event_date, failed, outcome, ended_at, passed_at, measured_at, throttled_ratio, psi_cpu_full, psi_memory_some, psi_io_some,
         killed_seen_at, preempted_seen_at, says_preempted, says_oom, oom_killed,
-        -- The kernel killed it. Exit 137 is SIGKILL from anyone; at the limit it was the kernel's.
+        -- The kernel killed the run. Exit code 137 means SIGKILL from any sender; at the memory limit, the sender was the
+        -- kernel.
         coalesce(oom_killed, false) or says_oom
             or (oom_killed is null and killed_seen_at is not null)
             or (oom_killed is null and coalesce(exit_code = 137 and memory_share >= 0.98, false)) as oom_kill,
-        -- A tenth of the time some task waited for memory: reclaim has become part of the work.
+        -- Some task waited for memory for a tenth of the time, so reclaim has become part of the work.
         coalesce(psi_memory_some >= 0.1, false) as memory_pressure,
-        -- A quarter of its CFS periods: bursts wait up to 100 ms each.
+        -- A quarter of the CFS periods were throttled: each burst waits up to 100 ms.
         coalesce(throttled_ratio >= 0.25, false) as cpu_throttled,
-        -- Builds wait for the disk now and then; a third of the time is more than that.
+        -- Builds wait for the disk now and then, but a third of the time is more than that.
         coalesce(psi_io_some >= 0.3, false) as io_stall,
-        -- All its tasks waited for a processor for a fifth of the time, more than its own limit explains: a limit throttles a run
-        -- in no more than the throttled share of its periods. Others had the processor.
+        -- All tasks of the run waited for a processor for a fifth of the time, beyond what its own limit explains. A limit
+        -- throttles a run in no more than the throttled share of its periods, so other work used the processor the rest of
+        -- the time.
         coalesce(psi_cpu_full - coalesce(throttled_ratio, 0) >= 0.2, false) as noisy_neighbour,
-        -- Said so, or SIGKILL while the kernel is known to have killed nothing.
+        -- The run reported a preemption, or it got SIGKILL although the kernel is known to have killed nothing.
         coalesce(failed or outcome = 'cancellation', false) and (
             says_preempted or preempted_seen_at is not null
             or coalesce(exit_code = 137 and not oom_killed and killed_seen_at is null, false)
         ) as preempted,
-        -- `error` is an error of the CI system, `failure` one of the work (OpenTelemetry, cicd.pipeline.result). 125 is
-        -- the container engine's own failure. 126 and 127 are not taken: a misspelt command is no infrastructure.
+        -- `error` is an error of the CI system, and `failure` is a failure of the work (OpenTelemetry, cicd.pipeline.result).
+        -- Exit code 125 is a failure of the container engine. Exit codes 126 and 127 are excluded, because a misspelt command
+        -- is not an infrastructure failure.
         failed and (
             says_infrastructure or outcome = 'error'
             or coalesce(exit_code = 125 and is_engine, false)
         ) as infrastructure,
-        -- 124 is what timeout(1) exits with.
+        -- timeout(1) exits with code 124.
         coalesce(outcome = 'timeout', false) or coalesce(exit_code = 124, false) as timeout,
         coalesce(psi_cpu_full, psi_memory_some, psi_io_some, throttled_ratio) is not null or oom_killed is not null as measured
     from facts
 ),
 
--- Every run beside each of the ten causes: ten rows a run, whatever the history.
+-- Every run is combined with each of the ten causes: ten rows per run, regardless of the history.
 explained as (
     select
         j.event_id,
@@ -172,9 +177,10 @@ explained as (
             when 'preempted' then j.preempted
             when 'infrastructure' then j.infrastructure and not j.preempted
             when 'timeout' then j.timeout
-            -- Whether it is flaky: it failed and passed on the same commit. What came from outside is no flaky test.
+            -- Whether the run is flaky: it failed, and the same work passed on the same commit. A failure with an external
+            -- cause is not flaky.
             when 'flaky' then j.failed and j.passed_at is not null and not j.preempted and not j.infrastructure
-            -- Its resources were measured, and none of them was contended.
+            -- The resource use of the run was measured, and no resource was contended.
             when 'none' then j.measured and not (j.oom_kill or j.memory_pressure or j.cpu_throttled or j.io_stall or j.noisy_neighbour)
         end as holds,
         case c.label
@@ -223,15 +229,15 @@ explained as (
 )
 
 select
-    event_id, -- The report of the run in staging.events. [not null; in staging.events.event_id]
+    event_id, -- Event in staging.events that reports the run. [not null; in staging.events.event_id]
     repo, -- Repository, `owner/name`; empty if unknown.
-    run_id, -- The run, as in marts.runs. [not null]
-    started_at, -- When the run began.
-    label, -- The cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
-    rank, -- Rank among several causes: the smallest counts. [1 to 10]
-    known_at, -- When this could first be known; it may not be used earlier. [not null]
+    run_id, -- Identifier of the run, as in marts.runs. [not null]
+    started_at, -- Start time of the run.
+    label, -- Label of the cause. [one of: oom_kill, memory_pressure, cpu_throttled, io_stall, noisy_neighbour, preempted, infrastructure, timeout, flaky, none]
+    rank, -- Rank of the cause among several causes; the cause with the smallest rank counts. [1 to 10]
+    known_at, -- Time at which the label could first be known; the label may not be used earlier. [not null]
     evidence, -- Evidence for the cause, as a sentence.
-    event_date -- UTC day of the start: the partition. [not null]
+    event_date -- UTC day of the start of the run: the partition column. [not null]
 from explained
 where holds
 order by event_date, event_id, rank

@@ -1,10 +1,10 @@
--- One row per adjustment, outcome or verdict of an item, as reported.
+-- One row per reported adjustment, outcome or verdict of an item.
 -- Reads staging.events. Key: event_id. A row depends only on its event.
 -- Partition: event_date
 -- Follows: staging.events
 select
     event_id,
-    ts, -- When the adjustment, outcome or verdict happened, UTC.
+    ts, -- Time of the adjustment, outcome or verdict, UTC.
     type, -- Kind of event. [one of: adjustment, outcome, feedback]
     plan_id,
     item_id,

@@ -1,6 +1,6 @@
--- What is wrong: one row per anomaly that the last `anomalies` found, the gravest first.
--- Reads predictions.anomalies, session.clock. An anomaly without an end goes on. `score` is how far from the usual a figure
--- is, over how far it must be to be told of.
+-- What is wrong: one row per anomaly that the last run of `anomalies` found, most severe first.
+-- Reads predictions.anomalies, session.clock. An anomaly without an end continues. `score` is the deviation of a figure from
+-- its usual value, divided by the deviation from which on an anomaly is reported.
 -- Parameter resource: text, default null (all)
 -- Parameter days: integer, default 30
 -- chart: table

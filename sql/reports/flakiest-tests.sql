@@ -1,6 +1,6 @@
 -- Flakiest tests: one row per job or test command that failed and passed on the same commit, worst first.
--- Reads marts.runs, marts.run_labels, session.clock. `flaky_pct` is of all its runs, `flaky_of_failed_pct` of those that
--- failed; `lost_hours` is the time of the flaky runs.
+-- Reads marts.runs, marts.run_labels, session.clock. `flaky_pct` is the share of flaky runs among all runs of the job, and
+-- `flaky_of_failed_pct` is their share among its failed runs. `lost_hours` is the total duration of the flaky runs.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
 -- chart: bar job_key flaky_runs

@@ -1,7 +1,7 @@
--- Last month's plans, and whether they helped: one row per item that was applied, with the hours of its resource in the week
--- before and the week after, and what people said. Newest first.
--- Reads plans.outcomes, plans.verdicts, features.resource_hours, session.clock. `outcome` is what `verify` found, null where
--- it has not looked yet. An item that was rolled back counts only until then.
+-- Last month's plans, and whether they helped: one row per item that was applied, with the contention of its resource in the
+-- week before and the week after, and with the verdicts of people. Newest items come first.
+-- Reads plans.outcomes, plans.verdicts, features.resource_hours, session.clock. `outcome` is the result that `verify` found,
+-- or null if `verify` has not looked at the item yet. An item that was rolled back counts only until its rollback.
 -- Parameter resource: text, default null (all)
 -- Parameter days: integer, default 30
 -- chart: table

@@ -1,6 +1,6 @@
--- What a pull request cost: one row each, the most expensive first. Times in hours.
--- Reads marts.pr_metrics, marts.runs. `wasted_core_hours` went into runs that failed for no reason of the change: flaky,
--- preempted, killed for memory, or broken infrastructure.
+-- What a pull request cost: one row per pull request, the most expensive first. Times are in hours.
+-- Reads marts.pr_metrics, marts.runs. `wasted_core_hours` is the CPU time of runs that failed for reasons unrelated to the
+-- change: flakiness, preemption, OOM kills, or broken infrastructure.
 -- Parameter repo: text, default null (all)
 -- Parameter pr: text, default null (one pull request, owner/name#number)
 -- chart: bar pr_id core_hours

@@ -1,9 +1,10 @@
--- How the predictions held: one row per repository and kind of run, with what was said beside what came. Most runs first.
+-- How the predictions held: one row per repository and kind of run, which compares the predictions with the runs that
+-- followed. Rows with the most runs come first.
 -- Reads predictions.runs, marts.runs, session.clock.
 -- A prediction is judged by the first run of its job, for its pull request or on its branch, that began within a day after
--- it and had ended by now; one that no such run followed is counted, and not judged. `usual_mae_s` is the error of the
--- median of the job's last five runs: what is to be beaten. Nine runs in ten should lie below p90, and as many runs be
--- contended as was predicted.
+-- the prediction and had ended by now. A prediction without such a run is counted but not judged. `usual_mae_s` is the error
+-- of the median of the last five runs of the job, which the prediction has to beat. Nine runs in ten should lie below p90,
+-- and the share of contended runs should match the predicted share.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
 -- chart: table

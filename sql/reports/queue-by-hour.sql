@@ -1,4 +1,4 @@
--- Queue time by hour: one row per hour of the day (UTC) with CI runs that say how long they waited for a machine.
+-- Queue time by hour: one row per hour of the day (UTC) with CI runs that report how long they waited for a machine.
 -- Reads marts.runs, session.clock. A run belongs to the hour in which it began to wait.
 -- Parameter repo: text, default null (all)
 -- Parameter runner: text, default null (all)

@@ -1,6 +1,7 @@
 -- Slowest builds, and why: one row per job with at least five runs, slowest first.
--- Reads marts.runs, session.clock. Shares are of the runs with measured causes, null where there are none; `cause` is the
--- most frequent cause of contention, and `slower_pct` how much longer the median contended run took than the median free one.
+-- Reads marts.runs, session.clock. `contended_pct` is the share of contended runs among the runs with measured causes, or
+-- null if there are none. `cause` is the most frequent cause of contention. `slower_pct` shows how much longer the median
+-- contended run took than the median run without contention.
 -- Parameter repo: text, default null (all)
 -- Parameter days: integer, default 30
 -- chart: bar job_key p50_s,p90_s

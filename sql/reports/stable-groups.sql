@@ -1,7 +1,7 @@
--- Most stable and fastest version groups: one row per group with requests in the last week, the best first.
--- Reads stack.kpis, stack.verdicts, session.clock. Groups in which the judge last found harm come last. Of the others, those
--- within a point of the best success come first, the fastest of them at the top.
--- The bounds hold for 95 % of the groups: of the share of requests that succeed the lower one, of the mean duration the upper.
+-- Most stable and fastest version groups: one row per group with requests in the last week, best first.
+-- Reads stack.kpis, stack.verdicts, session.clock. Groups in which the judge last found harm come last. Among the other
+-- groups, those within a point of the best success rate come first, the fastest at the top. The bounds hold for 95 % of the
+-- groups: a lower bound of the share of requests that succeed, and an upper bound of the mean duration.
 -- chart: bar group success_lower
 with units as (
     select "group", metric, unit, sum(value * requests) / sum(requests) as value
@@ -10,7 +10,7 @@ with units as (
     group by "group", metric, unit
 ),
 
--- Without a single failure the share of failures is at most three over the number of users, in 95 of 100 cases.
+-- Without a single failure, the share of failures is at most three divided by the number of users, in 95 of 100 cases.
 bounds as (
     select
         "group",
@@ -45,9 +45,9 @@ figures as (
 
 select
     "group", -- Version group.
-    units, -- Users, or requests without one.
-    success_lower, -- Share of requests that succeed, at least. [0 to 1]
-    latency_upper_ms, -- Mean duration, at most, ms. [>= 0]
-    harm -- Whether the judge last found harm in it.
+    units, -- Number of users, or of requests without a user.
+    success_lower, -- Lower bound of the share of requests that succeed. [0 to 1]
+    latency_upper_ms, -- Upper bound of the mean duration, ms. [>= 0]
+    harm -- Whether the judge last found harm in the group.
 from figures
 order by harm, success_lower < max(success_lower) over (partition by harm) - 0.01, latency_upper_ms, "group"

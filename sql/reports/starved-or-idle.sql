@@ -1,7 +1,7 @@
--- Which environments are starved or idle: one row per resource, with what it used of its limits and the share of hours in
--- which it was contended. Starved ones first, then idle ones.
--- Reads features.resource_hours, session.clock.
--- Starved: killed for memory, or contended in one hour of twenty. Idle: never above a third of either limit.
+-- Which environments are starved or idle: one row per resource, with its use relative to its limits and the share of hours in
+-- which it was contended. Starved resources come first, then idle ones.
+-- Reads features.resource_hours, session.clock. Starved: the resource had an OOM kill, or was contended in at least one hour
+-- of twenty. Idle: the resource never used more than a third of either limit.
 -- Parameter env: text, default null (all)
 -- Parameter days: integer, default 30
 -- chart: bar resource contended_pct

@@ -1,6 +1,6 @@
--- What plans promised and what came, by policy and action: one row each, most items first.
--- Reads plans.outcomes, staging.events, session.clock. Of each item the last outcome that `verify` found counts. Slack and
--- throttling are means over its items, as projected before approval and as measured since the change.
+-- What plans promised and what came, by policy and action: one row per policy and action, most items first.
+-- Reads plans.outcomes, staging.events, session.clock. Only the last outcome that `verify` found for each item counts. Slack
+-- and throttling are means over these items, as projected before approval and as measured since the change.
 -- Parameter policy: text, default null (all)
 -- Parameter days: integer, default 90
 -- chart: table

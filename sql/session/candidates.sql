@@ -1,6 +1,7 @@
--- One row per earlier event that names no pull request and may belong to a touched one now: too many do no harm.
--- Reads staging.events (the days in question, without the new events), session.new_events, session.new_times.
--- Key: event_id. The rules are those of traces.links.
+-- One row per earlier event that names no pull request and may now belong to a touched pull request. Superfluous rows do no
+-- harm.
+-- Reads staging.events (the days in question, without the new events), session.new_events, session.new_times. Key: event_id.
+-- The rules are those of traces.links.
 with loose as (
     select event_id, event_date, ts, type, repo, branch, sha, session
     from staging.events

@@ -1,5 +1,5 @@
--- One row per change in the two days before a spell began, the five newest, for `explain`: changes of the resource, of its
--- environment, or of the repositories that run there.
+-- One row per change in the two days before a spell began, for `explain`. The five newest changes of the resource, of its
+-- environment, or of the repositories that run there are shown.
 -- Reads staging.events, features.application_changes.
 -- Parameter resource: text
 -- Parameter began: timestamp
@@ -31,7 +31,7 @@ select
     sha,
     action,
     result,
-    left(text, 80) as text -- The beginning of its text.
+    left(text, 80) as text -- First 80 characters of the text.
 from changes
 where ts <= $began and ts > $began - interval '48 hours'
     and (

@@ -1,4 +1,5 @@
--- One row per usage sample that shows a bottleneck of a resource, at most five, kills and the newest first, for `explain`.
+-- One row per usage sample that shows a bottleneck of a resource, for `explain`. At most five samples are shown, samples with
+-- kills first, then the newest.
 -- Reads marts.usage. Bottlenecks: `cpu`, `memory`, `io`, `waiting`.
 -- Parameter resource: text
 -- Parameter bottleneck: text
@@ -35,7 +36,7 @@ select
     psi_memory_some,
     psi_io_some,
     event_id,
-    max(case when before is null or ts - before > interval '24 hours' then ts end) over () as began -- When the newest spell began: its first sample after a day without.
+    max(case when before is null or ts - before > interval '24 hours' then ts end) over () as began -- Start of the newest spell: its first sample after a day without such samples.
 from spells
 order by coalesce(oom_kills, 0) desc, ts desc
 limit 5

@@ -1,5 +1,5 @@
--- One row per sample of a service of the same name with a higher memory limit that used about the limit of this resource or more, for the
--- counterfactual of `explain`: use above a limit cannot be seen below it.
+-- One row per sample of a service with the same name and a higher memory limit that used about the limit of this resource or
+-- more, for the counterfactual of `explain`. Demand above a limit cannot be seen in samples under that limit.
 -- Reads marts.usage.
 -- Parameter resource: text
 -- Parameter limit: number

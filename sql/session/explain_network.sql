@@ -1,5 +1,6 @@
--- One row: the minutes in which the network was the bottleneck of a resource, for `explain`. Network has no stall figure of its
--- own: these are the hours near its highest rate of 60 days, with an idle processor, if that rate is far above the usual one.
+-- One row: the minutes in which the network was the bottleneck of a resource, for `explain`. The network has no stall figure
+-- of its own. The hours that count are those near the highest rate of 60 days, with an idle processor, if that rate is far
+-- above the usual one.
 -- Reads marts.usage.
 -- Parameter resource: text
 with hours as (

@@ -1,5 +1,5 @@
--- One row per stretch of time in which a branch belongs to a touched pull request now and did not before.
--- Reads session.branches_before, session.branches_now. An end that is null has not come yet.
+-- One row per period in which a branch belongs to a touched pull request now and did not before.
+-- Reads session.branches_before, session.branches_now. An end that is null lies in the future.
 select n.repo, n.branch, n.linked_from as from_ts, n.linked_until as until_ts
 from session.branches_now n
 left anti join session.branches_before b on n.pr_id = b.pr_id and n.branch = b.branch

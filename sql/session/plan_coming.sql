@@ -1,9 +1,9 @@
--- One row per resource in which runs are expected: what the most demanding of them needs, by the last `predict` of the last day, for
--- `plan`. Predictions of stale models are left out.
+-- One row per resource in which runs are expected, for `plan`: the needs of the most demanding run, according to the last
+-- `predict` of the last day. Predictions of stale models are left out.
 -- Reads predictions.runs. Key: resource.
 select
     resource,
-    count(*) as runs, -- Expected runs. [> 0]
+    count(*) as runs, -- Number of expected runs. [> 0]
     last_value(job_key order by p90_memory_peak_bytes nulls first, p90_cpu_ms nulls first, job_key) as job, -- Job of the most demanding run.
     max(p90_cpu_ms / nullif(p50_duration_ms, 0)) as cpu, -- Mean cores that nine in ten runs stay below.
     max(p90_memory_peak_bytes) as memory, -- Memory peak that nine in ten runs stay below, bytes.

@@ -1,14 +1,15 @@
--- One row per resource with a forecast of the last day: what the shadow inventory expects from the current hour on, for `plan`.
+-- One row per resource with a forecast of the last day: the expectation of the shadow inventory from the current hour on, for
+-- `plan`.
 -- Reads predictions.shadow_inventory. Key: resource_id.
 select
     resource_id,
-    max(upper['cpu_cores']) as cpu, -- Highest upper bound of an hour, cores.
-    max(upper['memory_bytes']) as memory, -- Highest upper bound of an hour, bytes.
-    max(predicted_state['cpu_cores']) as peak_cpu, -- Highest expected hour, cores.
-    max(predicted_state['memory_bytes']) as peak_memory, -- Highest expected hour, bytes.
+    max(upper['cpu_cores']) as cpu, -- Highest hourly upper bound, cores.
+    max(upper['memory_bytes']) as memory, -- Highest hourly upper bound, bytes.
+    max(predicted_state['cpu_cores']) as peak_cpu, -- Highest hourly expected value, cores.
+    max(predicted_state['memory_bytes']) as peak_memory, -- Highest hourly expected value, bytes.
     avg(confidence_score) as confidence, -- Mean confidence. [0 to 1]
-    max(model) as model, -- The models.
-    array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule -- The scheduled events of these hours.
+    max(model) as model, -- Names of the models.
+    array_to_string(array_agg(distinct schedule_event_id), ', ') as schedule -- Scheduled events in these hours.
 from predictions.shadow_inventory
 where last_updated >= (select now from session.clock) - interval '24 hours'
     and last_updated <= (select now from session.clock)

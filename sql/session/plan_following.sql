@@ -1,5 +1,5 @@
--- One row per resource whose limits are switched by the calendar of an applied plan, for `plan`. A rollback counts whenever
--- it was: like the live limits, what is in force does not depend on the clock.
+-- One row per resource whose limits are switched by the calendar of an applied plan, for `plan`. A rollback counts regardless
+-- of its time: like the live limits, the calendar in force does not depend on the clock.
 -- Reads staging.events. Key: resource.
 with followed as (
     select
@@ -14,7 +14,7 @@ with followed as (
 )
 
 select
-    resource, -- `env/service`.
-    max(plan_id) as plan_id -- The applied plan.
+    resource, -- Resource, `env/service`.
+    max(plan_id) as plan_id -- Applied plan.
 from followed
 group by resource

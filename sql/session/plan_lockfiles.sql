@@ -1,4 +1,5 @@
--- One row per lock file that was committed in the last 30 days: on how many days, beside the days with commits, for the advice of `plan`.
+-- One row per lock file that was committed in the last 30 days: the number of days on which it changed, compared with the
+-- days with commits, for the advice of `plan`.
 -- Reads marts.changed_files. Key: repo, path.
 with committed as (
     select *
@@ -16,8 +17,8 @@ active as (
 select
     f.repo,
     f.path,
-    count(distinct f.event_date) as days, -- Days on which it changed. [> 0]
-    max(a.days) as of_days -- Days with commits in its repository. [> 0]
+    count(distinct f.event_date) as days, -- Number of days on which the lock file changed. [> 0]
+    max(a.days) as of_days -- Number of days with commits in the repository. [> 0]
 from committed f
 join active a on f.repo = a.repo
 where f.role = 'lockfile'

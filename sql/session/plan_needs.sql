@@ -1,4 +1,4 @@
--- One row per run of the last `predict` of the last day that will likely need something, for `plan`.
+-- One row per run that will likely need a service or package, according to the last `predict` of the last day, for `plan`.
 -- Reads predictions.runs. Key: prediction_id.
 select
     prediction_id,

@@ -1,5 +1,5 @@
--- One row: the 95th percentile of the duration of builds, tests and CI runs with its 95 % interval, for `report`. The interval is by
--- ranks: of n runs, the rank of a quantile is binomial.
+-- One row: the 95th percentile of the duration of builds, tests and CI runs with its 95 % interval, for `report`. The
+-- interval is computed from ranks: among n runs, the rank of a quantile has a binomial distribution.
 -- Reads marts.runs.
 -- Parameter since: timestamp
 -- Parameter resource: text
@@ -18,7 +18,7 @@ with runs as (
 )
 
 select
-    count(*) as runs, -- Runs. [>= 0]
+    count(*) as runs, -- Number of runs. [>= 0]
     min(case when place >= 0.95 * n then duration_ms end) as p95, -- 95th percentile, ms.
     min(case when place >= 0.95 * n - 1.96 * spread then duration_ms end) as low, -- Lower bound, ms.
     min(case when place >= 0.95 * n + 1.96 * spread then duration_ms end) as high -- Upper bound, ms.

@@ -4,9 +4,9 @@
 -- Parameter resource: text
 select
     label,
-    count(*) as runs, -- Runs. [> 0]
-    sum(duration_ms) / 3600000.0 as hours, -- Their total duration, hours.
-    count(distinct job_key) as jobs -- Their jobs. [> 0]
+    count(*) as runs, -- Number of runs. [> 0]
+    sum(duration_ms) / 3600000.0 as hours, -- Total duration of the runs, hours.
+    count(distinct job_key) as jobs -- Number of jobs with such runs. [> 0]
 from marts.runs
 where label is not null and label <> 'none' and not has_jobs and ($resource = '' or resource = $resource)
     and started_at >= $since

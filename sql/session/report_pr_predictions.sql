@@ -1,4 +1,5 @@
--- One row per prediction for a pull request, the newest first, at most fifty, beside the run that followed within a day, for `report --pr`.
+-- One row per prediction for a pull request, with the run that followed within a day, for `report --pr`. At most fifty
+-- predictions are shown, newest first.
 -- Reads predictions.runs, marts.runs.
 -- Parameter pr: text
 select

@@ -1,6 +1,6 @@
--- One row per pull request whose trace may change through events that came since the last time: too many do no harm,
--- one too few would. The rules are those of traces.links.
--- Reads session.new_events, staging.events (around their days), traces.branches, which is the one thing to be read of
+-- One row per pull request whose trace may change because of events that arrived since the last time. Superfluous rows do no
+-- harm, but a missing row would. The rules are those of traces.links.
+-- Reads session.new_events, staging.events (around their days), traces.branches, which is the only table that is read over
 -- the whole history. Key: pr_id.
 with loose as (
     select repo, branch, sha, session
@@ -25,7 +25,8 @@ named as (
 ),
 
 heads as (
-    -- Also of those that name one: what is another's of the same branch may have been taken for its.
+    -- Events that name a pull request are included, because events of another pull request on the same branch may have been
+    -- assigned to it.
     select repo || ' ' || branch as head from session.new_events
     union
     select repo || ' ' || branch from commits where pr_id is null
@@ -47,6 +48,6 @@ found as (
 
 select
     pr_id,
-    max(trace_date) as trace_date -- Under which its trace is kept; null where it has none yet.
+    max(trace_date) as trace_date -- Day under which the trace is stored; null if the pull request has no trace yet.
 from found
 group by pr_id

@@ -1,4 +1,4 @@
--- One row per trace day and day of events: how many events on that day are of the traces that began on the other.
+-- One row per trace day and event day: the number of events on the event day that belong to traces of the trace day.
 -- Reads staging.events, traces.branches, traces.links. Key: trace_date, event_date.
 with pull_requests as (
     select distinct pr_id, trace_date from traces.branches

@@ -1,7 +1,7 @@
--- One row per hour of one side of a comparison: the share of its resources that their limits contended, for `verify`.
--- Reads features.resource_hours, plans.outcomes. Sides: `candidate`, the changed resource since the change; `twins`, services
--- of that name in other environments in the same hours, not changed themselves; `before`, the resource from
--- `from` until the change, in the hours of the day that the candidate has, weekends apart.
+-- One row per hour of one side of a comparison, for `verify`: the share of the resources whose limits caused contention.
+-- Reads features.resource_hours, plans.outcomes. There are three sides. `candidate` is the changed resource since the change.
+-- `twins` are services with the same name in other environments in the same hours that were not changed themselves. `before`
+-- is the resource from `from` until the change, in the hours of the day that the candidate has, with weekends apart.
 -- Parameter resource: text
 -- Parameter side: text
 -- Parameter applied: timestamp

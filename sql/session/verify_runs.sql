@@ -1,8 +1,8 @@
--- One row per run of one side of a comparison, for `verify`: how long it took, as a multiple of what its job took in its
--- environment before the change, and whether it was killed for memory.
--- Reads marts.runs, plans.outcomes. Sides: `candidate`, runs in the environment since the change; `twins`, runs of the same
--- jobs in other environments at that time, none of whose limits changed; `before`, the environment's from
--- `from` until the change.
+-- One row per run of one side of a comparison, for `verify`: the duration of the run, as a multiple of the usual duration of
+-- its job in its environment before the change, and whether the run had an OOM kill.
+-- Reads marts.runs, plans.outcomes. There are three sides. `candidate` are the runs in the environment since the change.
+-- `twins` are runs of the same jobs at that time in other environments whose limits did not change. `before` are the runs in
+-- the environment from `from` until the change.
 -- Parameter env: text
 -- Parameter side: text
 -- Parameter applied: timestamp
@@ -32,10 +32,10 @@ changed as (
 )
 
 select
-    r.started_at as ts, -- When it began, UTC.
-    case when not r.failed or r.result = 'timeout' then r.duration_ms / u.duration_ms end as duration, -- Of its usual duration; null where it failed, or its job always had. [> 0]
-    case when r.label = 'oom_kill' then 1.0 else 0.0 end as killed, -- Whether it was killed for memory. [0 to 1]
-    coalesce(r.result = 'timeout', false) as censored -- It would have taken longer.
+    r.started_at as ts, -- Start time, UTC.
+    case when not r.failed or r.result = 'timeout' then r.duration_ms / u.duration_ms end as duration, -- Multiple of the usual duration; null if the run failed, or if its job always failed before the change. [> 0]
+    case when r.label = 'oom_kill' then 1.0 else 0.0 end as killed, -- Whether the run had an OOM kill. [0 to 1]
+    coalesce(r.result = 'timeout', false) as censored -- Whether the run would have taken longer, because it timed out.
 from runs r
 left join usual u on r.env = u.env and r.job_key = u.job_key
 where r.job_key in (select job_key from jobs) and (

@@ -1,4 +1,4 @@
--- One row: how CPU use of the last 30 days followed the number of developers, for `what-if --developers`.
+-- One row: how CPU use of the last 30 days depended on the number of developers, for `what-if --developers`.
 -- Reads staging.events, features.resource_hours.
 with days as (
     select date_trunc('day', ts) as day, count(distinct developer) as developers
@@ -15,8 +15,8 @@ used as (
 )
 
 select
-    count(*) as days, -- Days with developers and samples. [>= 0]
-    max(d.developers) as most, -- Largest number of developers of a day.
-    regr_slope(u.cores, cast(d.developers as double)) * avg(cast(d.developers as double)) / nullif(avg(u.cores), 0) as elasticity -- Relative change of CPU use per relative change of developers.
+    count(*) as days, -- Number of days with developers and samples. [>= 0]
+    max(d.developers) as most, -- Largest number of developers on a day.
+    regr_slope(u.cores, cast(d.developers as double)) * avg(cast(d.developers as double)) / nullif(avg(u.cores), 0) as elasticity -- Relative change of CPU use per relative change in the number of developers.
 from days d
 join used u on d.day = u.day

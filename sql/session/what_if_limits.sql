@@ -1,4 +1,4 @@
--- One row per resource: the limits of the newest hour that had any, for `what-if`.
+-- One row per resource: the limits of the newest hour that had limits, for `what-if`.
 -- Reads features.resource_hours. Key: resource.
 select
     resource,

@@ -4,18 +4,18 @@
 -- Follows: staging.events
 select
     event_id,
-    ts, -- When it was deployed, observed or checked, UTC.
+    ts, -- Time of the deployment, observation or health check, UTC.
     type, -- Kind of event. [one of: component, health]
     component, -- Name of the component. [not null]
-    version, -- Its semantic version; null if only its health is reported.
+    version, -- Semantic version of the component; null if only its health is reported.
     digest, -- Digest of the deployed component, if declared.
-    stack_group as "group", -- Version group that it belongs to, by name.
-    group_digest, -- The same by its digest.
+    stack_group as "group", -- Name of the version group of the component.
+    group_digest, -- Digest of the version group.
     place, -- Place of deployment. [one of: staging, production]
     env,
     resource,
-    health, -- Health. [one of: healthy, unhealthy]
-    status, -- HTTP status of its health URL.
+    health, -- Health of the component. [one of: healthy, unhealthy]
+    status, -- HTTP status that the health URL returned.
     duration_ms, -- Response time, ms. [>= 0]
     note,
     event_date

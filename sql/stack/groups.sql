@@ -1,4 +1,5 @@
--- One row per version group and place: its members, when they were deployed there, and whether all of them are present.
+-- One row per version group and place: the members of the group, when they were deployed at the place, and whether all of
+-- them are present.
 -- Reads stack.components, stack.versions. Key: group_digest, place. A row depends on all events of its members.
 with members as (
     select
@@ -10,15 +11,15 @@ with members as (
 )
 
 select
-    m.group_digest, -- Digest of the group: the name of its file. [not null]
-    m."group", -- Its name. [not null]
+    m.group_digest, -- Digest of the group, which is the name of its file. [not null]
+    m."group", -- Name of the group. [not null]
     m.place, -- Place of deployment. [one of: staging, production]
-    count(*) as members, -- Members that were deployed there at some time. [> 0]
-    string_agg(m.component || ' ' || m.version, ', ' order by m.component) as components, -- The members with their versions. [not null]
-    sum(case when v.is_live and v.group_digest = m.group_digest then 1 else 0 end) as live_members, -- Members of this group that are deployed now. [>= 0]
+    count(*) as members, -- Number of members that were deployed at the place at some time. [> 0]
+    string_agg(m.component || ' ' || m.version, ', ' order by m.component) as components, -- Members with their versions. [not null]
+    sum(case when v.is_live and v.group_digest = m.group_digest then 1 else 0 end) as live_members, -- Number of members of this group that are deployed now. [>= 0]
     coalesce(bool_and(v.is_live and v.group_digest = m.group_digest), false) as is_live, -- Whether all members are present. [not null]
-    min(m.since) as since, -- When the first member was deployed there, UTC. [not null]
-    max(m.seen_at) as seen_at -- When a member was last deployed or observed, UTC. [not null]
+    min(m.since) as since, -- Time at which the first member was deployed at the place, UTC. [not null]
+    max(m.seen_at) as seen_at -- Time at which a member was last deployed or observed, UTC. [not null]
 from members m
 left join stack.versions v on m.component = v.component and m.version = v.version and m.place = v.place
 group by m.group_digest, m."group", m.place

@@ -10,10 +10,10 @@ with metrics as (
 
 select
     "group", -- Version group. [not null]
-    metric, -- What is measured. [one of: latency, errors]
-    unit, -- User, as a keyed hash, or request. [not null]
+    metric, -- Metric that is measured. [one of: latency, errors]
+    unit, -- User (as a keyed hash) or request. [not null]
     date_trunc('minute', ts) as minute, -- Minute of the requests, UTC. [not null]
-    count(*) as requests, -- Requests with a value. [> 0]
+    count(*) as requests, -- Number of requests with a value. [> 0]
     avg(value) as value, -- Mean duration in ms, or share of failed requests. [>= 0]
     max(value) as largest, -- Duration of the slowest request, ms; or 1 if a request failed. [>= 0]
     event_date

@@ -1,4 +1,4 @@
--- One row per version group and change of the shares: the shares of users from then on.
+-- One row per version group and change of the user shares: the share of users that the group gets from then on.
 -- Reads staging.events. Key: event_id, group. A row depends only on its event.
 -- Partition: event_date
 -- Follows: staging.events
@@ -19,13 +19,13 @@ named as (
 
 select
     c.event_id,
-    c.ts, -- When the shares were set, UTC.
+    c.ts, -- Time at which the shares were set, UTC.
     c.plan_id as plan, -- Plan that set the shares.
     c.item_id,
     c.resource as route, -- Route that has these shares. [not null]
     n.named as "group", -- Version group. [not null]
-    coalesce(json_get_int(case when c.action = 'rollback' then c.becomes else c.was end, n.named), 0) as share_before, -- Share of the users before, per cent. [0 to 100]
-    coalesce(json_get_int(case when c.action = 'rollback' then c.was else c.becomes end, n.named), 0) as share, -- Share of the users from then on, per cent. [0 to 100]
+    coalesce(json_get_int(case when c.action = 'rollback' then c.becomes else c.was end, n.named), 0) as share_before, -- Share of users before the change, per cent. [0 to 100]
+    coalesce(json_get_int(case when c.action = 'rollback' then c.was else c.becomes end, n.named), 0) as share, -- Share of users from the change on, per cent. [0 to 100]
     c.action, -- Origin of the change. [one of: apply, advance, rollback]
     c.event_date
 from changes c

@@ -1,8 +1,8 @@
--- One row per run with two components and pair of them: their versions, and whether the run passed.
+-- One row per run and pair of components that the run used: the versions of the two components, and whether the run passed.
 -- Reads staging.events, marts.run_reports, stack.components. Key: event_id, component, other.
--- A row depends on its run, and on what was deployed to its environment in the 30 days before.
--- The versions are those that the run lists (`components`), else those staged in its environment. A run that was
--- cancelled, timed out or was interrupted gives no evidence about versions.
+-- A row depends on its run, and on the components that were deployed to its environment in the 30 days before.
+-- The versions are those that the run lists (`components`), or else those staged in the environment of the run. A run that
+-- was cancelled, timed out or was interrupted gives no evidence about versions.
 -- Partition: event_date
 -- Follows: staging.events, marts.run_reports, stack.components ±30 days
 with runs as (
@@ -35,14 +35,14 @@ met as (
 )
 
 select
-    r.event_id, -- The run. [not null]
-    a.component, -- The first of the two by name. [not null]
-    a.version, -- Its version. [not null]
-    b.component as other, -- The second. [not null]
-    b.version as other_version, -- Its version. [not null]
+    r.event_id, -- Event of the run. [not null]
+    a.component, -- Component whose name sorts first. [not null]
+    a.version, -- Version of the first component. [not null]
+    b.component as other, -- Component whose name sorts second. [not null]
+    b.version as other_version, -- Version of the second component. [not null]
     a.source, -- Source of the versions. [one of: run, staging]
     r.outcome = 'success' as passed, -- Whether the run passed. [not null]
-    r.ts as started_at, -- When it began, UTC. [not null]
+    r.ts as started_at, -- Start time, UTC. [not null]
     r.event_date
 from runs r
 join met a on r.event_id = a.event_id

@@ -1,6 +1,6 @@
--- One row per component, version and place: when it was first and last seen there, and its last health.
+-- One row per component, version and place: when the version was first and last seen at the place, and its last health.
 -- Reads stack.components. Key: component, version, place. A row depends on all events of its component and place.
--- If a version returned, the time of its return counts.
+-- If a version returned to the place, the time of its return counts as its first deployment.
 with seen as (
     select
         component, version, coalesce(place, 'production') as place, digest, "group", group_digest, env, resource, ts, event_id,
@@ -45,13 +45,13 @@ select
     n.component,
     n.version,
     n.digest, -- Digest of the deployed component, if declared.
-    n."group", -- Version group that it was last deployed with, by name.
-    n.group_digest, -- The same by its digest.
+    n."group", -- Name of the version group with which the version was last deployed.
+    n.group_digest, -- Digest of that version group.
     n.place, -- Place of deployment. [one of: staging, production]
-    a.health, -- Health at the last check; null: never checked. [one of: healthy, unhealthy]
-    s.stretch = max(s.stretch) over (partition by n.component, n.place) as is_live, -- Whether it is the version that was seen there last. [not null]
-    s.since, -- When it was first deployed there, UTC. [not null]
-    greatest(s.deployed_at, coalesce(a.ts, s.deployed_at)) as seen_at, -- When it was last deployed, observed or checked, UTC. [not null]
+    a.health, -- Health at the last check; null if never checked. [one of: healthy, unhealthy]
+    s.stretch = max(s.stretch) over (partition by n.component, n.place) as is_live, -- Whether the version is the one that was seen last at the place. [not null]
+    s.since, -- Time at which the version was first deployed at the place, UTC. [not null]
+    greatest(s.deployed_at, coalesce(a.ts, s.deployed_at)) as seen_at, -- Time at which the version was last deployed, observed or checked, UTC. [not null]
     n.env,
     n.resource
 from stretches n

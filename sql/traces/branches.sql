@@ -1,7 +1,8 @@
--- One row per pull request and head branch: the time in which events on the branch belong to the pull request without naming it.
--- Reads staging.events. Key: pr_id, branch. A pull request without a known branch has one row without a branch.
--- trace_date is the UTC day of the first event that names the pull request; every table of traces is partitioned by
--- it.
+-- One row per pull request and head branch: the period in which events on the branch belong to the pull request without
+-- naming it.
+-- Reads staging.events. Key: pr_id, branch. A pull request without a known branch has one row without a branch. trace_date is
+-- the UTC day of the first event that names the pull request. traces.events and traces.traces are also partitioned by
+-- trace_date.
 -- Partition: trace_date
 -- Follows: pull requests
 with named as (
@@ -24,7 +25,7 @@ lives as (
 ),
 
 heads as (
-    -- What is on a default branch belongs to everybody.
+    -- Events on a default branch belong to no single pull request.
     select distinct pr_id, branch
     from named
     where type in ('pr', 'commit', 'push') and branch not in ('main', 'master', 'trunk', 'develop')
@@ -32,14 +33,14 @@ heads as (
 
 select
     l.pr_id, -- Pull request, `owner/name#number`. [not null]
-    md5(l.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
+    md5(l.pr_id) as trace_id, -- Identifier of the trace: the hash of pr_id. [not null]
     l.repo, -- Repository, `owner/name`. [not null]
-    h.branch, -- A head branch of the pull request; null if unknown.
-    l.head_repo_id, -- Identifier of the fork that it comes from; null if there is none or it is unknown.
-    -- Work begins before the pull request is opened; two weeks is the usual length of an iteration.
-    l.first_at - interval '14 days' as linked_from, -- From this time on, events on the branch belong to the pull request; null if it has no commit, push or other event of its own.
-    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- Until this time; null while it is open or reopened.
-    l.trace_date -- UTC day of the first event that names it: the partition. [not null]
+    h.branch, -- Head branch of the pull request; null if unknown.
+    l.head_repo_id, -- Identifier of the fork that the pull request comes from; null if there is no fork or the fork is unknown.
+    -- Work begins before the pull request is opened. Two weeks is the usual length of an iteration.
+    l.first_at - interval '14 days' as linked_from, -- Start of the period in which events on the branch belong to the pull request; null if the pull request has no commit, push or pull-request event of its own.
+    case when l.reopened_at > l.ended_at then null else l.ended_at end as linked_until, -- End of that period; null while the pull request is open or reopened.
+    l.trace_date -- UTC day of the first event that names the pull request: the partition column. [not null]
 from lives l
 left join heads h on l.pr_id = h.pr_id
 order by l.trace_date, l.pr_id

@@ -1,8 +1,8 @@
--- One row per event of a trace: every event of a pull request in the order of time.
--- Reads staging.events, traces.branches, traces.links. Key: pr_id, event_id; seq counts from 1 without gaps inside a pull
--- request: by time, then causes before effects (event_rank), then event_id. link_rule says why the event belongs to
--- the pull request: number (it names the pull request), else the rules of traces.links. The payload fields that are
--- queried most are columns.
+-- One row per event of a trace: every event of a pull request, in chronological order.
+-- Reads staging.events, traces.branches, traces.links. Key: pr_id, event_id. seq counts from 1 without gaps inside a pull
+-- request, ordered by time, then causes before effects (event_rank), then event_id. link_rule gives the reason why the event
+-- belongs to the pull request: number (the event names the pull request), or else a rule of traces.links. The most frequently
+-- queried payload fields are columns.
 -- Partition: trace_date
 -- Follows: pull requests
 with pull_requests as (
@@ -28,15 +28,16 @@ linked as (
     where e.pr_id is null
 )
 
--- No order at the end: the window leaves each pull request together and in order, and two streams write faster than one.
+-- There is no final order by: the window keeps the events of each pull request together and in order, and two streams write
+-- faster than one.
 select
-    p.trace_id, -- The trace: hash of pr_id. [not null]
+    p.trace_id, -- Identifier of the trace: the hash of pr_id. [not null]
     l.pr_id, -- Pull request, `owner/name#number`. [not null; in traces.traces.pr_id]
-    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, event_rank(l.type), l.event_id) as seq, -- Place of the event in the trace, from 1 without gaps. [>= 1]
-    l.event_id, -- The event. [not null; in staging.events.event_id]
+    row_number() over (partition by p.trace_date, l.pr_id order by l.ts, event_rank(l.type), l.event_id) as seq, -- Position of the event in the trace, counted from 1 without gaps. [>= 1]
+    l.event_id, -- Identifier of the event. [not null; in staging.events.event_id]
     l.ts,
     l.type,
-    l.link_rule, -- Why the event belongs to the pull request. [not null; one of: number, branch, sha, session]
+    l.link_rule, -- Rule by which the event belongs to the pull request. [not null; one of: number, branch, sha, session]
     l.repo,
     l.branch,
     l.developer,
@@ -54,7 +55,7 @@ select
     l.deletions,
     l.context,
     l.payload,
-    l.event_date,
-    p.trace_date -- UTC day of the first event that names the pull request: the partition. [not null]
+    l.event_date, -- UTC day of `ts`.
+    p.trace_date -- UTC day of the first event that names the pull request: the partition column. [not null]
 from linked l
 join pull_requests p on l.pr_id = p.pr_id

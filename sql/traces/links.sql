@@ -1,11 +1,13 @@
--- One row per event that names no pull request and pull request to which it nevertheless belongs; an event may belong to several.
--- Reads staging.events, traces.branches. Key: event_id, pr_id. The first rule that holds counts:
---   branch   it happened on a head branch of the pull request, during the time in traces.branches
---   sha      it is about a commit of the pull request (one that names it, that was its head, or that the branch rule
--- assigned to it) within 30 days
---   session  it has no branch, and its session, used by the same person only, named the pull request within 12 hours
--- Forks may use the same branch names. Of several pull requests with the same branch, those of the event's commit are
--- used. If there are none, those of the event's fork are used, or all of them if the event has no fork.
+-- One row per pair of an event that names no pull request and a pull request to which the event nevertheless belongs. An
+-- event may belong to several pull requests.
+-- Reads staging.events, traces.branches. Key: event_id, pr_id. The first rule that holds applies.
+-- Rule branch: the event happened on a head branch of the pull request, during the period in traces.branches.
+-- Rule sha: the event is about a commit of the pull request, within 30 days. Such a commit names the pull request, was its
+-- head, or was assigned to it by the rule branch.
+-- Rule session: the event has no branch, and its session, used by the same person only, named the pull request within 12
+-- hours.
+-- Forks may use the same branch names. If several pull requests have the same branch, those with the commit of the event are
+-- used. If there are none, those from the fork of the event are used, or all of them if the event has no fork.
 -- Partition: event_date
 -- Follows: pull requests
 with loose as (
@@ -18,7 +20,8 @@ named_commits as (
     select repo, sha, pr_id, ts
     from staging.events
     where pr_id is not null and type in ('pr', 'commit', 'push') and sha is not null
-        -- Merging may make a commit, which is the main branch's: what runs on it is not the pull request's.
+        -- A merge may create a commit, which belongs to the main branch. Runs on this commit do not belong to the pull
+        -- request.
         and (type <> 'pr' or action is distinct from 'merged')
 ),
 
@@ -31,7 +34,7 @@ branches as (
 on_branch as (
     select
         l.event_id, l.event_date, l.ts, l.type, l.repo, l.sha, b.pr_id, b.is_shared,
-        -- A fork's pull request is not about what another fork, or nobody's fork, ran.
+        -- A pull request from one fork does not include runs of another fork.
         coalesce(l.head_repo_id <> b.head_repo_id, false) as is_of_another
     from loose l
     join branches b on l.repo = b.repo and l.branch = b.branch
@@ -77,7 +80,7 @@ commits as (
 ),
 
 sessions as (
-    -- By day and person, because the name of a session may come again.
+    -- Grouped by day and person, because the name of a session may be reused.
     select session, developer, repo, pr_id, min(ts) as first_at, max(ts) as last_at
     from staging.events
     where pr_id is not null and session in (select session from loose where branch is null and session is not null)
@@ -107,9 +110,9 @@ found as (
 )
 
 select
-    event_id, -- The event. [not null; in staging.events.event_id]
-    pr_id, -- A pull request that it belongs to. [not null; in traces.branches.pr_id]
-    case min(rule) when 1 then 'branch' when 2 then 'sha' else 'session' end as link_rule, -- Why. [one of: branch, sha, session]
+    event_id, -- Identifier of the event. [not null; in staging.events.event_id]
+    pr_id, -- Pull request to which the event belongs. [not null; in traces.branches.pr_id]
+    case min(rule) when 1 then 'branch' when 2 then 'sha' else 'session' end as link_rule, -- Rule by which the event belongs to the pull request. [one of: branch, sha, session]
     ts,
     type,
     event_date

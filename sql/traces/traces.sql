@@ -3,15 +3,16 @@
 -- Partition: trace_date
 -- Follows: traces.events
 --
--- A source may give the final figures in a `snapshot` event. If the timeline has the same figure, the timeline
--- counts. The snapshot is used for merged_at and closed_at (GitHub's own record is up to a second earlier than its
--- timeline entry), and the larger number of commits is used (GitHub lists no more than 250).
+-- A source may report the final figures in a `snapshot` event. If the timeline has the same figure, the figure from the
+-- timeline is used, with two exceptions. merged_at and closed_at come from the snapshot (GitHub's own record is up to a
+-- second earlier than its timeline entry). The number of commits is the larger of the two figures (GitHub lists no more than
+-- 250 commits).
 with facts as (
     select
         pr_id,
         trace_date,
         ts,
-        -- A run ends later than it begins; no duration counts for more than a year.
+        -- The end of a run is its start plus its duration, and a duration counts as at most a year.
         ts + arrow_cast(least(coalesce(case when type <> 'usage' then duration_ms end, 0), 31536000000) * 1000, 'Duration(Microsecond)') as ended_at,
         seq,
         type,
@@ -86,8 +87,8 @@ totals as (
     group by pr_id, trace_date
 ),
 
--- Effects that come before their causes, by the clocks of different sources: a commit that was run or pushed before it
--- was made, something that happened to a pull request before it was opened.
+-- Effects that precede their causes, according to the clocks of different sources: a commit that was run or pushed before it
+-- was made, or an event of a pull request before it was opened.
 commits as (
     select
         pr_id,
@@ -120,35 +121,36 @@ ends as (
 )
 
 select
-    md5(t.pr_id) as trace_id, -- The trace: hash of pr_id. [not null]
+    md5(t.pr_id) as trace_id, -- Identifier of the trace: the hash of pr_id. [not null]
     t.pr_id, -- Pull request, `owner/name#number`. [not null]
     t.repo,
-    coalesce(t.pr_branch, t.any_branch) as branch, -- Branch of the pull request, else one that its events name.
+    coalesce(t.pr_branch, t.any_branch) as branch, -- Branch of the pull request, or else a branch that its events name.
     t.base, -- Target branch.
-    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title, -- Newest title.
+    coalesce(s.title, t.renamed_to, t.last_title, json_get_str(t.context, 'pr', 'title')) as title, -- Newest title of the pull request.
     case
         when e.merged_at is not null then 'merged'
         when e.closed_at is not null then 'closed'
         else 'open'
-    end as status, -- Status. [one of: open, merged, closed]
-    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at, -- When it was opened, UTC; else the time of its first event. [not null]
-    e.merged_at, -- When it was merged.
-    e.closed_at, -- When it was finally closed, with or without a merge.
-    t.started_at, -- First event. [not null]
+    end as status, -- Status of the pull request. [one of: open, merged, closed]
+    coalesce(t.opened_at, t.first_pr_event_at, t.started_at) as created_at, -- Time at which the pull request was opened, UTC; if unknown, the time of its first event. [not null]
+    e.merged_at, -- Time of the merge.
+    e.closed_at, -- Time at which the pull request was finally closed, with or without a merge.
+    t.started_at, -- Time of the first event. [not null]
     t.ended_at, -- End of the last known event. [not null]
-    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds, -- From the first event to the end of the last one, s. [>= 0]
-    t.developer, -- Keyed hash of the person who opened it.
-    t.languages, -- Programming languages, from its events or from its files.
-    greatest(t.commits, coalesce(s.commits, 0)) as commits, -- Commits. [>= 0]
-    t.pushes, -- Pushes. [>= 0]
-    t.comments, -- Comments on the pull request. [>= 0]
-    t.review_comments, -- Comments on lines of code. [>= 0]
-    t.reviews, -- Reviews, including approvals. [>= 0]
-    t.runs, -- Commands, tests and CI runs. [>= 0]
-    t.edits, -- Edits of files. [>= 0]
-    t.events, -- Events of the trace, without snapshots. [>= 0]
-    -- A whole trace has an opening, commits and runs; one that was merged a review; one that is over its end; and as many
-    -- commits as its source says. Completeness is the share of these that is there; gaps names the others.
+    (to_unixtime(t.ended_at) - to_unixtime(t.started_at)) as duration_seconds, -- Time from the first event to the end of the last event, s. [>= 0]
+    t.developer, -- Person who opened the pull request, as a keyed hash.
+    t.languages, -- Programming languages, from the events or the files of the pull request.
+    greatest(t.commits, coalesce(s.commits, 0)) as commits, -- Number of commits. [>= 0]
+    t.pushes, -- Number of pushes. [>= 0]
+    t.comments, -- Number of comments on the pull request. [>= 0]
+    t.review_comments, -- Number of comments on lines of code. [>= 0]
+    t.reviews, -- Number of reviews, including approvals. [>= 0]
+    t.runs, -- Number of commands, tests and CI runs. [>= 0]
+    t.edits, -- Number of file edits. [>= 0]
+    t.events, -- Number of events in the trace, without snapshots. [>= 0]
+    -- A complete trace has an opening, commits, runs, and as many commits as its source reports. The trace of a merged pull
+    -- request also has a review, and the trace of a closed one has its end. completeness is the share of these parts that
+    -- exist, and gaps names the missing parts.
     round(
         1.0 - (
             case when t.opened_at is null then 1 else 0 end
@@ -164,7 +166,7 @@ select
             + case when t.commits > 0 and s.commits is not null then 1 else 0 end
         as double),
         3
-    ) as completeness, -- Share of the parts of a complete trace that this one has. [0 to 1]
+    ) as completeness, -- Share of the parts of a complete trace that this trace has. [0 to 1]
     concat_ws(
         ',',
         case when t.opened_at is null then 'opened' end,
@@ -174,13 +176,13 @@ select
         case when e.merged_at is not null and t.reviews + t.review_comments = 0 then 'reviews' end,
         case when e.closed_at is not null and t.last_end_at is null then 'end' end
     ) as gaps, -- Missing parts, separated by commas.
-    -- How far the sources' clocks disagree at least.
+    -- Lower bound of the disagreement between the clocks of the sources.
     cast(greatest(
         coalesce(to_unixtime(t.opened_at) - to_unixtime(t.first_pr_event_at), 0),
         coalesce(k.seconds, 0)
-    ) * 1000 as bigint) as clock_skew_ms, -- Minimum disagreement between the clocks of the sources, ms. [>= 0]
+    ) * 1000 as bigint) as clock_skew_ms, -- Lower bound of the disagreement between the clocks of the sources, ms. [>= 0]
     t.context,
-    t.trace_date -- UTC day of the first event that names it: the partition. [not null]
+    t.trace_date -- UTC day of the first event that names the pull request: the partition column. [not null]
 from totals t
 join ends e on t.pr_id = e.pr_id
 left join snapshots s on t.pr_id = s.pr_id and s.newest = 1

@@ -1,4 +1,4 @@
-//! Every column of every table is documented where it is made, and `pipeline/docs/tables.md` says the same.
+//! Every column of every table is documented where it is made, and `pipeline/docs/tables.md` contains the same text.
 //!
 //! `UPDATE=1` writes the page anew.
 
@@ -61,7 +61,7 @@ fn describe_shows_what_a_column_means() {
     for name in ["marts.usage", "usage", "lake.marts.usage", "MARTS.Usage"] {
         let rows = place.sql(&format!("describe {name}"));
         let share = rows.iter().find(|row| row["column_name"] == "throttled_ratio").unwrap();
-        assert_eq!(share["description"], "Share of the CFS periods in which it was throttled. [0 to 1]");
+        assert_eq!(share["description"], "Share of CFS periods that were throttled. [0 to 1]");
         assert_eq!(share["data_type"], "Float64");
     }
     let ended = place.run(&["sql", "describe marts.nothing"]);
@@ -74,10 +74,10 @@ fn the_page_of_tables_is_what_the_tables_say() {
     let place = whole();
     let types = columns(&place);
     let mut page = String::from(
-        "# Tables\n\nMade from what stands behind each column in `sql/<schema>/<table>.sql`; `UPDATE=1 cargo test -p cli --test \
-         end_to_end page_of_tables`\nwrites it anew. `pipeline sql \"describe marts.runs\"` shows the same, and \
-         `session.tables` and `session.columns` can be\nqueried. What must hold of a column stands in brackets; `pipeline check` \
-         asserts it, with the keys.\n",
+        "# Tables\n\nThis page is generated from the comment after each column in `sql/<schema>/<table>.sql`. To regenerate it, run\n\
+         `UPDATE=1 cargo test -p cli --test end_to_end page_of_tables`. `pipeline sql \"describe marts.runs\"` shows the same text, \
+         and\n`session.tables` and `session.columns` can be queried. The brackets contain the rules that must hold for a column.\n\
+         `pipeline check` asserts these rules and the keys.\n",
     );
     let mut rows = place.sql("select * from session.columns order by table_name, position").into_iter().peekable();
     for table in place.sql("select * from session.tables order by table_name") {

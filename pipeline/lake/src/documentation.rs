@@ -209,7 +209,7 @@ mod tests {
         let all = read_all().unwrap();
         let columns = of_file(&file(text), &all).unwrap();
         assert_eq!(columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["ts", "n"]);
-        assert!(columns[0].description.starts_with("When it began"));
+        assert!(columns[0].description.starts_with("When the event began"));
         let unknown = of_file(&file(&text.replace("e.ts", "e.nobody")), &all).unwrap_err();
         assert!(unknown.contains("sql/marts/x.sql: nobody has no description"), "{unknown}");
     }

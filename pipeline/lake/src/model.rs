@@ -18,8 +18,8 @@ pub const MATERIALIZED: &[&str] = &["traces", "marts", "plans", "stack"];
 /// Queries that are asked a second time, of other rows than their file names: one aggregation has one text.
 const AGAIN: &[Again] = &[Again {
     view: "features.current_hours",
-    head: "One row per resource with samples in the current hour up to session.clock: the query of marts.usage_hours. Reads \
-           features.current_samples. Key: resource, hour.",
+    head: "One row per resource with samples in the current hour up to session.clock, made by the query of marts.usage_hours. \
+           Reads features.current_samples. Key: resource, hour.",
     query: "marts.usage_hours",
     reads: "marts.usage",
     instead: "features.current_samples",
