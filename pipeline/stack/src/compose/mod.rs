@@ -228,9 +228,9 @@ impl Target for ComposeFile {
         Ok(Live {
             digest: self.digest(&texts),
             resources: named(&env, limits.states),
-            requests: BTreeMap::new(),
             replicas: named(&env, limits.replicas),
             notes: each.chain(whole).collect(),
+            ..Live::default()
         })
     }
 
