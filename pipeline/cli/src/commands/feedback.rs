@@ -3,8 +3,6 @@
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use clap::Args;
-use intake::Source;
-use lake::{IngestSpec, Lake};
 use serde_json::json;
 
 /// What `feedback` takes.
@@ -44,8 +42,7 @@ pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failur
         "ts": context.now, "type": "feedback", "developer": person(), "resource": resource,
         "payload": {"item_id": args.item, "verdict": args.verdict, "note": args.note},
     });
-    let source = Source::Lines { name: "feedback".into(), text: event.to_string() };
-    Lake::ingest(&context.global.lake, &privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
+    context.tell(&privacy, "feedback", &[event.to_string()]).await?;
     context.say(format!("noted: {} was {}", args.item, args.verdict));
     Ok(Answer::done(json!({"item_id": args.item, "verdict": args.verdict})))
 }
