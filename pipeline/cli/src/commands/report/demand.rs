@@ -11,7 +11,7 @@ use learn::LearnError;
 use learn::backtest::Asked;
 use learn::sizing::{DEFAULT_RISK, Policy};
 use learn::usage::Usage;
-use page::{Band, Block, Cell, Chart, Column, Ink, Lines, Mark, Panel, Scale, Series, Shape, Table, Unit};
+use page::{Band, Block, Chart, Ink, Lines, Mark, Panel, Scale, Series, Shape, Table, Unit};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -236,58 +236,35 @@ impl Measure {
 
 /// The numbers behind the chart, a day a row.
 fn by_day(hours: &[Hour]) -> Table {
-    let columns = vec![
-        Column::text("day"),
-        Column::number("CPU peak (cores)"),
-        Column::number("CPU limit (cores)"),
-        Column::number("memory peak"),
-        Column::number("memory limit"),
-        Column::number("kills"),
-    ];
-    let mut table = Table::new("Peaks and limits by day", columns);
     let mut days: BTreeMap<i64, Vec<&Hour>> = BTreeMap::new();
     for hour in hours {
         days.entry((hour.at as i64).div_euclid(DAY)).or_default().push(hour);
     }
-    for (day, hours) in days {
-        let most = |of: fn(&Hour) -> Option<f64>| hours.iter().filter_map(|hour| of(hour)).reduce(f64::max);
-        table.rows.push(vec![
-            Cell::text(domain::Timestamp(day * DAY).date()),
-            Cell::amount(Unit::Cores, most(|hour| hour.used.0)),
-            Cell::amount(Unit::Cores, most(|hour| hour.limit.0)),
-            Cell::amount(Unit::Bytes, most(|hour| hour.used.1)),
-            Cell::amount(Unit::Bytes, most(|hour| hour.limit.1)),
-            Cell::amount(Unit::Plain, Some(hours.iter().map(|hour| hour.kills).sum())),
-        ]);
-    }
-    table
+    let most = |hours: &[&Hour], of: fn(&Hour) -> Option<f64>| hours.iter().filter_map(|it| of(it)).reduce(f64::max);
+    Table::of("Peaks and limits by day", days)
+        .text("day", |(day, _)| domain::Timestamp(day * DAY).date())
+        .amount("CPU peak (cores)", Unit::Cores, |(_, hours)| most(hours, |hour| hour.used.0))
+        .amount("CPU limit (cores)", Unit::Cores, |(_, hours)| most(hours, |hour| hour.limit.0))
+        .amount("memory peak", Unit::Bytes, |(_, hours)| most(hours, |hour| hour.used.1))
+        .amount("memory limit", Unit::Bytes, |(_, hours)| most(hours, |hour| hour.limit.1))
+        .amount("kills", Unit::Plain, |(_, hours)| Some(hours.iter().map(|hour| hour.kills).sum()))
+        .table()
 }
 
 /// Policies beside each other, ours first.
 pub fn policies(caption: &str, replays: &BTreeMap<String, Replay>) -> Table {
-    let columns = vec![
-        Column::text("policy"),
-        Column::number("CPU limit (cores)"),
-        Column::number("CPU slack (%)"),
-        Column::number("throttled (% of samples)"),
-        Column::number("memory limit"),
-        Column::number("memory slack (%)"),
-        Column::number("over memory (% of samples)"),
-    ];
-    let mut names: Vec<&String> = replays.keys().collect();
-    names.sort_by_key(|name| (*name != "ours", *name == "static", name.as_str()));
-    let mut table = Table::new(caption, columns);
-    for name in names {
-        let replay = &replays[name];
-        table.rows.push(vec![
-            Cell::text(if name == "static" { "limits as they were" } else { name }),
-            Cell::amount(Unit::Cores, Some(replay.cpu_limit_cores)),
-            Cell::amount(Unit::Share, Some(replay.cpu_slack)),
-            Cell::amount(Unit::Share, Some(replay.throttled_rate)),
-            Cell::amount(Unit::Bytes, Some(replay.memory_limit_bytes)),
-            Cell::amount(Unit::Share, Some(replay.memory_slack)),
-            Cell::amount(Unit::Share, Some(replay.oom_rate)),
-        ]);
-    }
-    table
+    let mut all: Vec<(&String, &Replay)> = replays.iter().collect();
+    all.sort_by_key(|(name, _)| (*name != "ours", *name == "static", name.as_str()));
+    Table::of(caption, all)
+        .text("policy", |(name, _)| match name.as_str() {
+            "static" => "limits as they were".to_owned(),
+            name => name.to_owned(),
+        })
+        .amount("CPU limit (cores)", Unit::Cores, |(_, replay)| Some(replay.cpu_limit_cores))
+        .amount("CPU slack (%)", Unit::Share, |(_, replay)| Some(replay.cpu_slack))
+        .amount("throttled (% of samples)", Unit::Share, |(_, replay)| Some(replay.throttled_rate))
+        .amount("memory limit", Unit::Bytes, |(_, replay)| Some(replay.memory_limit_bytes))
+        .amount("memory slack (%)", Unit::Share, |(_, replay)| Some(replay.memory_slack))
+        .amount("over memory (% of samples)", Unit::Share, |(_, replay)| Some(replay.oom_rate))
+        .table()
 }
