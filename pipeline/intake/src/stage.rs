@@ -222,11 +222,7 @@ pub(super) fn write_days(days: HashMap<i32, Vec<Rows>>, sink: &dyn Sink, workers
     let work = || -> Result<(), IntakeError> {
         while let Some((day, parts)) = next() {
             let mut rows = Rows::default();
-            let most = parts.iter().map(Rows::bytes).sum();
-            for part in parts {
-                rows.append(part);
-                rows.widen(most);
-            }
+            parts.into_iter().for_each(|part| rows.append(part));
             sink.write_day(day, &rows)?;
         }
         Ok(())
