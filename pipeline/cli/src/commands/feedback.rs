@@ -25,15 +25,7 @@ pub struct FeedbackArgs {
 pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failure> {
     let (lake, privacy) = context.lake_with_key().await?;
     let session = lake.session(context.now).await?;
-    let known = session
-        .query_with(
-            "select resource from plans.items where item_id = $item
-             union all
-             select resource from staging.events where type = 'adjustment' and item_id = $item",
-            &[("item", &args.item)],
-        )
-        .await?
-        .to_json()?;
+    let known = session.ask("feedback_items", &[("item", &args.item)]).await?.to_json()?;
     let Some(resource) = known.first().map(|row| row["resource"].clone()) else {
         return Err(Failure::new(Exit::Failed, format!("no plan has an item {}", args.item))
             .hint("`pipeline sql \"select item_id, resource from plans.items\"` lists them"));

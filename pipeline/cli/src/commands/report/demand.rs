@@ -44,22 +44,6 @@ struct Expected {
     memory: (Option<f64>, Option<f64>),
 }
 
-const HOURS: &str = "
-    select resource, hour, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, oom_kills
-    from features.resource_hours
-    where hour >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))')
-        and array_has(string_to_array($names, chr(10)), resource)
-    order by resource, hour";
-
-const EXPECTED: &str = "
-    select
-        resource_id, at, lower['cpu_cores'] as cpu_low, upper['cpu_cores'] as cpu_high, lower['memory_bytes'] as memory_low,
-        upper['memory_bytes'] as memory_high
-    from predictions.shadow_inventory
-    where array_has(string_to_array($names, chr(10)), resource_id)
-        and at >= (select now from session.clock) - interval '2 days'
-    order by resource_id, at";
-
 /// Asks the lake for what the plan's items need; without a plan, for what is worst.
 pub async fn gather(source: &Source<'_>, fleet: &Fleet, plan: Option<&Standing>) -> Result<Demand, Failure> {
     let mut demand = Demand::default();
@@ -81,7 +65,7 @@ pub async fn gather(source: &Source<'_>, fleet: &Fleet, plan: Option<&Standing>)
     let joined = names.iter().copied().collect::<Vec<_>>().join("\n");
     let since = source.since.to_string();
     let given = [("since", since.as_str()), ("names", joined.as_str())];
-    for row in source.session.query_with(HOURS, &given).await?.to_json()? {
+    for row in source.session.ask("report_hours", &given).await?.to_json()? {
         let number = |name: &str| row[name].as_f64();
         demand.hours.entry(text(&row, "resource")).or_default().push(Hour {
             at: time(&row["hour"]).unwrap_or_default().0 as f64,
@@ -91,7 +75,7 @@ pub async fn gather(source: &Source<'_>, fleet: &Fleet, plan: Option<&Standing>)
         });
     }
     if source.has("predictions.shadow_inventory") {
-        for row in source.session.query_with(EXPECTED, &given[1..]).await?.to_json()? {
+        for row in source.session.ask("report_expected", &given[1..]).await?.to_json()? {
             let number = |name: &str| row[name].as_f64();
             demand.expected.entry(text(&row, "resource_id")).or_default().push(Expected {
                 at: time(&row["at"]).unwrap_or_default().0 as f64,
