@@ -21,7 +21,8 @@ pub(crate) struct Kernel {
 }
 
 /// Whose stalls were counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Scope {
     /// Every process of the machine.
     #[default]
@@ -34,11 +35,7 @@ pub(crate) enum Scope {
 
 impl Scope {
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Machine => "machine",
-            Self::Group => "group",
-            Self::Tree => "tree",
-        }
+        self.into()
     }
 }
 

@@ -18,6 +18,7 @@ mod rules_file;
 mod scratch;
 mod signature;
 mod targets;
+mod values;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -84,7 +84,8 @@ impl Arm {
 }
 
 /// What the evidence says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Verdict {
     /// A regression of the margin or more is excluded.
     Pass,
@@ -98,11 +99,7 @@ pub enum Verdict {
 impl Verdict {
     /// As it is written.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::Inconclusive => "inconclusive",
-        }
+        self.into()
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub type Metrics = BTreeMap<String, f64>;
 
 /// `models/<name>/<version>/card.json`: what a model predicts, from what, how well, beside what is simpler.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// 1.
     pub format_version: u32,
@@ -214,7 +214,7 @@ impl Gate {
 }
 
 /// The main figure against the best baseline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Name of the figure; lower is better.
     pub figure: String,

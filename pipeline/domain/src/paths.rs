@@ -1,7 +1,10 @@
 //! What the files of a change are, by their names: the same for the SQL tables and for what learns from them.
 
+use std::path::{Component, Path, PathBuf};
+
 /// What a file is to whoever builds and runs what it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Says which versions of packages are taken.
     Lockfile,
@@ -22,15 +25,7 @@ pub enum Role {
 impl Role {
     /// In SQL: `file_role(path)`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Lockfile => "lockfile",
-            Self::Manifest => "manifest",
-            Self::Ci => "ci",
-            Self::Doc => "doc",
-            Self::Test => "test",
-            Self::Source => "source",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 
@@ -113,6 +108,21 @@ pub fn role(path: &str) -> Role {
         _ if SOURCES.contains(&kind) => Role::Source,
         _ => Role::Other,
     }
+}
+
+/// `..` taken away by words, as Compose and Kustomize do it: symbolic links are not followed.
+pub fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What holds work up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Too little memory.
@@ -22,13 +23,7 @@ pub enum Cause {
 impl Cause {
     /// As it is written.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-            Self::Io => "io",
-            Self::Neighbours => "neighbours",
-            Self::Unclear => "unclear",
-        }
+        self.into()
     }
 
     /// The resource that a column measures, by the words in its name; none: it measures no resource.

@@ -18,7 +18,8 @@ use crate::task::Shares;
 use serde::{Deserialize, Serialize};
 
 /// What is compared between the canary and its control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Duration of a request.
@@ -32,11 +33,7 @@ pub enum Metric {
 impl Metric {
     /// As it is written.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Latency => "latency",
-            Self::LatencyTail => "latency_tail",
-            Self::Errors => "errors",
-        }
+        self.into()
     }
 }
 

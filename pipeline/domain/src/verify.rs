@@ -18,7 +18,8 @@ pub fn alpha(of: usize, week: usize) -> f64 {
 }
 
 /// What came of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// A metric is worse than its control.
@@ -34,12 +35,7 @@ pub enum Outcome {
 impl Outcome {
     /// As it is written.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Worse => "worse",
-            Self::Better => "better",
-            Self::Same => "same",
-            Self::Inconclusive => "inconclusive",
-        }
+        self.into()
     }
 }
 

@@ -254,7 +254,6 @@ impl<'a> Collector<'a> {
             Some((event, normal)) => slow::push(rows, event, normal),
             None => self.native.push(key, rows),
         }
-        rows.widen(self.shared.row_bytes);
         let added = rows.bytes() - before;
         self.bytes += added;
         self.largest = self.largest.max(added);

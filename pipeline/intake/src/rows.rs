@@ -145,9 +145,6 @@ pub struct Rows {
     pub(super) cells: Cells,
 }
 
-/// From so many bytes on, room for all that may come is made at once.
-const LARGE: usize = 8 << 20;
-
 /// What stands before the cells of a record: sixteen bytes of identity, eight of time in microseconds.
 const HEAD_BYTES: usize = 24;
 
@@ -218,16 +215,6 @@ impl Rows {
     /// About how much memory they take.
     pub(super) fn bytes(&self) -> usize {
         self.starts.len() * size_of::<u32>() + self.cells.bytes.len()
-    }
-
-    /// Makes room for `most` bytes where there are many already: grown step by step, they would be in memory twice at each
-    /// step. Room that is never used costs no memory.
-    #[inline]
-    pub(super) fn widen(&mut self, most: usize) {
-        let bytes = &mut self.cells.bytes;
-        if bytes.len() > LARGE && bytes.capacity() < most {
-            bytes.reserve_exact(most - bytes.len());
-        }
     }
 
     /// Begins a row.

@@ -85,18 +85,15 @@ pub fn stage(
     sink: &dyn Sink,
     progress: &mut dyn FnMut(u64, &str),
 ) -> Result<Tally, IntakeError> {
-    if spec.keep_going {
-        stage_whole(sources, privacy, spec, sink, progress)
-    } else {
-        stage_all(sources, privacy, spec, sink, progress)
-    }
+    let mut stage = |sources: &[Source]| stage_all(sources, privacy, spec, sink, progress);
+    if spec.keep_going { stage_whole(sources, sink, stage) } else { stage(sources) }
 }
 
 /// Some of a dump, and which it is.
 type Job = (Arc<Dump>, Portion);
 
 /// [`stage`] of dumps all of which must be read to their end.
-pub(super) fn stage_all(
+fn stage_all(
     sources: &[Source],
     privacy: &Privacy,
     spec: &IntakeSpec,
@@ -222,11 +219,7 @@ pub(super) fn write_days(days: HashMap<i32, Vec<Rows>>, sink: &dyn Sink, workers
     let work = || -> Result<(), IntakeError> {
         while let Some((day, parts)) = next() {
             let mut rows = Rows::default();
-            let most = parts.iter().map(Rows::bytes).sum();
-            for part in parts {
-                rows.append(part);
-                rows.widen(most);
-            }
+            parts.into_iter().for_each(|part| rows.append(part));
             sink.write_day(day, &rows)?;
         }
         Ok(())

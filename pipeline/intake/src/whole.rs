@@ -5,12 +5,11 @@
 //! without it.
 
 use super::sink::Sink;
-use super::stage::{IntakeSpec, Tally, stage_all};
+use super::stage::Tally;
 use crate::error::IntakeError;
 use crate::source::Source;
 use domain::causes::with_causes;
 use domain::location::without_secrets;
-use domain::privacy::Privacy;
 use serde::Serialize;
 use std::error::Error;
 
@@ -31,13 +30,11 @@ impl Broken {
     }
 }
 
-/// Reads every dump that is whole and leaves what is new in them.
+/// Stages every dump that is whole; `stage` wants all of its dumps to be.
 pub(super) fn stage_whole(
     sources: &[Source],
-    privacy: &Privacy,
-    spec: &IntakeSpec,
     sink: &dyn Sink,
-    progress: &mut dyn FnMut(u64, &str),
+    mut stage: impl FnMut(&[Source]) -> Result<Tally, IntakeError>,
 ) -> Result<Tally, IntakeError> {
     let (mut whole, mut broken) = (Vec::new(), Vec::new());
     for source in sources {
@@ -50,7 +47,7 @@ pub(super) fn stage_whole(
         if whole.is_empty() && !broken.is_empty() {
             return Err(broken.remove(0).1);
         }
-        let error = match stage_all(&whole, privacy, spec, sink, &mut *progress) {
+        let error = match stage(&whole) {
             Ok(mut tally) => {
                 tally.broken = broken.into_iter().map(|(source, error)| Broken::new(source, &error)).collect();
                 return Ok(tally);

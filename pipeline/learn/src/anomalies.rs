@@ -42,7 +42,8 @@ pub struct AnomaliesSpec {
 }
 
 /// What kind of anomaly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Single hours or runs far from what is usual at their place in the day.
@@ -62,19 +63,13 @@ pub enum Kind {
 impl Kind {
     /// As it is in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Spike => "spike",
-            Self::LevelShift => "level_shift",
-            Self::Drift => "drift",
-            Self::Leak => "leak",
-            Self::Silence => "silence",
-            Self::PeerOutlier => "peer_outlier",
-        }
+        self.into()
     }
 }
 
 /// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Unusual, and nothing more is known against it.
@@ -88,11 +83,7 @@ pub enum Severity {
 impl Severity {
     /// As it is in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
+        self.into()
     }
 }
 

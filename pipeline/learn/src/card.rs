@@ -4,7 +4,7 @@ use crate::choose::{clusters, difference};
 use crate::metrics::quantile;
 use crate::random::Random;
 use domain::Timestamp;
-use domain::model::{Card, Coverage, Gate, Metrics, Verdict};
+use domain::model::{CARD_FORMAT, Card, Coverage, Gate, Metrics, Verdict};
 use domain::probability::Reliability;
 use domain::units::signed_interval;
 use std::collections::BTreeMap;
@@ -20,6 +20,22 @@ pub struct TrainSpec {
     pub seed: u64,
     /// Versions of the tables the rows came from, for the card.
     pub tables: BTreeMap<String, i64>,
+}
+
+impl TrainSpec {
+    /// The card of a model that is trained so, with what does not depend on what was learnt.
+    pub(crate) fn card(&self, model: &str, predicts: &str) -> Card {
+        Card {
+            format_version: CARD_FORMAT,
+            model: model.to_owned(),
+            version: self.until.compact(),
+            predicts: predicts.to_owned(),
+            created_at: self.until,
+            tables: self.tables.clone(),
+            seed: self.seed,
+            ..Card::default()
+        }
+    }
 }
 
 /// A model as it is kept.

@@ -11,6 +11,7 @@ use crate::LearnError;
 use crate::card::{Evaluation, RowLoss, TrainSpec, Trained, verdict};
 use crate::drift::{Features, compare, profile};
 use crate::frame::{Frame, finite_or_missing};
+use crate::interner::Interner;
 use crate::kept::{self, Kept};
 use crate::metrics::{brier_losses, probability_metrics};
 use crate::model;
@@ -20,12 +21,11 @@ use crate::tree::SmallTree;
 use crate::trust::{BOUND, Origin, bounded, weights};
 use domain::Timestamp;
 use domain::columns::contention as col;
-use domain::drift::Moved;
-use domain::model::{CARD_FORMAT, Card, Champion, Judged};
+use domain::model::{Card, Judged};
 use domain::probability::{Cause, Probability, Trust};
 use held_out::{HeldOut, with_labels_that_help};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The model, for training and scoring.
@@ -115,12 +115,7 @@ impl Data {
         let origin = |&i: &usize| Origin { contributor: contributor[i].clone(), stranger: stranger[i] == 1.0 };
         let origins: Vec<Origin> = order.iter().map(origin).collect();
         let keys: Vec<String> = order.iter().map(|&i| keys[i].clone().unwrap_or_default()).collect();
-        let mut seen: HashMap<&str, u32> = HashMap::new();
-        let key = keys.iter().map(|key| {
-            let next = seen.len() as u32;
-            *seen.entry(key).or_insert(next)
-        });
-        let key = key.collect();
+        let key = Interner::default().all(&keys);
         let starts_at: Vec<Timestamp> = order.iter().map(|&i| starts_at[i].unwrap_or_default()).collect();
         let known_at: Vec<Option<Timestamp>> = order.iter().map(|&i| known(i)).collect();
         let labels_of = |values: &[f64]| -> Vec<f32> {
@@ -275,6 +270,8 @@ fn both_classes(truth: &[bool], what: &str) -> Result<(), LearnError> {
     Ok(())
 }
 
+const PREDICTS: &str = "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours";
+
 /// Learns from `features.contention`.
 #[derive(Debug)]
 struct Contention;
@@ -315,27 +312,18 @@ impl model::Model for Contention {
         let rules = SmallTree::grow(&data.rows, &all)?;
         let last = data.learn(&search.finalists[*serving], &all, spec.seed)?;
         let card = Card {
-            format_version: CARD_FORMAT,
-            model: NAME.to_owned(),
-            version: spec.until.compact(),
-            predicts: "probability that a run, or a resource's hour, is slowed or killed by its limits or neighbours"
-                .to_owned(),
             algorithm: if serves.baseline {
                 search.finalists[*serving].described()
             } else {
                 "forests, boosted trees and logistic regression, blended and calibrated on later rows".to_owned()
             },
-            created_at: spec.until,
             data_watermark: all.iter().filter_map(|&i| data.known_at[i as usize]).max().unwrap_or_default(),
             train_from: data.starts_at[all[0] as usize],
             train_until: data.starts_at[test[0] as usize],
             rows_train: train.len(),
             rows_test: test.len(),
-            tables: spec.tables.clone(),
             features: data.rows.names.clone(),
-            coverage: BTreeMap::new(),
             verdict: verdict("brier", &evaluation, spec.seed),
-            champion: Champion::default(),
             judged: Judged {
                 profile: profile(&data.new_with_a_row(), &all),
                 serves: vec![serves],
@@ -351,7 +339,7 @@ impl model::Model for Contention {
             }),
             metrics: evaluation.metrics,
             baselines: evaluation.baselines,
-            seed: spec.seed,
+            ..spec.card(NAME, PREDICTS)
         };
         let model = Model { format_version: Model::FORMAT, trusted: last.trusted, everyone: last.everyone, rules };
         Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
@@ -376,13 +364,7 @@ impl model::Model for Contention {
         Ok(data.evaluation(&test, &said, data.naive(&train, &test)))
     }
 
-    fn drift(
-        &self,
-        card: &Card,
-        rows: &Path,
-        spec: &TrainSpec,
-        after: Timestamp,
-    ) -> Result<(usize, Vec<Moved>), LearnError> {
+    fn drift(&self, card: &Card, rows: &Path, spec: &TrainSpec, after: Timestamp) -> model::Drift {
         let data = Data::read(rows, spec.until)?;
         let mut later = data.labelled(spec.since);
         later.retain(|&i| data.starts_at[i as usize] > after);
@@ -416,7 +398,7 @@ pub fn predict(model: &[u8], rows: &Path, until: Timestamp) -> Result<Vec<Predic
 /// # Errors
 /// As [`predict`].
 pub fn expected(model: &[u8], rows: &Path, expected: &Path, now: Timestamp) -> Result<Vec<Prediction>, LearnError> {
-    let frame = Frame::read(rows)?.with(&Frame::read(expected)?)?;
+    let frame = Frame::read(rows)?.and(Some(expected))?;
     Ok(open(&kept::read::<Model>(model)?, &Data::of(&frame, now)?))
 }
 
@@ -455,11 +437,7 @@ pub fn explain(
     unit_id: &str,
 ) -> Result<Option<Explained>, LearnError> {
     let model = kept::read::<Model>(model)?;
-    let mut frame = Frame::read(rows)?;
-    if let Some(expected) = expected {
-        frame = frame.with(&Frame::read(expected)?)?;
-    }
-    let data = Data::of(&frame, until)?;
+    let data = Data::of(&Frame::read(rows)?.and(expected)?, until)?;
     let Some(row) = data.unit_id.iter().position(|id| id == unit_id).map(|row| row as u32) else { return Ok(None) };
     let known = data.labelled(None);
     let said = say(&model.trusted, model.everyone.as_ref(), &data.rows, &known, &[row]);

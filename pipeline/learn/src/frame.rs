@@ -84,7 +84,9 @@ impl Frame {
     }
 
     /// Puts the rows of another file below, of its columns those that this one has. Moments are then without a zone, in UTC.
-    pub(crate) fn with(self, below: &Self) -> Result<Self, LearnError> {
+    pub(crate) fn and(self, below: Option<&Path>) -> Result<Self, LearnError> {
+        let Some(below) = below else { return Ok(self) };
+        let below = Self::read(below)?;
         let of = |frame: &Self| -> Result<DataFrame, LearnError> {
             let one = |column: &Column| match column.dtype() {
                 DataType::Datetime(..) => frame.without_zone(column.name()),
@@ -94,7 +96,7 @@ impl Frame {
             DataFrame::new_infer_height(columns).map_err(|e| LearnError::read(&frame.path, e))
         };
         let mut data = of(&self)?;
-        data.vstack_mut(&of(below)?).map_err(|e| LearnError::read(&below.path, e))?;
+        data.vstack_mut(&of(&below)?).map_err(|e| LearnError::read(&below.path, e))?;
         Ok(Self { data, path: self.path })
     }
 

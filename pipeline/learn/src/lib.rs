@@ -17,6 +17,7 @@ pub mod forecast;
 mod frame;
 pub mod gather;
 mod history;
+mod interner;
 mod kept;
 pub mod metrics;
 pub mod model;

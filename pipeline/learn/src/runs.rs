@@ -2,11 +2,11 @@
 
 use crate::LearnError;
 use crate::frame::Frame;
+use crate::interner::Interner;
 use crate::quantity::Quantity;
 use domain::Timestamp;
 use domain::columns::runs as col;
 use domain::time::DAY;
-use std::collections::HashMap;
 use std::path::Path;
 
 /// The end of a run that is only expected.
@@ -27,16 +27,9 @@ impl Names {
     }
 
     fn intern(texts: Vec<String>) -> Self {
-        let mut seen = HashMap::new();
-        let mut names = Vec::new();
-        let of = texts.into_iter().map(|text| {
-            *seen.entry(text.clone()).or_insert_with(|| {
-                names.push(text);
-                names.len() - 1
-            })
-        });
-        let of = of.collect();
-        Self { names, of }
+        let mut names = Interner::default();
+        let of = texts.iter().map(|text| names.of(text) as usize).collect();
+        Self { names: names.names, of }
     }
 }
 
@@ -81,11 +74,9 @@ impl Runs {
         until: Timestamp,
         quantity: Quantity,
     ) -> Result<Self, LearnError> {
-        let mut frame = Frame::read(path)?;
+        let frame = Frame::read(path)?;
         let over = frame.rows();
-        if let Some(expected) = expected {
-            frame = frame.with(&Frame::read(expected)?)?;
-        }
+        let frame = frame.and(expected)?;
         let (started, ended) = (frame.times(col::STARTED_AT)?, frame.times(col::ENDED_AT)?);
         let (run_id, result) = (frame.texts(col::RUN_ID)?, frame.texts(col::RESULT)?);
         let duration_ms = frame.numbers(col::DURATION_MS)?;

@@ -227,6 +227,13 @@ impl Table {
         Self { caption: caption.into(), columns, ..Self::default() }
     }
 
+    /// One whose columns are still to be added, each with what it has of each row.
+    pub fn of<R>(caption: impl Into<String>, rows: impl IntoIterator<Item = R>) -> Filled<R> {
+        let of: Vec<R> = rows.into_iter().collect();
+        let rows = of.iter().map(|_| Vec::new()).collect();
+        Filled { of, table: Self { rows, ..Self::new(caption, Vec::new()) } }
+    }
+
     /// Keeps so many rows, and counts the rest.
     #[must_use]
     pub fn at_most(mut self, rows: usize) -> Self {
@@ -254,6 +261,39 @@ impl Column {
     /// Of numbers.
     pub fn number(name: &str) -> Self {
         Self { name: name.to_owned(), number: true }
+    }
+}
+
+/// A table while its columns are added.
+pub struct Filled<R> {
+    of: Vec<R>,
+    table: Table,
+}
+
+impl<R> Filled<R> {
+    /// A column of texts.
+    #[must_use]
+    pub fn text<T: Into<String>>(self, name: &str, of: impl Fn(&R) -> T) -> Self {
+        self.cells(Column::text(name), |row| Cell::text(of(row)))
+    }
+
+    /// A column of amounts.
+    #[must_use]
+    pub fn amount(self, name: &str, unit: Unit, of: impl Fn(&R) -> Option<f64>) -> Self {
+        self.cells(Column::number(name), |row| Cell::amount(unit, of(row)))
+    }
+
+    /// A column of anything else.
+    #[must_use]
+    pub fn cells(mut self, column: Column, of: impl Fn(&R) -> Cell) -> Self {
+        self.table.columns.push(column);
+        self.table.rows.iter_mut().zip(&self.of).for_each(|(cells, row)| cells.push(of(row)));
+        self
+    }
+
+    /// With all of its columns.
+    pub fn table(self) -> Table {
+        self.table
     }
 }
 

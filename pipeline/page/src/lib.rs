@@ -11,7 +11,7 @@ mod markdown;
 mod paint;
 mod unit;
 
-pub use block::{Block, Cell, Column, Fact, Figure, Number, Page, Section, Table, Tone};
+pub use block::{Block, Cell, Column, Fact, Figure, Filled, Number, Page, Section, Table, Tone};
 pub use chart::{
     Band, Bar, Bars, Chart, Lanes, Lines, Mark, Panel, Point, Points, Row, Scale, Series, Shape, Span, Track, Tracks,
 };

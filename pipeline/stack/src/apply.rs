@@ -89,8 +89,7 @@ pub fn apply(
     how: &How,
     save: Save<'_>,
 ) -> Result<Done, StackError> {
-    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    let mut run = Run::new(held, journal, how, save)?;
     run.unless_ended()?;
     run.end_switch()?;
     match run.journal.state {
@@ -122,7 +121,7 @@ pub fn step(
     save: Save<'_>,
 ) -> Result<Done, StackError> {
     steady(held, journal, how, save)?;
-    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    let mut run = Run::new(held, journal, how, save)?;
     if run.journal.state == Phase::Planned {
         run.prepare(changes)?;
     }
@@ -138,8 +137,7 @@ pub fn step(
 /// # Errors
 /// [`StackError::Drifted`] where somebody changed a target since; else as [`apply`].
 pub fn steady(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_>) -> Result<(), StackError> {
-    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    let mut run = Run::new(held, journal, how, save)?;
     run.unless_ended()?;
     let Some(last) = run.journal.steps.iter().rposition(|step| step.progress != Progress::Waiting) else {
         return Ok(());
@@ -159,8 +157,7 @@ pub fn steady(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_
 /// # Errors
 /// [`StackError::Drifted`] where somebody changed it since; [`StackError::NotApplied`] where nothing was ever done.
 pub fn rollback(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<'_>) -> Result<Done, StackError> {
-    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    let mut run = Run::new(held, journal, how, save)?;
     run.end_switch()?;
     match run.journal.state {
         Phase::Planned => Err(StackError::NotApplied { plan_id: run.journal.plan_id.clone() }),
@@ -179,9 +176,8 @@ pub fn rollback(held: &mut [Held], journal: &mut Journal, how: &How, save: Save<
 /// # Errors
 /// As [`apply`].
 pub fn rehearse(held: &mut [Held], changes: &[Change], journal: &Journal, how: &How) -> Result<Vec<Step>, StackError> {
-    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let mut journal = journal.clone();
-    let mut run = Run { held, journal: &mut journal, how, save: &mut |_| Ok(()), written: false, resumed: true };
+    let (mut journal, mut save) = (journal.clone(), |_: &Journal| Ok(()));
+    let mut run = Run::new(held, &mut journal, how, &mut save)?;
     if run.journal.state == Phase::Planned {
         run.prepare(changes)?;
     }
@@ -205,7 +201,13 @@ fn session_of<'h>(held: &'h mut [Held], on: &str) -> &'h mut dyn Session {
     held.expect("the journal was verified to have no other targets").session.as_mut()
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// [`StackError`] where the journal is about other targets.
+    fn new(held: &'a mut [Held], journal: &'a mut Journal, how: &'a How, save: Save<'a>) -> Result<Self, StackError> {
+        journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
+        Ok(Self { held, journal, how, save, written: false, resumed: true })
+    }
+
     /// Refuses what was taken back, and takes back the rest of what was on its way back.
     fn unless_ended(&mut self) -> Result<(), StackError> {
         let plan_id = self.journal.plan_id.clone();

@@ -10,13 +10,12 @@ mod gitlab;
 
 use crate::StackError;
 use crate::files::{HeldFiles, TextFiles, Texts, digest_of};
-use crate::target::{Change, CiJob, Live, Refusal, Session, Target};
+use crate::target::{Change, CiJob, Live, Session, Target};
 use crate::write::{check_replaceable, identity, read_text};
 use crate::yaml::place::Writing;
 use crate::yaml::set::{Fault, set};
 use crate::yaml::stream::{Read, Step};
 use crate::yaml::value::Value;
-use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
 use domain::task::{JobLimits, Task};
 use std::collections::BTreeMap;
@@ -250,18 +249,7 @@ impl Target for CiFiles {
         let note = |(name, (_, job)): (&String, &(PathBuf, Found))| {
             Some(Note { resource: Some(name.clone()), what: job.unclear.clone()? })
         };
-        let notes = jobs.iter().filter_map(note).collect();
-        Ok(Live {
-            digest: digest_of(&texts),
-            resources: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            replicas: BTreeMap::new(),
-            notes,
-        })
-    }
-
-    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        Ok(BTreeMap::new())
+        Ok(Live { digest: digest_of(&texts), notes: jobs.iter().filter_map(note).collect(), ..Live::default() })
     }
 
     fn jobs(&self) -> Result<Vec<CiJob>, StackError> {
@@ -284,10 +272,6 @@ impl Target for CiFiles {
             Err(StackError::Refused { what, .. } | StackError::NotReplaceable { what, .. }) => Ok(Some(what)),
             Err(error) => Err(error),
         }
-    }
-
-    fn refusals(&self, _: &[Change]) -> Result<Vec<Refusal>, StackError> {
-        Ok(Vec::new())
     }
 
     fn mode(&self) -> u32 {

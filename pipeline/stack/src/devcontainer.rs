@@ -13,7 +13,6 @@ use crate::yaml::set::{Fault, set};
 use crate::yaml::stream::Read;
 use crate::yaml::tree::Document;
 use crate::yaml::value::{Found, Value};
-use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
 use domain::units::{GIB, MIB};
 use std::collections::BTreeMap;
@@ -256,11 +255,7 @@ impl Target for DevContainer {
     fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
         let (resources, notes) = self.states(&text)?;
-        Ok(Live { digest: digest(&text), resources, requests: BTreeMap::new(), replicas: BTreeMap::new(), notes })
-    }
-
-    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        Ok(BTreeMap::new())
+        Ok(Live { digest: digest(&text), resources, notes, ..Live::default() })
     }
 
     fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError> {

@@ -16,7 +16,6 @@ use crate::journal::Step;
 use crate::target::{Change, Figure, Live, Onward, Refusal, Session, Stand, Target, differs, digest, in_words, same};
 use crate::{StackError, holder};
 use domain::ledger::sha256_hex;
-use domain::own_memory::Setup;
 use domain::plan::{Note, State, TargetRef};
 use domain::task::Release;
 use serde::Deserialize;
@@ -94,11 +93,7 @@ impl Target for ExecCommand {
             resources.entry(name).or_default();
         }
         let notes = notes.into_iter().map(|what| Note { resource: None, what }).collect();
-        Ok(Live { digest, resources, requests: BTreeMap::new(), replicas, notes })
-    }
-
-    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        Ok(BTreeMap::new())
+        Ok(Live { digest, resources, replicas, notes, ..Live::default() })
     }
 
     /// What it would refuse only it knows; of resources it does not have, we do.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Texts by the paths of their files.
 pub(crate) type Texts = BTreeMap<PathBuf, String>;
@@ -62,21 +62,6 @@ impl Source<'_> {
             Self::Read(texts) => texts.clone(),
         }
     }
-}
-
-/// `..` taken away by words, as Compose and Kustomize do it: symbolic links are not followed.
-pub(crate) fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// What all of the files allow; their owner's alone where it cannot be told.

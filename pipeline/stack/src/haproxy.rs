@@ -15,16 +15,14 @@ pub use config::render;
 
 use crate::StackError;
 use crate::journal::Step;
-use crate::target::{Change, Live, Refusal, Session, Stand, Target, digest};
+use crate::target::{Change, Live, Session, Stand, Target, digest};
 use crate::text::first_changed_line;
 use crate::write::{LockedFile, identity, read_text};
-use domain::own_memory::Setup;
 use domain::plan::TargetRef;
 use domain::task::{Shares, Task, shares_in_words};
 use domain::units::counted;
 use serde_json::{Value, json};
 use socket::{Deaf, Router};
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -97,21 +95,7 @@ impl Target for HaproxyMap {
     fn read(&self) -> Result<Live, StackError> {
         let text = self.text()?;
         self.parse(&text)?;
-        Ok(Live {
-            digest: digest(&text),
-            resources: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            replicas: BTreeMap::new(),
-            notes: Vec::new(),
-        })
-    }
-
-    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        Ok(BTreeMap::new())
-    }
-
-    fn refusals(&self, _: &[Change]) -> Result<Vec<Refusal>, StackError> {
-        Ok(Vec::new())
+        Ok(Live { digest: digest(&text), ..Live::default() })
     }
 
     fn mode(&self) -> u32 {
@@ -185,6 +169,8 @@ fn in_words(shares: &Shares) -> String {
     shares_in_words(shares)
 }
 
+/// What the router has is read back after each step; whether users are well is for the judge to say. It is not whole: a step
+/// of several differs from what is there in the end, and is undone with the last.
 impl Session for HeldMap {
     fn prepare(&mut self, _: &str, changes: &[Change]) -> Result<Vec<Step>, StackError> {
         let first = self.file.text()?;
@@ -238,11 +224,6 @@ impl Session for HeldMap {
         self.set(&[text(&step.after), from(step)], text(&step.before))
     }
 
-    /// What the router has was read back; whether users are well is for the judge to say.
-    fn healthy(&mut self, _: &Step, _: Duration) -> Result<(), StackError> {
-        Ok(())
-    }
-
     fn remark(&mut self) -> Option<String> {
         self.said.take()
     }
@@ -269,11 +250,6 @@ impl Session for HeldMap {
                 return Ok(Some(left));
             }
         }
-    }
-
-    /// A step of several differs from what is there in the end, and is undone with the last.
-    fn is_whole(&self) -> bool {
-        false
     }
 }
 

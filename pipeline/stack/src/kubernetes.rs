@@ -10,13 +10,14 @@ mod quantity;
 mod workloads;
 
 use crate::StackError;
-use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of, plain};
+use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of};
 use crate::target::{Change, Live, Refusal, Session, Target};
 use crate::write::{check_replaceable, identity};
 use crate::yaml::set::{Fault, set};
 use crate::yaml::stream::Read;
 use crate::yaml::value::Value;
 use domain::own_memory::Setup;
+use domain::paths::plain;
 use domain::plan::{Note, State, TargetRef};
 use folder::Layout;
 use quantity::{Amount, Figure};

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What is set on a target now.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
     /// `sha256:` and the hash of everything there is, limits or not.
     pub digest: String,
@@ -135,10 +135,14 @@ pub trait Target: Debug + Send + Sync {
     fn read(&self) -> Result<Live, StackError>;
 
     /// How each resource is started, as far as the target tells it.
-    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError>;
+    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
+        Ok(BTreeMap::new())
+    }
 
     /// Of these changes, the figures that would be refused and why: so that a plan need not promise them.
-    fn refusals(&self, changes: &[Change]) -> Result<Vec<Refusal>, StackError>;
+    fn refusals(&self, _: &[Change]) -> Result<Vec<Refusal>, StackError> {
+        Ok(Vec::new())
+    }
 
     /// Of what people want done beside limits, what there is to do here; a file has none of it.
     fn tasks(&self, _: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {

@@ -7,7 +7,6 @@ use crate::StackError;
 use crate::target::{Change, Live, Refusal, Session, Target, digest};
 use crate::text::{HeldText, OneText};
 use crate::write::{identity, read_text};
-use domain::own_memory::Setup;
 use domain::plan::{State, TargetRef};
 use domain::task::Release;
 use std::collections::BTreeMap;
@@ -46,17 +45,7 @@ impl Target for TextFile {
 
     fn read(&self) -> Result<Live, StackError> {
         let text = read_text(&self.path)?;
-        Ok(Live {
-            digest: digest(&text),
-            resources: self.resources(),
-            requests: BTreeMap::new(),
-            replicas: BTreeMap::new(),
-            notes: Vec::new(),
-        })
-    }
-
-    fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {
-        Ok(BTreeMap::new())
+        Ok(Live { digest: digest(&text), resources: self.resources(), ..Live::default() })
     }
 
     /// It has no limits.

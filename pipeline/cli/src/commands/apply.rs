@@ -12,15 +12,15 @@ use crate::failure::{Exit, Failure};
 use crate::ledger::{Act, Ledger, enter};
 use crate::plan_file::read_plan;
 use crate::targets::Targets;
+use crate::values::wait;
 use clap::Args;
 use domain::Timestamp;
 use domain::plan::{Action, Item, Plan, PlannedTarget};
 use domain::privacy::Privacy;
 use domain::task::{Deployment, Task};
-use domain::time::{DAY, parse_span};
+use domain::time::DAY;
 use domain::units::counted;
-use intake::Source;
-use lake::{IngestSpec, Lake};
+use lake::Lake;
 use serde_json::{Value, json};
 use stack::{Change, Done, Health, Held, How, Journal, Phase, Progress, StackError, Step, Work};
 use std::path::PathBuf;
@@ -54,7 +54,8 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "COMMAND")]
     health: Option<String>,
     /// Wait up to this long for a running build or test in the environment of a service before changing the service
-    #[arg(long, default_value = "0s", value_name = "SPAN", value_parser = parse_wait)]
+    #[arg(long, default_value = "0s", value_name = "SPAN")]
+    #[arg(value_parser = wait(0..=DAY, "write it as 90s or 2h, of at most a day"))]
     wait: Duration,
     /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
@@ -64,7 +65,8 @@ pub struct ApplyArgs {
     #[arg(long)]
     up: bool,
     /// Time limit for each step to become healthy
-    #[arg(long, default_value = "60s", value_name = "SPAN", value_parser = parse_timeout)]
+    #[arg(long, default_value = "60s", value_name = "SPAN")]
+    #[arg(value_parser = wait(1000..=DAY, "write it as 90s or 5m, of at most a day"))]
     health_timeout: Duration,
 }
 
@@ -214,18 +216,6 @@ impl ApplyArgs {
     }
 }
 
-/// A span of the command line, of at most a day; none is `0s`.
-fn parse_wait(text: &str) -> Result<Duration, String> {
-    let span = parse_span(text).filter(|span| (0..=DAY).contains(span)).and_then(|span| u64::try_from(span).ok());
-    span.map(Duration::from_micros).ok_or_else(|| "write it as 90s or 2h, of at most a day".to_owned())
-}
-
-/// A span of the command line, of at least a millisecond and at most a day.
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let span = parse_span(text).filter(|span| (1000..=DAY).contains(span)).and_then(|span| u64::try_from(span).ok());
-    span.map(Duration::from_micros).ok_or_else(|| "write it as 90s or 5m, of at most a day".to_owned())
-}
-
 fn parse_at_once(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1".to_owned())
 }
@@ -349,7 +339,5 @@ pub async fn tell(
         _ => None,
     });
     let lines: Vec<String> = lines.into_iter().chain(deployed).collect();
-    let source = Source::Lines { name: plan.plan_id.clone(), text: lines.join("\n") };
-    Lake::ingest(&context.global.lake, privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
-    Ok(())
+    context.tell(privacy, &plan.plan_id, &lines).await
 }

@@ -187,7 +187,7 @@ fn show(context: &Context, plan: &Plan, items: &[String], made: &Entry, privacy:
     context.say("");
 }
 
-fn in_words(state: State) -> String {
+pub(in crate::commands) fn in_words(state: State) -> String {
     let cpu = state.cpu_cores.map_or_else(|| "no CPU limit".to_owned(), |cores| format!("{cores:.2} cores"));
     let memory = state.memory_bytes.map_or_else(|| "no memory limit".to_owned(), |bytes| format_bytes(bytes as f64));
     format!("{cpu}, {memory}")

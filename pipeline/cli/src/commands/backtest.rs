@@ -3,9 +3,10 @@
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
+use crate::values::share;
 use clap::Args;
 use domain::plan::Replay;
-use domain::units::{self, format_bytes, signed_interval};
+use domain::units::{format_bytes, signed_interval};
 use learn::backtest::{Asked, Beside, Frontier, Point, Usage};
 use learn::sizing::{DEFAULT_RISK, Policy};
 use serde_json::{Value, json};
@@ -40,9 +41,7 @@ pub fn parse_policy(text: &str) -> Result<Policy, String> {
 
 /// `2%` or `0.02`.
 pub fn parse_share(text: &str) -> Result<f64, String> {
-    units::parse_share(text)
-        .filter(|share| (0.0..1.0).contains(share))
-        .ok_or_else(|| "write it as 2% or 0.02, below 1".to_owned())
+    share(0.0..1.0, "write it as 2% or 0.02, below 1")(text)
 }
 
 /// Replays and shows.

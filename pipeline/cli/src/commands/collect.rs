@@ -3,6 +3,7 @@
 mod key;
 mod sink;
 
+use crate::commands::record::clock;
 use crate::context::{Answer, Context};
 use crate::failure::Failure;
 use agent::collect::Outlet;
@@ -12,7 +13,6 @@ use agent::files::{self, FilesSpec};
 use agent::git::{self, GitRead, GitSpec};
 use agent::spool::{SPOOL_LEAST_BYTES, SpoolTotals};
 use clap::{Args, Subcommand};
-use domain::Timestamp;
 use domain::time::{MINUTE, SECOND, parse_span};
 use domain::units::parse_bytes;
 use serde_json::json;
@@ -309,10 +309,6 @@ async fn editor(context: &Context, args: EditorArgs) -> Result<Answer, Failure> 
     let collect = |outlet| tokio::spawn(editor::serve(spec, outlet, ready));
     sink.take(collect, args.length, |()| {}).await?;
     sink.close()
-}
-
-fn clock() -> Timestamp {
-    Timestamp(chrono::Utc::now().timestamp_micros())
 }
 
 fn span(micros: i64) -> Duration {

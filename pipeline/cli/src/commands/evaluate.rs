@@ -7,15 +7,16 @@ use crate::failure::{Exit, Failure};
 use crate::learner::{self, Per};
 use crate::model_card::{coverage, show_reliability, table};
 use crate::scratch::scratch;
+use crate::values::share;
 use clap::Args;
 use domain::model::{Card, Judged};
-use domain::units;
 use lake::Session;
 use learn::card::{Evaluation, TrainSpec};
 use learn::drift::judge;
 use learn::model::Model;
 use learn::{LearnError, build_time};
 use serde_json::{Map, Value, json};
+use std::ops::Bound::Excluded;
 use std::time::Instant;
 
 /// What `evaluate` takes.
@@ -32,7 +33,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
     /// Hold out the last share of the runs, train on the rest, score it: 20%
-    #[arg(long, value_name = "SHARE", requires = "per", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", requires = "per")]
+    #[arg(value_parser = share((Excluded(0.0), Excluded(1.0)), "write it as 20%"))]
     holdout: Option<f64>,
     /// Hold out the tail of each repository, or (services) whole projects
     #[arg(long, value_enum, requires = "holdout")]
@@ -40,10 +42,6 @@ pub struct EvaluateArgs {
     /// Exit with 3 when coverage is significantly more than three points off
     #[arg(long)]
     gate: bool,
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    units::parse_share(text).filter(|share| *share > 0.0 && *share < 1.0).ok_or_else(|| "write it as 20%".to_owned())
 }
 
 /// Shows figures beside those of the baselines.

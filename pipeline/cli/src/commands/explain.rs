@@ -32,18 +32,6 @@ pub struct ExplainArgs {
     run: String,
 }
 
-/// Runs of that name, the latest first; a CI run may be named without its job.
-const RUNS: &str = "
-    select repo, run_id, started_at, job_key, pr_id, branch, result, label, duration_ms, cpu_ms, memory_peak_bytes,
-        cpu_limit_cores, memory_limit_bytes, concat_ws(' ', repo, run_id, cast(started_at as varchar)) as unit_id
-    from marts.runs
-    where cast($run as varchar) in (
-            run_id, concat(repo, '#', run_id), split_part(run_id, '/', 1), concat(repo, '#', split_part(run_id, '/', 1))
-        )
-        and ended_at <= (select now from session.clock)
-    order by started_at desc, repo, run_id
-    limit 100";
-
 const PREDICTION: &str = "
     select * from predictions.runs
     where prediction_id = $run and predicted_at <= (select now from session.clock)";
@@ -141,7 +129,7 @@ pub async fn run(context: &Context, args: ExplainArgs) -> Result<Answer, Failure
 
 /// The run or prediction of that name.
 async fn find(session: &Session, name: &str) -> Result<Asked, Failure> {
-    let rows = session.query_with(RUNS, &[("run", name)]).await?.to_json()?;
+    let rows = session.ask("explain_runs", &[("run", name)]).await?.to_json()?;
     let text = |row: &Value, column: &str| row[column].as_str().unwrap_or_default().to_owned();
     let time =
         |row: &Value, column: &str| Timestamp::parse(row[column].as_str().unwrap_or_default()).unwrap_or_default();

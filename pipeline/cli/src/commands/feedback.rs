@@ -3,8 +3,6 @@
 use crate::context::{Answer, Context, person};
 use crate::failure::{Exit, Failure};
 use clap::Args;
-use intake::Source;
-use lake::{IngestSpec, Lake};
 use serde_json::json;
 
 /// What `feedback` takes.
@@ -27,15 +25,7 @@ pub struct FeedbackArgs {
 pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failure> {
     let (lake, privacy) = context.lake_with_key().await?;
     let session = lake.session(context.now).await?;
-    let known = session
-        .query_with(
-            "select resource from plans.items where item_id = $item
-             union all
-             select resource from staging.events where type = 'adjustment' and item_id = $item",
-            &[("item", &args.item)],
-        )
-        .await?
-        .to_json()?;
+    let known = session.ask("feedback_items", &[("item", &args.item)]).await?.to_json()?;
     let Some(resource) = known.first().map(|row| row["resource"].clone()) else {
         return Err(Failure::new(Exit::Failed, format!("no plan has an item {}", args.item))
             .hint("`pipeline sql \"select item_id, resource from plans.items\"` lists them"));
@@ -44,8 +34,7 @@ pub async fn run(context: &Context, args: FeedbackArgs) -> Result<Answer, Failur
         "ts": context.now, "type": "feedback", "developer": person(), "resource": resource,
         "payload": {"item_id": args.item, "verdict": args.verdict, "note": args.note},
     });
-    let source = Source::Lines { name: "feedback".into(), text: event.to_string() };
-    Lake::ingest(&context.global.lake, &privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
+    context.tell(&privacy, "feedback", &[event.to_string()]).await?;
     context.say(format!("noted: {} was {}", args.item, args.verdict));
     Ok(Answer::done(json!({"item_id": args.item, "verdict": args.verdict})))
 }

@@ -4,8 +4,8 @@ use crate::commands::sql::output::Sink;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
+use crate::values::share;
 use clap::Args;
-use domain::units;
 use learn::LearnError;
 use learn::series::{self, FORECAST_COLUMNS, ForecastSpec, SeriesSpec, has_columns};
 use serde_json::json;
@@ -60,16 +60,12 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     fill_gaps: usize,
     /// Also write the values that are not exceeded with these probabilities, as columns `q0.5`, `q0.99`, …
-    #[arg(long, value_name = "SHARE,…", value_delimiter = ',', value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE,…", value_delimiter = ',')]
+    #[arg(value_parser = share(0.0001..=0.9999, "write shares between 0.0001 and 0.9999, such as 0.5,0.9,0.99"))]
     quantiles: Vec<f64>,
     /// Write key, at, value, lower, upper (90 %) and model to this Parquet file
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share = units::parse_share(text).filter(|share| (0.0001..=0.9999).contains(share));
-    share.ok_or_else(|| "write shares between 0.0001 and 0.9999, such as 0.5,0.9,0.99".to_owned())
 }
 
 /// Forecasts every series of a file.

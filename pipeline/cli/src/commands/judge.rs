@@ -4,11 +4,11 @@ use crate::commands::sql::half_of_memory;
 use crate::commands::sql::watch::Watch;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::values::share;
 use clap::Args;
 use domain::judge::{
     Design, Direction, Effect, JudgeError, Judgement, Margin, Rules, RulesError, Sample, Verdict, judge,
 };
-use domain::units;
 use lake::{Samples, View};
 use serde_json::{Value, json};
 
@@ -44,7 +44,8 @@ pub struct JudgeArgs {
     #[arg(long)]
     higher_better: bool,
     /// Regression that a pass excludes, relative to the control
-    #[arg(long, value_name = "SHARE", default_value = "20%", value_parser = parse_share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SHARE", default_value = "20%", allow_hyphen_values = true)]
+    #[arg(value_parser = share(.., "write it as 20% or 0.2"))]
     margin: f64,
     /// The same in units of the metric, such as 0.02 of a rate
     #[arg(long, value_name = "AMOUNT", conflicts_with = "margin", allow_hyphen_values = true)]
@@ -54,7 +55,7 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "N")]
     horizon: Option<usize>,
     /// Bound on the probability of a wrong fail, and of a wrong pass, over all looks
-    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = share(.., "write it as 20% or 0.2"))]
     alpha: f64,
     /// Maximum number of looks before the horizon
     #[arg(long, value_name = "N", default_value_t = 40)]
@@ -65,10 +66,6 @@ pub struct JudgeArgs {
     /// Seed of the permutations
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    units::parse_share(text).ok_or_else(|| "write it as 20% or 0.2".to_owned())
 }
 
 impl JudgeArgs {

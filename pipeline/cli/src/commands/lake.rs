@@ -2,8 +2,9 @@
 
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::values::span;
 use clap::{Args, Subcommand};
-use domain::{time, units::format_bytes};
+use domain::units::format_bytes;
 use serde_json::json;
 
 /// What `lake` takes.
@@ -47,16 +48,13 @@ Examples:
   pipeline lake vacuum --keep 30d")]
     Vacuum {
         /// Keep files that were in use within this span
-        #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_keep)]
+        #[arg(long, default_value = "7d", value_name = "SPAN")]
+        #[arg(value_parser = span(0..=i64::MAX, "write a span such as 7d, 12h or 0s"))]
         keep: i64,
         /// Only list what would be deleted
         #[arg(long)]
         dry_run: bool,
     },
-}
-
-fn parse_keep(text: &str) -> Result<i64, String> {
-    time::parse_span(text).ok_or_else(|| "write a span such as 7d, 12h or 0s".to_owned())
 }
 
 /// Does what was asked.

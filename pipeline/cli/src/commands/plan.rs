@@ -18,6 +18,7 @@ use crate::overrides_file::read_overrides;
 use crate::plan_file::{may_replace, read_plan, write_plan};
 use crate::rules_file::read_rules;
 use crate::scratch::scratch;
+use crate::values::span;
 use clap::{Args, Subcommand, ValueEnum};
 use domain::plan::{Basis, Candidate, Item, ModelRef, Plan, PlanInputs, Rates, Refused, State, Tolerance, plan};
 use domain::time::{DAY, HOUR, parse_span};
@@ -86,7 +87,8 @@ pub struct PlanArgs {
     #[arg(long, default_value = "30d", value_name = "SPAN")]
     since: String,
     /// How long the plan may be applied after its creation
-    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
+    #[arg(long, default_value = "7d", value_name = "SPAN")]
+    #[arg(value_parser = span(1..=92 * DAY, "write it as 7d, of at most 92 days"))]
     valid_for: i64,
     /// Allowed drift of the plan's inputs before apply refuses it: age of new samples, change of a forecast (as a share of
     /// the planned limit), number of replaced models
@@ -125,11 +127,6 @@ enum Format {
     Html,
     /// The plan file as it is
     Json,
-}
-
-fn parse_valid(text: &str) -> Result<i64, String> {
-    let days = |span: &i64| (1..=92 * DAY).contains(span);
-    parse_span(text).filter(days).ok_or_else(|| "write it as 7d, of at most 92 days".to_owned())
 }
 
 /// `data=3d,forecast=20%,models=0`; what is left out stays as it is without it.

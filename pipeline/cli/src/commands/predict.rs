@@ -4,8 +4,9 @@ use crate::artifacts::{Kept, champion};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::scratch::scratch;
+use crate::values::span;
 use clap::Args;
-use domain::time::{DAY, parse_span};
+use domain::time::DAY;
 use lake::Session;
 use learn::next_runs::{Models, NextRunsSpec, NextRunsSummary, Serving, predict};
 use serde_json::json;
@@ -18,21 +19,12 @@ Examples:
   pipeline predict --horizon 24h --threshold 20m")]
 pub struct PredictArgs {
     /// Predict the runs on main branches that are expected within this time
-    #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
+    #[arg(long, default_value = "24h", value_name = "SPAN")]
+    #[arg(value_parser = span(1..=31 * DAY, "write up to 31d, such as 24h"))]
     horizon: i64,
     /// Mark the runs that may take longer than this
-    #[arg(long, default_value = "30m", value_name = "SPAN", value_parser = parse_threshold)]
+    #[arg(long, default_value = "30m", value_name = "SPAN", value_parser = span(1..=i64::MAX, "write it as 30m"))]
     threshold: i64,
-}
-
-fn parse_horizon(text: &str) -> Result<i64, String> {
-    parse_span(text)
-        .filter(|span| (1..=31 * DAY).contains(span))
-        .ok_or_else(|| "write up to 31d, such as 24h".to_owned())
-}
-
-fn parse_threshold(text: &str) -> Result<i64, String> {
-    parse_span(text).filter(|span| *span > 0).ok_or_else(|| "write it as 30m".to_owned())
 }
 
 /// Predicts, and writes what was predicted beside what earlier days said.

@@ -2,10 +2,12 @@
 
 use crate::context::Answer;
 use crate::failure::{Exit, Failure};
+use crate::values::wait;
 use agent::record::install::{Place, Setup, TOOLS, change};
 use agent::record::{ReadOutput, RecordSpec, append, commit_event, end_by_interrupt, relay, run};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::Timestamp;
+use domain::time::SECOND;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
@@ -36,7 +38,7 @@ pub struct RecordArgs {
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
     tags: Vec<(String, String)>,
     /// Append a `usage` event this often while it runs, such as 1s
-    #[arg(long, value_name = "SPAN", value_parser = parse_samples)]
+    #[arg(long, value_name = "SPAN", value_parser = wait(SECOND..=i64::MAX, "write it as 1s, 15s or 1m"))]
     samples: Option<Duration>,
     /// Read test counts and packages from the output: auto, never, always
     #[arg(long, value_enum, value_name = "MODE", default_value_t = Mode::Auto, hide_possible_values = true)]
@@ -132,21 +134,14 @@ pub fn parse_tag(text: &str) -> Result<(String, String), String> {
     pair.map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| "write it as key=value".to_owned())
 }
 
-fn parse_samples(text: &str) -> Result<Duration, String> {
-    let span_us = domain::time::parse_span(text).and_then(|us| u64::try_from(us).ok());
-    span_us
-        .filter(|us| *us >= 1_000_000)
-        .map(Duration::from_micros)
-        .ok_or_else(|| "write it as 1s, 15s or 1m".to_owned())
-}
-
 fn parse_tool(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
     let name = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain);
     name.then(|| text.to_owned()).ok_or_else(|| "a command's name, such as just".to_owned())
 }
 
-fn clock() -> Timestamp {
+/// The time of the machine.
+pub fn clock() -> Timestamp {
     Timestamp(chrono::Utc::now().timestamp_micros())
 }
 

@@ -6,6 +6,7 @@ mod story;
 
 use crate::args::{Cli, Command};
 use crate::commands::dispatch;
+use crate::commands::record::clock;
 use crate::context::{Answer, Context, privacy};
 use crate::failure::{Exit, Failure, in_toml};
 use clap::{Args, Parser};
@@ -142,7 +143,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
     let names: Vec<String> = job.step.iter().map(|step| step.name.clone()).collect();
     let folder = job.folder.as_deref().map(expand).transpose()?.map(PathBuf::from);
     let mut services = Services::new(&job.service, folder.as_deref(), &names)?;
-    let started_at = Timestamp(chrono::Utc::now().timestamp_micros());
+    let started_at = clock();
     let mut record = Record {
         job: name.clone(),
         started_at,
@@ -165,7 +166,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         tokio::task::block_in_place(|| services.before(n, &names))?;
         // Beside services, time goes by for the steps too.
         if clocks[n].is_none() && !fixed_clock && !job.service.is_empty() {
-            inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
+            inner.now = clock();
             inner.global.now = Some(inner.now);
         }
         let collects = matches!(command, Command::Collect(_));
@@ -174,7 +175,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Result<Answer, Failure> {
         let result = dispatch(&inner, command).await;
         // What a step collected happened after the job began: the steps behind it are to read it.
         if collects && !fixed_clock {
-            inner.now = Timestamp(chrono::Utc::now().timestamp_micros());
+            inner.now = clock();
             inner.global.now = Some(inner.now);
         }
         let mut ran = Ran {

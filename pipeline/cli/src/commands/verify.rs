@@ -16,8 +16,7 @@ use domain::privacy::Privacy;
 use domain::task::Task;
 use domain::time::DAY;
 use domain::verify::{Compared, Outcome, alpha, compare, outcome};
-use intake::Source;
-use lake::{IngestSpec, Lake, Session};
+use lake::{Lake, Session};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -335,7 +334,8 @@ fn show(context: &Context, plan: &Plan, span: Span, seen: &[Seen<'_>]) {
     context.say(format!("{}: since {}{until}", plan.plan_id, span.applied));
     for seen in seen {
         let on = if plan.targets.len() > 1 { format!(" on {}", seen.item.on) } else { String::new() };
-        context.say(format!("  {} {}{on}: {}", action(seen.item), seen.item.resource, seen.outcome.name()));
+        let action = seen.item.action.name().replace('_', " ");
+        context.say(format!("  {action} {}{on}: {}", seen.item.resource, seen.outcome.name()));
         if let Some(excuse) = &seen.excuse {
             context.say_wrapped("    ", excuse, 4);
         }
@@ -434,12 +434,5 @@ async fn tell(context: &Context, privacy: &Privacy, plan: &Plan, seen: &[Seen<'_
     if lines.is_empty() {
         return Ok(());
     }
-    let source = Source::Lines { name: plan.plan_id.clone(), text: lines.join("\n") };
-    Lake::ingest(&context.global.lake, privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
-    Ok(())
-}
-
-/// An item's action, as the plan writes it.
-fn action(item: &Item) -> String {
-    json!(item.action).as_str().unwrap_or_default().replace('_', " ")
+    context.tell(privacy, &plan.plan_id, &lines).await
 }

@@ -50,7 +50,8 @@ use std::collections::BTreeMap;
 pub const FORMAT_VERSION: u32 = 2;
 
 /// What to do with a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Change its limits.
@@ -80,19 +81,7 @@ pub enum Action {
 impl Action {
     /// As plans write it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Resize => "resize",
-            Self::Restart => "restart",
-            Self::Prefetch => "prefetch",
-            Self::Provision => "provision",
-            Self::Deprovision => "deprovision",
-            Self::Prioritize => "prioritize",
-            Self::FixLeak => "fix_leak",
-            Self::Optimize => "optimize",
-            Self::Route => "route",
-            Self::Deploy => "deploy",
-            Self::None => "none",
-        }
+        self.into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::MASK;
 use super::filter::{ANNOUNCED, LONGEST, is_between};
-use super::rules::replace_after;
+use super::rules::{pattern, replace_after};
 use super::secrets::{is_jumbled, login_value, option_value, random_at, value_at};
 use regex::{Match, Regex};
 use std::borrow::Cow;
@@ -45,12 +45,6 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let compile = |text: String| Regex::new(&text).expect("the patterns are constants");
     PROGRAMS.iter().map(pattern).map(compile).collect()
 });
-
-macro_rules! pattern {
-    ($name:ident, $text:expr) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new(&$text).expect("the pattern is a constant"));
-    };
-}
 
 pattern!(
     SWITCH,

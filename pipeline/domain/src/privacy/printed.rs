@@ -1,19 +1,13 @@
 //! Names in what programs print, and in what machines and pages are called after their people.
 
 use super::people::{self, is_hash};
-use super::rules::{replace, replace_after};
+use super::rules::{pattern, replace, replace_after};
 use super::who::is_nobody;
 use super::{MASK, Privacy, is_telling};
 use regex::{Captures, Match, Regex};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::LazyLock;
-
-macro_rules! pattern {
-    ($name:ident, $text:expr) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new(&$text).expect("the pattern is a constant"));
-    };
-}
 
 // A line of `/etc/passwd`: the account, and what it says of its owner.
 pattern!(ACCOUNT, r"(?m-u:^([a-z_][a-z0-9_.-]{0,31})(:[x*!]?:[0-9]+:[0-9]+:))([^:\n]*)");

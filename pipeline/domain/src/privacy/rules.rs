@@ -17,6 +17,7 @@ macro_rules! pattern {
             LazyLock::new(|| Regex::new(&$text).expect("the pattern is a constant"));
     };
 }
+pub(super) use pattern;
 
 pattern!(HASH, r"u-[0-9a-f]{24}");
 pattern!(URL_LOGIN, r#"([A-Za-z][A-Za-z0-9+.\-]*://)([^/\s:@?#"'<>`]*:[^/\s?#"'<>`]*)@"#);

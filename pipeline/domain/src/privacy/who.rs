@@ -2,19 +2,13 @@
 
 use super::beside::Names;
 use super::people::{is_hash, is_name, trailer_end};
-use super::rules::{replace, replace_after};
+use super::rules::{pattern, replace, replace_after};
 use super::{Privacy, people};
 use regex::{Captures, Match, Regex};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::LazyLock;
-
-macro_rules! pattern {
-    ($name:ident, $text:expr) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new(&$text).expect("the pattern is a constant"));
-    };
-}
 
 // What stands before a name.
 pattern!(

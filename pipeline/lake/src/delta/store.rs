@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use deltalake_core::logstore::{ObjectStoreFactory, StorageConfig, logstore_factories, object_store_factories};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError, Path};
+use domain::paths::plain;
 use futures::{StreamExt, TryStreamExt};
 use intake::cloud_options;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -51,21 +52,6 @@ pub fn local_folder(location: &str) -> Option<PathBuf> {
         return Url::parse(location).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok();
     }
     std::path::absolute(location).ok().map(|path| plain(&path))
-}
-
-/// A path without `.` and `..`, which no object store knows.
-fn plain(path: &std::path::Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            std::path::Component::ParentDir => {
-                plain.pop();
-            }
-            std::path::Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// Lets the Delta library open cloud locations through the same object stores.
@@ -227,8 +213,7 @@ impl Store {
 
     /// Every file below a folder of the lake, with its size in bytes.
     pub(crate) async fn files(&self, below: &str) -> Result<Vec<(String, u64)>, LakeError> {
-        let all: Vec<_> =
-            self.objects.list(Some(&self.path(below))).try_collect().await.map_err(self.failed("list", below))?;
+        let all = self.entries(below).await?;
         Ok(all.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect())
     }
 

@@ -206,11 +206,7 @@ async fn sweep(store: &Store, id: &str) -> Result<(), LakeError> {
             let snapshot = table.snapshot().map_err(LakeError::table("read", name.to_string()))?;
             kept.extend(snapshot.log_data().iter().map(|file| file.path().into_owned()));
         }
-        let below = store.path(&folder);
-        let is_kept = |path: &Path| {
-            let parts: Vec<_> = path.prefix_match(&below).into_iter().flatten().collect();
-            kept.contains(&parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/"))
-        };
+        let is_kept = |path: &Path| store.below(&folder, path).is_some_and(|path| kept.contains(&path));
         let gone = left.into_iter().map(|file| file.location).filter(|path| !is_kept(path)).collect();
         store.delete_all(gone, &folder).await?;
     }

@@ -26,7 +26,8 @@ pub(super) struct Data {
 
 /// What the rows of the table are called, in order.
 pub(super) fn feature_names() -> Vec<String> {
-    history::FEATURES.iter().chain(KNOWN).chain(&["churn", "hour_utc", "weekday"]).map(|n| (*n).to_owned()).collect()
+    let history = history::FEATURES.iter().map(|(name, _)| name);
+    history.chain(KNOWN).chain(&["churn", "hour_utc", "weekday"]).map(|n| (*n).to_owned()).collect()
 }
 
 impl Data {

@@ -22,13 +22,13 @@ use crate::choose::{clusters, standard_error};
 use crate::drift;
 use crate::kept::{self, Kept};
 use crate::metrics::mean;
-use crate::model::Held;
+use crate::model::{Drift, Held};
 use candidates::{Choice, compete, naive};
 use data::Data;
 use domain::Timestamp;
 use domain::columns::runs as col;
-use domain::drift::{Moved, Profile};
-use domain::model::{CARD_FORMAT, Card, Champion, Judged, LabelUse, Serves};
+use domain::drift::Profile;
+use domain::model::{Card, Judged, LabelUse, Serves};
 pub use explain::{Explained, Move, RunKey, Similar};
 use model::{Model, Told};
 use serde::{Deserialize, Serialize};
@@ -152,22 +152,12 @@ impl crate::model::Model for Task {
     }
 
     fn train(&self, runs: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
-        let (mut models, mut learnt) = (BTreeMap::new(), Vec::new());
-        let mut lacking = None;
-        for (prefix, quantity) in self.quantities {
-            match train_one(runs, spec, *quantity) {
-                Ok(mut one) => {
-                    models.insert(*quantity, std::mem::take(&mut one.model));
-                    learnt.push((*prefix, one));
-                }
-                // One that is not measured does not keep the others from being learnt.
-                Err(error @ LearnError::TooLittleData(_)) => lacking = lacking.or(Some(error)),
-                Err(error) => return Err(error),
-            }
-        }
-        if let (true, Some(error)) = (learnt.is_empty(), lacking) {
-            return Err(error);
-        }
+        let mut models = BTreeMap::new();
+        let mut learnt = self.each(|quantity| {
+            let mut one = train_one(runs, spec, quantity)?;
+            models.insert(quantity, std::mem::take(&mut one.model));
+            Ok(Some(one))
+        })?;
         let evaluation =
             together(learnt.iter_mut().map(|(prefix, one)| (*prefix, std::mem::take(&mut one.evaluation)))).finite();
         let judged = Judged {
@@ -183,32 +173,24 @@ impl crate::model::Model for Task {
         let all = |of: &dyn Fn(&Learnt) -> Timestamp| learnt.iter().map(|(_, one)| of(one)).collect::<Vec<_>>();
         let chosen = judged.serves.iter().map(|serves| serves.name.clone()).collect::<Vec<_>>();
         let card = Card {
-            probability: None,
-            format_version: CARD_FORMAT,
-            model: self.name.to_owned(),
-            version: spec.until.compact(),
-            predicts: self.predicts.to_owned(),
             algorithm: format!(
                 "{} relative to the median of the job's last 5 runs, log scale; upper levels shifted per repository by \
                  what finished runs show",
                 chosen.join(", ")
             ),
-            created_at: spec.until,
             data_watermark: all(&|one| one.data_watermark).into_iter().max().unwrap_or_default(),
             train_from: all(&|one| one.train_from).into_iter().min().unwrap_or_default(),
             train_until: all(&|one| one.train_until).into_iter().max().unwrap_or_default(),
             rows_train: learnt.iter().map(|(_, one)| one.rows_train).max().unwrap_or_default(),
             rows_test: evaluation.rows,
-            tables: spec.tables.clone(),
             features: data::feature_names(),
             coverage: coverage::overall(&evaluation.coverage),
             verdict: verdict("loss_log", &evaluation, spec.seed),
             metrics: evaluation.metrics,
             baselines: evaluation.baselines,
-            champion: Champion::default(),
             labels: LabelUse { measured: learnt.iter().map(|(_, one)| one.measured).sum(), ..LabelUse::default() },
             judged,
-            seed: spec.seed,
+            ..spec.card(self.name, self.predicts)
         };
         let models = Models { format_version: Models::FORMAT, features: data::feature_names(), models };
         let model = kept::write(&models).map_err(|error| self.named(error))?;
@@ -223,28 +205,14 @@ impl crate::model::Model for Task {
         after: Timestamp,
     ) -> Result<Evaluation, LearnError> {
         let kept = self.kept(model)?;
-        let (mut scored, mut lacking) = (Vec::new(), None);
-        for (prefix, quantity) in self.quantities {
-            let Some(model) = kept.models.get(quantity) else { continue };
-            match evaluate_one(model, runs, spec, *quantity, after) {
-                Ok(one) => scored.push((*prefix, one)),
-                Err(error @ LearnError::TooLittleData(_)) => lacking = lacking.or(Some(error)),
-                Err(error) => return Err(error),
-            }
-        }
-        match lacking {
-            Some(error) if scored.is_empty() => Err(error),
-            _ => Ok(together(scored.into_iter())),
-        }
+        let score = |quantity| {
+            let model = kept.models.get(&quantity);
+            model.map(|model| evaluate_one(model, runs, spec, quantity, after)).transpose()
+        };
+        Ok(together(self.each(score)?.into_iter()))
     }
 
-    fn drift(
-        &self,
-        card: &Card,
-        runs: &Path,
-        spec: &TrainSpec,
-        after: Timestamp,
-    ) -> Result<(usize, Vec<Moved>), LearnError> {
+    fn drift(&self, card: &Card, runs: &Path, spec: &TrainSpec, after: Timestamp) -> Drift {
         let mut all = (0, Vec::new());
         for (prefix, quantity) in self.quantities {
             let data = Data::read(runs, spec.until, *quantity)?;
@@ -261,25 +229,32 @@ impl crate::model::Model for Task {
     }
 
     fn holdout(&self, runs: &Path, spec: &TrainSpec, test_share: f64) -> Held {
-        let (mut scored, mut rows_train, mut lacking) = (Vec::new(), 0, None);
+        let held = self.each(|quantity| holdout_one(runs, spec, quantity, test_share).map(Some))?;
+        let rows_train = held.iter().map(|(_, (_, rows))| *rows).max().unwrap_or_default();
+        Ok((together(held.into_iter().map(|(prefix, (one, _))| (prefix, one))), rows_train))
+    }
+}
+
+impl Task {
+    /// What is made of each quantity, with its prefix. One that is not measured does not keep the others from it.
+    fn each<T>(
+        &self,
+        mut make: impl FnMut(Quantity) -> Result<Option<T>, LearnError>,
+    ) -> Result<Vec<(&'static str, T)>, LearnError> {
+        let (mut made, mut lacking) = (Vec::new(), None);
         for (prefix, quantity) in self.quantities {
-            match holdout_one(runs, spec, *quantity, test_share) {
-                Ok((one, rows)) => {
-                    rows_train = rows_train.max(rows);
-                    scored.push((*prefix, one));
-                }
+            match make(*quantity) {
+                Ok(one) => made.extend(one.map(|one| (*prefix, one))),
                 Err(error @ LearnError::TooLittleData(_)) => lacking = lacking.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
         match lacking {
-            Some(error) if scored.is_empty() => Err(error),
-            _ => Ok((together(scored.into_iter()), rows_train)),
+            Some(error) if made.is_empty() => Err(error),
+            _ => Ok(made),
         }
     }
-}
 
-impl Task {
     /// What a kept model says of each run that started after `after`, from what was known when it started; with `expected`,
     /// of each of those too: none of them has begun, and none tells of another.
     ///

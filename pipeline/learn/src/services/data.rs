@@ -3,33 +3,11 @@
 use super::signs::{Signs, bare, spelled};
 use crate::LearnError;
 use crate::frame::Frame;
+use crate::interner::Interner;
 use domain::Timestamp;
 use domain::columns::services as col;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
-
-/// Texts as numbers, in order of first sight.
-#[derive(Default)]
-pub(super) struct Names {
-    pub(super) names: Vec<String>,
-    places: HashMap<String, u32>,
-}
-
-impl Names {
-    pub(super) fn of(&mut self, name: &str) -> u32 {
-        if let Some(place) = self.places.get(name) {
-            return *place;
-        }
-        let place = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.places.insert(name.to_owned(), place);
-        place
-    }
-
-    fn all<'a>(&mut self, names: impl IntoIterator<Item = &'a String>) -> Vec<u32> {
-        names.into_iter().map(|name| self.of(name)).collect()
-    }
-}
 
 /// The sign that every run has.
 pub(super) const ALL: u32 = 0;
@@ -67,11 +45,11 @@ pub(super) struct Run {
 /// Runs in order of start.
 pub(super) struct Data {
     pub(super) runs: Vec<Run>,
-    pub(super) repos: Names,
-    pub(super) things: Names,
+    pub(super) repos: Interner,
+    pub(super) things: Interner,
     /// Of each thing, its name as it is compared with words.
     pub(super) bare: Vec<String>,
-    signs: Names,
+    signs: Interner,
 }
 
 /// A change that nobody has built yet.
@@ -106,10 +84,10 @@ impl Data {
         order.sort_by(|&a, &b| (started[a], &run_id[a], &repo[a]).cmp(&(started[b], &run_id[b], &repo[b])));
         let mut data = Self {
             runs: Vec::new(),
-            repos: Names::default(),
-            things: Names::default(),
+            repos: Interner::default(),
+            things: Interner::default(),
             bare: Vec::new(),
-            signs: Names::default(),
+            signs: Interner::default(),
         };
         data.signs.of("all");
         // By name, so that equals are in an order that others can repeat.

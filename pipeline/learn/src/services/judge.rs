@@ -27,7 +27,7 @@ fn hits(data: &Data, told: &Told) -> (usize, usize, usize) {
 }
 
 /// Runs that needed something: of the others every list is equally wrong.
-fn needing<'a>(data: &'a Data, told: &'a [Told]) -> impl Iterator<Item = &'a Told> {
+pub(super) fn needing<'a>(data: &'a Data, told: &'a [Told]) -> impl Iterator<Item = &'a Told> {
     told.iter().filter(|told| !data.runs[told.row as usize].needs.is_empty())
 }
 

@@ -25,9 +25,8 @@ use contest::{Choice, Pupil, Ranker, strengths};
 use data::Data;
 use domain::Timestamp;
 use domain::columns::{expected as next_runs, runs, services as col};
-use domain::drift::Moved;
-use domain::model::{CARD_FORMAT, Candidate, Card, Champion, Fold, Judged, LabelUse, Metrics, Serves};
-use judge::{FIRST, Told, evaluation, metrics};
+use domain::model::{Candidate, Card, Fold, Judged, LabelUse, Metrics, Serves};
+use judge::{FIRST, Told, evaluation, metrics, needing};
 use look::FACTS;
 use past::{Past, stream, stream_apart};
 use serde::{Deserialize, Serialize};
@@ -253,9 +252,17 @@ fn count_needing(data: &Data, rows: &[u32]) -> usize {
     rows.iter().filter(|row| !data.runs[**row as usize].needs.is_empty()).count()
 }
 
+/// An error with fewer than `need` of `rows` that needed something.
+fn unless_enough(what: &str, data: &Data, rows: &[u32], need: usize) -> Result<(), LearnError> {
+    LearnError::unless_enough(&format!("{what} runs that needed something"), count_needing(data, rows), need)
+}
+
 fn all(data: &Data) -> Vec<u32> {
     (0..data.runs.len() as u32).collect()
 }
+
+const PREDICTS: &str =
+    "services that a run will call and packages that it will fetch or build, the most probable first";
 
 /// Learns from `features.services`.
 #[derive(Debug)]
@@ -273,16 +280,12 @@ impl model::Model for Services {
     fn train(&self, path: &Path, spec: &TrainSpec) -> Result<Trained, LearnError> {
         let data = Data::read(path, spec.until)?;
         let usable = data.seen(spec.since.unwrap_or_default());
-        LearnError::unless_enough("finished runs that needed something", count_needing(&data, &usable), RUNS_NEEDED)?;
+        unless_enough("finished", &data, &usable, RUNS_NEEDED)?;
         let test = &usable[usable.len() * 4 / 5..];
-        LearnError::unless_enough("test runs that needed something", count_needing(&data, test), TEST_NEEDED)?;
+        unless_enough("test", &data, test, TEST_NEEDED)?;
         let border = data.runs[test[0] as usize].started;
         let learnt = known_by(&data, &usable, border);
-        LearnError::unless_enough(
-            "training runs that needed something",
-            count_needing(&data, &learnt),
-            RUNS_NEEDED / 2,
-        )?;
+        unless_enough("training", &data, &learnt, RUNS_NEEDED / 2)?;
 
         let rows = all(&data);
         let past = known_by(&data, &rows, border);
@@ -293,11 +296,6 @@ impl model::Model for Services {
         let ranker = Lessons::new(&data, &rows, &usable, spec.seed).learn(choice);
 
         let card = Card {
-            format_version: CARD_FORMAT,
-            model: NAME.to_owned(),
-            version: spec.until.compact(),
-            predicts: "services that a run will call and packages that it will fetch or build, the most probable first"
-                .to_owned(),
             algorithm: match choice {
                 Choice::Boosted => "boosted trees on rates pooled from all repositories to the same job (own)",
                 Choice::Logistic => "logistic regression on rates pooled from all repositories to the same job (own)",
@@ -305,23 +303,18 @@ impl model::Model for Services {
                 naive => naive.name(),
             }
             .to_owned(),
-            created_at: spec.until,
             data_watermark: usable.iter().map(|&row| data.runs[row as usize].known).max().unwrap_or_default(),
             train_from: data.runs[usable[0] as usize].started,
             train_until: border,
             rows_train: learnt.len(),
             rows_test: evaluation.rows,
-            tables: spec.tables.clone(),
             features: FACTS.map(str::to_owned).into(),
-            coverage: BTreeMap::new(),
             verdict: verdict("miss3", &evaluation, spec.seed),
             metrics: evaluation.metrics,
             baselines: evaluation.baselines,
-            champion: Champion::default(),
             labels: LabelUse { measured: usable.len(), ..LabelUse::default() },
             judged: Judged { candidates, serves: vec![serves], ..Judged::default() },
-            probability: None,
-            seed: spec.seed,
+            ..spec.card(NAME, PREDICTS)
         };
         let model = Model { format_version: Model::FORMAT, facts: FACTS.map(str::to_owned).into(), ranker };
         Ok(Trained { model: kept::write(&model)?, card, losses: evaluation.losses })
@@ -338,7 +331,7 @@ impl model::Model for Services {
         let data = Data::read(path, spec.until)?;
         let mut test = data.seen(spec.since.unwrap_or_default());
         test.retain(|row| data.runs[*row as usize].started > after);
-        LearnError::unless_enough("later runs that needed something", count_needing(&data, &test), TEST_NEEDED)?;
+        unless_enough("later", &data, &test, TEST_NEEDED)?;
         Ok(judged(&data, &ranker, &all(&data), &test))
     }
 
@@ -352,12 +345,8 @@ impl model::Model for Services {
         }
         learnt.sort_unstable();
         test.sort_unstable();
-        LearnError::unless_enough(
-            "training runs that needed something",
-            count_needing(&data, &learnt),
-            RUNS_NEEDED / 2,
-        )?;
-        LearnError::unless_enough("test runs that needed something", count_needing(&data, &test), TEST_NEEDED)?;
+        unless_enough("training", &data, &learnt, RUNS_NEEDED / 2)?;
+        unless_enough("test", &data, &test, TEST_NEEDED)?;
         let rows = all(&data);
         let (choice, _) = compete(&data, &rows, &learnt, spec.seed);
         let ranker = Lessons::new(&data, &rows, &learnt, spec.seed).learn(choice);
@@ -378,11 +367,7 @@ impl model::Model for Services {
             let of = |held: bool| projects.iter().enumerate().filter(move |(at, _)| (at % folds == fold) == held);
             let mut learnt: Vec<u32> = of(false).flat_map(|(_, rows)| rows).copied().collect();
             learnt.sort_unstable();
-            LearnError::unless_enough(
-                "training runs that needed something",
-                count_needing(&data, &learnt),
-                RUNS_NEEDED / 2,
-            )?;
+            unless_enough("training", &data, &learnt, RUNS_NEEDED / 2)?;
             learnt_rows += learnt.len();
             let (choice, _) = compete(&data, &learnt, &learnt, spec.seed);
             let ours = Lessons::new(&data, &learnt, &learnt, spec.seed).learn(choice);
@@ -398,24 +383,9 @@ impl model::Model for Services {
                 });
             }
         }
-        LearnError::unless_enough("test runs that needed something", needing_told(&data, &told[0]), TEST_NEEDED)?;
+        LearnError::unless_enough("test runs that needed something", needing(&data, &told[0]).count(), TEST_NEEDED)?;
         Ok((with_naive(&data, told), learnt_rows / folds))
     }
-
-    // Its features are lists of paths and tools: what drifts of them shows in the loss.
-    fn drift(
-        &self,
-        _card: &Card,
-        _rows: &Path,
-        _spec: &TrainSpec,
-        _after: Timestamp,
-    ) -> Result<(usize, Vec<Moved>), LearnError> {
-        Ok((0, Vec::new()))
-    }
-}
-
-fn needing_told(data: &Data, told: &[Told]) -> usize {
-    told.iter().filter(|told| !data.runs[told.row as usize].needs.is_empty()).count()
 }
 
 /// Rows by the name of their repository.

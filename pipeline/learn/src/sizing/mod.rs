@@ -29,7 +29,8 @@ use rayon::prelude::*;
 pub const DEFAULT_RISK: f64 = 0.02;
 
 /// Which rule sizes a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Policy {
     /// Chosen by replay of the past, at an accepted share of throttled samples.
     Ours,
@@ -64,14 +65,7 @@ impl Policy {
 
     /// Its name on the command line and in plans.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Vpa => "vpa",
-            Self::Krr => "krr",
-            Self::CastLike => "cast-like",
-            Self::CiSizerLike => "ci-sizer-like",
-            Self::Static => "static",
-        }
+        self.into()
     }
 }
 

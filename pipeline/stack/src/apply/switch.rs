@@ -41,8 +41,7 @@ pub fn switch(
     how: &How,
     save: Save<'_>,
 ) -> Result<Switched, StackError> {
-    journal.verify(held.iter().map(|held| (held.id.as_str(), held.reference.clone())))?;
-    let mut run = Run { held, journal, how, save, written: false, resumed: true };
+    let mut run = Run::new(held, journal, how, save)?;
     run.unless_ended()?;
     if run.journal.state != Phase::Applied {
         return Err(StackError::NotApplied { plan_id: run.journal.plan_id.clone() });

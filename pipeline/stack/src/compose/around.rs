@@ -7,9 +7,10 @@
 use super::read::{Service, is_project, service, services};
 use super::variables::Variables;
 use crate::StackError;
-use crate::files::{Source, plain};
+use crate::files::Source;
 use crate::yaml::tree::Document;
 use crate::yaml::value::{Found, Value};
+use domain::paths::plain;
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;

@@ -17,18 +17,19 @@ mod variables;
 pub use edit::edit;
 
 use crate::StackError;
-use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of, plain};
+use crate::files::{HeldFiles, Source, TextFiles, Texts, digest_of, mode_of};
 use crate::target::{Change, Figure as Limit, Live, Refusal, Session, Target, digest};
 use crate::write::{identity, read_text};
 use across::View;
 use around::{Layers, beside};
 use domain::own_memory::Setup;
+use domain::paths::plain;
 use domain::plan::{Note, State, TargetRef};
 use domain::task::Release;
 use figure::Figure;
 use read::{Project, normalised};
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The files of a project, by their paths: one, with those that Compose reads by itself beside it; or several, each laid over the
@@ -190,17 +191,8 @@ impl ComposeFile {
     fn folder(&self) -> Result<String, StackError> {
         let absolute =
             std::path::absolute(&self.path).map_err(|source| StackError::Read { path: self.path.clone(), source })?;
-        let mut names = Vec::new();
-        for part in absolute.parent().into_iter().flat_map(Path::components) {
-            match part {
-                Component::Normal(name) => names.push(name.to_string_lossy().into_owned()),
-                Component::ParentDir => {
-                    names.pop();
-                }
-                _ => {}
-            }
-        }
-        Ok(names.pop().unwrap_or_default())
+        let folder = absolute.parent().map(plain).unwrap_or_default();
+        Ok(folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
     }
 }
 
@@ -228,9 +220,9 @@ impl Target for ComposeFile {
         Ok(Live {
             digest: self.digest(&texts),
             resources: named(&env, limits.states),
-            requests: BTreeMap::new(),
             replicas: named(&env, limits.replicas),
             notes: each.chain(whole).collect(),
+            ..Live::default()
         })
     }
 

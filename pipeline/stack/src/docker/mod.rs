@@ -144,7 +144,7 @@ impl Target for DockerEngine {
             lines.push_str(&format!("{resource} {} {:?}\n", all.len(), first.limits));
             resources.insert(resource.clone(), state);
         }
-        Ok(Live { digest: digest(&lines), resources, requests: BTreeMap::new(), replicas, notes })
+        Ok(Live { digest: digest(&lines), resources, replicas, notes, ..Live::default() })
     }
 
     fn setups(&self) -> Result<BTreeMap<String, Setup>, StackError> {

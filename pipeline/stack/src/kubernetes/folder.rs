@@ -5,9 +5,10 @@
 //! `kustomize` nor `helm`: what only they could tell is noted, and never guessed.
 
 use crate::StackError;
-use crate::files::{Source, plain};
+use crate::files::Source;
 use crate::yaml::stream::Read;
 use crate::yaml::value::Value;
+use domain::paths::plain;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a component is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A service that runs an image.
@@ -69,14 +70,7 @@ pub struct Component {
 impl Kind {
     /// As it is written.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Application => "application",
-            Self::Schema => "schema",
-            Self::LoadBalancer => "load_balancer",
-            Self::NetworkPolicy => "network_policy",
-            Self::Contract => "contract",
-            Self::Config => "config",
-        }
+        self.into()
     }
 }
 

@@ -1,13 +1,14 @@
 //! An item of a plan on one page: what was predicted, planned, approved, done, what came of it, and what people say of it.
 
 use crate::artifacts::journal_path;
+use crate::commands::approve::in_words;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
 use crate::ledger::entries;
 use domain::Timestamp;
 use domain::ledger::Entry;
-use domain::plan::{Item, Plan, State};
-use domain::units::{counted, format_bytes};
+use domain::plan::{Item, Plan};
+use domain::units::counted;
 use lake::{Lake, Session};
 use serde_json::{Value, json};
 use stack::Journal;
@@ -106,7 +107,9 @@ impl Page<'_> {
 
     fn head(&self, name: &str, plan_id: &str, item: Option<&Item>, event: Option<&Value>) {
         let (action, resource, on) = match (item, event) {
-            (Some(item), _) => (action(item), item.resource.clone(), format!(" on {}", item.on)),
+            (Some(item), _) => {
+                (item.action.name().replace('_', " "), item.resource.clone(), format!(" on {}", item.on))
+            }
             (None, Some(event)) => {
                 (text(event, "action").to_owned(), text(event, "resource").to_owned(), String::new())
             }
@@ -239,14 +242,4 @@ fn text<'a>(row: &'a Value, column: &str) -> &'a str {
 
 fn minute(row: &Value, column: &str) -> String {
     Timestamp::parse(text(row, column)).unwrap_or_default().minute()
-}
-
-fn action(item: &Item) -> String {
-    json!(item.action).as_str().unwrap_or_default().replace('_', " ")
-}
-
-fn in_words(state: State) -> String {
-    let cpu = state.cpu_cores.map_or_else(|| "no CPU limit".to_owned(), |cores| format!("{cores:.2} cores"));
-    let memory = state.memory_bytes.map_or_else(|| "no memory limit".to_owned(), |bytes| format_bytes(bytes as f64));
-    format!("{cpu}, {memory}")
 }

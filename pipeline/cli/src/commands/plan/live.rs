@@ -74,6 +74,6 @@ fn observed(usage: &Usage) -> Result<LiveTarget, Failure> {
     let text = serde_json::to_string(&resources).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
     let reference = TargetRef { kind: "observed".into(), location: "marts.usage".into() };
-    let live = Live { digest, resources, requests: BTreeMap::new(), replicas: BTreeMap::new(), notes: Vec::new() };
+    let live = Live { digest, resources, ..Live::default() };
     Ok(LiveTarget { planned: planned("observed".into(), reference, &live), target: None, live })
 }

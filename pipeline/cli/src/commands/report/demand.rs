@@ -11,7 +11,7 @@ use learn::LearnError;
 use learn::backtest::Asked;
 use learn::sizing::{DEFAULT_RISK, Policy};
 use learn::usage::Usage;
-use page::{Band, Block, Cell, Chart, Column, Ink, Lines, Mark, Panel, Scale, Series, Shape, Table, Unit};
+use page::{Band, Block, Chart, Ink, Lines, Mark, Panel, Scale, Series, Shape, Table, Unit};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,22 +44,6 @@ struct Expected {
     memory: (Option<f64>, Option<f64>),
 }
 
-const HOURS: &str = "
-    select resource, hour, cpu_cores_max, cpu_limit_cores, memory_bytes, memory_limit_bytes, oom_kills
-    from features.resource_hours
-    where hour >= arrow_cast($since, 'Timestamp(Microsecond, Some(\"UTC\"))')
-        and array_has(string_to_array($names, chr(10)), resource)
-    order by resource, hour";
-
-const EXPECTED: &str = "
-    select
-        resource_id, at, lower['cpu_cores'] as cpu_low, upper['cpu_cores'] as cpu_high, lower['memory_bytes'] as memory_low,
-        upper['memory_bytes'] as memory_high
-    from predictions.shadow_inventory
-    where array_has(string_to_array($names, chr(10)), resource_id)
-        and at >= (select now from session.clock) - interval '2 days'
-    order by resource_id, at";
-
 /// Asks the lake for what the plan's items need; without a plan, for what is worst.
 pub async fn gather(source: &Source<'_>, fleet: &Fleet, plan: Option<&Standing>) -> Result<Demand, Failure> {
     let mut demand = Demand::default();
@@ -81,7 +65,7 @@ pub async fn gather(source: &Source<'_>, fleet: &Fleet, plan: Option<&Standing>)
     let joined = names.iter().copied().collect::<Vec<_>>().join("\n");
     let since = source.since.to_string();
     let given = [("since", since.as_str()), ("names", joined.as_str())];
-    for row in source.session.query_with(HOURS, &given).await?.to_json()? {
+    for row in source.session.ask("report_hours", &given).await?.to_json()? {
         let number = |name: &str| row[name].as_f64();
         demand.hours.entry(text(&row, "resource")).or_default().push(Hour {
             at: time(&row["hour"]).unwrap_or_default().0 as f64,
@@ -91,7 +75,7 @@ pub async fn gather(source: &Source<'_>, fleet: &Fleet, plan: Option<&Standing>)
         });
     }
     if source.has("predictions.shadow_inventory") {
-        for row in source.session.query_with(EXPECTED, &given[1..]).await?.to_json()? {
+        for row in source.session.ask("report_expected", &given[1..]).await?.to_json()? {
             let number = |name: &str| row[name].as_f64();
             demand.expected.entry(text(&row, "resource_id")).or_default().push(Expected {
                 at: time(&row["at"]).unwrap_or_default().0 as f64,
@@ -236,58 +220,35 @@ impl Measure {
 
 /// The numbers behind the chart, a day a row.
 fn by_day(hours: &[Hour]) -> Table {
-    let columns = vec![
-        Column::text("day"),
-        Column::number("CPU peak (cores)"),
-        Column::number("CPU limit (cores)"),
-        Column::number("memory peak"),
-        Column::number("memory limit"),
-        Column::number("kills"),
-    ];
-    let mut table = Table::new("Peaks and limits by day", columns);
     let mut days: BTreeMap<i64, Vec<&Hour>> = BTreeMap::new();
     for hour in hours {
         days.entry((hour.at as i64).div_euclid(DAY)).or_default().push(hour);
     }
-    for (day, hours) in days {
-        let most = |of: fn(&Hour) -> Option<f64>| hours.iter().filter_map(|hour| of(hour)).reduce(f64::max);
-        table.rows.push(vec![
-            Cell::text(domain::Timestamp(day * DAY).date()),
-            Cell::amount(Unit::Cores, most(|hour| hour.used.0)),
-            Cell::amount(Unit::Cores, most(|hour| hour.limit.0)),
-            Cell::amount(Unit::Bytes, most(|hour| hour.used.1)),
-            Cell::amount(Unit::Bytes, most(|hour| hour.limit.1)),
-            Cell::amount(Unit::Plain, Some(hours.iter().map(|hour| hour.kills).sum())),
-        ]);
-    }
-    table
+    let most = |hours: &[&Hour], of: fn(&Hour) -> Option<f64>| hours.iter().filter_map(|it| of(it)).reduce(f64::max);
+    Table::of("Peaks and limits by day", days)
+        .text("day", |(day, _)| domain::Timestamp(day * DAY).date())
+        .amount("CPU peak (cores)", Unit::Cores, |(_, hours)| most(hours, |hour| hour.used.0))
+        .amount("CPU limit (cores)", Unit::Cores, |(_, hours)| most(hours, |hour| hour.limit.0))
+        .amount("memory peak", Unit::Bytes, |(_, hours)| most(hours, |hour| hour.used.1))
+        .amount("memory limit", Unit::Bytes, |(_, hours)| most(hours, |hour| hour.limit.1))
+        .amount("kills", Unit::Plain, |(_, hours)| Some(hours.iter().map(|hour| hour.kills).sum()))
+        .table()
 }
 
 /// Policies beside each other, ours first.
 pub fn policies(caption: &str, replays: &BTreeMap<String, Replay>) -> Table {
-    let columns = vec![
-        Column::text("policy"),
-        Column::number("CPU limit (cores)"),
-        Column::number("CPU slack (%)"),
-        Column::number("throttled (% of samples)"),
-        Column::number("memory limit"),
-        Column::number("memory slack (%)"),
-        Column::number("over memory (% of samples)"),
-    ];
-    let mut names: Vec<&String> = replays.keys().collect();
-    names.sort_by_key(|name| (*name != "ours", *name == "static", name.as_str()));
-    let mut table = Table::new(caption, columns);
-    for name in names {
-        let replay = &replays[name];
-        table.rows.push(vec![
-            Cell::text(if name == "static" { "limits as they were" } else { name }),
-            Cell::amount(Unit::Cores, Some(replay.cpu_limit_cores)),
-            Cell::amount(Unit::Share, Some(replay.cpu_slack)),
-            Cell::amount(Unit::Share, Some(replay.throttled_rate)),
-            Cell::amount(Unit::Bytes, Some(replay.memory_limit_bytes)),
-            Cell::amount(Unit::Share, Some(replay.memory_slack)),
-            Cell::amount(Unit::Share, Some(replay.oom_rate)),
-        ]);
-    }
-    table
+    let mut all: Vec<(&String, &Replay)> = replays.iter().collect();
+    all.sort_by_key(|(name, _)| (*name != "ours", *name == "static", name.as_str()));
+    Table::of(caption, all)
+        .text("policy", |(name, _)| match name.as_str() {
+            "static" => "limits as they were".to_owned(),
+            name => name.to_owned(),
+        })
+        .amount("CPU limit (cores)", Unit::Cores, |(_, replay)| Some(replay.cpu_limit_cores))
+        .amount("CPU slack (%)", Unit::Share, |(_, replay)| Some(replay.cpu_slack))
+        .amount("throttled (% of samples)", Unit::Share, |(_, replay)| Some(replay.throttled_rate))
+        .amount("memory limit", Unit::Bytes, |(_, replay)| Some(replay.memory_limit_bytes))
+        .amount("memory slack (%)", Unit::Share, |(_, replay)| Some(replay.memory_slack))
+        .amount("over memory (% of samples)", Unit::Share, |(_, replay)| Some(replay.oom_rate))
+        .table()
 }

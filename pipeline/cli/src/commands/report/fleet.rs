@@ -318,48 +318,39 @@ impl Fleet {
                 &["pipeline collect docker", "pipeline materialize"],
             );
         }
-        let columns = vec![
-            Column::text("resource"),
-            Column::text("state"),
-            Column::number("contended hours (%)"),
-            Column::number("kills"),
-            Column::number("CPU peak of limit (cores)"),
-            Column::number("memory peak of limit (GiB)"),
-            Column::text("the plan"),
-        ];
+        let number = |row: &Value, name: &str| row[name].as_f64();
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let of = |row: &Value, peak: &str, limit: &str| {
+            let say = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| Unit::Plain.format(v));
+            let text = format!("{} of {}", say(number(row, peak)), say(number(row, limit)));
+            Cell { text, sort: number(row, peak), tone: Tone::Plain }
+        };
+        let state = |row: &Value| {
+            let state = text(row, "state");
+            let tone = match state.as_str() {
+                "starved" => Tone::Bad,
+                "idle" => Tone::Warn,
+                _ => Tone::Plain,
+            };
+            Cell::text(state).toned(tone)
+        };
+        let kills = |row: &Value| {
+            let kills = number(row, "oom_kills");
+            Cell::amount(Unit::Plain, kills).toned(if kills > Some(0.0) { Tone::Bad } else { Tone::Plain })
+        };
         let count = self.states.len().min(WORST);
-        let mut table =
-            Table::new(format!("The {count} worst of {} resources, worst first", self.states.len()), columns);
-        for row in self.states.iter().take(WORST) {
-            let number = |name: &str| row[name].as_f64();
-            let of = |peak: &str, limit: &str| {
-                let say = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| Unit::Plain.format(v));
-                Cell {
-                    text: format!("{} of {}", say(number(peak)), say(number(limit))),
-                    sort: number(peak),
-                    tone: Tone::Plain,
-                }
-            };
-            let resource = row["resource"].as_str().unwrap_or_default();
-            let state = row["state"].as_str().unwrap_or_default();
-            let kills = number("oom_kills");
-            let tone = if state == "starved" {
-                Tone::Bad
-            } else if state == "idle" {
-                Tone::Warn
-            } else {
-                Tone::Plain
-            };
-            table.rows.push(vec![
-                Cell::text(resource),
-                Cell::text(state).toned(tone),
-                Cell::amount(Unit::Percent, number("contended_pct")),
-                Cell::amount(Unit::Plain, kills).toned(if kills > Some(0.0) { Tone::Bad } else { Tone::Plain }),
-                of("cpu_peak", "cpu_limit"),
-                of("gib_peak", "gib_limit"),
-                Cell::text(in_plan(plan, resource)),
-            ]);
-        }
+        let table = Table::of(
+            format!("The {count} worst of {} resources, worst first", self.states.len()),
+            self.states.iter().take(WORST),
+        )
+        .text("resource", |row| text(row, "resource"))
+        .cells(Column::text("state"), |row| state(row))
+        .amount("contended hours (%)", Unit::Percent, |row| number(row, "contended_pct"))
+        .cells(Column::number("kills"), |row| kills(row))
+        .cells(Column::number("CPU peak of limit (cores)"), |row| of(row, "cpu_peak", "cpu_limit"))
+        .cells(Column::number("memory peak of limit (GiB)"), |row| of(row, "gib_peak", "gib_limit"))
+        .text("the plan", |row| in_plan(plan, &text(row, "resource")))
+        .table();
         Block::Table(table)
     }
 }

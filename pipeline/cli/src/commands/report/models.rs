@@ -55,40 +55,30 @@ pub async fn serving(source: &Source<'_>) -> Result<Vec<Card>, Failure> {
 
 /// The models beside each other.
 fn overview(cards: &[Card], now: domain::Timestamp) -> Table {
-    let columns = vec![
-        Column::text("model"),
-        Column::text("version"),
-        Column::number("age of its data (days)"),
-        Column::number("rows trained on"),
-        Column::number("rows held out"),
-        Column::text("figure"),
-        Column::number("its own"),
-        Column::number("best baseline"),
-        Column::text("verdict"),
-    ];
-    let mut table = Table::new("The models that serve", columns);
-    for card in cards {
-        let age = (now.0 - card.data_watermark.0) as f64 / DAY as f64;
-        let verdict =
-            if card.verdict.beats_baselines { "better than every baseline" } else { "no better than a baseline" };
-        let tone = if card.verdict.beats_baselines { Tone::Good } else { Tone::Warn };
-        table.rows.push(vec![
-            Cell::text(&card.model),
-            Cell::text(&card.version),
-            Cell::amount(Unit::Plain, Some((age * 10.0).round() / 10.0)).toned(if age > 7.0 {
-                Tone::Warn
-            } else {
-                Tone::Plain
-            }),
-            Cell::amount(Unit::Plain, Some(card.rows_train as f64)),
-            Cell::amount(Unit::Plain, Some(card.rows_test as f64)),
-            Cell::text(card.verdict.figure.replace('_', " ")),
-            Cell::amount(Unit::Plain, Some(card.verdict.ours)),
-            Cell::text(format!("{} ({})", Unit::Plain.format(card.verdict.best_baseline), card.verdict.baseline)),
-            Cell::text(verdict).toned(tone),
-        ]);
-    }
-    table
+    let age = |card: &Card| (now.0 - card.data_watermark.0) as f64 / DAY as f64;
+    let beats = |card: &Card| card.verdict.beats_baselines;
+    let aged = |card: &Card| {
+        let cell = Cell::amount(Unit::Plain, Some((age(card) * 10.0).round() / 10.0));
+        cell.toned(if age(card) > 7.0 { Tone::Warn } else { Tone::Plain })
+    };
+    let best = |card: &Card| {
+        Cell::text(format!("{} ({})", Unit::Plain.format(card.verdict.best_baseline), card.verdict.baseline))
+    };
+    let verdict = |card: &Card| {
+        let words = if beats(card) { "better than every baseline" } else { "no better than a baseline" };
+        Cell::text(words).toned(if beats(card) { Tone::Good } else { Tone::Warn })
+    };
+    Table::of("The models that serve", cards)
+        .text("model", |card| card.model.clone())
+        .text("version", |card| card.version.clone())
+        .cells(Column::number("age of its data (days)"), |card| aged(card))
+        .amount("rows trained on", Unit::Plain, |card| Some(card.rows_train as f64))
+        .amount("rows held out", Unit::Plain, |card| Some(card.rows_test as f64))
+        .text("figure", |card| card.verdict.figure.replace('_', " "))
+        .amount("its own", Unit::Plain, |card| Some(card.verdict.ours))
+        .cells(Column::number("best baseline"), |card| best(card))
+        .cells(Column::text("verdict"), |card| verdict(card))
+        .table()
 }
 
 /// One model.
@@ -163,21 +153,12 @@ fn reliability(card: &Card) -> Option<Block> {
     if bins.is_empty() {
         return None;
     }
-    let columns = vec![
-        Column::text("said between"),
-        Column::number("said (%)"),
-        Column::number("came (%)"),
-        Column::number("rows"),
-    ];
-    let mut numbers = Table::new("Said and came, by tenths of probability", columns);
-    for bin in &bins {
-        numbers.rows.push(vec![
-            Cell::text(format!("{:.0} and {:.0} %", bin.from * 100.0, bin.from * 100.0 + 10.0)),
-            Cell::amount(Unit::Share, Some(bin.said)),
-            Cell::amount(Unit::Share, Some(bin.measured)),
-            Cell::amount(Unit::Plain, Some(bin.rows as f64)),
-        ]);
-    }
+    let numbers = Table::of("Said and came, by tenths of probability", &bins)
+        .text("said between", |bin| format!("{:.0} and {:.0} %", bin.from * 100.0, bin.from * 100.0 + 10.0))
+        .amount("said (%)", Unit::Share, |bin| Some(bin.said))
+        .amount("came (%)", Unit::Share, |bin| Some(bin.measured))
+        .amount("rows", Unit::Plain, |bin| Some(bin.rows as f64))
+        .table();
     let tracks = bins.iter().map(|bin| Track {
         name: format!("said {:.0} to {:.0} %: {} cases", bin.from * 100.0, bin.from * 100.0 + 10.0, bin.rows),
         range: None,
@@ -224,11 +205,10 @@ fn beside_baselines(card: &Card) -> Option<Block> {
 
 /// How many events came each day, by kind.
 pub fn events_by_day(days: &[(f64, f64)]) -> Block {
-    let mut numbers = Table::new("Events by day", vec![Column::text("day"), Column::number("events")]);
-    for (at, events) in days {
-        let day = Cell::text(domain::Timestamp(*at as i64).date());
-        numbers.rows.push(vec![day, Cell::amount(Unit::Plain, Some(*events))]);
-    }
+    let numbers = Table::of("Events by day", days)
+        .text("day", |(at, _)| domain::Timestamp(*at as i64).date())
+        .amount("events", Unit::Plain, |(_, events)| Some(*events))
+        .table();
     let series = Series {
         name: "events".into(),
         ink: Ink::Blue,

@@ -190,21 +190,13 @@ pub fn sections(standing: &Standing, demand: &Demand, context: &Context, only: O
     }
     let kept: Vec<&Item> = plan.items.iter().filter(|item| item.action == Action::None).filter(shown).collect();
     if !kept.is_empty() {
-        let columns = vec![
-            Column::text("resource"),
-            Column::number("CPU limit (cores)"),
-            Column::number("memory limit"),
-            Column::text("why"),
-        ];
-        let mut table = Table::new(format!("{} left as they are", kept.len()), columns);
-        for item in kept {
-            table.rows.push(vec![
-                Cell::text(&item.resource),
-                Cell::amount(Unit::Cores, item.before.cpu_cores),
-                Cell::amount(Unit::Bytes, item.before.memory_bytes.map(|bytes| bytes as f64)),
-                Cell::text(&item.reason),
-            ]);
-        }
+        let bytes = |item: &Item| item.before.memory_bytes.map(|bytes| bytes as f64);
+        let table = Table::of(format!("{} left as they are", kept.len()), kept)
+            .text("resource", |item| item.resource.clone())
+            .amount("CPU limit (cores)", Unit::Cores, |item| item.before.cpu_cores)
+            .amount("memory limit", Unit::Bytes, |item| bytes(item))
+            .text("why", |item| item.reason.clone())
+            .table();
         sections.push(Section::new("Left as they are", "").with([Block::Table(table.at_most(200))]));
     }
     sections
@@ -263,11 +255,11 @@ fn part(standing: &Standing, item: &Item, demand: &Demand, context: &Context) ->
         part.blocks.extend(demand.replay(&item.resource));
     }
     part.blocks.extend(by_hand(item));
-    let columns = vec![Column::text("what"), Column::text("value"), Column::text("from")];
-    let mut evidence = Table::new("What it rests on", columns);
-    for it in &item.evidence {
-        evidence.rows.push(vec![Cell::text(&it.what), Cell::text(&it.value), Cell::text(&it.source)]);
-    }
+    let evidence = Table::of("What it rests on", &item.evidence)
+        .text("what", |it| it.what.clone())
+        .text("value", |it| it.value.clone())
+        .text("from", |it| it.source.clone())
+        .table();
     let lake = quoted(&context.global.lake);
     let queries: Vec<String> = item
         .evidence

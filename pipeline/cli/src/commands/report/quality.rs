@@ -32,23 +32,14 @@ pub async fn section(source: &Source<'_>) -> Result<Section, Failure> {
 /// Each kind of event, and how old its newest is.
 async fn kinds(source: &Source<'_>) -> Result<Table, Failure> {
     let rows = source.ask("report_event_types").await?;
-    let columns = vec![
-        Column::text("event"),
-        Column::number("in the lake"),
-        Column::text("newest"),
-        Column::number("age (days)"),
-    ];
-    let mut table = Table::new("Events by type", columns);
-    for row in &rows {
-        let newest = time(&row["newest"]);
-        let age = newest.map(|at| (source.context.now.0 - at.0) as f64 / DAY as f64);
-        table.rows.push(vec![
-            Cell::text(row["type"].as_str().unwrap_or_default()),
-            Cell::amount(Unit::Plain, row["events"].as_f64()),
-            Cell::text(newest.map_or_else(|| "–".to_owned(), domain::Timestamp::minute)),
-            Cell::amount(Unit::Plain, age.map(|age| (age * 10.0).round() / 10.0)),
-        ]);
-    }
+    let newest = |row: &Value| time(&row["newest"]);
+    let age = |at: domain::Timestamp| (source.context.now.0 - at.0) as f64 / DAY as f64;
+    let table = Table::of("Events by type", &rows)
+        .text("event", |row| row["type"].as_str().unwrap_or_default())
+        .amount("in the lake", Unit::Plain, |row| row["events"].as_f64())
+        .text("newest", |row| newest(row).map_or_else(|| "–".to_owned(), domain::Timestamp::minute))
+        .amount("age (days)", Unit::Plain, |row| newest(row).map(|at| (age(at) * 10.0).round() / 10.0))
+        .table();
     Ok(table.at_most(30))
 }
 
@@ -60,16 +51,13 @@ async fn rejects(source: &Source<'_>) -> Result<Block, Failure> {
     if rows.is_empty() {
         return Ok(Block::text("No line of any dump was rejected."));
     }
-    let columns = vec![Column::text("why"), Column::number("lines"), Column::text("for example")];
-    let mut table = Table::new("Rejected lines, kept in staging.rejects", columns);
-    for row in &rows {
-        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-        table.rows.push(vec![
-            Cell::text(text("reason").replace('_', " ")),
-            Cell::amount(Unit::Plain, row["lines"].as_f64()).toned(Tone::Warn),
-            Cell::text(text("example")),
-        ]);
-    }
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let lines = |row: &Value| Cell::amount(Unit::Plain, row["lines"].as_f64()).toned(Tone::Warn);
+    let table = Table::of("Rejected lines, kept in staging.rejects", &rows)
+        .text("why", |row| text(row, "reason").replace('_', " "))
+        .cells(Column::number("lines"), |row| lines(row))
+        .text("for example", |row| text(row, "example"))
+        .table();
     Ok(Block::Table(table))
 }
 
@@ -92,12 +80,12 @@ async fn last_check(source: &Source<'_>) -> Result<Block, Failure> {
                 "The last check{at} passed: {checks} checks of the data and of the lake's files."
             )));
         }
-        let columns = vec![Column::text("check"), Column::text("about"), Column::text("finding")];
-        let mut table = Table::new(format!("{} findings of the last check{at}", findings.len()), columns);
-        for finding in &findings {
-            let text = |name: &str| Cell::text(finding[name].as_str().unwrap_or_default());
-            table.rows.push(vec![text("check"), text("subject"), text("finding")]);
-        }
+        let of = |name| move |finding: &&Value| finding[name].as_str().unwrap_or_default().to_owned();
+        let table = Table::of(format!("{} findings of the last check{at}", findings.len()), &findings)
+            .text("check", of("check"))
+            .text("about", of("subject"))
+            .text("finding", of("finding"))
+            .table();
         return Ok(Block::Table(table.at_most(20)));
     }
     Ok(Block::missing("No job has checked the data yet.", &["pipeline check"]))

@@ -4,6 +4,7 @@
 use super::fleet::Fleet;
 use super::ledger::Standing;
 use crate::failure::{Exit, Failure};
+use crate::values::share;
 use domain::Timestamp;
 use domain::ledger::Entry;
 use domain::plan::{Action, Plan};
@@ -23,15 +24,7 @@ pub struct MinChange(f64);
 
 /// `5%` or `0.05`.
 pub fn parse_min_change(text: &str) -> Result<MinChange, String> {
-    let share = match text.trim().strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-        None => text.trim().parse(),
-    };
-    share
-        .ok()
-        .filter(|share| (0.0..=1.0).contains(share))
-        .map(MinChange)
-        .ok_or_else(|| "write it as 5% or 0.05".to_owned())
+    share(0.0..=1.0, "write it as 5% or 0.05")(text).map(MinChange)
 }
 
 /// What a report showed.
@@ -141,21 +134,17 @@ pub fn section(previous: Option<&State>, now: &State, entries: &[Entry], least: 
     }
     let moved = previous.moved(now, least);
     if !moved.is_empty() {
-        let columns =
-            vec![Column::text("figure"), Column::number("then"), Column::number("now"), Column::number("change")];
-        let mut table = Table::new("Figures that moved", columns);
-        for (name, before, after) in moved {
+        let change = |before: Option<f64>, after: Option<f64>| {
             let change = before.zip(after).map(|(before, after)| after - before);
-            table.rows.push(vec![
-                Cell::text(name),
-                Cell::amount(Unit::Plain, before),
-                Cell::amount(Unit::Plain, after),
-                Cell::text(change.map_or_else(
-                    || "new".to_owned(),
-                    |c| format!("{}{}", if c > 0.0 { "+" } else { "" }, Unit::Plain.format(c)),
-                )),
-            ]);
-        }
+            let signed = |c: f64| format!("{}{}", if c > 0.0 { "+" } else { "" }, Unit::Plain.format(c));
+            change.map_or_else(|| "new".to_owned(), signed)
+        };
+        let table = Table::of("Figures that moved", moved)
+            .text("figure", |(name, ..)| (*name).clone())
+            .amount("then", Unit::Plain, |(_, before, _)| *before)
+            .amount("now", Unit::Plain, |(.., after)| *after)
+            .cells(Column::number("change"), |(_, before, after)| Cell::text(change(*before, *after)))
+            .table();
         section.blocks.push(Block::Table(table));
     }
     let mut lines = Vec::new();

@@ -21,8 +21,7 @@ use domain::plan::Plan;
 use domain::privacy::Privacy;
 use domain::rollout::{Metric, Rollout, Tick};
 use domain::task::shares_in_words;
-use intake::Source;
-use lake::{IngestSpec, Lake};
+use lake::Lake;
 use serde_json::{Value, json};
 use stack::{Change, Health, Held, How, Journal, Phase, Progress, StackError, Work};
 use std::path::{Path, PathBuf};
@@ -286,11 +285,7 @@ impl Ticking<'_> {
             payload["tick"] = tick.into();
             json!({"ts": self.context.now, "type": "verdict", "payload": payload}).to_string()
         });
-        let text = lines.collect::<Vec<_>>().join("\n");
-        let source = Source::Lines { name: self.plan.plan_id.clone(), text };
-        Lake::ingest(&self.context.global.lake, self.privacy, &[source], &IngestSpec::default(), &mut |_, _| {})
-            .await?;
-        Ok(())
+        self.context.tell(self.privacy, &self.plan.plan_id, &lines.collect::<Vec<_>>()).await
     }
 
     fn show(&self, judged: &[(Metric, Judgement)]) {

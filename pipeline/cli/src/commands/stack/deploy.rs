@@ -6,13 +6,15 @@ use super::declared::{self, Declared};
 use super::group::{Named, keep, meant};
 use super::kept;
 use super::publish::publish;
-use super::route::{ROUTE, map_of, moved, parse_valid, resource};
+use super::route::{ROUTE, map_of, moved, resource};
 use super::seen::{Carried, Opened, Seen, look};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::values::span;
 use clap::{Args, ValueEnum};
 use domain::plan::{Check, Note, Plan, PlanInputs, PlannedTarget, State, Tasked, plan_tasks};
 use domain::task::{Deployment, Place, Release, Shares, Task};
+use domain::time::DAY;
 use domain::units::counted;
 use lake::Lake;
 use stack::haproxy::HaproxyMap;
@@ -62,7 +64,7 @@ struct Into {
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
     /// How long the plan may be started after its creation
-    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
+    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = span(1..=366 * DAY, "write it as 12h or 7d"))]
     valid_for: i64,
 }
 

@@ -5,14 +5,15 @@ use super::declared::{self, Declared};
 use super::route::{map_of, rollout};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::values::{share, span, wait};
 use clap::Args;
 use domain::Timestamp;
 use domain::judge::JudgeError;
 use domain::plan::Check;
 use domain::rollout::{LEAST_USERS, Metric, Nulls, Recorded, Rollout};
 use domain::task::Shares;
-use domain::time::{DAY, format_span, parse_span};
-use domain::units::{counted, parse_share};
+use domain::time::{DAY, format_span};
+use domain::units::counted;
 use lake::Lake;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -40,22 +41,23 @@ pub struct HorizonArgs {
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
     /// How far back recorded users are used
-    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_back)]
+    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = span(1..=3660 * DAY, "write it as 12h or 7d"))]
     since: i64,
     /// Instead of recorded users, simulate one request per user, with log-normal durations of this coefficient of variation
-    #[arg(long, value_name = "SHARE", value_parser = parse_spread)]
+    #[arg(long, value_name = "SHARE", value_parser = share(0.0..=100.0, "write it as 60% or 0.6"))]
     cv: Option<f64>,
     /// With --cv, the share of requests that fail
-    #[arg(long, value_name = "SHARE", value_parser = parse_part, requires = "cv", default_value = "0")]
+    #[arg(long, value_name = "SHARE", requires = "cv", default_value = "0")]
+    #[arg(value_parser = share(0.0..=1.0, "write it as 20% or 0.2"))]
     errors: f64,
     /// Share of harmless canaries that must be promoted
-    #[arg(long, value_name = "SHARE", value_parser = parse_part, default_value = "95%")]
+    #[arg(long, value_name = "SHARE", default_value = "95%", value_parser = share(0.0..=1.0, "write it as 20% or 0.2"))]
     target: f64,
     /// Number of simulated steps for each horizon
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     steps: u64,
     /// Time for the simulation; after it, only the declared horizon still gets steps, 24 at least
-    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = parse_limit)]
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = wait(1..=DAY, "write it as 60s or 10m"))]
     timeout: Duration,
     /// Seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -74,23 +76,6 @@ const TARGET: f64 = 0.95;
 
 /// Horizons beside the declared one, as its multiples.
 const BESIDE: [f64; 8] = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0];
-
-fn parse_back(text: &str) -> Result<i64, String> {
-    parse_span(text).filter(|span| (1..=3660 * DAY).contains(span)).ok_or_else(|| "write it as 12h or 7d".to_owned())
-}
-
-fn parse_limit(text: &str) -> Result<Duration, String> {
-    let span = parse_span(text).filter(|span| (1..=DAY).contains(span));
-    span.map(|span| Duration::from_micros(span as u64)).ok_or_else(|| "write it as 60s or 10m".to_owned())
-}
-
-fn parse_spread(text: &str) -> Result<f64, String> {
-    parse_share(text).filter(|cv| (0.0..=100.0).contains(cv)).ok_or_else(|| "write it as 60% or 0.6".to_owned())
-}
-
-fn parse_part(text: &str) -> Result<f64, String> {
-    parse_share(text).filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write it as 20% or 0.2".to_owned())
-}
 
 /// Simulates and says.
 pub async fn run(context: &Context, args: HorizonArgs) -> Result<Answer, Failure> {

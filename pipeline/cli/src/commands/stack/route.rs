@@ -6,12 +6,13 @@ use super::horizon;
 use super::publish::publish;
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::values::span;
 use clap::Args;
 use domain::judge::RulesError;
 use domain::plan::{Check, Plan, PlanInputs, PlannedTarget, State, Tasked};
 use domain::rollout::Rollout;
 use domain::task::{Shares, Task, shares_in_words};
-use domain::time::{DAY, parse_span};
+use domain::time::DAY;
 use domain::units::counted;
 use lake::Lake;
 use stack::Target;
@@ -45,12 +46,8 @@ pub struct RouteArgs {
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     share: Option<u8>,
     /// How long the plan may be started after its creation
-    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = parse_valid)]
+    #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = span(1..=366 * DAY, "write it as 12h or 7d"))]
     valid_for: i64,
-}
-
-pub(super) fn parse_valid(text: &str) -> Result<i64, String> {
-    parse_span(text).filter(|span| (1..=366 * DAY).contains(span)).ok_or_else(|| "write it as 12h or 7d".to_owned())
 }
 
 /// Writes the plan.

@@ -8,12 +8,11 @@ use super::route::map_of;
 use super::seen::{Carried, Seen, look};
 use crate::context::{Answer, Context};
 use crate::failure::{Exit, Failure};
+use crate::values::wait;
 use clap::Args;
 use domain::task::shares_in_words;
-use domain::time::{MINUTE, parse_span};
+use domain::time::MINUTE;
 use domain::units::counted;
-use intake::Source;
-use lake::{IngestSpec, Lake};
 use serde_json::{Value, json};
 use stack::versions::{Answered, Component, Version, ask_all};
 use std::collections::BTreeMap;
@@ -37,7 +36,8 @@ pub struct StatusArgs {
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
     /// Time limit for each health URL
-    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = parse_timeout)]
+    #[arg(long, value_name = "SPAN", default_value = "2s")]
+    #[arg(value_parser = wait(1000..=MINUTE, "write it as 2s, of at most a minute"))]
     timeout: Duration,
     /// Store the observations in the lake, as component and health events
     #[arg(long)]
@@ -45,11 +45,6 @@ pub struct StatusArgs {
     /// Where the stack is deployed, for the stored events
     #[arg(long, value_enum, default_value_t = Where::Production)]
     place: Where,
-}
-
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let span = parse_span(text).filter(|span| (1000..=MINUTE).contains(span)).and_then(|span| u64::try_from(span).ok());
-    span.map(Duration::from_micros).ok_or_else(|| "write it as 2s, of at most a minute".to_owned())
 }
 
 /// A component as it is now.
@@ -318,7 +313,5 @@ async fn record(context: &Context, rows: &[Row<'_>], groups: &[Whole], place: Wh
             );
         }
     }
-    let source = Source::Lines { name: "stack status".to_owned(), text: lines.join("\n") };
-    Lake::ingest(&context.global.lake, &privacy, &[source], &IngestSpec::default(), &mut |_, _| {}).await?;
-    Ok(())
+    context.tell(&privacy, "stack status", &lines).await
 }

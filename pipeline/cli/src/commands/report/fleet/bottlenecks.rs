@@ -4,7 +4,8 @@ use super::super::Source;
 use super::{Day, Fleet};
 use crate::failure::Failure;
 use domain::Timestamp;
-use page::{Bar, Bars, Block, Cell, Chart, Column, Ink, Lines, Panel, Scale, Section, Series, Shape, Table, Unit};
+use page::{Bar, Bars, Block, Chart, Ink, Lines, Panel, Scale, Section, Series, Shape, Table, Unit};
+use serde_json::Value;
 
 impl Fleet {
     /// Where work waits: each day, each cause.
@@ -25,22 +26,13 @@ impl Fleet {
     }
 
     fn contention_by_day(&self) -> Block {
-        let columns = vec![
-            Column::text("day"),
-            Column::number("resource-hours"),
-            Column::number("contended (%)"),
-            Column::number("kills"),
-        ];
-        let mut numbers = Table::new("Contended hours by day", columns);
         let share = |day: &Day| (day.hours > 0.0).then(|| day.contended / day.hours);
-        for day in &self.days {
-            numbers.rows.push(vec![
-                Cell::text(Timestamp(day.at as i64).date()),
-                Cell::amount(Unit::Plain, Some(day.hours)),
-                Cell::amount(Unit::Share, share(day)),
-                Cell::amount(Unit::Plain, Some(day.kills)),
-            ]);
-        }
+        let numbers = Table::of("Contended hours by day", &self.days)
+            .text("day", |day| Timestamp(day.at as i64).date())
+            .amount("resource-hours", Unit::Plain, |day| Some(day.hours))
+            .amount("contended (%)", Unit::Share, |day| share(day))
+            .amount("kills", Unit::Plain, |day| Some(day.kills))
+            .table();
         let marks = self.days.iter().filter(|day| day.kills > 0.0);
         let panel = Panel {
             unit: Unit::Share,
@@ -59,15 +51,11 @@ impl Fleet {
 
     fn use_by_day(&self) -> Block {
         let share = |(used, held): (f64, f64)| (held > 0.0).then(|| used / held);
-        let columns = vec![Column::text("day"), Column::number("CPU used (%)"), Column::number("memory used (%)")];
-        let mut numbers = Table::new("Used share of the limits by day", columns);
-        for day in &self.days {
-            numbers.rows.push(vec![
-                Cell::text(Timestamp(day.at as i64).date()),
-                Cell::amount(Unit::Share, share(day.cpu)),
-                Cell::amount(Unit::Share, share(day.memory)),
-            ]);
-        }
+        let numbers = Table::of("Used share of the limits by day", &self.days)
+            .text("day", |day| Timestamp(day.at as i64).date())
+            .amount("CPU used (%)", Unit::Share, |day| share(day.cpu))
+            .amount("memory used (%)", Unit::Share, |day| share(day.memory))
+            .table();
         let series = |name: &str, ink: Ink, of: fn(&Day) -> (f64, f64)| Series {
             name: name.to_owned(),
             ink,
@@ -93,21 +81,15 @@ async fn causes(source: &Source<'_>) -> Result<Vec<Block>, Failure> {
             "No run of these days has a measured cause: nothing was contended, or nothing was measured.",
         )]);
     }
-    let columns =
-        vec![Column::text("cause"), Column::number("runs"), Column::number("jobs"), Column::number("time (h)")];
-    let mut numbers = Table::new("Runs by what explains how they went", columns);
-    let mut bars = Vec::new();
-    for row in &rows {
-        let name = row["label"].as_str().unwrap_or_default().replace('_', " ");
-        let number = |key: &str| row[key].as_f64();
-        bars.push(Bar { name: name.clone(), value: number("runs").unwrap_or_default(), ..Bar::default() });
-        numbers.rows.push(vec![
-            Cell::text(name),
-            Cell::amount(Unit::Plain, number("runs")),
-            Cell::amount(Unit::Plain, number("jobs")),
-            Cell::amount(Unit::Hours, number("hours")),
-        ]);
-    }
+    let name = |row: &Value| row["label"].as_str().unwrap_or_default().replace('_', " ");
+    let numbers = Table::of("Runs by what explains how they went", &rows)
+        .text("cause", |row| name(row))
+        .amount("runs", Unit::Plain, |row| row["runs"].as_f64())
+        .amount("jobs", Unit::Plain, |row| row["jobs"].as_f64())
+        .amount("time (h)", Unit::Hours, |row| row["hours"].as_f64())
+        .table();
+    let value = |row: &Value| row["runs"].as_f64().unwrap_or_default();
+    let bars = rows.iter().map(|row| Bar { name: name(row), value: value(row), ..Bar::default() }).collect();
     let caption =
         "Runs by the cause that explains how they went: killed for memory, throttled, slow disk, flaky and others.";
     Ok(vec![Block::figure(caption, Chart::Bars(Bars { bars, ..Bars::default() }), numbers)])
