@@ -10,14 +10,14 @@ use lake::Session;
 use learn::next_runs::{Models, NextRunsSpec, NextRunsSummary, Serving, predict};
 use serde_json::json;
 
-/// What `predict` takes.
+/// The arguments of `predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pipeline predict
   pipeline predict --horizon 24h --threshold 20m")]
 pub struct PredictArgs {
-    /// Predict the runs on main branches that are expected within this time
+    /// Also predict the runs that are expected on main branches within this time
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
     horizon: i64,
     /// Mark the runs that may take longer than this

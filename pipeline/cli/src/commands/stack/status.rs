@@ -20,12 +20,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `stack status` takes.
+/// The arguments of `stack status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A stack has drifted if a group with users lacks a member, or, without a route,
 if no group is complete. A target of such a group, or of no group, has drifted
-if it has none of the versions declared for it.
+if its version is none of the declared versions.
 
 Exit codes: 0 as declared and healthy, 3 drifted or not healthy
 
@@ -36,7 +36,7 @@ pub struct StatusArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// Time limit for each health URL
+    /// Timeout for each health URL
     #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = parse_timeout)]
     timeout: Duration,
     /// Store the observations in the lake, as component and health events
