@@ -16,15 +16,15 @@ Exit codes:
   4  refused: stale, not approved, locked, tampered with, overridden
   5  too little evidence")]
 pub struct Cli {
-    /// What every command takes.
+    /// The options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
@@ -34,17 +34,17 @@ pub struct Global {
     /// Print exactly one JSON object on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print results and errors only
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print on stderr how long each part took; for a job, also print the output of its steps
+    /// Print the duration of each part on stderr; for a job, also print the output of its steps
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// auto: bars on a terminal, lines in a log; or never
+    /// Show progress: auto (bars on a terminal, lines in a log) or never
     #[arg(long, global = true, value_enum, hide_possible_values = true)]
     #[arg(value_name = "MODE", default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
-    /// Set the clock [RFC 3339]; later events are not read
+    /// Set the clock [RFC 3339]; events after this time are not read
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<Timestamp>,
 }
@@ -78,9 +78,9 @@ impl Command {
 /// The commands, in the order in which a night uses them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a command unchanged and append one event with what it used
+    /// Run a command unchanged, and append one event with its resource use
     Record(commands::record::RecordArgs),
-    /// Sample containers, read commits, watch files, listen to editors
+    /// Sample containers, read commits, watch files, receive editor heartbeats
     Collect(commands::collect::CollectArgs),
     /// Ingest event dumps into the lake
     Ingest(commands::ingest::IngestArgs),
@@ -102,9 +102,9 @@ Examples:
     Trace(commands::trace::TraceArgs),
     /// Train models and compare them with naive baselines on held-out time
     Train(commands::train::TrainArgs),
-    /// Evaluate the kept models and their baselines on later data
+    /// Evaluate the stored models and their baselines on later data
     Evaluate(commands::evaluate::EvaluateArgs),
-    /// Predict duration and demand of open pull requests and expected runs
+    /// Predict the duration and demand of open pull requests and expected runs
     Predict(commands::predict::PredictArgs),
     /// Explain a prediction or a plan item, from evidence to outcome
     Explain(commands::explain::ExplainArgs),
@@ -112,11 +112,11 @@ Examples:
     Backtest(commands::backtest::BacktestArgs),
     /// Write the shadow inventory: the predicted state of every resource
     Shadow(commands::shadow::ShadowArgs),
-    /// Forecast series of your own, from Parquet to Parquet, without a lake
+    /// Forecast your own series, from Parquet to Parquet, without a lake
     Forecast(commands::forecast::ForecastArgs),
-    /// Find anomalies in the lake, or score series of your own
+    /// Find anomalies in the lake, or score your own series
     Anomalies(commands::anomalies::AnomaliesArgs),
-    /// Simulate changes of the shadow inventory, and compare with the present one
+    /// Simulate changes to the shadow inventory, and compare the result with the present one
     WhatIf(commands::what_if::WhatIfArgs),
     /// Write a plan of adjustments and print it as a diff
     Plan(commands::plan::PlanArgs),
@@ -124,13 +124,13 @@ Examples:
     Approve(commands::approve::ApproveArgs),
     /// Apply an approved plan
     Apply(commands::apply::ApplyArgs),
-    /// Verify that an applied plan helped: better, worse, the same, or too early
+    /// Verify whether an applied plan helped: better, worse, the same, or too early
     Verify(commands::verify::VerifyArgs),
     /// Restore the state from before a plan, byte for byte
     Rollback(commands::rollback::RollbackArgs),
     /// Judge a candidate against its control: pass, fail, or inconclusive
     Judge(commands::judge::JudgeArgs),
-    /// Check, deploy and route versions of a whole stack, and restore them as one
+    /// Check, deploy and route versions of a whole stack, and restore them together
     Stack(commands::stack::StackArgs),
     /// Print the ledger of all plans, or verify its integrity
     Log(commands::log::LogArgs),
@@ -138,19 +138,19 @@ Examples:
     Feedback(commands::feedback::FeedbackArgs),
     /// Compare labels from feedback with measured labels
     Labels(commands::labels::LabelsArgs),
-    /// Write one self-contained page for people: plan, use, bottlenecks, models
+    /// Write a self-contained report page: plan, use, bottlenecks, models
     Report(commands::report::ReportArgs),
     /// Export figures for other programs: Prometheus
     Export(commands::export::ExportArgs),
-    /// Run a job: the commands above in order, with a run record
+    /// Run a job: a sequence of the commands above, with a run record
     Run(commands::run::RunArgs),
     /// Write a first job for this folder, without asking questions
     Init(commands::init::InitArgs),
-    /// Check what works on this machine, and print how to fix the rest
+    /// Check which features work on this machine, and print how to fix the others
     Doctor(commands::doctor::DoctorArgs),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions(commands::completions::CompletionsArgs),
-    /// Print the manual page, or write those of all commands
+    /// Print the manual page, or write the manual pages of all commands
     Man(commands::completions::ManArgs),
     /// Print the JSON Schema of an artifact
     Schema(commands::schema::SchemaArgs),

@@ -14,13 +14,13 @@ use learn::series::{self, ANOMALY_COLUMNS, SeriesSpec};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// What `anomalies` takes.
+/// The arguments of `anomalies`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --series, it examines the lake: hourly use of every resource, KPIs, and
-build times job by job. It finds spikes, level shifts, drifts, leaks, resources
-that went silent, and services that differ from their peers, and writes them to
-predictions.anomalies.
+Without --series, the command examines the lake: hourly use of every resource,
+KPIs, and the build times of each job. It finds spikes, level shifts, drifts,
+leaks, resources that went silent, and services that differ from their peers.
+The findings are written to predictions.anomalies.
 
 Examples:
   pipeline anomalies --since 7d
@@ -29,10 +29,10 @@ Examples:
   pipeline anomalies --series usage.parquet --key host --time at \\
     --value cpu -o scored.parquet")]
 pub struct AnomaliesArgs {
-    /// Only anomalies that had not ended before this time: 7d, 8w, a date
+    /// Show only anomalies that had not ended before this time: 7d, 8w, a date
     #[arg(long, default_value = "7d", value_name = "SPAN", conflicts_with = "series")]
     since: String,
-    /// Accepted false alarms per resource and week
+    /// Accepted number of false alarms per resource and week
     #[arg(long, default_value_t = BUDGET, value_name = "N", value_parser = parse_budget, conflicts_with = "series")]
     budget: f64,
     /// Print the findings in this format [default: text for people]
@@ -43,7 +43,7 @@ pub struct AnomaliesArgs {
     detailed_exitcode: bool,
     #[command(flatten)]
     series: SeriesArgs,
-    /// Values in a cycle [default: a day of timestamps]; 1 for none
+    /// Number of values in a cycle [default: a day of timestamps]; 1 for no cycle
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=20_000), requires = "series")]
     period: Option<u32>,
     /// Write key, at, value and score (0 to 1) of every row to this Parquet file

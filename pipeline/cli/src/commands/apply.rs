@@ -26,12 +26,12 @@ use stack::{Change, Done, Health, Held, How, Journal, Phase, Progress, StackErro
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `apply` takes.
+/// The arguments of `apply`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Applying again after an interruption finishes the plan or restores the state
-before it. A stale, edited or unapproved plan is refused (exit 4). If the plan
-has calendars, applying again sets the limits of the current hour: call it from
+Applying again after an interruption finishes the plan or restores the previous
+state. A stale, edited or unapproved plan is refused (exit 4). If the plan has
+calendars, applying again sets the limits of the current hour: call `apply` from
 cron every quarter of an hour.
 
 Examples:
@@ -46,22 +46,22 @@ pub struct ApplyArgs {
     dry_run: bool,
     #[command(flatten)]
     consent: Consent,
-    /// Services of an Engine to change before waiting until all of them are healthy
+    /// Number of services of an Engine to change before waiting until all of them are healthy
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_at_once)]
     at_once: usize,
-    /// Health check: a shell command that exits with 0, run after each step in addition to the Engine's own checks.
-    /// PIPELINE_RESOURCES lists the changed services. If it fails, the whole plan is undone
+    /// Run this shell command as a health check after each step, in addition to the Engine's own checks; it must exit
+    /// with 0. PIPELINE_RESOURCES lists the changed services. If the check fails, the whole plan is undone
     #[arg(long, value_name = "COMMAND")]
     health: Option<String>,
-    /// Wait up to this long for a running build or test in the environment of a service before changing the service
+    /// Before changing a service, wait up to this long for a running build or test in its environment
     #[arg(long, default_value = "0s", value_name = "SPAN")]
     #[arg(value_parser = wait(0..=DAY, "write it as 90s or 2h, of at most a day"))]
     wait: Duration,
     /// Change services even while a build or test runs in their environment
     #[arg(long, conflicts_with = "wait")]
     while_building: bool,
-    /// Recreate the running services whose Compose file was changed: `docker compose up -d --no-deps`. If one is not
-    /// healthy afterwards, the whole plan is undone and they are recreated as they were
+    /// Recreate the running services whose Compose file was changed: `docker compose up -d --no-deps`. If a service is
+    /// not healthy afterwards, the whole plan is undone and the services are recreated as they were
     #[arg(long)]
     up: bool,
     /// Time limit for each step to become healthy

@@ -17,7 +17,7 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What `approve` takes.
+/// The arguments of `approve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,7 @@ Examples:
 pub struct ApproveArgs {
     /// The plan file
     plan: PathBuf,
-    /// Only these items [default: every change]
+    /// Approve only these items [default: every change]
     #[arg(long, value_name = "ID", num_args = 1..)]
     item: Vec<String>,
     /// Accept a critical finding of `what-if`; repeatable
@@ -35,7 +35,8 @@ pub struct ApproveArgs {
     /// Sign with this Ed25519 key, in PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Approve only what `[approve]` of this rules file allows without a person, by action, risk, number of items and hours
+    /// Approve only items that `[approve]` in this rules file allows without a person, by action, risk, number of items
+    /// and hours
     #[arg(long, value_name = "RULES", conflicts_with = "item")]
     auto: Option<PathBuf>,
 }

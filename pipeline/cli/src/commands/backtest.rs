@@ -12,7 +12,7 @@ use learn::sizing::{DEFAULT_RISK, Policy};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What `backtest` takes.
+/// The arguments of `backtest`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,16 +20,17 @@ Examples:
   pipeline backtest --policy ours,vpa,krr --risk 1%
   pipeline backtest --frontier --json")]
 pub struct BacktestArgs {
-    /// Score the days since: 30d, 8w, a date [default: all history]; policies also use earlier days
+    /// Score the days since this time: 30d, 8w, a date [default: all history]; policies also use earlier days
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
     /// Policies, separated by commas: ours, vpa, krr, cast, ci-sizer, static
     #[arg(long, value_delimiter = ',', default_value = "ours,vpa,krr,static", value_parser = parse_policy)]
     policy: Vec<Policy>,
-    /// Share of the CPU samples of all resources that `ours` may leave above the limit, such as 1% [default: 2%]
+    /// Accepted share of CPU samples above the limit, over all resources, for the policy `ours`, such as 1% [default:
+    /// 2%]
     #[arg(long, value_name = "SHARE", value_parser = parse_share, conflicts_with = "frontier")]
     risk: Option<f64>,
-    /// Replay `ours` at a grid of shares, and the other policies for comparison
+    /// Replay `ours` for several values of --risk, and the other policies for comparison
     #[arg(long)]
     frontier: bool,
 }

@@ -24,12 +24,13 @@ use std::time::{Duration, Instant};
 /// Where Docker has its Engine when nothing else is said.
 const ENGINE: &str = "unix:///var/run/docker.sock";
 
-/// What `collect` takes.
+/// The arguments of `collect`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Events are NDJSON on stdout, or in files of the folder that --spool names, which
-`pipeline ingest DIR` can read at any time. People are pseudonymised and secrets
-masked before anything is written. SIGINT and SIGTERM stop a collector cleanly.
+Events are written as NDJSON to stdout, or to files in the --spool folder.
+`pipeline ingest DIR` can read this folder at any time. People are pseudonymised
+and secrets are masked before anything is written. SIGINT and SIGTERM stop a
+collector cleanly.
 
 Examples:
   pipeline collect docker --interval 10s --spool spool
@@ -53,14 +54,14 @@ enum What {
     Editor(EditorArgs),
 }
 
-/// Where the events go.
+/// The destination of the events.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where the events go")]
 struct Output {
     /// Write the events into this folder instead of stdout; several collectors may share it
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// Maximum size of the folder: the oldest events are dropped, and an event records the loss
+    /// Maximum size of the folder; beyond it, the oldest events are dropped, and an event records the loss
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = parse_spool_max, requires = "spool")]
     spool_max: u64,
     /// Set an outer field on events that lack it, such as env=acme-dev
@@ -73,7 +74,8 @@ struct Output {
 Writes a `usage` event for each container and interval. A container is assigned
 by its labels pipeline.env, pipeline.service, pipeline.repo, pipeline.branch and
 pipeline.pr, else by com.docker.compose.project and com.docker.compose.service,
-else by its name. While the Engine is unreachable, an `annotation` says so.
+else by its name. An `annotation` records each gap in which the Engine was
+unreachable.
 
 Examples:
   pipeline collect docker --interval 10s --spool spool
@@ -91,7 +93,7 @@ struct DockerArgs {
     /// Address of the Engine: unix:///path, tcp://host:port
     #[arg(long, value_name = "ADDRESS", env = "DOCKER_HOST", default_value = ENGINE)]
     host: String,
-    /// Environment of containers without a label for it
+    /// Environment of containers that have no environment label
     #[arg(long, value_name = "NAME", default_value = "docker")]
     env: String,
     /// Sampling intervals and windows by resource, as written by `pipeline shadow --gather-plan`
@@ -113,13 +115,13 @@ struct GitArgs {
     /// A folder of the repository
     #[arg(long, value_name = "DIR", default_value = ".")]
     repo: PathBuf,
-    /// Commits since: 30d, a date or a time; `all` for all of them
+    /// Read the commits since this time: 30d, a date or a time; `all` reads all commits
     #[arg(long, value_name = "TIME", default_value = "30d")]
     since: String,
-    /// File that remembers where the last collection ended [default: a file in the folder of --spool]
+    /// File that stores where the last collection ended [default: a file in the folder of --spool]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Keep running and read again after this time
+    /// Keep running, and read again at this interval
     #[arg(long, value_name = "SPAN", value_parser = parse_interval, conflicts_with = "once")]
     interval: Option<i64>,
     /// Stop after this time
@@ -135,8 +137,9 @@ struct GitArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes an `edit` event for each modified file; changes less than two minutes
-apart are one event. More than a hundred files changed at once become one
-`annotation`. Files ignored by .gitignore are skipped, and no file is opened.
+apart become one event. If more than a hundred files change at once, they become
+one `annotation`. Files ignored by .gitignore are skipped, and no file is
+opened.
 
 Examples:
   pipeline collect files --watch ~/src/api --spool spool
@@ -148,10 +151,10 @@ struct FilesArgs {
     /// Stop after this time
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_long, conflicts_with = "once")]
     length: Option<i64>,
-    /// Do not watch: report the files modified --since
+    /// Do not watch; report the files modified since --since
     #[arg(long)]
     once: bool,
-    /// With --once: 1h, a date or a time
+    /// With --once, start of the period: 1h, a date or a time
     #[arg(long, value_name = "TIME", default_value = "24h")]
     since: String,
     #[command(flatten)]
@@ -164,8 +167,8 @@ In the user's ~/.wakatime.cfg:
   [settings]
   api_url = http://127.0.0.1:8770/api/v1
   api_key = the output of `pipeline collect editor --print-token`
-The token is PIPELINE_EDITOR_TOKEN, or one that is created on first use and
-stored beside the pseudonym key.
+The token is PIPELINE_EDITOR_TOKEN, or a token that is created on first use and
+stored next to the pseudonym key.
 
 Examples:
   pipeline collect editor --print-token
@@ -177,7 +180,7 @@ struct EditorArgs {
     /// Stop after this time
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_long)]
     length: Option<i64>,
-    /// Read an exported dump of heartbeats instead of listening
+    /// Read an exported heartbeat dump instead of listening
     #[arg(long, value_name = "FILE", conflicts_with = "length")]
     file: Option<PathBuf>,
     /// Print the token and exit

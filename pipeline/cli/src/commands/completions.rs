@@ -9,7 +9,7 @@ use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 
-/// What `completions` takes.
+/// The arguments of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -17,12 +17,12 @@ Examples:
   pipeline completions zsh > \"${fpath[1]}/_pipeline\"
   pipeline completions fish > ~/.config/fish/completions/pipeline.fish")]
 pub struct CompletionsArgs {
-    /// The shell
+    /// The shell for which completions are printed
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// What `man` takes.
+/// The arguments of `man`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

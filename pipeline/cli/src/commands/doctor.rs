@@ -16,11 +16,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// What `doctor` takes.
+/// The arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 everything required works, 3 findings. Missing optional parts,
-such as a Docker Engine, are notes.
+Exit codes: 0 all required parts work, 3 findings. Missing optional parts, such
+as a Docker Engine, are reported as notes.
 
 Examples:
   pipeline doctor

@@ -19,27 +19,27 @@ use serde_json::{Map, Value, json};
 use std::ops::Bound::Excluded;
 use std::time::Instant;
 
-/// What `evaluate` takes.
+/// The arguments of `evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pipeline evaluate
   pipeline evaluate build-time --holdout 20% --per repo --gate")]
 pub struct EvaluateArgs {
-    /// Only these models
+    /// Use only these models
     #[arg(value_name = "MODEL", value_parser = learner::parse)]
     models: Vec<&'static dyn Model>,
-    /// Use runs that began since: 30d, 8w, a date
+    /// Use runs that began since this time: 30d, 8w, a date
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
-    /// Hold out the last share of the runs, train on the rest, score it: 20%
+    /// Hold out the last share of the runs, train on the other runs, and score the held-out runs: 20%
     #[arg(long, value_name = "SHARE", requires = "per")]
     #[arg(value_parser = share((Excluded(0.0), Excluded(1.0)), "write it as 20%"))]
     holdout: Option<f64>,
-    /// Hold out the tail of each repository, or (services) whole projects
+    /// Hold out the last runs of each repository, or (services model) whole projects
     #[arg(long, value_enum, requires = "holdout")]
     per: Option<Per>,
-    /// Exit with 3 when coverage is significantly more than three points off
+    /// Exit with 3 if coverage misses its target by significantly more than three points
     #[arg(long)]
     gate: bool,
 }

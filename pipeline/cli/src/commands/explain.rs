@@ -18,7 +18,7 @@ use learn::{build_time, contention, demand};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// What `explain` takes.
+/// The arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,8 +26,8 @@ Examples:
   pipeline explain acme-dev/web
   pipeline explain 3654e1c3-1")]
 pub struct ExplainArgs {
-    /// A run: its run_id, or owner/name#run_id; the prediction_id of a row of predictions.runs; a resource, `env/service`; or
-    /// an item of a plan
+    /// A run (run_id or owner/name#run_id), the prediction_id of a row of predictions.runs, a resource (`env/service`),
+    /// or an item of a plan
     #[arg(value_name = "RUN|RESOURCE|ITEM")]
     run: String,
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What `export` takes.
+/// The arguments of `export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,11 +21,11 @@ pub struct ExportArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Limits, use, kills, plan and models as OpenMetrics text, for a node-exporter or a scrape of the file
+    /// Export limits, use, kills, plan and models as OpenMetrics text, for a node-exporter or a scrape of the file
     #[command(after_help = "\
 The file is replaced atomically and has no timestamps:
-pipeline_export_timestamp_seconds says how old it is. A Grafana dashboard for
-it is in pipeline/docs/grafana.
+pipeline_export_timestamp_seconds shows its age. pipeline/docs/grafana has a
+Grafana dashboard for these figures.
 
 Examples:
   pipeline export openmetrics -o /var/lib/prometheus/node-exporter/pipeline.prom")]
@@ -33,7 +33,7 @@ Examples:
         /// The file to write; `-` is stdout
         #[arg(short, long, value_name = "FILE.prom")]
         output: PathBuf,
-        /// Figures of the days since: 30d, 8w, a date
+        /// Export the figures of the days since this time: 30d, 8w, a date
         #[arg(long, default_value = "30d", value_name = "SPAN")]
         since: String,
     },

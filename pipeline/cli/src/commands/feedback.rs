@@ -5,18 +5,18 @@ use crate::failure::{Exit, Failure};
 use clap::Args;
 use serde_json::json;
 
-/// What `feedback` takes.
+/// The arguments of `feedback`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pipeline feedback 3654e1c3-1 slowed-down --note \"test runs before lunch\"")]
 pub struct FeedbackArgs {
-    /// The item, as the plan names it
+    /// The item, as named in the plan
     item: String,
     /// Did it help?
     #[arg(value_parser = ["helpful", "slowed-down", "neutral"])]
     verdict: String,
-    /// A comment in your own words
+    /// A free-text comment
     #[arg(long)]
     note: Option<String>,
 }

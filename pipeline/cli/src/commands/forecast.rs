@@ -13,19 +13,19 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Which columns of a file of one's own make a series: all of them, or no file.
+/// The file and the columns that make up the user's own series: all of them are given, or none.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
     /// Parquet file with the series, one row per value
     #[arg(long, value_name = "FILE", requires_all = ["key", "time", "value"])]
     series: Option<PathBuf>,
-    /// Column that says which series a row belongs to: text or integers
+    /// Column with the name of each row's series: text or integers
     #[arg(long, value_name = "COLUMN", requires = "series")]
     key: Option<String>,
-    /// Column that says when: an integer step, or a timestamp
+    /// Column with the time of each row: an integer step, or a timestamp
     #[arg(long, value_name = "COLUMN", requires = "series")]
     time: Option<String>,
-    /// Column with the values: numbers
+    /// Column with the numeric values
     #[arg(long, value_name = "COLUMN", requires = "series")]
     value: Option<String>,
 }
@@ -38,7 +38,7 @@ impl SeriesArgs {
     }
 }
 
-/// What `forecast` takes.
+/// The arguments of `forecast`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,17 +49,17 @@ Examples:
 pub struct ForecastArgs {
     #[command(flatten)]
     series: SeriesArgs,
-    /// Steps after which a pattern may repeat: 24,168 for hours; 1 for none
+    /// Number of steps after which a pattern may repeat: 24,168 for hourly values; 1 for no pattern
     #[arg(long, value_name = "STEPS,…", value_delimiter = ',', required = true, requires = "series")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
     period: Vec<u32>,
-    /// Steps to forecast
+    /// Number of steps to forecast
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     horizon: u32,
     /// Fill gaps of up to this many steps by linear interpolation
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     fill_gaps: usize,
-    /// Also write the values that are not exceeded with these probabilities, as columns `q0.5`, `q0.99`, …
+    /// Also write the quantiles for these probabilities, as columns `q0.5`, `q0.99`, …
     #[arg(long, value_name = "SHARE,…", value_delimiter = ',')]
     #[arg(value_parser = share(0.0001..=0.9999, "write shares between 0.0001 and 0.9999, such as 0.5,0.9,0.99"))]
     quantiles: Vec<f64>,

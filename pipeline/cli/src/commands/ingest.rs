@@ -8,30 +8,31 @@ use intake::{Broken, FORMATS, Format, RejectLimit, Source};
 use lake::{IngestSpec, Lake};
 use std::path::Path;
 
-/// What `ingest` takes.
+/// The arguments of `ingest`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A dump is JSON in lines or documents, plain or packed with gzip or zstd, in any
-Unicode encoding: a file, a folder, a quoted pattern, an s3://, gs:// or az://
-URI, or `-` for standard input. Folders, and URIs that end in /, are searched;
-links in them that lead elsewhere are not followed. An ingest commits all
-events or none; with --keep-going, those of the readable dumps, with exit code 3
-if a dump is unreadable. Known events are duplicates, whatever file they are in.
---retry-rejects retries the rows of staging.rejects: from their dump, if it is
-given and unchanged, else from the kept text, if that is complete and unmasked.
+A dump is JSON in lines or documents, plain or compressed with gzip or zstd, in
+any Unicode encoding. It is given as a file, a folder, a quoted pattern, an
+s3://, gs:// or az:// URI, or `-` for standard input. Folders, and URIs that end
+in /, are searched; links that lead out of them are not followed. An ingest
+commits all events or none. With --keep-going, it commits the events of the
+readable dumps, and exits with 3 if a dump is unreadable. Known events count as
+duplicates, regardless of their file. --retry-rejects retries the rows of
+staging.rejects. A row is read from its dump, if the dump is given and
+unchanged, else from the stored text, if the text is complete and unmasked.
 
 Examples:
   pipeline ingest dumps
   pipeline ingest 'logs/*.ndjson.gz' s3://bucket/dumps/ --reject-limit 5%
   pipeline ingest --retry-rejects dumps --format otlp")]
 pub struct IngestArgs {
-    /// Dumps; with --retry-rejects, the dumps to read again
+    /// Dumps to ingest; with --retry-rejects, the dumps to read again
     #[arg(required_unless_present = "retry_rejects", value_name = "SRC")]
     sources: Vec<String>,
     /// Format of the dumps; auto detects it file by file
     #[arg(long, default_value = "auto", value_parser = formats())]
     format: String,
-    /// Abort the ingest when more events are rejected: `5%`, or a count
+    /// Abort the ingest if more events than this are rejected: `5%`, or a count
     #[arg(long, value_name = "LIMIT", value_parser = parse_limit)]
     reject_limit: Option<RejectLimit>,
     /// List the IDs of the accepted events in the JSON answer
@@ -40,7 +41,7 @@ pub struct IngestArgs {
     /// Skip dumps that cannot be read to their end, and list them
     #[arg(long)]
     keep_going: bool,
-    /// Retry the rejects, as --format or with the detected format
+    /// Retry the rejects, in the format of --format or in the detected format
     #[arg(long, conflicts_with_all = ["reject_limit", "list_accepted", "keep_going"])]
     retry_rejects: bool,
 }

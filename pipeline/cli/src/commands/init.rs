@@ -12,12 +12,13 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-/// What `init` takes.
+/// The arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes jobs/nightly.toml, overrides.toml, rules.toml and dumps/ into this folder,
-each with comments. A Compose file here becomes the target of the plan, the history of a
-git repository and the containers of a Docker Engine a source.
+Writes jobs/nightly.toml, overrides.toml, rules.toml and dumps/ into this
+folder, each with comments. A Compose file in this folder becomes the target of
+the plan. The history of a git repository and the containers of a Docker Engine
+become sources.
 
 Examples:
   pipeline init && pipeline run jobs/nightly.toml")]

@@ -12,23 +12,25 @@ use domain::judge::{
 use lake::{Samples, View};
 use serde_json::{Value, json};
 
-/// What `judge` takes.
+/// The arguments of `judge`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Columns: `value`, or the one that --metric names. Optional: `ts` (time or
-number, gives the order), `unit` (unit of randomisation: its rows count as one
-observation), `censored` (true: the value is a lower bound, as of a time-out).
-A query may read local files: select * from 'canary.parquet'.
+A query returns the column `value`, or the column that --metric names. Optional
+columns are `ts` (time or number, gives the order), `unit` (unit of
+randomisation: its rows count as one observation) and `censored` (true: the
+value is a lower bound, as for a time-out). A query may read local files:
+select * from 'canary.parquet'.
 
-Exit codes: 0 pass: a regression of the margin or more is excluded; 3 fail: harm
-is shown; 5 inconclusive. Repeated looks are safe: earlier looks are replayed.
+Exit codes: 0 pass (a regression of the margin or more is excluded), 3 fail
+(harm is shown), 5 inconclusive. Repeated looks are safe, because earlier looks
+are replayed.
 
 Examples:
   runs=\"select duration_ms, started_at as ts from marts.runs where env =\"
   pipeline judge --metric duration_ms --horizon 200 \\
     --control \"$runs 'ci-a'\" --candidate \"$runs 'ci-b'\"")]
 pub struct JudgeArgs {
-    /// Observations of the control, over the same time as the candidate's
+    /// Observations of the control, from the same period as the candidate's observations
     #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
     control: String,
     /// Observations of the candidate
@@ -37,21 +39,21 @@ pub struct JudgeArgs {
     /// Column to judge
     #[arg(long, value_name = "NAME", default_value = "value")]
     metric: String,
-    /// Higher is worse: durations, errors, cost [default]
+    /// Lower values are better: durations, errors, cost [default]
     #[arg(long, conflicts_with = "higher_better")]
     lower_better: bool,
-    /// Lower is worse: throughput, hit rates
+    /// Higher values are better: throughput, hit rates
     #[arg(long)]
     higher_better: bool,
     /// Regression that a pass excludes, relative to the control
     #[arg(long, value_name = "SHARE", default_value = "20%", allow_hyphen_values = true)]
     #[arg(value_parser = share(.., "write it as 20% or 0.2"))]
     margin: f64,
-    /// The same in units of the metric, such as 0.02 of a rate
+    /// The same margin in units of the metric, such as 0.02 for a rate
     #[arg(long, value_name = "AMOUNT", conflicts_with = "margin", allow_hyphen_values = true)]
     margin_by: Option<f64>,
-    /// Sample size of each arm at the last look, declared before the first. Without it the test is open-ended and needs
-    /// more observations
+    /// Sample size of each arm at the last look, declared before the first look. Without a horizon, the test is
+    /// open-ended and needs more observations
     #[arg(long, value_name = "N")]
     horizon: Option<usize>,
     /// Bound on the probability of a wrong fail, and of a wrong pass, over all looks
@@ -60,10 +62,10 @@ pub struct JudgeArgs {
     /// Maximum number of looks before the horizon
     #[arg(long, value_name = "N", default_value_t = 40)]
     looks: usize,
-    /// Accept a control from an earlier time: weaker, since drift counts as an effect
+    /// Accept a control from an earlier period; this is weaker, because drift counts as an effect
     #[arg(long)]
     control_before: bool,
-    /// Seed of the permutations
+    /// Random seed of the permutations
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use domain::Timestamp;
 use serde_json::json;
 
-/// What `labels` takes.
+/// The arguments of `labels`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

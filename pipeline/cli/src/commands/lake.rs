@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use domain::units::format_bytes;
 use serde_json::json;
 
-/// What `lake` takes.
+/// The arguments of `lake`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,38 +20,39 @@ pub struct LakeArgs {
 
 #[derive(Debug, Subcommand)]
 enum LakeCommand {
-    /// Merge small files into large, sorted ones; no row changes
+    /// Merge small files into large, sorted files; no row changes
     #[command(after_help = "\
-Safe to run beside other writers and to interrupt at any time: a table changes
-by whole commits, and a commit that loses a race is retried. Tables derived from
-a compacted one stay up to date. Readers keep the old files until `lake vacuum`.
-A second run finds nothing to do.
+Safe to run concurrently with other writers, and to interrupt at any time: a
+table changes by whole commits, and a commit that loses a race is retried.
+Tables derived from a compacted table stay up to date. Readers can use the old
+files until `lake vacuum`. A second run finds nothing to do.
 
 Examples:
   pipeline lake compact
   pipeline lake compact staging.events marts.usage")]
     Compact {
-        /// Only these tables, such as staging.events
+        /// Compact only these tables, such as staging.events
         #[arg(value_name = "TABLE")]
         tables: Vec<String>,
     },
-    /// Delete files that no recent version needs, and leftovers of killed writers
+    /// Delete files that no recent version needs, and the leftovers of killed writers
     #[command(after_help = "\
 Files in use within --keep are kept, for running queries and for reading older
-versions. Less than an hour is refused (exit 4) while another process writes,
-and new writers wait until the vacuum ends. After `lake compact` and `lake
-vacuum --keep 0s`, the *.parquet files of a table's folder hold exactly its
-rows. The age of a file is measured by the system's clock, not by --now.
+versions. With --keep below an hour, the vacuum is refused (exit 4) while
+another process writes, and new writers wait until the vacuum ends. After `lake
+compact` and `lake vacuum --keep 0s`, the *.parquet files in a table's folder
+contain exactly the rows of the table. The age of a file is measured by the
+system clock, not by --now.
 
 Examples:
   pipeline lake vacuum --dry-run
   pipeline lake vacuum --keep 30d")]
     Vacuum {
-        /// Keep files that were in use within this span
+        /// Keep files that were in use within this time
         #[arg(long, default_value = "7d", value_name = "SPAN")]
         #[arg(value_parser = span(0..=i64::MAX, "write a span such as 7d, 12h or 0s"))]
         keep: i64,
-        /// Only list what would be deleted
+        /// Only list the files that would be deleted
         #[arg(long)]
         dry_run: bool,
     },

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use domain::units::counted;
 use serde_json::json;
 
-/// What `log` takes.
+/// The arguments of `log`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,7 +22,7 @@ pub struct LogArgs {
     head: Option<String>,
 }
 
-/// What can be done with the ledger.
+/// The actions on the ledger.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Action {
     /// Check that no entry was changed, removed, forged, inserted or truncated

@@ -5,17 +5,17 @@ use crate::failure::Failure;
 use clap::Args;
 use serde_json::json;
 
-/// What `materialize` takes.
+/// The arguments of `materialize`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pipeline materialize
   pipeline materialize marts.runs --explain")]
 pub struct MaterializeArgs {
-    /// Only these tables and what they read, such as marts.runs
+    /// Update only these tables and their inputs, such as marts.runs
     #[arg(value_name = "TABLE")]
     select: Vec<String>,
-    /// Rebuild all tables, even if up to date
+    /// Rebuild all tables, even if they are up to date
     #[arg(long)]
     full_refresh: bool,
     /// Dry run: print which tables would be rebuilt, and why

@@ -8,7 +8,7 @@ use learn::own_table::{TableSpec, train};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// What learning from a table of one's own takes.
+/// The arguments for training on the user's own table.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A feature table of your own (contention only; needs no lake, keeps no model)")]
 pub struct OwnTableArgs {
@@ -18,16 +18,16 @@ pub struct OwnTableArgs {
     /// Column with the outcome: 0 or 1, true or false
     #[arg(long, value_name = "COLUMN", requires = "features")]
     label: Option<String>,
-    /// Column that groups rows, such as those of one run
+    /// Column that groups rows, such as the rows of one run
     #[arg(long, value_name = "COLUMN", requires = "features")]
     group: Option<String>,
-    /// Column with `train`, `test`, or anything else for rows that are not used
+    /// Column with `train` or `test`; rows with any other value are not used
     #[arg(long, value_name = "COLUMN", requires = "features")]
     split: Option<String>,
-    /// Columns to leave out of training
+    /// Columns to exclude from training
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', requires = "features")]
     ignore: Vec<String>,
-    /// Write row, probability and likely cause of every test row to this Parquet file
+    /// Write the row number, probability and likely cause of every test row to this Parquet file
     #[arg(long, value_name = "FILE", requires = "features")]
     predictions: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ use show::show;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What `plan` takes.
+/// The arguments of `plan`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -48,33 +48,35 @@ pub struct PlanArgs {
     /// The plan file to write
     #[arg(short, long, default_value = "plan.json", value_name = "FILE")]
     output: PathBuf,
-    /// A target: compose:FILE[,FILE…], a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER, devcontainer:FILE,
-    /// actions:FOLDER, gitlab:FILE, circleci:FILE or exec:COMMAND; repeatable, changed in this order [default: the limits last observed]
+    /// A target: compose:FILE[,FILE…], a .yaml file, docker (the local Engine), docker:HOST, kubernetes:FOLDER,
+    /// devcontainer:FILE, actions:FOLDER, gitlab:FILE, circleci:FILE or exec:COMMAND; repeatable. Targets are changed
+    /// in the given order [default: the limits last observed]
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
     /// Pins, floors, ceilings and freezes, in TOML
     #[arg(long = "override", value_name = "FILE")]
     override_: Option<PathBuf>,
-    /// Machine sizes in TOML: no limit is raised above its machine. With prices, savings are computed after bin packing
+    /// Machine sizes in TOML: no limit is raised above the size of its machine. With prices, savings are computed after
+    /// bin packing
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// Which prediction leads to which action, and which services runs need, in TOML [default: the rules that
+    /// Rules in TOML: which prediction triggers which action, and which services runs need [default: the rules that
     /// `schema rules` prints]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// What all resources of the plan share, such as cpu=16,memory=64GiB: sets weights, and prints the benefit of one more
-    /// core
+    /// Capacity that all resources of the plan share, such as cpu=16,memory=64GiB: sets weights, and prints the benefit
+    /// of one more core
     #[arg(long, value_name = "LIST", value_parser = propose::parse_budget)]
     budget: Option<State>,
     /// Accepted share of CPU samples above the limit, over all resources, such as 1%. At 0, CPU limits stay above the
     /// observed peaks
     #[arg(long, default_value = "0", value_name = "SHARE", value_parser = parse_share)]
     risk: f64,
-    /// Lower limits in the quiet hours of the week, if a replay of the resource's own days shows that this is worthwhile: for
-    /// targets whose limits change without a restart (docker, exec). Call `apply` again to switch
+    /// Plan lower limits for the quiet hours of the week, if a replay of the resource's own days shows that they are
+    /// worthwhile. Only for targets whose limits change without a restart (docker, exec). Call `apply` again to switch
     #[arg(long)]
     calendar: bool,
-    /// Time zone of the hours of --calendar, by its IANA name, such as Europe/Berlin: they follow its summer time
+    /// Time zone of the --calendar hours, by its IANA name, such as Europe/Berlin; the hours follow its summer time
     #[arg(long, default_value = "UTC", value_name = "ZONE", requires = "calendar")]
     time_zone: Zone,
     /// Also print the trade-off: cost and throttling at each --risk
@@ -83,23 +85,23 @@ pub struct PlanArgs {
     /// The sizing policy
     #[arg(long, default_value = "ours", value_parser = parse_policy)]
     policy: Policy,
-    /// Backtest the policies on the days since
+    /// Backtest the policies on the days since this time
     #[arg(long, default_value = "30d", value_name = "SPAN")]
     since: String,
-    /// How long the plan may be applied after its creation
+    /// Time after its creation during which the plan may be applied
     #[arg(long, default_value = "7d", value_name = "SPAN")]
     #[arg(value_parser = span(1..=92 * DAY, "write it as 7d, of at most 92 days"))]
     valid_for: i64,
-    /// Allowed drift of the plan's inputs before apply refuses it: age of new samples, change of a forecast (as a share of
-    /// the planned limit), number of replaced models
+    /// Drift of the plan's inputs beyond which `apply` refuses the plan: age of new samples, change of a forecast (as a
+    /// share of the planned limit), number of replaced models
     #[arg(long, default_value = "data=3d,forecast=20%,models=0", value_name = "LIST", value_parser = parse_tolerance)]
     tolerance: Tolerance,
-    /// Exit with 3 when the plan has changes
+    /// Exit with 3 if the plan has changes
     #[arg(long)]
     detailed_exitcode: bool,
 }
 
-/// What is done with a plan that was made.
+/// The actions on an existing plan.
 #[derive(Debug, Subcommand)]
 enum Shown {
     /// Show a plan file to its reviewers
@@ -116,16 +118,16 @@ Examples:
     },
 }
 
-/// How a plan is shown.
+/// The output format of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// As `plan` prints it
+    /// The text that `plan` prints
     Text,
-    /// For the description of a pull request
+    /// Markdown for the description of a pull request
     Markdown,
     /// One self-contained page
     Html,
-    /// The plan file as it is
+    /// The plan file itself
     Json,
 }
 

@@ -11,14 +11,14 @@ use lake::Session;
 use learn::next_runs::{Models, NextRunsSpec, NextRunsSummary, Serving, predict};
 use serde_json::json;
 
-/// What `predict` takes.
+/// The arguments of `predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   pipeline predict
   pipeline predict --horizon 24h --threshold 20m")]
 pub struct PredictArgs {
-    /// Predict the runs on main branches that are expected within this time
+    /// Also predict the runs that are expected on main branches within this time
     #[arg(long, default_value = "24h", value_name = "SPAN")]
     #[arg(value_parser = span(1..=31 * DAY, "write up to 31d, such as 24h"))]
     horizon: i64,

@@ -7,7 +7,7 @@ use domain::privacy::people_in;
 use lake::Erasure;
 use serde_json::json;
 
-/// What `privacy` takes.
+/// The arguments of `privacy`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,12 +20,13 @@ pub struct PrivacyArgs {
 
 #[derive(Debug, Subcommand)]
 enum PrivacyCommand {
-    /// Count pseudonymised data about people, and search for leaks
+    /// Count the pseudonymised data about people, and search for leaks
     #[command(after_help = "\
 Reads every text column of every table. Prints counts, tables and columns, never
-values. With the lake's key at hand it also searches by name for the people whom
-the lake holds by keyed hash. Exits with 3 when it finds an e-mail address, a
-secret, a person's name, the user name of a home directory, or an erased person.
+values. If the lake's key is available, it also searches for the names of people
+whom the lake stores as keyed hashes. Exits with 3 if it finds an e-mail
+address, a secret, a person's name, the user name of a home directory, or an
+erased person.
 
 Examples:
   pipeline privacy audit
@@ -37,18 +38,18 @@ Deletes the person's rows, replaces mentions in other rows by [erased], rebuilds
 the derived tables and deletes old versions. Models trained on the rows are
 marked and should be retrained. If the person's events are ingested again, they
 are rejected as `erased`, without their text.
-Without --yes it is a dry run. An interrupted erase is finished by the same
-command. Ledger, plans and journal hold people only as keyed hashes and are not
-changed.
+Without --yes, the command is a dry run. Run the same command again to finish an
+interrupted erase. Ledger, plans and journal contain people only as keyed hashes
+and are not changed.
 
 Examples:
   pipeline privacy erase --developer u-81
   pipeline privacy erase --developer u-81 --yes")]
     Erase {
-        /// The person's name as in the events, or the keyed hash (u-…)
+        /// The person's name as it appears in the events, or the keyed hash (u-…)
         #[arg(long, value_name = "ID")]
         developer: String,
-        /// Erase; this cannot be undone
+        /// Erase the person; this cannot be undone
         #[arg(long)]
         yes: bool,
     },

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What `record` takes.
+/// The arguments of `record`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(override_usage = "pipeline record [OPTIONS] -- CMD...\n       pipeline record install [OPTIONS]")]
@@ -25,32 +25,32 @@ Examples:
   pipeline record --out ci.ndjson --tag env=ci --samples 1s -- make -j4
   pipeline record install --shell zsh
 
-The exit code is the command's own, or 128 + n if signal n ended it. A failure
-to write the event is reported and changes nothing else. Terminal, standard
-input and signals bypass the recorder. See pipeline/docs/record.md.")]
+The exit code is the command's own, or 128 + n if signal n ended the command. A
+failure to write the event is reported and has no other effect. Terminal,
+standard input and signals bypass the recorder. See pipeline/docs/record.md.")]
 pub struct RecordArgs {
     #[command(subcommand)]
     setup: Option<SetupCommand>,
-    /// The dump that the events are appended to
+    /// The dump to which the events are appended
     #[arg(long, value_name = "FILE", default_value = "events.ndjson")]
     out: PathBuf,
-    /// An outer field of the events, such as env=acme-dev
+    /// Set an outer field of the events, such as env=acme-dev
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
     tags: Vec<(String, String)>,
-    /// Append a `usage` event this often while it runs, such as 1s
+    /// Append a `usage` event at this interval while the command runs, such as 1s
     #[arg(long, value_name = "SPAN", value_parser = wait(SECOND..=i64::MAX, "write it as 1s, 15s or 1m"))]
     samples: Option<Duration>,
-    /// Read test counts and packages from the output: auto, never, always
+    /// Read test counts and packages from the command's output: auto, never, always
     #[arg(long, value_enum, value_name = "MODE", default_value_t = Mode::Auto, hide_possible_values = true)]
     read_output: Mode,
     /// Keep the last bytes of the output in the event [with the option alone: 2048]
     #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "2048")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
     stdout_sample: Option<u32>,
-    /// Print on stderr what recording itself cost
+    /// Print the cost of the recording itself on stderr
     #[arg(long)]
     self_report: bool,
-    /// Append a `commit` event of the last commit, and run nothing
+    /// Append a `commit` event for the last commit, and run no command
     #[arg(long, conflicts_with_all = ["command", "samples", "stdout_sample", "self_report"])]
     commit: bool,
     /// Between the command and where it writes to: what the recorder starts
@@ -83,16 +83,16 @@ Examples:
   pipeline record install --ci github
   pipeline record install --shell bash --remove
 
-It prints the difference and applies it. --remove restores every byte.")]
+Prints the changes to each file and applies them. --remove restores every byte.")]
 #[group(required = true, multiple = false, id = "place")]
 struct Where {
-    /// Functions for build and test tools: bash, zsh, fish
+    /// Install shell functions for build and test tools: bash, zsh, fish
     #[arg(long, value_enum, value_name = "SHELL", hide_possible_values = true)]
     shell: Option<Shell>,
-    /// A `commit` event for each commit, by the post-commit hook
+    /// Install a post-commit hook that writes a `commit` event for each commit
     #[arg(long)]
     git_hook: bool,
-    /// The same functions in CI: github, gitlab
+    /// Install the same functions in CI: github, gitlab
     #[arg(long, value_enum, value_name = "CI", hide_possible_values = true)]
     ci: Option<Ci>,
 }
@@ -104,13 +104,13 @@ struct InstallArgs {
     /// Remove the installation
     #[arg(long)]
     remove: bool,
-    /// Only show what would change
+    /// Only show the changes
     #[arg(long)]
     dry_run: bool,
-    /// The dump [default: pipeline/events.ndjson in ~/.local/state; with CI events.ndjson in the checkout]
+    /// The dump [default: pipeline/events.ndjson in ~/.local/state; with --ci, events.ndjson in the checkout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// A command to record, instead of the usual tools
+    /// A command to record instead of the usual tools; repeatable
     #[arg(long = "command", value_name = "NAME", value_parser = parse_tool)]
     commands: Vec<String>,
 }

@@ -29,12 +29,12 @@ use std::path::{Path, PathBuf};
 pub use fleet::time;
 pub use planned::file_page;
 
-/// What `report` takes.
+/// The arguments of `report`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The page needs no network and no script. Every file of sql/reports is a section
-of it. --section adds your own, with the chart that its header names:
-`-- chart: line|bar|columns|table [X] [Y,…]`.
+The page needs no network and no script. Every file in sql/reports is a section
+of the page. --section adds your own section, with the chart that the header of
+the file names: `-- chart: line|bar|columns|table [X] [Y,…]`.
 
 Examples:
   pipeline report -o report.html
@@ -44,40 +44,40 @@ pub struct ReportArgs {
     /// The file to write; `-` is stdout [default: report.html or report.md]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Output format [default: by the ending of FILE, else html]
+    /// Output format [default: from the extension of FILE, else html]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
     /// Write the page of one pull request: its timeline, cost and predictions
     #[arg(long, value_name = "PR", conflicts_with_all = ["section", "resource", "plan"])]
     pr: Option<String>,
-    /// Only this resource, `env/service`
+    /// Show only this resource, `env/service`
     #[arg(long, value_name = "RES")]
     resource: Option<String>,
-    /// A SQL file of your own as a section; repeatable
+    /// Add a SQL file of your own as a section; repeatable
     #[arg(long, value_name = "FILE.sql")]
     section: Vec<PathBuf>,
-    /// Show the days since: 30d, 8w, a date
+    /// Show the days since this time: 30d, 8w, a date
     #[arg(long, default_value = "30d", value_name = "SPAN")]
     since: String,
     /// The plan to show [default: the newest plan of the lake]
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
-    /// The report to compare with [default: the one that is replaced]
+    /// The report to compare with [default: the replaced report]
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// Smallest relative change of a figure that is reported: 5%
+    /// Smallest relative change of a figure to report: 5%
     #[arg(long, default_value = "1%", value_name = "SHARE", value_parser = since::parse_min_change)]
     min_change: MinChange,
 }
 
-/// What a report is written as.
+/// The output format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// One self-contained page
     Html,
-    /// For a comment or a step summary, at most 60 KB; one line when nothing changed
+    /// For a comment or a step summary, at most 60 KB; one line if nothing changed
     Markdown,
-    /// What is on the page, as data
+    /// The content of the page, as data
     Json,
 }
 

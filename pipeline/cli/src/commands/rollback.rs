@@ -15,7 +15,7 @@ use stack::{Done, Health, How, Journal, Phase, Progress, Work};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `rollback` takes.
+/// The arguments of `rollback`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What `run` takes.
+/// The arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each step prints one line, and the job ends with a summary; -v prints the full
@@ -36,7 +36,7 @@ pub struct RunArgs {
     /// The job file
     #[arg(value_name = "JOB.toml")]
     job: PathBuf,
-    /// Start at this step, such as the one that failed
+    /// Start at this step, such as the failed step
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
     /// Allow the job to approve, apply, roll back and erase

@@ -9,7 +9,7 @@ const PLAN: &str = include_str!("plan.schema.json");
 const RULES: &str = include_str!("rules.schema.json");
 const STACK: &str = include_str!("stack.schema.json");
 
-/// What `schema` takes.
+/// The arguments of `schema`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,12 +20,12 @@ pub struct SchemaArgs {
     artifact: Artifact,
 }
 
-/// What has a schema.
+/// The artifacts that have a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Artifact {
     /// plan.json
     Plan,
-    /// rules.toml, with the rules that hold without one as its default
+    /// rules.toml, with the built-in rules as its default
     Rules,
     /// stack.toml, as JSON
     Stack,

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What `shadow` takes.
+/// The arguments of `shadow`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,13 +34,13 @@ pub struct ShadowArgs {
     /// Forecast horizon, in whole hours
     #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = parse_horizon)]
     horizon: usize,
-    /// A dump of `schedule` events, or a calendar (.ics), to ingest first
+    /// Ingest this dump of `schedule` events, or this calendar (.ics), first
     #[arg(long, value_name = "FILE")]
     schedule: Option<String>,
     /// Holidays: a TOML file of [[holiday]] tables, or a calendar (.ics)
     #[arg(long, value_name = "FILE")]
     holidays: Option<PathBuf>,
-    /// Also write a sampling plan for `collect`: the interval of each resource
+    /// Also write a sampling plan for `collect`: the sampling interval of each resource
     #[arg(long, value_name = "FILE")]
     gather_plan: Option<PathBuf>,
     /// Select new models for every series, not only for those whose error has grown

@@ -18,7 +18,7 @@ use crate::context::{Answer, Context};
 use crate::failure::Failure;
 use clap::{Args, Subcommand};
 
-/// What `stack` takes.
+/// The arguments of `stack`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,13 +31,13 @@ pub struct StackArgs {
 
 #[derive(Debug, Subcommand)]
 enum StackCommand {
-    /// Show the version and health of each target; exits with 3 if it has drifted or is not healthy
+    /// Show the version and health of each target; exit with 3 if a target has drifted or is not healthy
     Status(status::StatusArgs),
     /// Store the version groups of the stack in the lake, each under its digest
     Group(group::GroupArgs),
     /// Check that the members of a version group are compatible
     Check(check::CheckArgs),
-    /// Store what every target holds now, so that one plan can restore it
+    /// Store the current state of every target, so that one plan can restore it
     Snapshot(snapshot::SnapshotArgs),
     /// Plan the deployment of a version group, or of a snapshot
     Deploy(deploy::DeployArgs),
@@ -45,11 +45,11 @@ enum StackCommand {
     Promote(deploy::PromoteArgs),
     /// Plan the routing of users to a version group: a canary in steps, or one share
     Route(route::RouteArgs),
-    /// Simulate how many harmless canaries the declared horizon promotes; exits with 3 if too few
+    /// Simulate how many harmless canaries the declared horizon promotes; exit with 3 if too few
     Horizon(horizon::HorizonArgs),
     /// Print the configuration of a load balancer, rendered from the stack
     Render(render::RenderArgs),
-    /// Advance an approved rollout by one tick: judge the canary, then grow, hold or roll back
+    /// Advance an approved rollout by one tick: judge the canary, then raise its share, hold it, or roll it back
     Advance(advance::AdvanceArgs),
 }
 

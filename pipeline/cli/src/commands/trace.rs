@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// What `trace` takes.
+/// The arguments of `trace`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -19,7 +19,7 @@ pub struct TraceArgs {
     /// owner/name#number, or `export`
     #[arg(value_name = "PR")]
     pr: String,
-    /// With `export`: the folder for one JSON file per pull request
+    /// With `export`, the folder for one JSON file per pull request
     #[arg(long, value_name = "FOLDER", default_value = "traces")]
     to: PathBuf,
 }

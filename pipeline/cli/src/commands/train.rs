@@ -19,28 +19,28 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What `train` takes.
+/// The arguments of `train`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The best candidate on held-out time is kept, baselines included. Exits with 3
-when the coverage of a model is significantly more than three points off, or
-when a prediction is not finite: the new model is not used, and the current
-champion stays in use.
+The best candidate on held-out time is kept; candidates include the baselines.
+Exits with 3 if the coverage of a model misses its target by significantly more
+than three points, or if a prediction is not finite. In these cases the new
+model is not used, and the current champion stays in use.
 
 Examples:
   pipeline train --since 30d
   pipeline train build-time --until 2026-10-01T00:00:00Z --seed 7")]
 pub struct TrainArgs {
-    /// Only these models
+    /// Use only these models
     #[arg(value_name = "MODEL", value_parser = learner::parse)]
     models: Vec<&'static dyn Model>,
-    /// Use runs that began since: 30d, 8w, a date [default: all history]
+    /// Use runs that began since this time: 30d, 8w, a date [default: all history]
     #[arg(long, value_name = "SPAN")]
     since: Option<String>,
-    /// Use no data known later than this [default: now]
+    /// Use no data that became known after this time [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Seed: the same data and seed give the same model
+    /// Random seed; the same data and seed give the same model
     #[arg(long, default_value_t = 7)]
     seed: u64,
     #[command(flatten)]

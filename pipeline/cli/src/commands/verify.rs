@@ -38,11 +38,11 @@ const METRICS: [(&str, &str, &str, Margin); 3] = [
     ("runs killed for memory", "verify_runs", "killed", Margin::Absolute(MARGIN_SHARE)),
 ];
 
-/// What `verify` takes.
+/// The arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0 better or the same, 3 worse, 5 inconclusive; with --due 0 unless
-something is worse.
+Exit codes: 0 better or the same, 3 worse, 5 inconclusive. With --due, the exit
+code is 0 unless an item is worse.
 
 Examples:
   pipeline ingest events.ndjson && pipeline materialize
@@ -52,10 +52,10 @@ pub struct VerifyArgs {
     /// The plan file
     #[arg(required_unless_present = "due")]
     plan: Option<PathBuf>,
-    /// Every applied plan of the lake, for four weeks
+    /// Verify every applied plan of the lake, for four weeks after it was applied
     #[arg(long, conflicts_with = "plan")]
     due: bool,
-    /// Roll a plan back when an item of it made things worse
+    /// Roll a plan back if one of its items made things worse
     #[arg(long)]
     auto_rollback: bool,
 }

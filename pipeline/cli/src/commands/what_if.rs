@@ -19,11 +19,11 @@ use domain::what_if::{Finding, Gravity, breaches};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// What `what-if` takes.
+/// The arguments of `what-if`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It works on a copy of the shadow inventory (`pipeline shadow`), and changes
-nothing. New resources of --deploy borrow the forecast of the most similar
+The simulation works on a copy of the shadow inventory (`pipeline shadow`), and
+changes nothing. New resources of --deploy get the forecast of the most similar
 services, with wider intervals.
 
 Examples:
@@ -36,10 +36,10 @@ Examples:
 
 A critical finding of --plan blocks `pipeline apply`.")]
 pub struct WhatIfArgs {
-    /// Set another limit: RES.memory=4GiB or RES.cpu=2; repeatable
+    /// Set a different limit: RES.memory=4GiB or RES.cpu=2; repeatable
     #[arg(long, value_name = "RES.FIGURE=AMOUNT", value_parser = changes::parse_set)]
     set: Vec<changes::Set>,
-    /// Multiply the load by a factor: RES=1.5, `*` for all; repeatable
+    /// Multiply the load by a factor: RES=1.5, or `*` for all resources; repeatable
     #[arg(long, value_name = "RES=FACTOR", value_parser = changes::parse_scale)]
     scale: Vec<changes::Scale>,
     /// Add the resources of a Compose file, or of a folder of manifests (kubernetes:FOLDER)
@@ -48,26 +48,27 @@ pub struct WhatIfArgs {
     /// Change the number of developers: +5, or -2 for fewer
     #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = changes::parse_developers)]
     developers: Option<i64>,
-    /// Make the changes of a plan; its critical findings block `apply`
+    /// Simulate the changes of a plan; critical findings block its `apply`
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
-    /// Machines and their prices in TOML: print how many are needed before and after
+    /// Machines and their prices in TOML: print how many machines are needed before and after
     #[arg(long, value_name = "FILE")]
     nodes: Option<PathBuf>,
-    /// Instead, forecast each past deployment since then from the data before it, and compare with what was observed
+    /// Instead of simulating a change, forecast each past deployment since this time from the data before it, and
+    /// compare the forecast with the observations
     #[arg(long, value_name = "SPAN", conflicts_with_all = ["set", "scale", "deploy", "developers", "plan", "nodes", "remediate", "overrides"])]
     replay: Option<String>,
-    /// Write a plan for the limits that are critical under the change, or today if no change is given: a higher limit, a
-    /// restart, a redundant instance, or the last good state
+    /// Write a plan for limits that are critical under the change, or today if no change is given. Its remedies are a
+    /// higher limit, a restart, a redundant instance, or the last good state
     #[arg(long, value_name = "PLAN", num_args = 0..=1, default_missing_value = "remedy.json")]
     remediate: Option<PathBuf>,
-    /// Write the plan of --remediate to this file instead
+    /// Write the --remediate plan to this file instead of PLAN
     #[arg(short, long, value_name = "FILE", requires = "remediate")]
     output: Option<PathBuf>,
-    /// Target of the plan of --remediate, as for `plan`; repeatable [default: none, all items are advice]
+    /// Target of the --remediate plan, as for `plan`; repeatable [default: none, all items are advice]
     #[arg(long, value_name = "TARGET", requires = "remediate")]
     target: Vec<String>,
-    /// Overrides in TOML; a change that they do not allow is a finding
+    /// Overrides in TOML; a change that the overrides do not allow is a finding
     #[arg(long = "override", value_name = "FILE")]
     overrides: Option<PathBuf>,
 }

@@ -20,12 +20,13 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
-/// What `sql` takes.
+/// The arguments of `sql`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without a query: a shell on a terminal (`\\?` lists what it understands), else
-the statements of standard input, each ended by `;`. It only reads: no statement
-changes the lake. Tables: `show tables`; session.clock has one row with `now`.
+Without a query, the command opens a shell on a terminal (`\\?` lists its
+commands), or else runs the statements from standard input, each ended by `;`.
+No statement changes the lake. `show tables` lists the tables; session.clock has
+one row with `now`.
 
 Examples:
   pipeline sql -f slowest-jobs --format csv
@@ -43,22 +44,22 @@ pub struct SqlArgs {
     /// List the reports and their parameters
     #[arg(long, conflicts_with_all = ["query", "file", "output", "params"])]
     list_reports: bool,
-    /// Output format [default: by the extension of OUT, else table]
+    /// Output format [default: from the extension of OUT, else table]
     #[arg(long, value_enum)]
     format: Option<Form>,
-    /// In CSV, prefix texts that a spreadsheet reads as formulas with `'`: = + - @
+    /// In CSV, add the prefix `'` to texts that a spreadsheet reads as formulas: = + - @
     #[arg(long)]
     spreadsheet_safe: bool,
     /// Write to a file atomically; `-` is stdout
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
-    /// The lake as it was: a time [RFC 3339], TABLE@VERSION, or a version of staging.events
+    /// Read the lake as it was: at a time [RFC 3339], at TABLE@VERSION, or at a version of staging.events
     #[arg(long, value_name = "WHEN", value_parser = parse_at)]
     at: Option<At>,
     /// Allow queries to read local files: select * from 'runs.parquet'
     #[arg(long)]
     allow_files: bool,
-    /// Rows of a table shown on a terminal; 0: all
+    /// Number of table rows shown on a terminal; 0: all
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max_rows: usize,
     /// Memory limit of a query before it spills to disk [default: half of the memory]
@@ -66,7 +67,7 @@ pub struct SqlArgs {
     memory: Option<usize>,
 }
 
-/// The formats by name.
+/// The output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
     Table,

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use stack::{Change, Health, Held, How, Journal, Phase, Progress, StackError, Work};
 use std::path::{Path, PathBuf};
 
-/// What `stack advance` takes.
+/// The arguments of `stack advance`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Ingest the router's log first. Call the command from cron until it reports the

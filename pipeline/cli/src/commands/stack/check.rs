@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// So many runs of a pair must have passed before it counts as proven.
 const RUNS: u64 = 3;
 
-/// What `stack check` takes.
+/// The arguments of `stack check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A pair of versions in which one requires the other is proven by three passed

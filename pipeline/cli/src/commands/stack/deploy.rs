@@ -22,7 +22,7 @@ use stack::{Change, Target, planned_target};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What `stack deploy` takes.
+/// The arguments of `stack deploy`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,17 +32,17 @@ pub struct DeployArgs {
     /// The version group: its name in the stack, or its digest in the lake
     #[arg(required_unless_present = "snapshot")]
     group: Option<String>,
-    /// Instead of a group, restore what `stack snapshot` stored
+    /// Restore a snapshot that `stack snapshot` stored, instead of deploying a group
     #[arg(long, value_name = "DIGEST", conflicts_with = "group")]
     snapshot: Option<String>,
-    /// Where it is deployed
+    /// Where the version group is deployed
     #[arg(long, value_enum, default_value_t = Where::Production)]
     place: Where,
     #[command(flatten)]
     into: Into,
 }
 
-/// What `stack promote` takes.
+/// The arguments of `stack promote`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,7 +54,7 @@ pub struct PromoteArgs {
     into: Into,
 }
 
-/// From which file, and into which.
+/// The stack file and the plan file.
 #[derive(Debug, Args)]
 struct Into {
     /// The plan file to write
@@ -63,7 +63,7 @@ struct Into {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// How long the plan may be started after its creation
+    /// Time after its creation during which the plan may be started
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = span(1..=366 * DAY, "write it as 12h or 7d"))]
     valid_for: i64,
 }
@@ -71,9 +71,9 @@ struct Into {
 /// Where components are deployed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Where {
-    /// Where they are tried
+    /// The environment for tests
     Staging,
-    /// Where they are used
+    /// The environment with users
     Production,
 }
 

@@ -12,7 +12,7 @@ use stack::versions::{Group, Manifest};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What `stack group` takes.
+/// The arguments of `stack group`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -19,31 +19,32 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What `stack horizon` takes.
+/// The arguments of `stack horizon`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 This simulates an A/A test: recorded users of the control are split at random
 into two equal arms and judged by the rules of [judge] at every step of
-[route]. A horizon that is too short holds harmless canaries; a longer one needs
-more users. `stack route` runs a short simulation and notes in the plan if the
-horizon is too short.
+[route]. A horizon that is too short holds harmless canaries; a longer horizon
+needs more users. `stack route` runs a short simulation and adds a note to the
+plan if the horizon is too short.
 
-Exit codes: 0 the declared horizon promotes --target of them, 3 fewer, 5 too few
-recorded users
+Exit codes: 0 the declared horizon promotes at least the share --target, 3 it
+promotes fewer, 5 too few recorded users
 
 Examples:
   pipeline stack horizon
   pipeline stack horizon --cv 60% --errors 0.5%")]
 pub struct HorizonArgs {
-    /// The version group whose recorded users are used [default: the one with the most users]
+    /// The version group whose recorded users are used [default: the group with the most users]
     group: Option<String>,
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// How far back recorded users are used
+    /// Use the recorded users since this time
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = span(1..=3660 * DAY, "write it as 12h or 7d"))]
     since: i64,
-    /// Instead of recorded users, simulate one request per user, with log-normal durations of this coefficient of variation
+    /// Instead of using recorded users, simulate one request per user, with log-normal durations of this coefficient of
+    /// variation
     #[arg(long, value_name = "SHARE", value_parser = share(0.0..=100.0, "write it as 60% or 0.6"))]
     cv: Option<f64>,
     /// With --cv, the share of requests that fail
@@ -56,10 +57,10 @@ pub struct HorizonArgs {
     /// Number of simulated steps for each horizon
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     steps: u64,
-    /// Time for the simulation; after it, only the declared horizon still gets steps, 24 at least
+    /// Time limit of the simulation; after this time, only the declared horizon gets further steps, 24 at least
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = wait(1..=DAY, "write it as 60s or 10m"))]
     timeout: Duration,
-    /// Seed of the simulation
+    /// Random seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u32,
 }

@@ -10,7 +10,7 @@ use stack::versions::{Component, Kind};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What `stack render` takes.
+/// The arguments of `stack render`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +21,7 @@ pub struct RenderArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// Write it to a file
+    /// Write the configuration to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -22,19 +22,19 @@ use std::path::PathBuf;
 /// The target of a route in its plan.
 pub(super) const ROUTE: &str = "route";
 
-/// What `stack route` takes.
+/// The arguments of `stack route`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --share, the plan is a rollout: approve it, then call `pipeline stack
-advance plan.json` from cron until it ends. Without GROUP, the most stable and
-fastest valid group gets the users, according to stack.kpis and
+advance plan.json` from cron until the rollout ends. Without GROUP, users are
+routed to the most stable and fastest valid group, according to stack.kpis and
 stack.verdicts.
 
 Examples:
   pipeline stack route green -o plan.json && pipeline approve plan.json
   pipeline stack route green --share 25 -o plan.json")]
 pub struct RouteArgs {
-    /// The version group that gets the users
+    /// The version group to which users are routed
     group: Option<String>,
     /// The plan file to write
     #[arg(short, long, value_name = "FILE")]
@@ -42,10 +42,10 @@ pub struct RouteArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// Set this share of the users at once, in per cent, for `pipeline apply`; nothing is judged
+    /// Route this share of the users at once, in per cent, with `pipeline apply` and without a judgement
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     share: Option<u8>,
-    /// How long the plan may be started after its creation
+    /// Time after its creation during which the plan may be started
     #[arg(long, default_value = "7d", value_name = "SPAN", value_parser = span(1..=366 * DAY, "write it as 12h or 7d"))]
     valid_for: i64,
 }

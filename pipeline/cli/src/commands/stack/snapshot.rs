@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// What `stack snapshot` takes.
+/// The arguments of `stack snapshot`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -19,12 +19,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `stack status` takes.
+/// The arguments of `stack status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A stack has drifted if a group with users lacks a member, or, without a route,
 if no group is complete. A target of such a group, or of no group, has drifted
-if it has none of the versions declared for it.
+if its version is none of the declared versions.
 
 Exit codes: 0 as declared and healthy, 3 drifted or not healthy
 
@@ -35,7 +35,7 @@ pub struct StatusArgs {
     /// The stack
     #[arg(long, value_name = "FILE", default_value = "stack.toml")]
     stack: PathBuf,
-    /// Time limit for each health URL
+    /// Timeout for each health URL
     #[arg(long, value_name = "SPAN", default_value = "2s")]
     #[arg(value_parser = wait(1000..=MINUTE, "write it as 2s, of at most a minute"))]
     timeout: Duration,
