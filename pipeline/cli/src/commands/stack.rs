@@ -43,7 +43,7 @@ enum StackCommand {
     Deploy(deploy::DeployArgs),
     /// Plan to deploy a version group and route all users to it
     Promote(deploy::PromoteArgs),
-    /// Plan the routing of users to a version group: a canary in steps, or one share
+    /// Plan the routing of users to a version group: a canary in steps, or a fixed share set at once
     Route(route::RouteArgs),
     /// Simulate how many harmless canaries the declared horizon promotes; exit with 3 if too few
     Horizon(horizon::HorizonArgs),

@@ -42,7 +42,10 @@ impl Coverage {
     pub fn in_words(&self, samples: usize) -> String {
         let seen = format!("{samples} samples cover {:.1} hours", self.hours);
         let missing = if self.week_hours < HOURS_NEEDED {
-            format!("{} of the {WEEK_HOURS} hours of a week; at least {HOURS_NEEDED} are needed", self.week_hours)
+            format!(
+                "in {} of the {WEEK_HOURS} hours of a week; at least {HOURS_NEEDED} of these hours are needed",
+                self.week_hours
+            )
         } else if self.hours < OWN_HOURS_NEEDED {
             format!("at least {OWN_HOURS_NEEDED:.0} hours are needed")
         } else {
@@ -151,7 +154,7 @@ mod tests {
         assert!(!of(10.0, 168).is_enough(600), "it ran for ten hours in all");
         assert_eq!(
             of(1.9, 2).in_words(110),
-            "110 samples cover 1.9 hours, 2 of the 168 hours of a week; at least 150 are needed"
+            "110 samples cover 1.9 hours, in 2 of the 168 hours of a week; at least 150 of these hours are needed"
         );
     }
 
