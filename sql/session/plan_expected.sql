@@ -1,7 +1,7 @@
 -- One row per resource with a forecast of the last day: what the shadow inventory expects from the current hour on, for `plan`.
--- Reads predictions.shadow_inventory. Key: resource_id.
+-- Reads predictions.shadow_inventory. Key: resource.
 select
-    resource_id,
+    resource_id as resource, -- `env/service`.
     max(upper['cpu_cores']) as cpu, -- Highest upper bound of an hour, cores.
     max(upper['memory_bytes']) as memory, -- Highest upper bound of an hour, bytes.
     max(predicted_state['cpu_cores']) as peak_cpu, -- Highest expected hour, cores.
