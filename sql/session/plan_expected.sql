@@ -1,8 +1,8 @@
 -- One row per resource with a forecast of the last day: the expectation of the shadow inventory from the current hour on, for
 -- `plan`.
--- Reads predictions.shadow_inventory. Key: resource_id.
+-- Reads predictions.shadow_inventory. Key: resource.
 select
-    resource_id,
+    resource_id as resource, -- `env/service`.
     max(upper['cpu_cores']) as cpu, -- Highest hourly upper bound, cores.
     max(upper['memory_bytes']) as memory, -- Highest hourly upper bound, bytes.
     max(predicted_state['cpu_cores']) as peak_cpu, -- Highest hourly expected value, cores.

@@ -140,7 +140,8 @@ impl HeldMap {
                     router.socket().display()
                 )),
                 Err(Deaf::Refuses(what)) => {
-                    let doing = format!("have the router on {} route {}", router.socket().display(), in_words(&shares));
+                    let doing =
+                        format!("have the router on {} route {}", router.socket().display(), shares_in_words(&shares));
                     return Err(StackError::Asked { doing, source: what.into() });
                 }
             },
@@ -155,7 +156,9 @@ impl HeldMap {
             None | Some(Err(Deaf::Dead(_))) => None,
             Some(Err(Deaf::Refuses(what))) => Some(format!("the router cannot be asked: {what}")),
             Some(Ok(live)) if some(&live) == wanted => None,
-            Some(Ok(live)) => Some(format!("the router has {}, the file {}", in_words(&live), in_words(&wanted))),
+            Some(Ok(live)) => {
+                Some(format!("the router has {}, the file {}", shares_in_words(&live), shares_in_words(&wanted)))
+            }
         })
     }
 }
@@ -163,10 +166,6 @@ impl HeldMap {
 /// The groups that have users.
 fn some(shares: &Shares) -> Shares {
     shares.iter().filter(|(_, share)| **share > 0).map(|(group, share)| (group.clone(), *share)).collect()
-}
-
-fn in_words(shares: &Shares) -> String {
-    shares_in_words(shares)
 }
 
 /// What the router has is read back after each step; whether users are well is for the judge to say. It is not whole: a step
@@ -180,12 +179,13 @@ impl Session for HeldMap {
             let Some(Task::Route { before, after }) = &change.task else { continue };
             let found = self.map.parse(&live)?;
             if some(&found) != some(before) {
-                let differs = vec![format!("the shares are {}, not {}", in_words(&found), in_words(before))];
+                let differs =
+                    vec![format!("the shares are {}, not {}", shares_in_words(&found), shares_in_words(before))];
                 return Err(StackError::Drifted { target: path, since: "the plan was made", differs });
             }
             let text = map::edited(&live, after);
             let (from, to) = (json!({"path": path, "text": first, "from": live}), json!({"path": path, "text": text}));
-            let what = format!("route {}", in_words(after));
+            let what = format!("route {}", shares_in_words(after));
             let step = Step::new(change.resource.clone(), vec![change.item_id.clone()], what, from, to);
             steps.push(Step { place: path.clone(), ..step });
             live = text;

@@ -34,6 +34,4 @@ pub use apply::{Done, Held, How, Switched, Wanted, Work, apply, rehearse, rollba
 pub use error::StackError;
 pub use health::Health;
 pub use journal::{Journal, Phase, Progress, Step};
-pub use target::{
-    Change, CiJob, Figure, Live, Refusal, Session, Stand, Target, TaskFound, parse_target, planned_target,
-};
+pub use target::{Change, CiJob, Figure, Live, Refusal, Session, Stand, Target, parse_target, planned_target};

@@ -13,7 +13,7 @@ use crate::text_file::TextFile;
 use domain::Timestamp;
 use domain::ledger::sha256_hex;
 use domain::own_memory::Setup;
-use domain::plan::{Note, Plan, State, TargetRef};
+use domain::plan::{Note, Plan, State, TargetRef, Tasked};
 use domain::task::{Deployment, JobLimits, Release, Task, TaskRule};
 use domain::units::format_bytes;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,7 @@ pub struct Refusal {
 }
 
 /// One adjustment to carry out. A figure missing in `after` is left as it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The item of the plan.
     pub item_id: String,
@@ -82,23 +82,6 @@ pub struct Change {
     /// Whether its limits follow a calendar: then there is a step to switch, even where they are as wanted already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follows: bool,
-}
-
-/// What there is to do beside limits, as a person's rule asks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskFound {
-    /// `env/service`.
-    pub resource: String,
-    /// Its limits, which stay.
-    pub live: State,
-    /// What.
-    pub task: Task,
-    /// The rule, by the pattern of its resource.
-    pub pattern: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// Why the target would not do it.
-    pub refused: Option<String>,
 }
 
 /// A job of a CI system, as its file has it.
@@ -144,8 +127,8 @@ pub trait Target: Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Of what people want done beside limits, what there is to do here; a file has none of it.
-    fn tasks(&self, _: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
+    /// Of what people want done beside limits, what there is to do here, on a target that is not named; a file has none of it.
+    fn tasks(&self, _: &[TaskRule]) -> Result<Vec<Tasked>, StackError> {
         Ok(Vec::new())
     }
 

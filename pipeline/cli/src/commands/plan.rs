@@ -285,12 +285,10 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<Answer, Failure> {
         },
         basis: Some(basis),
         targets: targets.iter().map(|target| target.planned.clone()).collect(),
-        rates: Rates::default(),
         valid_for: args.valid_for,
         notes: targets.iter().flat_map(|target| target.live.notes.clone()).chain(found.notes).collect(),
-        rollout: None,
-        remedies: Vec::new(),
         salt: before.head().to_owned(),
+        ..PlanInputs::default()
     };
     let replay = |resource: &str, limits: State| usage.replay(resource, limits);
     let mut made = plan(&inputs, &replay, context.now);

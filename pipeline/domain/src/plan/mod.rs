@@ -316,6 +316,11 @@ pub struct PlannedTarget {
 }
 
 impl PlannedTarget {
+    /// One of which this digest was read.
+    pub fn new(id: String, TargetRef { kind, location }: TargetRef, digest: &str) -> Self {
+        Self { id, kind, location, prior_state_digest: digest.to_owned() }
+    }
+
     /// When its new limits are in force, after "takes effect".
     pub fn takes_effect(&self) -> &'static str {
         words::takes_effect(&self.kind)

@@ -11,11 +11,11 @@ mod session;
 mod tasks;
 
 use crate::StackError;
-use crate::target::{Change, Figure, Live, Refusal, Session, Target, TaskFound, digest};
+use crate::target::{Change, Figure, Live, Refusal, Session, Target, digest};
 use bollard::models::{ContainerInspectResponse, ContainerStatsResponse, SystemInfo};
 use domain::container::Labels;
 use domain::own_memory::Setup;
-use domain::plan::{Note, State, TargetRef};
+use domain::plan::{Note, State, TargetRef, Tasked};
 use domain::task::TaskRule;
 use domain::units::format_bytes;
 use engine::Engine;
@@ -160,7 +160,7 @@ impl Target for DockerEngine {
         refusals(&engine, &engine.info()?, &containers(&engine, false)?, &self.address, changes)
     }
 
-    fn tasks(&self, rules: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
+    fn tasks(&self, rules: &[TaskRule]) -> Result<Vec<Tasked>, StackError> {
         if rules.is_empty() {
             return Ok(Vec::new());
         }

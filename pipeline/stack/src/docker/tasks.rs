@@ -6,9 +6,8 @@
 use super::engine::Engine;
 use super::{Container, containers};
 use crate::StackError;
-use crate::target::TaskFound;
 use bollard::models::{ContainerUpdateBody, SystemInfo};
-use domain::plan::State;
+use domain::plan::{State, Tasked};
 use domain::task::{Task, TaskRule, Weights};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,7 +109,7 @@ fn load(engine: &Engine, archive: &str, digest: &str) -> Result<(), StackError> 
 }
 
 /// The image that a rule wants loaded; none where the Engine has it.
-fn image_task(engine: &Engine, rule: &TaskRule) -> Result<Option<TaskFound>, StackError> {
+fn image_task(engine: &Engine, rule: &TaskRule) -> Result<Option<Tasked>, StackError> {
     let (Some(image), Some(archive)) = (&rule.image, &rule.archive) else { return Ok(None) };
     if engine.image(image)?.is_some() {
         return Ok(None);
@@ -126,13 +125,14 @@ fn image_task(engine: &Engine, rule: &TaskRule) -> Result<Option<TaskFound>, Sta
     };
     let task = Task::Load { image: image.clone(), archive: path.display().to_string(), digest, bytes };
     let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
-    Ok(Some(TaskFound { resource: rule.resource.clone(), live: State::default(), task, pattern, reason, refused }))
+    let (resource, live) = (rule.resource.clone(), State::default());
+    Ok(Some(Tasked { resource, on: String::new(), live, task, pattern, reason, refused }))
 }
 
 /// What there is to do for these rules; of several that are about one resource and ask for the same kind of thing, the last.
-pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> Result<Vec<TaskFound>, StackError> {
+pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> Result<Vec<Tasked>, StackError> {
     let all = containers(engine, true)?;
-    let mut found: BTreeMap<(String, u8), TaskFound> = BTreeMap::new();
+    let mut found: BTreeMap<(String, u8), Tasked> = BTreeMap::new();
     for rule in rules {
         if let Some(it) = image_task(engine, rule)? {
             found.insert((format!("image {}", rule.resource), Task::rank(Some(&it.task))), it);
@@ -147,7 +147,8 @@ pub(super) fn found(engine: &Engine, info: &SystemInfo, rules: &[TaskRule]) -> R
             let live = first.limits.state();
             let (pattern, reason) = (rule.resource.clone(), rule.reason.clone());
             let rank = Task::rank(Some(&task));
-            let it = TaskFound { resource: resource.clone(), live, task, pattern, reason, refused };
+            let on = String::new();
+            let it = Tasked { resource: resource.clone(), on, live, task, pattern, reason, refused };
             found.insert((resource.clone(), rank), it);
         }
     }

@@ -4,7 +4,7 @@ use crate::failure::{Exit, Failure};
 use domain::plan::{PlannedTarget, State, TargetRef, Tasked};
 use domain::task::TaskRule;
 use learn::usage::Usage;
-use stack::{Live, Target, TaskFound, parse_target};
+use stack::{Live, Target, parse_target};
 use std::collections::BTreeMap;
 
 /// A target of the plan to be, as it was read.
@@ -43,7 +43,7 @@ pub fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, Failure>
         seen.extend(own.into_iter().map(|identity| (identity, spec)));
         let nth = all.iter().filter(|other| other.planned.kind == reference.kind).count() + 1;
         let id = if nth == 1 { reference.kind.clone() } else { format!("{}-{nth}", reference.kind) };
-        all.push(LiveTarget { planned: planned(id, reference, &live), target: Some(target), live });
+        all.push(LiveTarget { planned: PlannedTarget::new(id, reference, &live.digest), target: Some(target), live });
     }
     Ok(all)
 }
@@ -52,20 +52,7 @@ pub fn read(specs: &[String], usage: &Usage) -> Result<Vec<LiveTarget>, Failure>
 pub(super) fn tasks(on: &LiveTarget, rules: &[TaskRule]) -> Result<Vec<Tasked>, Failure> {
     let Some(target) = &on.target else { return Ok(Vec::new()) };
     let found = tokio::task::block_in_place(|| target.tasks(rules))?;
-    let tasked = |it: TaskFound| Tasked {
-        resource: it.resource,
-        on: on.planned.id.clone(),
-        live: it.live,
-        task: it.task.clone(),
-        pattern: it.pattern,
-        reason: it.reason,
-        refused: it.refused,
-    };
-    Ok(found.into_iter().map(tasked).collect())
-}
-
-fn planned(id: String, reference: TargetRef, live: &Live) -> PlannedTarget {
-    PlannedTarget { id, kind: reference.kind, location: reference.location, prior_state_digest: live.digest.clone() }
+    Ok(found.into_iter().map(|it| Tasked { on: on.planned.id.clone(), ..it }).collect())
 }
 
 fn observed(usage: &Usage) -> Result<LiveTarget, Failure> {
@@ -75,5 +62,5 @@ fn observed(usage: &Usage) -> Result<LiveTarget, Failure> {
     let digest = format!("sha256:{}", domain::ledger::sha256_hex(text.as_bytes()));
     let reference = TargetRef { kind: "observed".into(), location: "marts.usage".into() };
     let live = Live { digest, resources, ..Live::default() };
-    Ok(LiveTarget { planned: planned("observed".into(), reference, &live), target: None, live })
+    Ok(LiveTarget { planned: PlannedTarget::new("observed".into(), reference, &live.digest), target: None, live })
 }

@@ -1,7 +1,7 @@
 //! What a plan has to know of each resource beside its usage: when a plan last changed it, what its service is configured to
 //! take, and what its machine has.
 
-use super::foreseen::state_of;
+use super::foreseen::{by_resource, state_of};
 use crate::failure::{Exit, Failure};
 use domain::Timestamp;
 use domain::nodes::{Machine, Nodes};
@@ -9,36 +9,26 @@ use domain::own_memory::{OwnMemory, settings};
 use domain::plan::State;
 use lake::Session;
 use learn::usage::Usage;
+use serde_json::Value;
 use stack::Target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+const EVENTS: &str = "staging.events";
+
 /// The newest adjustment of each resource up to now, and its limits before it.
 pub(super) async fn resized(session: &Session) -> Result<BTreeMap<String, (Timestamp, State)>, Failure> {
-    let rows = session
-        .query(
-            "select resource, ts, before
-             from staging.events
-             where type = 'adjustment' and resource is not null and ts <= (select now from session.clock)
-             order by ts",
-        )
-        .await?
-        .to_json()?;
-    let resized = rows.into_iter().filter_map(|row| {
+    let resized = |row: &Value| {
         let before: State = serde_json::from_str(row["before"].as_str()?).ok()?;
-        let at = Timestamp::parse(row["ts"].as_str()?)?;
-        Some((row["resource"].as_str()?.to_owned(), (at, before)))
-    });
-    Ok(resized.collect())
+        Some((Timestamp::parse(row["ts"].as_str()?)?, before))
+    };
+    by_resource(session, EVENTS, "plan_resized", resized).await
 }
 
 /// The applied plan by whose calendar the limits of a resource are switched.
 pub(super) async fn following(session: &Session) -> Result<BTreeMap<String, String>, Failure> {
-    let rows = session.ask("plan_following", &[]).await?.to_json()?;
-    let following =
-        rows.into_iter().filter_map(|row| Some((row["resource"].as_str()?.into(), row["plan_id"].as_str()?.into())));
-    Ok(following.collect())
+    by_resource(session, EVENTS, "plan_following", |row| Some(row["plan_id"].as_str()?.to_owned())).await
 }
 
 /// What each service is configured to take, as far as its target tells.
@@ -62,12 +52,8 @@ pub fn read_nodes(path: Option<&Path>) -> Result<Nodes, Failure> {
 
 /// What the samples of each resource tell of its machine; the largest, where it ran on several.
 async fn measured(session: &Session) -> Result<BTreeMap<String, Machine>, Failure> {
-    let rows = session.ask("plan_machines", &[]).await?.to_json()?;
-    let measured = rows.into_iter().filter_map(|row| {
-        let size = state_of(&row, "cpu", "memory");
-        Some((row["resource"].as_str()?.to_owned(), Machine { size, told: true }))
-    });
-    Ok(measured.collect())
+    let machine = |row: &Value| Some(Machine { size: state_of(row, "cpu", "memory"), told: true });
+    by_resource(session, EVENTS, "plan_machines", machine).await
 }
 
 /// The room for each resource: as the file says, else as its samples tell, else as its environment was seen to have.

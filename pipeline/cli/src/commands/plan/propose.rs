@@ -13,12 +13,10 @@ pub(super) use neighbours::parse_budget;
 use super::live::LiveTarget;
 use crate::context::Context;
 use crate::failure::Failure;
-use domain::overrides::matches;
-use domain::plan::{Candidate, Evidence, Handling, Item, Note, Proposed, State};
+use domain::plan::{Candidate, Evidence, Handling, Item, Note, Proposed, State, Tasked};
 use domain::rules::Rules;
 use domain::task::TaskRule;
 use lake::{Lake, Session};
-use stack::TaskFound;
 
 /// What a plan is made from, as far as it matters here.
 pub(super) struct Ground<'a> {
@@ -59,13 +57,13 @@ pub(super) async fn all(ground: &Ground<'_>) -> Result<Found, Failure> {
 
 impl Ground<'_> {
     /// What there is to do for these rules, on every target that can; with the rule by its place.
-    fn doable(&self, rules: &[TaskRule]) -> Result<Vec<(usize, String, TaskFound)>, Failure> {
+    fn doable(&self, rules: &[TaskRule]) -> Result<Vec<(usize, Tasked)>, Failure> {
         let mut all = Vec::new();
         for on in self.targets {
             let Some(target) = &on.target else { continue };
             for (i, rule) in rules.iter().enumerate() {
                 let found = tokio::task::block_in_place(|| target.tasks(std::slice::from_ref(rule)))?;
-                all.extend(found.into_iter().map(|it| (i, on.planned.id.clone(), it)));
+                all.extend(found.into_iter().map(|it| (i, Tasked { on: on.planned.id.clone(), ..it })));
             }
         }
         Ok(all)
@@ -78,12 +76,12 @@ impl Ground<'_> {
 }
 
 /// What a target can do, as an item.
-fn proposed(on: String, it: TaskFound, reason: String, evidence: Vec<Evidence>, confidence: Option<f64>) -> Proposed {
+fn proposed(it: Tasked, reason: String, evidence: Vec<Evidence>, confidence: Option<f64>) -> Proposed {
     let handling = Handling::task(&it.resource, &it.task);
     Proposed {
         action: Item::action_of(&it.task),
         resource: it.resource,
-        on,
+        on: it.on,
         live: it.live,
         task: Some(it.task),
         refused: it.refused,
@@ -102,8 +100,4 @@ fn service_of(resource: &str) -> &str {
 /// The pattern that stands for a service of any environment, or of one.
 fn anywhere(env: Option<&str>, service: &str) -> String {
     format!("{}/{service}", env.filter(|env| !env.is_empty()).unwrap_or("*"))
-}
-
-fn is_like(pattern: &str, text: &str) -> bool {
-    matches(pattern, text)
 }

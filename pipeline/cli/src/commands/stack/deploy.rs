@@ -207,13 +207,7 @@ async fn restored(lake: &Lake, declared: &Declared, name: &str) -> Result<Draft,
         let nth = draft.targets.iter().filter(|other| other.kind == reference.kind).count() + 1;
         let id = if nth == 1 { reference.kind.clone() } else { format!("{}-{nth}", reference.kind) };
         let before = Release { text: Some(live.digest.clone()), ..Release::default() };
-        let planned = PlannedTarget {
-            id,
-            kind: reference.kind,
-            location: reference.location,
-            prior_state_digest: live.digest.clone(),
-        };
-        let opened = Opened { planned, target, live };
+        let opened = Opened { planned: PlannedTarget::new(id, reference, &live.digest), target, live };
         let Some(resource) = opened.live.resources.keys().next().cloned() else { continue };
         let deployment = Deployment {
             component: "snapshot".to_owned(),
@@ -259,9 +253,7 @@ impl Draft {
         whose: &str,
     ) -> Result<(), Failure> {
         let live = tokio::task::block_in_place(|| map.read())?;
-        let reference = map.reference();
-        let (kind, location) = (reference.kind, reference.location);
-        self.targets.push(PlannedTarget { id: ROUTE.to_owned(), kind, location, prior_state_digest: live.digest });
+        self.targets.push(PlannedTarget::new(ROUTE.to_owned(), map.reference(), &live.digest));
         self.notes.extend(live.notes);
         self.tasks.push(Tasked {
             resource: resource(declared),

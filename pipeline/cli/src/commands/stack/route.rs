@@ -78,13 +78,7 @@ pub async fn run(context: &Context, args: RouteArgs) -> Result<Answer, Failure> 
     if let Some(rollout) = &rollout {
         checks.push(horizon::check(context, &lake, rollout).await?);
     }
-    let reference = map.reference();
-    let target = PlannedTarget {
-        id: ROUTE.to_owned(),
-        kind: reference.kind,
-        location: reference.location,
-        prior_state_digest: live.digest,
-    };
+    let target = PlannedTarget::new(ROUTE.to_owned(), map.reference(), &live.digest);
     let tasks = shares.windows(2).map(|pair| Tasked {
         resource: resource(&declared),
         on: ROUTE.to_owned(),

@@ -116,9 +116,7 @@ impl Seen<'_> {
         let live = tokio::task::block_in_place(|| target.read())?;
         let nth = self.targets.iter().filter(|other| other.planned.kind == reference.kind).count() + 1;
         let id = if nth == 1 { reference.kind.clone() } else { format!("{}-{nth}", reference.kind) };
-        let (kind, location) = (reference.kind, reference.location);
-        let planned = PlannedTarget { id, kind, location, prior_state_digest: live.digest.clone() };
-        self.targets.push(Opened { planned, target, live });
+        self.targets.push(Opened { planned: PlannedTarget::new(id, reference, &live.digest), target, live });
         Ok(self.targets.len() - 1)
     }
 }

@@ -34,17 +34,8 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
                 continue;
             }
             let mut proposed = item(job, &on.planned.id, &row, wanted);
-            let change = Change {
-                item_id: String::new(),
-                resource: proposed.resource.clone(),
-                on: proposed.on.clone(),
-                before: State::default(),
-                after: State::default(),
-                task: proposed.task.clone(),
-                requests: None,
-                text: None,
-                follows: false,
-            };
+            let (resource, on, task) = (proposed.resource.clone(), proposed.on.clone(), proposed.task.clone());
+            let change = Change { resource, on, task, ..Change::default() };
             proposed.refused = tokio::task::block_in_place(|| target.job_refused(&change))?;
             found.proposals.push(proposed);
         }

@@ -47,8 +47,8 @@ pub(super) fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
             continue;
         }
         let rule = TaskRule { resource: candidate.resource.clone(), restart: true, ..TaskRule::default() };
-        for (_, on, it) in ground.doable(&[rule])? {
-            if on != candidate.on {
+        for (_, it) in ground.doable(&[rule])? {
+            if it.on != candidate.on {
                 continue;
             }
             let reason = format!(
@@ -64,13 +64,7 @@ pub(super) fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
             );
             let value =
                 format!("{} a day, now {}", format_bytes(leak.bytes_per_day), format_bytes(leak.now_bytes as f64));
-            found.proposals.push(proposed(
-                on,
-                it,
-                reason,
-                vec![Evidence::rows("growth", value, "marts.usage", sql)],
-                None,
-            ));
+            found.proposals.push(proposed(it, reason, vec![Evidence::rows("growth", value, "marts.usage", sql)], None));
         }
     }
     Ok(found)

@@ -2,10 +2,11 @@
 //!
 //! Rests on what `predict` said last, at most a day ago, and on the calls that were recorded.
 
-use super::{Found, Ground, anywhere, is_like, proposed, service_of};
+use super::{Found, Ground, anywhere, proposed, service_of};
 use crate::artifacts::newest_card;
 use crate::failure::Failure;
 use domain::Timestamp;
+use domain::overrides::matches;
 use domain::plan::{Action, Evidence, Handling, Level, Proposed, State, literal};
 use domain::rules::When;
 use domain::task::TaskRule;
@@ -13,20 +14,6 @@ use domain::time::DAY;
 use domain::units::counted;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// How often each service was called, and when last.
-const CALLS: &str = "
-    select service, count(*) as calls, max(ts) as last_at
-    from staging.events
-    where type = 'api_call' and service is not null and ts <= (select now from session.clock)
-    group by service";
-
-/// Pull requests whose packages change: their lock file or manifest does.
-const CHANGED: &str = "
-    select pr_id, min(path) as path
-    from marts.changed_files
-    where role in ('lockfile', 'manifest') and pr_id is not null and ts <= (select now from session.clock)
-    group by pr_id";
 
 /// So many runs must have gone by without a call: of fewer it is not known.
 const RUNS_WITHOUT: i64 = 20;
@@ -53,12 +40,12 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
             of.push(name.clone());
         }
     }
-    for (i, on, it) in ground.doable(&rules)? {
+    for (i, it) in ground.doable(&rules)? {
         let need = &needs[&of[i]];
         let reason = format!("{} of the coming runs will likely need {}: {}", need.runs, of[i], need.by.join(", "));
         let rows =
             Evidence::rows("coming runs that need it", need.runs.to_string(), "predictions.runs", rows_of(&of[i]));
-        found.proposals.push(proposed(on, it, reason, vec![rows], precision));
+        found.proposals.push(proposed(it, reason, vec![rows], precision));
     }
     found.proposals.extend(packages(ground, &coming, precision).await?);
     found.proposals.extend(unneeded(ground, &needs).await?);
@@ -107,7 +94,7 @@ fn by_need(coming: &[Value]) -> BTreeMap<String, Need> {
 /// What of it a target may do: start the service, load its image.
 fn task_rules(ground: &Ground<'_>, name: &str, need: &Need) -> Vec<TaskRule> {
     let mut rules = Vec::new();
-    let named = ground.rules.service.iter().find(|service| is_like(&service.need, name));
+    let named = ground.rules.service.iter().find(|service| matches(&service.need, name));
     let pattern = match named.and_then(|service| service.resource.clone()) {
         Some(resource) => resource,
         // A package is no service.
@@ -153,7 +140,7 @@ async fn packages(ground: &Ground<'_>, coming: &[Value], precision: Option<f64>)
     }
     let changed: BTreeMap<String, String> = ground
         .session
-        .query(CHANGED)
+        .ask("plan_changed", &[])
         .await?
         .to_json()?
         .into_iter()
@@ -245,7 +232,7 @@ async fn unneeded(ground: &Ground<'_>, needs: &BTreeMap<String, Need>) -> Result
     }
     let now = ground.context.now;
     let (mut rules, mut of) = (Vec::new(), Vec::new());
-    for row in ground.session.query(CALLS).await?.to_json()? {
+    for row in ground.session.ask("plan_calls", &[]).await?.to_json()? {
         let (Some(service), Some(last)) = (row["service"].as_str(), row["last_at"].as_str().and_then(Timestamp::parse))
         else {
             continue;
@@ -253,9 +240,9 @@ async fn unneeded(ground: &Ground<'_>, needs: &BTreeMap<String, Need>) -> Result
         if ((now.0 - last.0) as f64) < least || needs.contains_key(service) {
             continue;
         }
-        let named = ground.rules.service.iter().find(|it| is_like(&it.need, service));
+        let named = ground.rules.service.iter().find(|it| matches(&it.need, service));
         let pattern = named.and_then(|it| it.resource.clone()).unwrap_or_else(|| anywhere(None, service));
-        let is_there = |name: &String| is_like(&pattern, name);
+        let is_there = |name: &String| matches(&pattern, name);
         let resources = ground.candidates.iter().map(|candidate| &candidate.resource).filter(|name| is_there(name));
         for resource in resources.collect::<std::collections::BTreeSet<_>>() {
             let silent = (now.0 - last.0) as f64;
@@ -267,7 +254,7 @@ async fn unneeded(ground: &Ground<'_>, needs: &BTreeMap<String, Need>) -> Result
         }
     }
     let mut proposals = Vec::new();
-    for (i, on, it) in ground.doable(&rules)? {
+    for (i, it) in ground.doable(&rules)? {
         let (service, last, calls) = &of[i];
         let since = format!("select count(*) as runs from marts.runs where started_at > timestamp '{last}'");
         let runs = ground.session.query(&since).await?.to_json()?;
@@ -288,7 +275,7 @@ async fn unneeded(ground: &Ground<'_>, needs: &BTreeMap<String, Need>) -> Result
             Evidence::rows("calls", format!("{calls}, the last {}", last.minute()), "staging.events", calls_sql),
             Evidence::rows("runs since without one", runs.to_string(), "marts.runs", since),
         ];
-        proposals.push(proposed(on, it, reason, evidence, None));
+        proposals.push(proposed(it, reason, evidence, None));
     }
     Ok(proposals)
 }

@@ -86,11 +86,11 @@ pub(super) async fn found(ground: &Ground<'_>) -> Result<Found, Failure> {
             bins group by at having sum(wanted) > {cores}) order by at",
             literal(&it.resource)
         );
-        for (_, on, task) in ground.doable(&[rule])? {
+        for (_, task) in ground.doable(&[rule])? {
             let value = format!("{:.1} core-hours, nine in ten moments below {:.2} cores", it.core_hours, it.wanted);
             let rows = Evidence::rows("wanted while processors were scarce", value, "marts.usage", sql.clone());
             let all = Evidence::rows("all together", words(&row, cores), "marts.usage", totals.clone());
-            found.proposals.push(proposed(on, task, reason.clone(), vec![rows, all], None));
+            found.proposals.push(proposed(task, reason.clone(), vec![rows, all], None));
         }
     }
     Ok(found)
