@@ -16,7 +16,7 @@ use crate::kept::{self, Kept};
 use crate::metrics::{brier_losses, probability_metrics};
 use crate::model;
 use crate::odds::{BASE_RATE, Found, Odds, Rates, Rows, SAME_AS_LAST, SMALL_TREE, Search, reliability, search};
-use crate::own_table::count;
+use crate::own_table::{LIKELY, count};
 use crate::tree::SmallTree;
 use crate::trust::{BOUND, Origin, bounded, weights};
 use domain::Timestamp;
@@ -302,7 +302,8 @@ impl model::Model for Contention {
         let tree = SmallTree::grow(&data.rows, &train)?;
         baselines.insert(SMALL_TREE.to_owned(), tree.say(&data.rows, &train, test));
         let evaluation = data.evaluation(test, said, baselines).finite();
-        let causes = learnt.trusted.causes(&data.rows, &train, test);
+        let likely: Vec<u32> = test.iter().zip(said).filter(|(_, p)| **p >= LIKELY).map(|(row, _)| *row).collect();
+        let causes = learnt.trusted.causes(&data.rows, &train, &likely);
         let serves = contest.serves(&search);
 
         // What was held out is learnt from too, and so is what people said of it, or not, as before.
@@ -333,7 +334,7 @@ impl model::Model for Contention {
             probability: Some(Probability {
                 choice: search.choice.clone(),
                 reliability: evaluation.reliability,
-                causes: count(&causes, said),
+                causes: count(&causes),
                 trust: last.trust,
                 rules: rules.rules(),
             }),

@@ -115,17 +115,20 @@ pub fn train(spec: &TableSpec) -> Result<Judged, LearnError> {
         probability: Probability {
             choice: search.choice,
             reliability: reliability(&truth, &said),
-            causes: count(&causes, &said),
+            causes: count(causes.iter().zip(&said).filter(|(_, p)| **p >= LIKELY).map(|(cause, _)| cause)),
             trust: Trust::default(),
             rules: tree.rules(),
         },
     })
 }
 
-/// How often each cause is named among the rows that are more likely contended than not.
-pub(crate) fn count(causes: &[Cause], said: &[f64]) -> BTreeMap<String, usize> {
+/// From here on a row is more likely contended than not, and its cause counts.
+pub(crate) const LIKELY: f64 = 0.5;
+
+/// How often each cause is named.
+pub(crate) fn count<'a>(causes: impl IntoIterator<Item = &'a Cause>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for (cause, _) in causes.iter().zip(said).filter(|(_, p)| **p >= 0.5) {
+    for cause in causes {
         *counts.entry(cause.name().to_owned()).or_insert(0) += 1;
     }
     counts
