@@ -376,11 +376,12 @@ struct Tried {
 }
 
 impl Tried {
-    /// Learns it from the training rows. A steady margin follows no drift: it serves only where its p90 and p99 hold and its loss
-    /// is lower by more than two standard errors.
+    /// Learns it from the training rows. A steady margin follows no drift: it serves only where its loss is lower by more than two
+    /// standard errors, and its p90 and p99 hold, unless those of the other do not either.
     fn of(data: &Data, split: &Split, choice: Choice, seed: u64) -> Result<Self, LearnError> {
         let mut model = Model::learn(data, &split.fit, &split.calibrate, &LEVELS, choice, None, seed)?;
-        let following = split.told(data, choice, &model).losses(data, &split.test);
+        let told = split.told(data, choice, &model);
+        let (following, holds) = (told.losses(data, &split.test), coverage::holds(data, &told, &split.test));
         let train = split.train();
         let unseen = choice.unseen(&train, &split.calibrate);
         model.shift(data, unseen, Margin::Steady);
@@ -389,7 +390,7 @@ impl Tried {
         let clusters = clusters(split.test.iter().map(|&row| data.repo_name(row)));
         let [loss, of_steady] = [&following, &steady].map(|losses| mean(losses.iter().copied()));
         let better = of_steady - loss < -2.0 * standard_error(&steady, &following, &clusters);
-        if better && coverage::holds(data, &told, &split.test) {
+        if better && (coverage::holds(data, &told, &split.test) || !holds) {
             return Ok(Self { choice, margin: Margin::Steady, model, loss: of_steady });
         }
         model.shift(data, unseen, Margin::Following);
