@@ -4,7 +4,7 @@
 //! a mean hides a burst, that the service is configured to take more, that the machine has no more, that more memory
 //! only delays the end of a leak.
 
-use super::seen::{FINE_INTERVAL_S, HeldBack, Killed, Leak};
+use super::seen::{FINE_INTERVAL_S, Growth, HeldBack, Killed, Leak};
 use super::{Candidate, Recommendation, Replay, ReplayLimits, State};
 use crate::Timestamp;
 use crate::own_memory::Size;
@@ -50,6 +50,8 @@ pub(super) enum Hold {
     Gate { ours: f64, peers: f64 },
     /// More memory would only delay the end.
     Leak(Leak),
+    /// Memory has begun to grow, and nobody knows yet where it ends.
+    Growing(Growth),
     /// Its limits are switched by the calendar of this applied plan.
     Follows(String),
     /// The target would refuse the change.
@@ -163,6 +165,10 @@ impl Case<'_> {
                 holds.push(Hold::CutOff { figure: Figure::Memory, newest });
                 return Some(before);
             }
+        }
+        if let Some(growth) = self.seen.growth.filter(|_| bytes < before) {
+            holds.push(Hold::Growing(growth));
+            return Some(before);
         }
         if bytes < before {
             bytes = self.no_less_than_it_takes(bytes, before, holds);

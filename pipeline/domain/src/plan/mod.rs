@@ -34,7 +34,7 @@ pub use predicted::{Coming, Expected, Recommendation, Replay};
 pub use propose::Proposed;
 pub use remedy::{Means, Remedy};
 pub use requests::Requests;
-pub use seen::{Burst, Coverage, FINE_INTERVAL_S, HeldBack, Killed, Leak, WEEK_HOURS};
+pub use seen::{Burst, Coverage, FINE_INTERVAL_S, Growth, HeldBack, Killed, Leak, WEEK_HOURS};
 pub use tasked::Tasked;
 
 use crate::Timestamp;

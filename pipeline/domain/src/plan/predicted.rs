@@ -1,7 +1,7 @@
 //! What is predicted of a resource, by a policy, the forecasts and the runs to come, and what a limit would have done on its
 //! past days: the figures that an item rests on.
 
-use super::{Burst, Coverage, HeldBack, Killed, Leak, State};
+use super::{Burst, Coverage, Growth, HeldBack, Killed, Leak, State};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,8 @@ pub struct Recommendation {
     pub squeezed: Option<HeldBack>,
     /// Memory that only grows.
     pub leak: Option<Leak>,
+    /// Memory that has begun to grow.
+    pub growth: Option<Growth>,
     /// Which rule won and on what figures, in words.
     pub basis: String,
 }

@@ -117,6 +117,15 @@ impl HeldBack {
     }
 }
 
+/// Memory that has grown over the newest days to more than was ever seen before: too short a time to call it a leak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// Growth of the peak of a day, bytes a day.
+    pub bytes_per_day: f64,
+    /// Over so many days.
+    pub days: usize,
+}
+
 /// Memory that grows day after day and is not given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leak {

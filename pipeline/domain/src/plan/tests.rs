@@ -394,6 +394,21 @@ fn a_leak_is_to_be_fixed_and_gets_no_limit() {
 }
 
 #[test]
+fn memory_that_has_begun_to_grow_is_not_cut_and_may_be_raised() {
+    let growth = Growth { bytes_per_day: 336.0 * MIB as f64, days: 5 };
+    let with_limit = |limit: u64| with(state(1.0, limit), state(1.0, 3 * GIB), |seen| seen.growth = Some(growth));
+    let item = |inputs: &PlanInputs| plan(inputs, &|_, _| None, Timestamp(30 * DAY)).items[0].clone();
+    let held = item(&with_limit(16 * GIB));
+    assert_eq!(held.after, held.before);
+    assert!(
+        held.reason.contains("it has grown by 336 MiB a day for 5 days, to more than ever before"),
+        "{}",
+        held.reason
+    );
+    assert_eq!(item(&with_limit(2 * GIB)).after.memory_bytes, Some(3 * GIB));
+}
+
+#[test]
 fn the_words_for_an_override_are_true() {
     let floor = Amounts { cpu: Some("1".into()), memory: Some("1GiB".into()) };
     let rule = Override { resource: "dev/*".into(), floor, reason: Some("house rule".into()), ..Override::default() };

@@ -263,6 +263,11 @@ impl Story<'_> {
             ),
             Hold::Leak(leak) if self.action == Action::FixLeak => leak_reason(leak, self.before),
             Hold::Leak(_) => "memory stays: it leaks".to_owned(),
+            Hold::Growing(growth) => format!(
+                "memory is not cut: it has grown by {} a day for {} days, to more than ever before",
+                units::format_bytes(growth.bytes_per_day),
+                growth.days
+            ),
             Hold::Follows(plan_id) => {
                 format!("its limits follow the calendar of {plan_id}: roll that back to plan anew")
             }

@@ -4,7 +4,7 @@
 use super::{highest_of, last};
 use crate::usage::{Day, larger, quantile};
 use domain::Timestamp;
-use domain::plan::{Burst, HeldBack, Killed, Leak, State};
+use domain::plan::{Burst, Growth, HeldBack, Killed, Leak, State};
 
 /// Kills and throttling count for so many days with data.
 const HELD_BACK_DAYS: usize = 30;
@@ -26,6 +26,11 @@ const LARGEST_STEP: f64 = 0.4;
 /// Growth since the first day, and to be expected within 30 days, as a share of what there was.
 const GROWTH: f64 = 0.2;
 const GROWTH_AHEAD: f64 = 0.25;
+
+/// Memory has begun to grow when the peak of each of at least so many newest days is higher than that of the day before by this
+/// factor, and the least memory of the newest day is above all that was seen before them.
+const GROWING_DAYS: usize = 2;
+const GROWING: f64 = 1.05;
 
 /// Memory that filled one limit after the other, the last at least so many times the first, is no demand: that would have
 /// stopped somewhere. Filled is this share of a limit, on the way there for at least a day.
@@ -110,6 +115,19 @@ pub(super) fn peak(days: &[Day]) -> State {
 /// Whether the least memory of a day grows day after day: what is given back at night or at a restart is no leak.
 pub(super) fn leak(days: &[Day]) -> Option<Leak> {
     LEAK_DAYS.iter().find_map(|window| leak_over(days, *window)).or_else(|| fills_each_limit(days))
+}
+
+/// Whether memory has grown over the newest days to more than was ever seen before. A leak of a few days looks like this, and so
+/// does a cache that fills; a step to another version is over in a day.
+pub(super) fn growth(days: &[Day]) -> Option<Growth> {
+    let ends = |d: &Day| Some((*d.memory.values().first()?, *d.memory.values().last()?));
+    let days: Vec<(f64, f64)> = quarter(days).iter().filter_map(ends).collect();
+    let grown = days.windows(2).rev().take_while(|pair| pair[1].1 >= GROWING * pair[0].1).count();
+    let (before, newest) = days.split_at(days.len() - grown);
+    let seen = before.iter().map(|(_, most)| *most).fold(0.0, f64::max);
+    let ((least, most), (_, first)) = (newest.last()?, before.last()?);
+    let is_new = grown >= GROWING_DAYS && *least > seen;
+    is_new.then(|| Growth { bytes_per_day: (most - first) / grown as f64, days: grown })
 }
 
 /// Whether memory filled each of the limits of the last quarter, one higher than the other: more of it is filled too.
@@ -259,6 +277,25 @@ mod tests {
         }
         assert_eq!(leak(&days(&rows(30, restarts))), None);
         assert_eq!(leak(&days(&rows(30, slow))), None, "a tenth in a month");
+    }
+
+    #[test]
+    fn what_has_begun_to_grow_is_told_from_a_step_and_a_swing() {
+        let mib = |x: f64| x * MIB as f64;
+        for leaks_for in [2, 3, 5] {
+            let young = |i: i64| (0.3, mib(500.0 + 7.0 * (i - (30 - leaks_for) * 48).max(0) as f64));
+            let all = days(&rows(30, young));
+            assert_eq!(leak(&all), None, "too young to be called one");
+            let growth = growth(&all).unwrap();
+            assert_eq!(growth.days as i64, leaks_for);
+            assert!((growth.bytes_per_day / mib(1.0) - 336.0).abs() < 10.0, "{growth:?}");
+        }
+        let step = |i: i64| (0.3, mib(if i < 29 * 48 + 20 { 400.0 } else { 3000.0 }));
+        let swing = |i: i64| (0.3, mib((400.0 + 300.0 * (i % 48) as f64 / 48.0) * (1.0 + 0.1 * (i / 48) as f64)));
+        let full = |i: i64| (0.3, mib(2000.0 * (1.0 - (-(i as f64) / 100.0).exp())));
+        for (name, of) in [("step", &step as &dyn Fn(i64) -> (f64, f64)), ("swing", &swing), ("a full cache", &full)] {
+            assert_eq!(growth(&days(&rows(30, of))), None, "{name}");
+        }
     }
 
     #[test]

@@ -180,6 +180,7 @@ fn recommendation(resource: &str, days: &[Day], mut sizer: Sizer<'_>, coverage: 
         throttled: facts::throttled(days),
         squeezed: facts::squeezed(days),
         leak: facts::leak(days),
+        growth: facts::growth(days),
         basis: sizer.basis(days),
     }
 }

@@ -21,7 +21,7 @@ use domain::{Timestamp, units};
 use lake::{Lake, LakeError, Session};
 use learn::usage::Usage;
 use serde_json::Value;
-use stack::Change;
+use stack::{Change, Figure};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -102,12 +102,33 @@ pub(super) async fn write(ground: &Ground<'_>, output: &Path) -> Result<Option<P
         for refusal in tokio::task::block_in_place(|| target.refusals(&own.collect::<Vec<_>>()))? {
             let place = rehearsal.items.iter().position(|item| item.id == refusal.item_id);
             if let Some((_, remedy)) = place.and_then(|place| remedies.get_mut(place)) {
-                remedy.refused = Some(refusal.error.to_string());
+                without(remedy, refusal.figure, refusal.error.to_string());
             }
         }
     }
     let privacy = crate::context::privacy()?;
     publish(ground.context, (ground.lake, &privacy), inputs(&remedies), &[], output).await.map(Some)
+}
+
+/// The target would refuse a figure: the other is changed without it.
+fn without(remedy: &mut Remedy, figure: Figure, why: String) {
+    if let Means::Limits(after) = &mut remedy.means {
+        let name = match figure {
+            Figure::Cpu => {
+                after.cpu_cores = remedy.live.cpu_cores;
+                "CPU"
+            }
+            Figure::Memory => {
+                after.memory_bytes = remedy.live.memory_bytes;
+                "memory"
+            }
+        };
+        if *after != remedy.live {
+            remedy.reason.push_str(&format!("; {name} stays: {why}"));
+            return;
+        }
+    }
+    remedy.refused = Some(why);
 }
 
 /// What the limits of an item would have done on the past days, and cost.
@@ -246,7 +267,10 @@ impl Ground<'_> {
         };
         let refused = (after != wanted && after == live).then(|| "its machine has no more than that".to_owned());
         all.push(remedy(Means::Limits(after), refused, what));
-        all.extend(self.fail_over(name, on)?.map(|(means, refused, what)| remedy(means, refused, what)));
+        all.extend(self.fail_over(name, on)?.map(|(resource, means, refused, what)| {
+            let live = on.live.resources.get(&resource).copied().unwrap_or_default();
+            Remedy { resource, live, ..remedy(means, refused, what) }
+        }));
         if let Some((id, at)) = before.plans.get(name) {
             // Of a lake in an object store, the plan is read from there by the same commands.
             let file = format!("{}/plans/{id}/plan.json", self.context.global.lake.trim_end_matches('/'));
@@ -291,20 +315,28 @@ impl Ground<'_> {
         State { cpu_cores, memory_bytes }
     }
 
-    /// Another instance of the same service: one that is stopped is started, one that runs is named.
-    fn fail_over(&self, name: &str, on: &LiveTarget) -> Result<Option<(Means, Option<String>, String)>, Failure> {
+    /// Another instance of the same service: one that is stopped is started, one that runs is named. Gives the resource that it
+    /// is done to.
+    fn fail_over(
+        &self,
+        name: &str,
+        on: &LiveTarget,
+    ) -> Result<Option<(String, Means, Option<String>, String)>, Failure> {
         let (env, service) = name.split_once('/').unwrap_or(("", name));
         let family = family(service);
         let is_other = |other: &str| {
             let (its_env, its_service) = other.split_once('/').unwrap_or(("", other));
             other != name && its_env == env && self::family(its_service) == family
         };
-        let others = on.live.resources.keys().filter(|other| is_other(other));
-        for other in others {
-            let rule = TaskRule { resource: other.clone(), running: Some(true), ..TaskRule::default() };
-            if let Some((means, refused)) = self.task(on, rule)? {
-                return Ok(Some((means, refused, format!("{other} stands by, and is started beside it"))));
-            }
+        // What is stopped has no limits in force, and is not among the live resources.
+        let rule = TaskRule { resource: format!("{env}/*"), running: Some(true), ..TaskRule::default() };
+        let stopped = match &on.target {
+            Some(target) => tokio::task::block_in_place(|| target.tasks(&[rule]))?,
+            None => Vec::new(),
+        };
+        if let Some(it) = stopped.into_iter().find(|it| is_other(&it.resource)) {
+            let what = format!("{} stands by, and is started beside it", it.resource);
+            return Ok(Some((it.resource, Means::Task(it.task), it.refused, what)));
         }
         let calm = self.then.iter().filter(|(other, _)| is_other(other)).find(|(_, foreseen)| {
             let likely = |outcome: Option<Outcome>| outcome.map_or(0.0, |outcome| outcome.probability);
@@ -316,7 +348,7 @@ impl Ground<'_> {
                 format!("send the callers of {name} to {other}"),
                 format!("send them to {name} again"),
             );
-            (means, None, format!("{other} is a redundant instance with room"))
+            (name.to_owned(), means, None, format!("{other} is a redundant instance with room"))
         }))
     }
 }
