@@ -45,6 +45,9 @@ pub(super) struct Ground<'a> {
     pub(super) nodes: &'a Nodes,
 }
 
+/// What is done, why it would not be, and in words.
+type Course = (Means, Option<String>, String);
+
 /// Writes the plan; none where nothing is critical.
 pub(super) async fn write(ground: &Ground<'_>, output: &Path) -> Result<Option<Plan>, Failure> {
     let breaches = critical(ground.then);
@@ -267,7 +270,7 @@ impl Ground<'_> {
         };
         let refused = (after != wanted && after == live).then(|| "its machine has no more than that".to_owned());
         all.push(remedy(Means::Limits(after), refused, what));
-        all.extend(self.fail_over(name, on)?.map(|(resource, means, refused, what)| {
+        all.extend(self.fail_over(name, on)?.map(|(resource, (means, refused, what))| {
             let live = on.live.resources.get(&resource).copied().unwrap_or_default();
             Remedy { resource, live, ..remedy(means, refused, what) }
         }));
@@ -317,11 +320,7 @@ impl Ground<'_> {
 
     /// Another instance of the same service: one that is stopped is started, one that runs is named. Gives the resource that it
     /// is done to.
-    fn fail_over(
-        &self,
-        name: &str,
-        on: &LiveTarget,
-    ) -> Result<Option<(String, Means, Option<String>, String)>, Failure> {
+    fn fail_over(&self, name: &str, on: &LiveTarget) -> Result<Option<(String, Course)>, Failure> {
         let (env, service) = name.split_once('/').unwrap_or(("", name));
         let family = family(service);
         let is_other = |other: &str| {
@@ -336,7 +335,7 @@ impl Ground<'_> {
         };
         if let Some(it) = stopped.into_iter().find(|it| is_other(&it.resource)) {
             let what = format!("{} stands by, and is started beside it", it.resource);
-            return Ok(Some((it.resource, Means::Task(it.task), it.refused, what)));
+            return Ok(Some((it.resource, (Means::Task(it.task), it.refused, what))));
         }
         let calm = self.then.iter().filter(|(other, _)| is_other(other)).find(|(_, foreseen)| {
             let likely = |outcome: Option<Outcome>| outcome.map_or(0.0, |outcome| outcome.probability);
@@ -348,7 +347,7 @@ impl Ground<'_> {
                 format!("send the callers of {name} to {other}"),
                 format!("send them to {name} again"),
             );
-            (name.to_owned(), means, None, format!("{other} is a redundant instance with room"))
+            (name.to_owned(), (means, None, format!("{other} is a redundant instance with room")))
         }))
     }
 }
