@@ -84,9 +84,13 @@ fn ctrl_c_reaches_the_command_once_and_ctrl_z_stops_it() {
         // Without `noflsh` a terminal signals first and then throws away what waits to be shown: at times the answer, too.
         let record = format!("$PIPELINE record --out e.ndjson {options} -- sh -c '{inner}'");
         let line = format!("stty noflsh; trap : INT; {record}; echo code $?");
-        let text = on_a_terminal(&place, &line, &[("ready", "\u{3}")]);
-        assert_eq!(text.matches("got").count(), 1, "{options}: {text}");
-        assert!(text.contains("code 6"), "{text}");
+        // The kernel may still do so on a busy machine: asked again then. Twice it must never be told.
+        let answered = (0..3).any(|_| {
+            let text = on_a_terminal(&place, &line, &[("ready", "\u{3}")]);
+            assert!(text.matches("got").count() <= 1 && text.contains("code 6"), "{options}: {text}");
+            text.contains("got")
+        });
+        assert!(answered, "{options}");
         // A loop ends, as it does without the recorder.
         let line = format!(
             "bash -c 'for i in 1 2 3; do $PIPELINE record --out e.ndjson {options} -- sh -c \"echo ready; exec sleep 5\"; done'"
