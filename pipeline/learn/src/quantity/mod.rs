@@ -384,7 +384,7 @@ impl Tried {
         let (following, holds) = (told.losses(data, &split.test), coverage::holds(data, &told, &split.test));
         let train = split.train();
         let unseen = choice.unseen(&train, &split.calibrate);
-        model.shift(data, unseen, Margin::Steady);
+        let shifts = model.shift(data, unseen, Margin::Steady);
         let told = split.told(data, choice, &model);
         let steady = told.losses(data, &split.test);
         let clusters = clusters(split.test.iter().map(|&row| data.repo_name(row)));
@@ -393,7 +393,7 @@ impl Tried {
         if better && (coverage::holds(data, &told, &split.test) || !holds) {
             return Ok(Self { choice, margin: Margin::Steady, model, loss: of_steady });
         }
-        model.shift(data, unseen, Margin::Following);
+        model.shifts = shifts;
         Ok(Self { choice, margin: Margin::Following, model, loss })
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Model {
     /// What started later, the model has not seen.
     watermark: Timestamp,
     predictor: Predictor,
-    shifts: Shifts,
+    pub(super) shifts: Shifts,
 }
 
 impl Default for Model {
@@ -152,9 +152,10 @@ impl Model {
         Ok(model)
     }
 
-    /// Starts the shifts anew, from runs that the levels were not fitted on.
-    pub(super) fn shift(&mut self, data: &Data, unseen: &[u32], margin: Margin) {
-        self.shifts = Shifts::learn(data, unseen, &self.levels, &self.raw(data, unseen), margin);
+    /// Starts the shifts anew, from runs that the levels were not fitted on. Gives those that it had.
+    pub(super) fn shift(&mut self, data: &Data, unseen: &[u32], margin: Margin) -> Shifts {
+        let new = Shifts::learn(data, unseen, &self.levels, &self.raw(data, unseen), margin);
+        std::mem::replace(&mut self.shifts, new)
     }
 
     /// Says what is wrong with a model that is to say `levels` from so many features.
